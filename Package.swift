@@ -1,0 +1,88 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The Makefile passes what apxs and python3-config report; the defaults are Debian 12's, so that a bare
+// `swift build` and `swift test` work too.
+let environment = Context.environment
+let httpdInclude = environment["WSGI_HTTPD_INCLUDE"] ?? "/usr/include/apache2"
+let aprInclude = environment["WSGI_APR_INCLUDE"] ?? "/usr/include/apr-1.0"
+let pythonInclude = environment["WSGI_PYTHON_INCLUDE"] ?? "/usr/include/python3.11"
+let pythonLibrary = environment["WSGI_PYTHON_LIBRARY"] ?? "python3.11"
+let pythonLibraryPath = environment["WSGI_PYTHON_LIBRARY_PATH"] ?? "/usr/lib/x86_64-linux-gnu"
+let shim = Context.packageDirectory + "/shim"
+
+let common: [SwiftSetting] = [
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+// Rooms that speak values only. The rooms beside a C interface are made of unsafe calls throughout, so that there the
+// marker would say nothing; their fences are the import rules that `make lint` checks.
+let pure: [SwiftSetting] = common + [.strictMemorySafety()]
+let posixFlags: [CSetting] = [.define("_GNU_SOURCE"), .unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
+
+func image(_ map: String) -> [LinkerSetting] {
+  [
+    .unsafeFlags([
+      "-Xlinker", "--version-script=\(shim)/\(map)", "-Xlinker", "-z", "-Xlinker", "nodelete",
+      "-Xlinker", "--gc-sections",
+    ])
+  ]
+}
+
+let package = Package(
+  name: "mod_wsgi",
+  products: [
+    .library(name: "mod_wsgi", type: .dynamic, targets: ["WSGIModule"]),
+    .library(name: "wsgi-engine", type: .dynamic, targets: ["WSGIEngine"]),
+    .executable(name: "wsgi-worker", targets: ["WSGIWorker"]),
+  ],
+  targets: [
+    // MARK: C
+    .systemLibrary(name: "CEngine", path: "shim"),
+    .target(name: "CPosix", path: "shim/posix", publicHeadersPath: ".", cSettings: posixFlags),
+    .target(
+      name: "CHTTPD", path: "shim/httpd", publicHeadersPath: ".",
+      cSettings: posixFlags + [.unsafeFlags(["-I", httpdInclude, "-I", aprInclude, "-Wno-unused-parameter"])]),
+    .target(
+      name: "CPython", path: "shim/python", publicHeadersPath: ".",
+      cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-I", pythonInclude, "-Wall", "-Werror"])]),
+
+    // MARK: values
+    .target(name: "WSGICore", swiftSettings: common),
+    .target(name: "WSGIConfig", dependencies: ["WSGICore"], swiftSettings: pure),
+
+    // MARK: processes
+    .target(name: "DaemonTransport", dependencies: ["WSGICore", "CPosix"], swiftSettings: common),
+    .target(name: "ProcessSupervision", dependencies: ["WSGICore", "CPosix"], swiftSettings: common),
+
+    // MARK: Python
+    .target(
+      name: "PythonRuntime", dependencies: ["CPython"],
+      swiftSettings: common + [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])]),
+    .target(
+      name: "WSGIAdapter", dependencies: ["PythonRuntime", "WSGICore"],
+      swiftSettings: common + [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])]),
+    .target(
+      name: "WSGIEngine", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine"],
+      swiftSettings: common + [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])],
+      linkerSettings: [.unsafeFlags(["-L", pythonLibraryPath]), .linkedLibrary(pythonLibrary)] + image("wsgi_engine.map")),
+
+    // MARK: images
+    .target(
+      name: "WSGIModule",
+      dependencies: ["WSGIConfig", "DaemonTransport", "ProcessSupervision", "WSGICore", "CHTTPD", "CEngine", "CPosix"],
+      swiftSettings: common, linkerSettings: image("mod_wsgi.map")),
+    .executableTarget(
+      name: "WSGIWorker", dependencies: ["DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"],
+      swiftSettings: common),
+
+    // MARK: tests
+    .testTarget(name: "WSGICoreTests", dependencies: ["WSGICore"], swiftSettings: common),
+    .testTarget(name: "WSGIConfigTests", dependencies: ["WSGIConfig", "WSGICore"], swiftSettings: common),
+    .testTarget(name: "DaemonTransportTests", dependencies: ["DaemonTransport", "WSGICore", "CPosix"], swiftSettings: common),
+    .testTarget(
+      name: "ProcessSupervisionTests", dependencies: ["ProcessSupervision", "WSGICore", "CPosix"], swiftSettings: common),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,2 @@
+import CPython
+public func hello() { Py_IsInitialized() == 0 ? () : () }

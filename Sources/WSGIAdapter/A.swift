@@ -1,0 +1,2 @@
+import PythonRuntime
+public func hello2() { hello() }

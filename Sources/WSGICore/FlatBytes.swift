@@ -1,0 +1,171 @@
+/// Writes the flat encodings that cross between processes and images: unsigned integers in host order and raw bytes.
+///
+/// The buffer is kept between uses (`reset`), so that a thread which encodes a head per request allocates only while its
+/// largest head grows. Not safe to share between threads.
+public struct FlatWriter: ~Copyable {
+  @usableFromInline var base: UnsafeMutablePointer<UInt8>
+  @usableFromInline var capacity: Int
+  public private(set) var count: Int
+
+  /// Makes a writer with room for `capacity` bytes before it must grow.
+  public init(capacity: Int = 4096) {
+    base = UnsafeMutablePointer<UInt8>.allocate(capacity: max(capacity, 64))
+    self.capacity = max(capacity, 64)
+    count = 0
+  }
+
+  deinit { base.deallocate() }
+
+  /// The bytes written so far, valid until the next mutation.
+  public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+
+  public mutating func reset() { count = 0 }
+
+  /// Makes room for `more` bytes behind what is written.
+  @inline(never)
+  private mutating func grow(_ more: Int) {
+    let wanted = max(capacity * 2, count + more)
+    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: wanted)
+    larger.update(from: base, count: count)
+    base.deallocate()
+    base = larger
+    capacity = wanted
+  }
+
+  @inline(__always)
+  private mutating func reserve(_ more: Int) {
+    if capacity - count < more { grow(more) }
+  }
+
+  public mutating func append(_ value: UInt32) {
+    reserve(4)
+    UnsafeMutableRawPointer(base + count).storeBytes(of: value, as: UInt32.self)
+    count += 4
+  }
+
+  public mutating func append(_ value: UInt64) {
+    reserve(8)
+    UnsafeMutableRawPointer(base + count).storeBytes(of: value, as: UInt64.self)
+    count += 8
+  }
+
+  public mutating func append(_ value: Int64) { append(UInt64(bitPattern: value)) }
+
+  /// Appends raw bytes.
+  public mutating func append(_ bytes: UnsafeRawBufferPointer) {
+    guard let source = bytes.baseAddress, bytes.count > 0 else { return }
+    reserve(bytes.count)
+    UnsafeMutableRawPointer(base + count).copyMemory(from: source, byteCount: bytes.count)
+    count += bytes.count
+  }
+
+  public mutating func append(_ bytes: [UInt8]) { bytes.withUnsafeBytes { append($0) } }
+
+  /// Appends a length and the bytes.
+  public mutating func appendCounted(_ bytes: UnsafeRawBufferPointer) {
+    append(UInt32(clamping: bytes.count))
+    append(bytes)
+  }
+
+  public mutating func appendCounted(_ text: String) {
+    var text = text
+    text.withUTF8 { utf8 in appendCounted(UnsafeRawBufferPointer(utf8)) }
+  }
+
+  /// Overwrites an integer written earlier, a count or length that is known only afterwards.
+  public mutating func patch(_ value: UInt32, at offset: Int) {
+    precondition(offset >= 0 && offset <= count - 4, "patch outside what was written")
+    UnsafeMutableRawPointer(base + offset).storeBytes(of: value, as: UInt32.self)
+  }
+
+  // MARK: pairs
+
+  public mutating func appendPair(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    append(UInt32(clamping: key.count))
+    append(UInt32(clamping: value.count))
+    append(key)
+    append(value)
+  }
+
+  /// A pair without a value (None in Python).
+  public mutating func appendPair(nullFor key: UnsafeRawBufferPointer) {
+    append(UInt32(clamping: key.count))
+    append(flatNull)
+    append(key)
+  }
+
+  public mutating func appendPair(_ key: StaticString, _ value: UnsafeRawBufferPointer) {
+    appendPair(UnsafeRawBufferPointer(start: key.utf8Start, count: key.utf8CodeUnitCount), value)
+  }
+
+  public mutating func appendPair(_ key: String, _ value: String) {
+    var key = key
+    var value = value
+    key.withUTF8 { k in
+      value.withUTF8 { v in appendPair(UnsafeRawBufferPointer(k), UnsafeRawBufferPointer(v)) }
+    }
+  }
+}
+
+/// The length that stands for "no value".
+public let flatNull: UInt32 = 0xFFFF_FFFF
+
+/// A flat encoding that does not hold what it says it holds.
+public enum FlatFailure: Error, Equatable {
+  case truncated
+  case badMagic
+  case tooMany
+  case trailingBytes
+}
+
+/// Reads a flat encoding; every length is checked against what is there before it is used.
+///
+/// It borrows the bytes: the owner keeps them alive and unchanged while the reader or a slice from it is in use.
+public struct FlatReader {
+  public let bytes: UnsafeRawBufferPointer
+  public private(set) var offset = 0
+
+  public init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+  public var remaining: Int { bytes.count - offset }
+
+  @inline(__always)
+  public mutating func readUInt32() throws(FlatFailure) -> UInt32 {
+    guard remaining >= 4 else { throw .truncated }
+    let value = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+    offset += 4
+    return value
+  }
+
+  @inline(__always)
+  public mutating func readUInt64() throws(FlatFailure) -> UInt64 {
+    guard remaining >= 8 else { throw .truncated }
+    let value = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+    offset += 8
+    return value
+  }
+
+  public mutating func readInt64() throws(FlatFailure) -> Int64 { Int64(bitPattern: try readUInt64()) }
+
+  /// The next `count` bytes, as a slice of the input.
+  @inline(__always)
+  public mutating func read(_ count: UInt32) throws(FlatFailure) -> UnsafeRawBufferPointer {
+    guard UInt64(count) <= UInt64(remaining) else { throw .truncated }
+    let slice = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + Int(count))])
+    offset += Int(count)
+    return slice
+  }
+
+  public mutating func readCounted() throws(FlatFailure) -> UnsafeRawBufferPointer {
+    try read(try readUInt32())
+  }
+
+  /// The next pair; a null value is nil.
+  @inline(__always)
+  public mutating func readPair() throws(FlatFailure) -> (key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?) {
+    let keyLength = try readUInt32()
+    let valueLength = try readUInt32()
+    let key = try read(keyLength)
+    return (key, valueLength == flatNull ? nil : try read(valueLength))
+  }
+}

@@ -1,0 +1,115 @@
+/// What an application is to run for, and with: the fixed part of an encoded request head.
+///
+/// Layout: u32 magic, u32 total length, u32 flags, u32 reserved (0), i64 content length (-1: none or unknown),
+/// i64 script mtime, i64 request start, i64 queue start (all microseconds since the epoch; 0: none), then four counted names
+/// (process group, application group, script path, callable object), then the environ as pairs.
+///
+/// The environ holds every string-valued key. The keys whose values are not strings (`wsgi.version`, the time stamps, …) and
+/// the four names are added by the engine. A key that appears twice takes its last value.
+public struct RequestHead {
+  public struct Flags: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// WSGIScriptReloading is on.
+    public static let scriptReloading = Flags(rawValue: 1)
+    /// WSGIIgnoreActivity is on: the request does not refresh the inactivity timer.
+    public static let ignoreActivity = Flags(rawValue: 2)
+    /// The request has a body: a Content-Length above 0, or a chunked body.
+    public static let hasBody = Flags(rawValue: 4)
+    /// `wsgi.url_scheme` is `https`.
+    public static let https = Flags(rawValue: 8)
+    /// The method that the client sent is HEAD, whatever REQUEST_METHOD says.
+    public static let isHead = Flags(rawValue: 16)
+    /// WSGIPassApacheRequest is on.
+    public static let passRequest = Flags(rawValue: 32)
+    /// WSGIHandlerScript: the script is not the requested resource, and `reload_required` gets SCRIPT_FILENAME.
+    public static let handlerScript = Flags(rawValue: 64)
+    /// An auth, access or dispatch script: no wsgi.input and no application.
+    public static let serviceCall = Flags(rawValue: 128)
+    /// WSGIErrorOverride is on.
+    public static let errorOverride = Flags(rawValue: 256)
+  }
+
+  public static let magic: UInt32 = 0x3148_5257  // "WRH1"
+  /// The most that a head may hold; httpd's own limits keep requests far below it.
+  public static let limit = 16 << 20
+  /// The most pairs that a head may hold.
+  public static let pairLimit = 65536
+
+  public var flags: Flags = []
+  public var contentLength: Int64 = -1
+  public var scriptModified: Int64 = 0
+  public var requestStart: Int64 = 0
+  public var queueStart: Int64 = 0
+  public var processGroup: UnsafeRawBufferPointer
+  public var applicationGroup: UnsafeRawBufferPointer
+  public var script: UnsafeRawBufferPointer
+  public var callable: UnsafeRawBufferPointer
+  /// How many pairs `environ` will give.
+  public private(set) var pairCount: UInt32 = 0
+  /// Reads the environ's pairs, from the first.
+  public private(set) var environ: FlatReader
+
+  /// Decodes a head that borrows `bytes`. Only the fixed part and the names are checked; each pair is when it is read.
+  public init(decoding bytes: UnsafeRawBufferPointer) throws(FlatFailure) {
+    var reader = FlatReader(bytes)
+    guard try reader.readUInt32() == RequestHead.magic else { throw .badMagic }
+    let total = try reader.readUInt32()
+    guard Int(total) == bytes.count, bytes.count <= RequestHead.limit else { throw .truncated }
+    flags = Flags(rawValue: try reader.readUInt32())
+    _ = try reader.readUInt32()
+    contentLength = try reader.readInt64()
+    scriptModified = try reader.readInt64()
+    requestStart = try reader.readInt64()
+    queueStart = try reader.readInt64()
+    processGroup = try reader.readCounted()
+    applicationGroup = try reader.readCounted()
+    script = try reader.readCounted()
+    callable = try reader.readCounted()
+    let count = try reader.readUInt32()
+    guard count <= RequestHead.pairLimit else { throw .tooMany }
+    pairCount = count
+    environ = reader
+  }
+
+  /// Where `queue start` stands, for whoever stamps an encoded head just before it is queued.
+  public static let queueStartOffset = 40
+}
+
+/// Writes a request head: `begin`, then pairs on `writer`, then `finish`.
+public struct RequestHeadWriter: ~Copyable {
+  public var writer: FlatWriter
+  private var countOffset = 0
+
+  public init(capacity: Int = 8192) { writer = FlatWriter(capacity: capacity) }
+
+  /// Starts a new head, dropping what was written before.
+  public mutating func begin(
+    flags: RequestHead.Flags, contentLength: Int64, scriptModified: Int64, requestStart: Int64, queueStart: Int64,
+    processGroup: UnsafeRawBufferPointer, applicationGroup: UnsafeRawBufferPointer, script: UnsafeRawBufferPointer,
+    callable: UnsafeRawBufferPointer
+  ) {
+    writer.reset()
+    writer.append(RequestHead.magic)
+    writer.append(UInt32(0))
+    writer.append(flags.rawValue)
+    writer.append(UInt32(0))
+    writer.append(contentLength)
+    writer.append(scriptModified)
+    writer.append(requestStart)
+    writer.append(queueStart)
+    writer.appendCounted(processGroup)
+    writer.appendCounted(applicationGroup)
+    writer.appendCounted(script)
+    writer.appendCounted(callable)
+    countOffset = writer.count
+    writer.append(UInt32(0))
+  }
+
+  /// Fills in the counts and gives the encoded head, valid until the writer is used again.
+  public mutating func finish(pairs: Int) -> UnsafeRawBufferPointer {
+    writer.patch(UInt32(clamping: pairs), at: countOffset)
+    writer.patch(UInt32(clamping: writer.count), at: 4)
+    return writer.bytes
+  }
+}

@@ -1,0 +1,32 @@
+/// A response's status line and headers, as the engine encodes them and the httpd side decodes them.
+///
+/// Layout: u32 magic, u32 status, i64 content length (-1: the application gave none), counted reason (without the
+/// number), headers as pairs in the application's order, Content-Length among them.
+public struct ResponseHead {
+  public static let magic: UInt32 = 0x3148_5352  // "RSH1"
+  /// The most that an encoded head may hold.
+  public static let limit = 16 << 20
+  /// The most headers that a response may have.
+  public static let headerLimit = 65536
+
+  public let status: UInt32
+  public let contentLength: Int64
+  public let reason: UnsafeRawBufferPointer
+  public let headerCount: UInt32
+  /// Reads the headers, from the first.
+  public let headers: FlatReader
+
+  /// Decodes a head that borrows `bytes`; each header is checked when it is read.
+  public init(decoding bytes: UnsafeRawBufferPointer) throws(FlatFailure) {
+    guard bytes.count <= ResponseHead.limit else { throw .tooMany }
+    var reader = FlatReader(bytes)
+    guard try reader.readUInt32() == ResponseHead.magic else { throw .badMagic }
+    status = try reader.readUInt32()
+    guard (100...999).contains(status) else { throw .badMagic }
+    contentLength = try reader.readInt64()
+    reason = try reader.readCounted()
+    headerCount = try reader.readUInt32()
+    guard headerCount <= ResponseHead.headerLimit else { throw .tooMany }
+    headers = reader
+  }
+}

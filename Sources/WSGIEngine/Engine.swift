@@ -1,0 +1,3 @@
+import CEngine
+import WSGIAdapter
+@c(wsgi_engine) public func engine() { hello2() }

@@ -1,0 +1,4 @@
+#ifndef WSGI_CHTTPD_H
+#define WSGI_CHTTPD_H
+int wsgi_swift_hello(void);
+#endif

@@ -1,0 +1,4 @@
+/* What Swift's Glibc import cannot express: control messages, credentials, prctl. */
+#ifndef WSGI_CPOSIX_H
+#define WSGI_CPOSIX_H
+#endif

@@ -1,0 +1,2 @@
+#include "CPosix.h"
+typedef int wsgi_posix_nothing;

@@ -1,0 +1,2 @@
+#include "CPython.h"
+typedef int wsgi_py_nothing;
