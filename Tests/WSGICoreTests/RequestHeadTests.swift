@@ -54,7 +54,7 @@ private func bytes(_ text: String, _ body: (UnsafeRawBufferPointer) -> Void) {
         withUnsafeBytes(of: UInt32(length)) { for (i, b) in $0.enumerated() { cut[4 + i] = b } }
       }
       cut.withUnsafeBytes { raw in
-        #expect(throws: FlatFailure.self) {
+        _ = #expect(throws: FlatFailure.self) {
           let head = try RequestHead(decoding: raw)
           var reader = head.environ
           for _ in 0..<head.pairCount { _ = try reader.readPair() }
