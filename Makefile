@@ -1,0 +1,141 @@
+# mod_wsgi: hosts Python WSGI applications in Apache httpd.  `make help` lists what can be made.
+#
+# Found by themselves, and overridable on the command line or in the environment:
+#   APXS=/usr/bin/apxs  PYTHON=/usr/bin/python3  SWIFT=swift  DESTDIR=  APP=path  PORT=8000
+
+PYTHON ?= /usr/bin/python3
+SWIFT ?= swift
+APXS ?= $(shell command -v apxs || command -v apxs2 || echo apxs)
+APR_CONFIG ?= $(shell command -v apr-1-config || command -v apr-config || echo apr-1-config)
+APP ?= conf/hello.wsgi
+PORT ?= 8000
+DESTDIR ?=
+STAGE ?= .build-stage
+
+# What the build asks of PYTHON; evaluated when a recipe runs, that is after packages have been installed.
+python_says = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("$(1)") or "")' 2>/dev/null)
+python_version = $(call python_says,py_version_short)
+python_library_path = $(call python_says,LIBDIR)
+apxs_says = $(shell $(APXS) -q $(1) 2>/dev/null)
+# A libpython outside the loader's own directories is found by the path it was built with.
+rpath = $(if $(filter /usr/lib /usr/lib/% /lib/% /usr/lib64,$(python_library_path)),,-Xlinker -rpath -Xlinker $(python_library_path))
+swift_environment = WSGI_HTTPD_INCLUDE="$(call apxs_says,INCLUDEDIR)" WSGI_APR_INCLUDE="$(shell $(APR_CONFIG) --includedir)" \
+  WSGI_PYTHON_INCLUDE="$(call python_says,INCLUDEPY)" WSGI_PYTHON_LIBRARY="python$(call python_says,LDVERSION)" \
+  WSGI_PYTHON_LIBRARY_PATH="$(python_library_path)"
+swift_build = @$(swift_environment) $(SWIFT)
+# Self-contained images: the Swift runtime is linked in, so that a server needs none.
+release = -c release -Xswiftc -static-stdlib
+
+BUILD_PACKAGES = apache2-bin apache2-dev libpython3-dev python3 binutils
+TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client openssl procps
+BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi gcc
+
+.DEFAULT_GOAL := help
+.PHONY: help run test unit integration bench all engine install lint format clean
+.PHONY: build-packages test-packages bench-packages tools module
+
+help:
+	@echo 'make run          build, and serve a sample application on http://127.0.0.1:8000/ (APP=script.wsgi PORT=n)'
+	@echo 'make test         build, run the unit tests and the integration tests (parts: make unit, make integration)'
+	@echo 'make bench        build, and measure side by side with other servers'
+	@echo 'make all          mod_wsgi.so, wsgi-engine-$(or $(python_version),3.X).so and wsgi-worker, in $(STAGE)/'
+	@echo 'make engine       one more engine: PYTHON=/path/to/python3.X'
+	@echo 'make install      into the directory that apxs names (DESTDIR= for packagers), with conf/ for a2enmod'
+	@echo 'make lint         check the arrows between rooms, the images and the formatting'
+	@echo 'make format       format the Swift sources'
+	@echo 'make clean        remove what was built'
+	@echo
+	@echo 'APXS=$(APXS)  PYTHON=$(PYTHON)  SWIFT=$(SWIFT)'
+
+run: build-packages all
+	@$(PYTHON) Tests/integration/serve.py --module $(STAGE)/mod_wsgi.so --port $(PORT) '$(APP)'
+
+test: test-packages all
+	@$(swift_environment) $(PYTHON) Tests/run.py --stage $(STAGE) --swift '$(SWIFT)'
+
+unit: test-packages tools
+	@$(swift_environment) $(PYTHON) Tests/run.py --only unit --swift '$(SWIFT)'
+
+integration: test-packages all
+	@$(PYTHON) Tests/run.py --only integration --stage $(STAGE)
+
+bench: bench-packages all
+	@$(PYTHON) Tests/bench/bench.py --module $(STAGE)/mod_wsgi.so $(BENCH)
+
+all: module engine
+	@echo "Ready in $(STAGE)/: $$(cd $(STAGE) && ls | tr '\n' ' ')"
+
+module: tools
+	@echo '== mod_wsgi.so and wsgi-worker =='
+	$(swift_build) build $(release) --product mod_wsgi
+	$(swift_build) build $(release) --product wsgi-worker
+	@mkdir -p $(STAGE)
+	@$(call stage,.build/release/libmod_wsgi.so,mod_wsgi.so,--strip-unneeded)
+	@$(call stage,.build/release/wsgi-worker,wsgi-worker,--strip-all)
+
+# Each Python has a build directory of its own, so that going back and forth between two of them rebuilds nothing.
+engine: tools
+	@test -f '$(call python_says,INCLUDEPY)/Python.h' || { echo "$(PYTHON): no Python.h in '$(call python_says,INCLUDEPY)';" \
+	  "install that Python's development files (Debian: apt-get install libpython3-dev)" >&2; exit 1; }
+	@test "$(call python_says,Py_ENABLE_SHARED)" = 1 || { echo "$(PYTHON) has no shared library: an engine needs a Python" \
+	  "that was configured with --enable-shared" >&2; exit 1; }
+	@echo '== wsgi-engine-$(python_version).so for $(PYTHON) =='
+	$(swift_build) build $(release) --product wsgi-engine --scratch-path .build-$(python_version) $(rpath)
+	@mkdir -p $(STAGE)
+	@$(call stage,.build-$(python_version)/release/libwsgi-engine.so,wsgi-engine-$(python_version).so,--strip-unneeded)
+
+# A running httpd may have the old image mapped: a new file takes its name, the old one is never written to.
+stage = strip $(3) -o '$(STAGE)/.new' '$(1)' && chmod 755 '$(STAGE)/.new' && mv '$(STAGE)/.new' '$(STAGE)/$(2)'
+
+install:
+	@test -f $(STAGE)/mod_wsgi.so || { echo "Nothing is built yet: make all, then make install" >&2; exit 1; }
+	install -d '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'
+	install -m 644 $(STAGE)/mod_wsgi.so $(STAGE)/wsgi-engine-*.so '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'
+	install -m 755 $(STAGE)/wsgi-worker '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'
+	@if test -d '$(call apxs_says,SYSCONFDIR)/mods-available' -o -f /etc/debian_version; then \
+	  install -d '$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available' && \
+	  sed 's|@LIBEXECDIR@|$(call apxs_says,LIBEXECDIR)|' conf/wsgi.load \
+	    > '$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available/wsgi.load' && \
+	  install -m 644 conf/wsgi.conf '$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available/wsgi.conf' && \
+	  echo 'Installed. Enable it with: a2enmod wsgi && systemctl restart apache2'; \
+	else \
+	  echo 'Installed. Add to httpd.conf: LoadModule wsgi_module $(call apxs_says,LIBEXECDIR)/mod_wsgi.so'; \
+	fi
+
+lint:
+	@python3 Tests/lint.py --swift '$(SWIFT)' --stage $(STAGE)
+
+format:
+	$(SWIFT) format format --in-place --parallel --recursive Package.swift Sources Tests
+
+clean:
+	rm -rf .build .build-* Tests/integration/__pycache__ .pytest_cache
+
+# Recipes above that need tools say so here, in words, before a compiler says it in its own.
+tools:
+	@command -v '$(firstword $(SWIFT))' >/dev/null || { echo "Swift 6.3 is needed and 'swift' is not on PATH: install it" \
+	  "(https://www.swift.org/install/linux) or give SWIFT=/path/to/swift" >&2; exit 1; }
+	@command -v '$(APXS)' >/dev/null || { echo "apxs is needed: apt-get install apache2-dev, or give APXS=/path/to/apxs" >&2; exit 1; }
+	@command -v '$(APR_CONFIG)' >/dev/null || { echo "apr-1-config is needed: apt-get install libapr1-dev, or give" \
+	  "APR_CONFIG=/path/to/apr-1-config" >&2; exit 1; }
+	@command -v '$(PYTHON)' >/dev/null || { echo "$(PYTHON) is needed: apt-get install python3, or give PYTHON=/path" >&2; exit 1; }
+
+build-packages:
+	@$(call install_missing,$(BUILD_PACKAGES))
+test-packages:
+	@$(call install_missing,$(TEST_PACKAGES))
+bench-packages:
+	@$(call install_missing,$(BENCH_PACKAGES))
+
+# Installs the Debian packages that are missing; elsewhere `tools` says what to look for.
+define install_missing
+command -v dpkg-query >/dev/null || exit 0; \
+missing=; for name in $(1); do \
+  dpkg-query -W -f '$${Status}' $$name 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$name"; done; \
+test -n "$$missing" || exit 0; \
+root=; if test "$$(id -u)" != 0; then root=sudo; command -v sudo >/dev/null || { \
+  echo "Missing packages; as root: apt-get install$$missing" >&2; exit 1; }; fi; \
+echo "Installing:$$missing"; \
+$$root apt-get update -q && \
+$$root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends $$missing
+endef

@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Checks what the compiler does not: the arrows between rooms, the built images, line lengths and formatting.
+
+Usage: lint.py [--swift swift] [--stage DIR]
+"""
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# Room: what it may import beside the standard library. An arrow that is not here is a mistake in the plan of the house or
+# in the code; README.md, "Architecture", has the picture.
+PLATFORM = {"Glibc", "Synchronization"}
+ROOMS = {
+    "WSGICore": set(),
+    "WSGIConfig": {"WSGICore"},
+    "DaemonTransport": {"WSGICore", "CPosix"} | PLATFORM,
+    "ProcessSupervision": {"WSGICore", "CPosix"} | PLATFORM,
+    "PythonRuntime": {"CPython"} | PLATFORM,
+    "WSGIAdapter": {"PythonRuntime", "WSGICore", "Synchronization"},
+    "WSGIEngine": {"WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine"} | PLATFORM,
+    "WSGIWorker": {"DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"} | PLATFORM,
+    "WSGIModule": {"WSGIConfig", "DaemonTransport", "ProcessSupervision", "WSGICore", "CHTTPD", "CEngine", "CPosix"} | PLATFORM,
+}
+# C rooms: the headers of the world that each may include. Everything else belongs to another room.
+SHIMS = {
+    "httpd": (r"Python\.h|pyconfig\.h|structmember\.h", "Python"),
+    "python": (r"httpd\.h|http_\w+\.h|ap_\w+\.h|apr\w*\.h|util_\w+\.h", "httpd"),
+    "posix": (r"Python\.h|httpd\.h|http_\w+\.h|ap_\w+\.h|apr\w*\.h", "httpd or Python"),
+}
+IMPORT = re.compile(r"^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:public |internal |package |fileprivate |private )?import\s+"
+                    r"(?:(?:struct|class|enum|protocol|func|var|let|typealias)\s+)?(\w+)", re.M)
+LONGEST_LINE = 130
+
+problems = []
+
+
+def complain(where, what):
+    problems.append("%s: %s" % (os.path.relpath(where, ROOT), what))
+
+
+def read(path):
+    with open(path, encoding="utf-8") as source:
+        return source.read()
+
+
+def check_rooms():
+    for room in sorted(os.listdir(os.path.join(ROOT, "Sources"))):
+        allowed = ROOMS.get(room)
+        if allowed is None:
+            complain(os.path.join(ROOT, "Sources", room), "a room that the plan does not have (Tests/lint.py, ROOMS)")
+            continue
+        for path in glob.glob(os.path.join(ROOT, "Sources", room, "**", "*.swift"), recursive=True):
+            for match in IMPORT.finditer(read(path)):
+                if match.group(1) not in allowed:
+                    line = read(path).count("\n", 0, match.start(1)) + 1
+                    complain("%s:%d" % (path, line), "%s may not import %s" % (room, match.group(1)))
+    for shim, (pattern, world) in SHIMS.items():
+        for path in glob.glob(os.path.join(ROOT, "shim", shim, "**", "*.[ch]"), recursive=True):
+            for match in re.finditer(r'^\s*#\s*include\s*[<"](?:%s)[>"]' % pattern, read(path), re.M):
+                complain(path, "shim/%s may not know %s (%s)" % (shim, world, match.group(0).strip()))
+
+
+def check_lines():
+    for pattern in ("Sources/**/*.swift", "Tests/**/*.swift", "Tests/**/*.py", "shim/**/*.[ch]", "Package.swift"):
+        for path in glob.glob(os.path.join(ROOT, pattern), recursive=True):
+            for number, line in enumerate(read(path).splitlines(), 1):
+                if len(line) > LONGEST_LINE:
+                    complain("%s:%d" % (path, number), "%d columns; %d are the most" % (len(line), LONGEST_LINE))
+                if re.search(r"\b(TODO|FIXME|XXX)\b", line) and not path.endswith("lint.py"):
+                    complain("%s:%d" % (path, number), "unfinished: %s" % line.strip())
+
+
+def check_format(swift):
+    files = [os.path.join(ROOT, name) for name in ("Package.swift", "Sources", "Tests")]
+    done = subprocess.run(swift.split() + ["format", "lint", "--strict", "--parallel", "--recursive"] + files,
+                          cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        complain(ROOT, "swift format (make format mends most of it):\n" + done.stderr.rstrip())
+
+
+def symbols(path, *flags):
+    out = subprocess.run(["nm", "-D", *flags, path], capture_output=True, text=True).stdout
+    return [line.split()[-1].split("@")[0] for line in out.splitlines() if line.split()]
+
+
+def check_image(path, exported, never_needed, never_undefined):
+    dynamic = subprocess.run(["readelf", "-dW", path], capture_output=True, text=True).stdout
+    needed = re.findall(r"NEEDED.*\[(.*)\]", dynamic)
+    for library in needed:
+        if re.match(never_needed, library):
+            complain(path, "must not need %s" % library)
+    if exported:
+        found = symbols(path, "--defined-only", "--extern-only")
+        if found != [exported]:
+            complain(path, "must export %s and nothing else; exports %s" % (exported, ", ".join(found) or "nothing"))
+        if "NODELETE" not in dynamic:
+            complain(path, "must be linked with -z nodelete: a Swift image cannot be unloaded")
+    for name in symbols(path, "--undefined-only"):
+        if re.match(never_undefined, name):
+            complain(path, "must not use %s" % name)
+
+
+def check_images(stage):
+    module = os.path.join(stage, "mod_wsgi.so")
+    if not os.path.exists(module):
+        print("images: not checked, nothing is built (make all)")
+        return
+    swift = r"libswift|libFoundation|libdispatch|lib_Foundation|libBlocksRuntime"
+    check_image(module, "wsgi_module", swift + "|libpython", r"Py_|PyObject|_Py")
+    check_image(os.path.join(stage, "wsgi-worker"), None, swift + "|libpython|libapr", r"ap_|apr_|Py_|PyObject|_Py")
+    for engine in glob.glob(os.path.join(stage, "wsgi-engine-*.so")):
+        check_image(engine, "wsgi_engine", swift + "|libapr", r"ap_|apr_")
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--swift", default="swift")
+    options.add_argument("--stage", default=os.path.join(ROOT, ".build-stage"))
+    options = options.parse_args()
+    check_rooms()
+    check_lines()
+    check_format(options.swift)
+    check_images(os.path.abspath(options.stage))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print("lint: %s" % ("%d problems" % len(problems) if problems else "clean"))
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
