@@ -1,0 +1,68 @@
+/// A configuration as it is put to use: built once it has been read to its end, constant from then on, and read by all
+/// threads of a process.
+public final class Configuration: Sendable {
+  public let global: GlobalConfig
+  public let servers: [ConfiguredServer]
+  /// As `global.groups`, each server with its final name.
+  public let groups: [DaemonGroup]
+  /// For each group, whether all that leads to it is one application.
+  public let servesSingleApplication: [Bool]
+  /// WSGICaseSensitivity is Off.
+  public let isCaseInsensitive: Bool
+
+  /// - servers: all of them, the main one with id 0; virtual hosts already merged with it.
+  public init(global: GlobalConfig, servers: [ConfiguredServer]) {
+    self.global = global
+    self.servers = servers
+    groups = global.groups.map { group in
+      var group = group
+      if let server = servers.first(where: { $0.identity.id == group.server.id }) { group.server.name = server.identity.name }
+      return group
+    }
+    servesSingleApplication = GroupUse.all(global: global, servers: servers).map(\.isSingleApplication)
+    isCaseInsensitive = global.caseSensitivity == false
+  }
+
+  /// Where a name leads, for requests of `server`.
+  public func processGroup(named name: [UInt8], for server: ServerIdentity) -> ProcessGroupLookup {
+    guard !name.isEmpty else { return .embedded }
+    for (index, group) in groups.enumerated() where group.name.bytes == name {
+      return isVisible(group.server, to: server) ? .daemon(index) : .notVisible
+    }
+    return .unknown
+  }
+
+  /// A group of the main server is everybody's; that of a virtual host is its own, and its namesakes' on other ports.
+  private func isVisible(_ owner: ServerIdentity, to server: ServerIdentity) -> Bool {
+    guard owner.isVirtual, owner.id != server.id else { return true }
+    guard let name = owner.name else { return false }
+    return name == server.name
+  }
+}
+
+/// A server and what is configured for it.
+public struct ConfiguredServer: Sendable {
+  public let identity: ServerIdentity
+  public let config: ServerConfig
+  /// What diagnostics know of the addresses it answers; empty for the main server.
+  public let addresses: [String]
+
+  public init(identity: ServerIdentity, config: ServerConfig, addresses: [String] = []) {
+    self.identity = identity
+    self.config = config
+    self.addresses = addresses
+  }
+}
+
+/// Where a request may run.
+public enum ProcessGroupLookup: Equatable, Sendable {
+  case embedded
+  /// The group's place in `Configuration.groups`.
+  case daemon(Int)
+  /// WSGIRestrictProcess does not list it (WSGI0149).
+  case restricted
+  /// No such group (WSGI0150).
+  case unknown
+  /// It belongs to another virtual host (WSGI0152).
+  case notVisible
+}

@@ -1,0 +1,99 @@
+/// What can be said for all interpreters, and for some of them in a `<WSGIInterpreterOptions>` block.
+public struct InterpreterSettings: Equatable, Sendable {
+  public var pythonPath: ByteText?
+  /// Seconds.
+  public var switchInterval: Double?
+  public var perInterpreterGIL: Bool?
+  public var freeThreading: Bool?
+  public var restrictStdin: Bool?
+  public var restrictStdout: Bool?
+  public var restrictSignal: Bool?
+
+  public init() {}
+}
+
+/// A `<WSGIInterpreterOptions>` block: settings for the interpreters that its selectors name.
+public struct InterpreterOptions: Equatable, Sendable {
+  /// nil: any. Empty: embedded mode.
+  public var processGroup: [UInt8]?
+  /// nil: any. Empty: the main interpreter.
+  public var applicationGroup: [UInt8]?
+  public var settings = InterpreterSettings()
+  public var location: ConfigLocation
+
+  /// The more selectors a block has, the later its word counts; among equals the later block's does.
+  public var specificity: Int { (processGroup == nil ? 0 : 1) + (applicationGroup == nil ? 0 : 1) }
+
+  public func matches(processGroup group: [UInt8], applicationGroup name: [UInt8]) -> Bool {
+    (processGroup == nil || processGroup == group) && (applicationGroup == nil || applicationGroup == name)
+  }
+}
+
+extension InterpreterOptions {
+  /// Begins the block whose opening line ends in `arguments`; the closing bracket is still there.
+  static func open(_ parse: inout ConfigParse, _ line: inout ConfigLine) throws(ConfigError) {
+    guard parse.global.value.openBlock == nil else {
+      throw ConfigError("<WSGIInterpreterOptions> cannot be nested. Close the block before with </WSGIInterpreterOptions>.")
+    }
+    parse.global.value.openBlock = try InterpreterOptions(selectors: line.rest, location: parse.location)
+  }
+
+  init(selectors arguments: ByteText, location: ConfigLocation) throws(ConfigError) {
+    guard let bracket = arguments.bytes.lastIndex(of: Ascii.greater) else {
+      throw ConfigError("<WSGIInterpreterOptions> directive missing closing '>'.")
+    }
+    self.location = location
+    var line = ConfigLine(ByteText(arguments.bytes[..<bracket]))
+    while true {
+      let selector: (name: ByteText, value: ByteText)
+      do {
+        guard let next = try line.nextOption() else { break }
+        selector = next
+      } catch {
+        throw ConfigError(
+          "<WSGIInterpreterOptions> argument '\(error.word)' is not of the form key=value. "
+            + "Write process-group=NAME or application-group=NAME.")
+      }
+      try add(selector.name, selector.value)
+    }
+  }
+
+  private mutating func add(_ key: ByteText, _ value: ByteText) throws(ConfigError) {
+    let name = value == "%{GLOBAL}" ? [] : value.bytes
+    if key.equalsIgnoringCase("process-group") {
+      guard processGroup == nil else { throw InterpreterOptions.repeated("process-group") }
+      processGroup = name
+    } else if key.equalsIgnoringCase("application-group") {
+      guard applicationGroup == nil else { throw InterpreterOptions.repeated("application-group") }
+      applicationGroup = name
+    } else {
+      throw ConfigError(
+        "<WSGIInterpreterOptions> unknown selector '\(key)'. The selectors are process-group and application-group.")
+    }
+  }
+
+  private static func repeated(_ key: String) -> ConfigError {
+    ConfigError("<WSGIInterpreterOptions> selector '\(key)' given more than once. Keep one of them.")
+  }
+}
+
+extension ConfigParse {
+  /// Ends the `<WSGIInterpreterOptions>` block that is being read.
+  public func closeInterpreterOptions() {
+    guard let block = global.value.openBlock else { return }
+    global.value.interpreterOptions.append(block)
+    global.value.openBlock = nil
+  }
+
+  /// Sets something for all interpreters, or for those of the block that is being read.
+  func setInterpreter(_ change: (inout InterpreterSettings) -> Void) {
+    if global.value.openBlock != nil {
+      if var block = global.value.openBlock {
+        change(&block.settings)
+        global.value.openBlock = block
+      }
+    } else {
+      change(&global.value.interpreter)
+    }
+  }
+}

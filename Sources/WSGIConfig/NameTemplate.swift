@@ -1,0 +1,63 @@
+/// A name as the configuration gives it: fixed, or made for each request.
+///
+/// Everything that can be known when the configuration is read is: `fixed` is used as it stands, without a look at it.
+public enum NameTemplate: Hashable, Sendable {
+  case fixed([UInt8])
+  /// `%{RESOURCE}`: host, port and script name.
+  case resource
+  /// `%{SERVER}`: ServerName and port.
+  case server
+  /// `%{HOST}`: the request's host and port.
+  case host
+  /// `%{ENV:name}`: looked up; `token` is the name where nothing is found.
+  case variable(name: [UInt8], token: [UInt8])
+  /// `%{AUTO}`: the main interpreter where the process group serves a single application, else as `resource`.
+  case auto
+
+  /// The empty name: embedded mode, or the main interpreter.
+  public static let global = NameTemplate.fixed([])
+
+  /// What a name is used for decides which expansions it has.
+  public enum Use: Sendable {
+    case processGroup, applicationGroup, scriptInterpreter, callable
+  }
+
+  /// The name of the callable object where none, or one that means nothing, is configured.
+  public static let defaultCallable = [UInt8]("application".utf8)
+
+  public init(_ text: ByteText, for use: Use) {
+    guard text.bytes.first == Ascii.percent else {
+      self = .fixed(text.bytes)
+      return
+    }
+    if use == .callable {
+      self = NameTemplate.variable(in: text) ?? .fixed(NameTemplate.defaultCallable)
+      return
+    }
+    switch text {
+    case "%{GLOBAL}": self = .global
+    case "%{SERVER}": self = .server
+    case "%{HOST}": self = .host
+    case "%{RESOURCE}" where use != .scriptInterpreter: self = .resource
+    case "%{AUTO}" where use == .applicationGroup: self = .auto
+    default:
+      let variable = use == .scriptInterpreter ? nil : NameTemplate.variable(in: text)
+      self = variable ?? .fixed(text.bytes)
+    }
+  }
+
+  /// A process or application group option of WSGIScriptAlias and its like: `%{GLOBAL}` has become the empty name.
+  public var isFixed: Bool {
+    if case .fixed = self { true } else { false }
+  }
+
+  public var fixedName: [UInt8]? {
+    if case .fixed(let name) = self { name } else { nil }
+  }
+
+  private static func variable(in text: ByteText) -> NameTemplate? {
+    let open = 6  // %{ENV:
+    guard text.hasPrefix("%{ENV:"), text.hasSuffix("}"), text.count > open else { return nil }
+    return .variable(name: [UInt8](text.bytes[open..<(text.count - 1)]), token: text.bytes)
+  }
+}

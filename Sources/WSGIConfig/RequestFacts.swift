@@ -1,0 +1,108 @@
+/// What making a name asks of a request. Nothing is asked for a name that is fixed.
+///
+/// The functions append bytes, so that a name is made in one buffer.
+public protocol RequestFacts {
+  /// The matched server's ServerName.
+  func appendServerName(to name: inout [UInt8])
+  /// The host of the Host header as httpd parsed it; nothing where there is none.
+  func appendRequestHost(to name: inout [UInt8])
+  /// ap_get_server_port.
+  var port: UInt32 { get }
+  /// The decoded path of the URI.
+  func appendURI(to name: inout [UInt8])
+  func appendPathInfo(to name: inout [UInt8])
+  /// The request's notes, its environment table, then the process's environment; false where none has the variable.
+  func appendVariable(_ variable: [UInt8], to name: inout [UInt8]) -> Bool
+}
+
+extension NameTemplate {
+  /// The name for a request. A fixed name is handed out as it is stored.
+  ///
+  /// - singleApplication: the process group serves one application (`%{AUTO}`).
+  /// - lowercase: WSGICaseSensitivity is Off.
+  @inline(__always)
+  public func name(
+    for use: Use, _ facts: some RequestFacts, singleApplication: Bool = false, lowercase: Bool = false
+  ) -> [UInt8] {
+    if case .fixed(let name) = self { return name }
+    return expand(for: use, facts, singleApplication, lowercase)
+  }
+
+  @inline(never)
+  private func expand(
+    for use: Use, _ facts: some RequestFacts, _ singleApplication: Bool, _ lowercase: Bool
+  ) -> [UInt8] {
+    var name: [UInt8] = []
+    switch self {
+    case .fixed(let fixed): return fixed
+    case .auto where singleApplication: return []
+    case .resource, .auto:
+      name.reserveCapacity(256)
+      facts.appendServerName(to: &name)
+      appendPort(facts.port, to: &name)
+      name.append(Ascii.bar)
+      appendScript(facts, lowercase, to: &name)
+    case .server:
+      facts.appendServerName(to: &name)
+      appendPort(facts.port, to: &name)
+    case .host:
+      facts.appendRequestHost(to: &name)
+      if name.isEmpty { facts.appendServerName(to: &name) }
+      appendPort(facts.port, to: &name)
+    case .variable(let variable, let token):
+      guard facts.appendVariable(variable, to: &name) else {
+        return use == .callable ? NameTemplate.defaultCallable : token
+      }
+      return NameTemplate.nested(name, for: use)?.expand(for: use, facts, singleApplication, lowercase) ?? name
+    }
+    return name
+  }
+
+  /// A variable's value that is itself a token, which is expanded once; another variable is not.
+  private static func nested(_ value: [UInt8], for use: Use) -> NameTemplate? {
+    guard value.first == Ascii.percent, !ByteText(value).hasPrefix("%{ENV:") else { return nil }
+    return NameTemplate(ByteText(value), for: use)
+  }
+
+  /// The port, unless it is one that goes without saying.
+  private func appendPort(_ port: UInt32, to name: inout [UInt8]) {
+    guard port != 80, port != 443 else { return }
+    name.append(Ascii.colon)
+    name.append(contentsOf: String(port).utf8)
+  }
+
+  /// The URI without its PATH_INFO, and without repeated slashes.
+  private func appendScript(_ facts: some RequestFacts, _ lowercase: Bool, to name: inout [UInt8]) {
+    let start = name.count
+    facts.appendURI(to: &name)
+    let end = name.count
+    facts.appendPathInfo(to: &name)
+    let script = NameTemplate.scriptEnd(name, start, end)
+    var kept = start
+    for index in start..<script {
+      let byte = name[index]
+      if byte == Ascii.slash, kept > start, name[kept - 1] == Ascii.slash { continue }
+      name[kept] = lowercase ? asciiLowercase(byte) : byte
+      kept += 1
+    }
+    name.removeLast(name.count - kept)
+  }
+
+  /// `bytes` holds a URI from `start` to `end` and PATH_INFO behind it: where in the URI the PATH_INFO begins. A run of
+  /// slashes in the URI counts as one.
+  static func scriptEnd(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int {
+    var uri = end
+    var info = bytes.count
+    guard info > end else { return end }
+    while uri > start, info > end, bytes[uri - 1] == bytes[info - 1] {
+      uri -= 1
+      info -= 1
+      if bytes[uri] == Ascii.slash {
+        while uri > start, bytes[uri - 1] == Ascii.slash { uri -= 1 }
+      }
+    }
+    var split = max(uri - 1, start)
+    while split < end, bytes[split] != Ascii.slash { split += 1 }
+    return split
+  }
+}

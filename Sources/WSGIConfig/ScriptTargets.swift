@@ -1,0 +1,93 @@
+/// A WSGIScriptAlias or WSGIScriptAliasMatch. A request keeps a pointer to the one that matched it.
+public final class ScriptAlias: Sendable {
+  public enum Pattern: Equatable, Sendable {
+    case path([UInt8])
+    case regex(RegexHandle, source: ByteText)
+  }
+
+  public let pattern: Pattern
+  public let target: [UInt8]
+  public let processGroup: NameTemplate?
+  public let applicationGroup: NameTemplate?
+  public let callableObject: [UInt8]?
+  public let passAuthorization: Bool?
+  public let server: UInt
+  public let location: ConfigLocation
+
+  init(
+    pattern: Pattern, target: [UInt8], options: ScriptOptions, server: UInt, location: ConfigLocation
+  ) {
+    self.pattern = pattern
+    self.target = target
+    processGroup = options.processGroup
+    applicationGroup = options.applicationGroup
+    callableObject = options.callableObject
+    passAuthorization = options.passAuthorization
+    self.server = server
+    self.location = location
+  }
+
+  /// The directive's first argument, for messages.
+  public var source: ByteText {
+    switch pattern {
+    case .path(let path): ByteText(path)
+    case .regex(_, let source): source
+    }
+  }
+
+  public var isMatch: Bool {
+    if case .regex = pattern { true } else { false }
+  }
+}
+
+/// A WSGIHandlerScript: a Python file that serves the resources whose handler has its name.
+public final class HandlerScript: Sendable {
+  public let name: [UInt8]
+  public let path: [UInt8]
+  public let processGroup: NameTemplate?
+  public let applicationGroup: NameTemplate?
+  public let passAuthorization: Bool?
+  /// It was named in an `.htaccess` file, whose author may run code only where ExecCGI says so.
+  public let requiresExecCGI: Bool
+  public let location: ConfigLocation
+
+  init(name: [UInt8], path: [UInt8], options: ScriptOptions, requiresExecCGI: Bool, location: ConfigLocation) {
+    self.name = name
+    self.path = path
+    processGroup = options.processGroup
+    applicationGroup = options.applicationGroup
+    passAuthorization = options.passAuthorization
+    self.requiresExecCGI = requiresExecCGI
+    self.location = location
+  }
+
+  /// The entry point of every handler script.
+  public static let callable = [UInt8]("handle_request".utf8)
+}
+
+/// A script that runs in the httpd child: WSGIDispatchScript and the access, auth user and auth group scripts.
+public struct ServiceScript: Hashable, Sendable {
+  public let path: [UInt8]
+  /// Only `%{GLOBAL}`, `%{SERVER}` and `%{HOST}` expand; the main interpreter where none was named.
+  public let applicationGroup: NameTemplate
+  public let location: ConfigLocation
+}
+
+/// A script to load when a process starts: WSGIImportScript, or an alias whose groups are both fixed.
+public struct ImportScript: Hashable, Sendable {
+  public let path: [UInt8]
+  /// Empty: every httpd child.
+  public let processGroup: [UInt8]
+  public let applicationGroup: [UInt8]
+  /// It comes from a WSGIScriptAlias and does not by itself ask for Python in httpd children.
+  public let isPreload: Bool
+  public let location: ConfigLocation
+}
+
+/// The options that WSGIScriptAlias, WSGIHandlerScript and their like share.
+struct ScriptOptions {
+  var processGroup: NameTemplate?
+  var applicationGroup: NameTemplate?
+  var callableObject: [UInt8]?
+  var passAuthorization: Bool?
+}

@@ -1,0 +1,70 @@
+@testable import WSGIConfig
+
+/// A system with two users and two groups.
+func testEnvironment(isRoot: Bool = true) -> ParseEnvironment {
+  let users = [
+    UserRecord(name: "root", uid: 0, gid: 0, home: "/root"),
+    UserRecord(name: "shop", uid: 1001, gid: 2001, home: "/srv/shop"),
+  ]
+  return ParseEnvironment(
+    isRoot: isRoot, userNamed: { name in users.first { $0.name == name } },
+    userWithID: { uid in users.first { $0.uid == uid } },
+    groupNamed: { ["www": 33, "staff": 50][$0.description] },
+    compileRegex: { $0.contains("(((") ? nil : 1 }, supplementaryGroupLimit: 4)
+}
+
+/// A configuration that tests read line by line.
+struct TestConfig {
+  var server = ServerIdentity.main
+  var path: ByteText?
+  var isAccessFile = false
+  var environment = testEnvironment()
+  let global = Holder(GlobalConfig())
+  var serverConfig = Holder(ServerConfig())
+  var directoryConfig = Holder(DirectoryConfig())
+  var line = 0
+
+  /// Applies a line; the message of its refusal, or nil.
+  @discardableResult
+  mutating func read(_ text: String) -> String? {
+    line += 1
+    let words = text.split(separator: " ", maxSplits: 1)
+    guard let name = words.first, let directive = Directive.named(String(name)) else { return "Invalid command '\(text)'" }
+    var parse = ConfigParse(
+      location: ConfigLocation(file: "test.conf", line: line), server: server, path: path, isAccessFile: isAccessFile,
+      environment: environment, global: global, serverConfig: serverConfig, directoryConfig: directoryConfig)
+    do {
+      try directive.apply(ByteText(words.count > 1 ? String(words[1]) : ""), to: &parse)
+      return nil
+    } catch {
+      return error.message
+    }
+  }
+
+  mutating func closeSection() {
+    ConfigParse(
+      location: ConfigLocation(file: "test.conf", line: line), server: server, path: path, isAccessFile: false,
+      environment: environment, global: global, serverConfig: serverConfig, directoryConfig: directoryConfig
+    ).closeInterpreterOptions()
+  }
+}
+
+/// A request of a test.
+struct TestFacts: RequestFacts {
+  var serverName = "www.example.com"
+  var host = "alias.example.com"
+  var port: UInt32 = 80
+  var uri = "/app/page"
+  var pathInfo = "/page"
+  var variables: [String: String] = [:]
+
+  func appendServerName(to name: inout [UInt8]) { name += serverName.utf8 }
+  func appendRequestHost(to name: inout [UInt8]) { name += host.utf8 }
+  func appendURI(to name: inout [UInt8]) { name += uri.utf8 }
+  func appendPathInfo(to name: inout [UInt8]) { name += pathInfo.utf8 }
+  func appendVariable(_ variable: [UInt8], to name: inout [UInt8]) -> Bool {
+    guard let value = variables[ByteText(variable).description] else { return false }
+    name += value.utf8
+    return true
+  }
+}
