@@ -1,4 +1,5 @@
 /* What Swift's Glibc import cannot express: control messages, credentials, prctl. */
 #ifndef WSGI_CPOSIX_H
 #define WSGI_CPOSIX_H
+#include "supervision.h"
 #endif

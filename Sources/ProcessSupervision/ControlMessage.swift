@@ -1,0 +1,89 @@
+import WSGICore
+
+/// What a worker and its supervisor say to each other, one packet each, on the worker's control socket.
+///
+/// A packet is at most `limit` bytes, and the only length that its reader believes is the one the kernel reports. Layout, in host
+/// order: u32 kind, u32 number, u64 value, then the text or the counted parts of the kind.
+///
+/// **A changed script.** The worker whose request has seen it sends `reloadWanted`, keeps that request, and runs others with the
+/// code it has. The supervisor starts a candidate that loads the script, and answers with `handOver` and one end of a
+/// SOCK_SEQPACKET pair: the worker writes its request there as it would stand in the group's queue, and closes it. The
+/// candidate gets the other end, also by `handOver`: a further queue, to be read to its end. Other workers of the group are told
+/// `reloading`: they too leave the script alone. When the candidate has said `loaded` (or `loadFailed`), old workers get `drain`;
+/// once they have answered `draining`, candidates get `begin`, and only then do they answer what was handed over and take from
+/// the group's queue. Where the group keeps its old code (`reload=rolling`) and the new one does not load, the candidate gets
+/// `drain` instead: it answers what was handed over and ends; the others get `reloadRefused` and keep what they have, until the
+/// script changes again.
+public enum ControlMessage: Equatable, Sendable {
+  // MARK: from the worker
+  /// Python runs, the imports are done: requests are being taken, or for a candidate: will be after `begin`.
+  case ready
+  /// A candidate has loaded its script.
+  case loaded
+  /// A candidate's script does not load; why is in the log.
+  case loadFailed
+  /// The process cannot do its work and is about to exit. The sentence is for the log.
+  case startFailed(String)
+  /// No more requests are taken from the queue; those that run are finished.
+  case draining(ShutdownReason)
+  /// The last message before the exit.
+  case ended(ShutdownReason)
+  case reloadWanted(ScriptChange)
+  case log(ControlLog)
+  /// Asks for httpd's scoreboard; `metrics` with the same ticket answers.
+  case metricsWanted(ticket: UInt64)
+
+  // MARK: from the supervisor
+  /// A candidate may take requests.
+  case begin
+  /// Finish what runs, within the graceful timeout, and end for this reason.
+  case drain(ShutdownReason)
+  /// End now, within the shutdown timeout.
+  case stop
+  /// Comes with a descriptor: to the worker that wants a reload, where its request goes; to a candidate, a queue.
+  case handOver
+  /// The script is being loaded elsewhere.
+  case reloading(ScriptChange)
+  /// The script's new code does not load: run what you have until it changes again.
+  case reloadRefused(ScriptChange)
+  /// Comes with a descriptor, a sealed memory file of pairs; without one there is no scoreboard to be had.
+  case metrics(ticket: UInt64)
+
+  /// The version of what workers and supervisors agree on: this, `WorkerSettings`, the queue and the channel.
+  public static let version: UInt32 = 1
+  /// The longest packet.
+  public static let limit = 4096
+  /// The longest text in a packet; what is longer is cut when it is sent.
+  public static let textLimit = limit - 64
+}
+
+/// A script that is no longer what was loaded.
+public struct ScriptChange: Hashable, Sendable {
+  public var script: [UInt8]
+  public var applicationGroup: [UInt8]
+  /// The file's modification time as seen with the request, in microseconds since the epoch; 0: it is not there.
+  public var modified: Int64
+
+  public init(script: [UInt8], applicationGroup: [UInt8], modified: Int64) {
+    self.script = script
+    self.applicationGroup = applicationGroup
+    self.modified = modified
+  }
+}
+
+/// A log record of a worker that belongs to no request.
+public struct ControlLog: Equatable, Sendable {
+  /// An APLOG_* level.
+  public var level: Int32
+  /// The Python source that a LogHandler record names; empty and 0: none.
+  public var file: [UInt8]
+  public var line: UInt32
+  public var text: [UInt8]
+
+  public init(level: Int32, file: [UInt8] = [], line: UInt32 = 0, text: [UInt8]) {
+    self.level = level
+    self.file = file
+    self.line = line
+    self.text = text
+  }
+}

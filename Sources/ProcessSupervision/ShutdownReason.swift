@@ -1,0 +1,33 @@
+/// Why a worker ends of its own accord; the first reason sticks.
+public enum ShutdownReason: UInt32, CaseIterable, Sendable {
+  case shutdownSignal = 1
+  case gracefulSignal
+  case evictionSignal
+  case maximumRequests
+  case requestTimeout
+  case startupTimeout
+  case restartInterval
+  case deadlockTimeout
+  case inactivityTimeout
+  case cpuTimeLimit
+  case scriptReload
+  case signalPipeError
+
+  /// What `process_stopping` subscribers get as `shutdown_reason`.
+  public var name: String {
+    switch self {
+    case .shutdownSignal: "shutdown_signal"
+    case .gracefulSignal: "graceful_signal"
+    case .evictionSignal: "eviction_signal"
+    case .maximumRequests: "maximum_requests"
+    case .requestTimeout: "request_timeout"
+    case .startupTimeout: "startup_timeout"
+    case .restartInterval: "restart_interval"
+    case .deadlockTimeout: "deadlock_timeout"
+    case .inactivityTimeout: "inactivity_timeout"
+    case .cpuTimeLimit: "cpu_time_limit"
+    case .scriptReload: "script_reload"
+    case .signalPipeError: "signal_pipe_error"
+    }
+  }
+}

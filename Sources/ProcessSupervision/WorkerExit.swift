@@ -1,0 +1,56 @@
+/// Exit codes of a worker that could not start, and of one that was made to end. An application can exit with any code, so the
+/// supervisor believes the first kind only of a worker that was never ready.
+public enum WorkerExit: Int32, CaseIterable, Sendable {
+  case settings = 64
+  case version = 65
+  case changeRoot = 66
+  case setGroup = 67
+  case setGroups = 68
+  case setUser = 69
+  case verification = 70
+  case capabilities = 71
+  case privileges = 72
+  case directory = 73
+  case engineMissing = 74
+  case engineUnusable = 75
+  case python = 76
+  case threads = 77
+  /// The shutdown timeout passed: the worker ended itself without finishing.
+  case shutdownTimeout = 255
+
+  /// The number of the log line that reports it.
+  public var logNumber: StaticString {
+    switch self {
+    case .changeRoot: "WSGI0003"
+    case .setGroup: "WSGI0004"
+    case .setGroups: "WSGI0005"
+    case .setUser: "WSGI0007"
+    case .directory: "WSGI0009"
+    case .python: "WSGI0028"
+    case .threads: "WSGI0022"
+    case .settings, .version, .verification, .capabilities, .privileges, .shutdownTimeout: "WSGI0456"
+    case .engineMissing, .engineUnusable: "WSGI0457"
+    }
+  }
+
+  /// What went wrong, to follow "the process".
+  public var sentence: String {
+    switch self {
+    case .settings: "could not read its settings"
+    case .version: "is of another version than the running module: restart httpd"
+    case .changeRoot: "could not change its root directory"
+    case .setGroup: "could not set its group id"
+    case .setGroups: "could not set its supplementary groups"
+    case .setUser: "could not set its user id"
+    case .verification: "did not get the user, group and groups it asked for"
+    case .capabilities: "could not give up its capabilities"
+    case .privileges: "could not renounce new privileges"
+    case .directory: "could not change to any working directory"
+    case .engineMissing: "found no engine for its Python"
+    case .engineUnusable: "could not use the engine for its Python"
+    case .python: "could not initialise Python"
+    case .threads: "could not start its threads"
+    case .shutdownTimeout: "was still busy when its shutdown-timeout had passed"
+    }
+  }
+}

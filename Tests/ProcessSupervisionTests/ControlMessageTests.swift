@@ -1,0 +1,66 @@
+import Testing
+import WSGICore
+
+@testable import ProcessSupervision
+
+@Suite struct ControlMessageTests {
+  private static let change = ScriptChange(script: Array("/srv/a.wsgi".utf8), applicationGroup: Array("x|".utf8), modified: -7)
+
+  private static let all: [ControlMessage] =
+    [
+      .ready, .loaded, .loadFailed, .startFailed("setgid(33): not permitted"), .reloadWanted(change),
+      .log(ControlLog(level: 3, file: Array("a.py".utf8), line: 12, text: Array("text".utf8))),
+      .log(ControlLog(level: 6, text: [])), .metricsWanted(ticket: .max), .begin, .stop, .handOver, .reloading(change),
+      .reloadRefused(change), .metrics(ticket: 9),
+    ] + ShutdownReason.allCases.flatMap { [.draining($0), .ended($0), .drain($0)] }
+
+  private func packet(_ message: ControlMessage) -> [UInt8] {
+    var writer = FlatWriter()
+    message.encode(into: &writer)
+    return Array(writer.bytes)
+  }
+
+  @Test(arguments: all) func whatIsSentIsRead(message: ControlMessage) {
+    let bytes = packet(message)
+    #expect(bytes.count <= ControlMessage.limit)
+    #expect(bytes.withUnsafeBytes { ControlMessage(decoding: $0) } == message)
+  }
+
+  @Test(arguments: all) func noTruncationReadsPastItsEnd(message: ControlMessage) {
+    let bytes = packet(message)
+    for length in 0..<bytes.count {
+      // A text may be shorter; anything else that is cut is nothing.
+      let cut = Array(bytes[0..<length]).withUnsafeBytes { ControlMessage(decoding: $0) }
+      switch cut {
+      case nil, .startFailed, .log: break
+      case let other?: Issue.record("\(length) bytes of \(message) read as \(other)")
+      }
+    }
+  }
+
+  @Test func whatIsTooLongIsCut() {
+    let text = [UInt8](repeating: 0x41, count: 100_000)
+    let messages: [ControlMessage] = [
+      .log(ControlLog(level: 3, file: text, line: 1, text: text)), .startFailed(String(decoding: text, as: UTF8.self)),
+      .reloadWanted(ScriptChange(script: text, applicationGroup: text, modified: 0)),
+    ]
+    for message in messages {
+      let bytes = packet(message)
+      #expect(bytes.count <= ControlMessage.limit)
+      #expect(bytes.withUnsafeBytes { ControlMessage(decoding: $0) } != nil)
+    }
+  }
+
+  @Test func randomBytesAreRefusedOrRead() {
+    var generator = SystemRandomNumberGenerator()
+    for _ in 0..<20_000 {
+      var bytes = (0..<Int.random(in: 0..<200, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+      if bytes.count >= 4, Bool.random(using: &generator) {
+        withUnsafeBytes(of: UInt32.random(in: 0...20, using: &generator)) { for (i, b) in $0.enumerated() { bytes[i] = b } }
+      }
+      _ = bytes.withUnsafeBytes { ControlMessage(decoding: $0) }
+    }
+    let long = [UInt8](repeating: 1, count: ControlMessage.limit + 1)
+    #expect(long.withUnsafeBytes { ControlMessage(decoding: $0) } == nil)
+  }
+}

@@ -1,0 +1,67 @@
+#include "supervision.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+int32_t wsgi_posix_shared_board(size_t count, void **writable, void **readable) {
+  int file = memfd_create("wsgi-board", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (file < 0) return -errno;
+  int32_t result = 0;
+  void *ours = MAP_FAILED;
+  if (ftruncate(file, (off_t)count) != 0) {
+    result = -errno;
+  } else if ((ours = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)) == MAP_FAILED) {
+    result = -errno;
+  } else {
+    /* Once sealed, a new mapping of the file can only be read, and mprotect cannot change that. */
+    void *theirs = MAP_FAILED;
+    if (fcntl(file, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
+      theirs = mmap(NULL, count, PROT_READ, MAP_SHARED, file, 0);
+    }
+    if (theirs == MAP_FAILED) {
+      result = -errno;
+      munmap(ours, count);
+    } else {
+      *writable = ours;
+      *readable = theirs;
+    }
+  }
+  close(file);
+  return result;
+}
+
+int32_t wsgi_posix_output_pipe(int32_t *ends) {
+  int pair[2];
+  if (pipe2(pair, O_CLOEXEC) != 0) return -errno;
+  /* The two ends are open files of their own: the writer's stays blocking, as programs expect of their stderr. */
+  if (fcntl(pair[0], F_SETFL, O_NONBLOCK) != 0) {
+    int32_t failure = -errno;
+    close(pair[0]);
+    close(pair[1]);
+    return failure;
+  }
+  ends[0] = pair[0];
+  ends[1] = pair[1];
+  return 0;
+}
+
+static int64_t micros(clockid_t clock) {
+  struct timespec now;
+  clock_gettime(clock, &now);
+  return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t wsgi_posix_monotonic(void) { return micros(CLOCK_MONOTONIC); }
+
+int64_t wsgi_posix_epoch(void) { return micros(CLOCK_REALTIME); }
+
+void wsgi_posix_store(void *word, uint64_t value) { __atomic_store_n((uint64_t *)word, value, __ATOMIC_RELEASE); }
+
+uint64_t wsgi_posix_load(const void *word) { return __atomic_load_n((const uint64_t *)word, __ATOMIC_ACQUIRE); }

@@ -1,0 +1,83 @@
+#include "supervision.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int32_t wsgi_posix_set_gid(gid_t gid) { return setresgid(gid, gid, gid) == 0 ? 0 : -errno; }
+
+int32_t wsgi_posix_set_uid(uid_t uid) { return setresuid(uid, uid, uid) == 0 ? 0 : -errno; }
+
+int32_t wsgi_posix_set_groups(const gid_t *groups, size_t count) {
+  return setgroups(count, groups) == 0 ? 0 : -errno;
+}
+
+int32_t wsgi_posix_is_identity(uid_t uid, gid_t gid) {
+  uid_t u[3];
+  gid_t g[3];
+  if (getresuid(&u[0], &u[1], &u[2]) != 0 || getresgid(&g[0], &g[1], &g[2]) != 0) return -errno;
+  for (int i = 0; i < 3; i++) {
+    if (u[i] != uid || g[i] != gid) return 0;
+  }
+  return 1;
+}
+
+int32_t wsgi_posix_set_dumpable(int32_t dumpable) {
+  return prctl(PR_SET_DUMPABLE, (unsigned long)dumpable, 0, 0, 0) == 0 ? 0 : -errno;
+}
+
+int32_t wsgi_posix_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0, 0, 0) == 0 ? 0 : -errno; }
+
+int32_t wsgi_posix_drop_bounding_set(void) {
+  /* The kernel may know more capabilities than the header: it refuses the first number that it does not know. */
+  for (unsigned long capability = 0; capability < 64; capability++) {
+    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) return errno == EINVAL && capability > 0 ? 0 : -errno;
+  }
+  return 0;
+}
+
+int32_t wsgi_posix_clear_capabilities(void) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0, 0, 0}, {0, 0, 0}};
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL) return -errno;
+  return syscall(SYS_capset, &header, none) == 0 ? 0 : -errno;
+}
+
+int32_t wsgi_posix_has_capabilities(void) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+  if (syscall(SYS_capget, &header, data) != 0) return -errno;
+  for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+    if (data[i].effective | data[i].permitted | data[i].inheritable) return 1;
+  }
+  return 0;
+}
+
+int32_t wsgi_posix_set_limit(int32_t limit, uint64_t soft, uint64_t hard) {
+  struct rlimit values = {.rlim_cur = (rlim_t)soft, .rlim_max = (rlim_t)hard};
+  int result;
+  switch (limit) {
+    case WSGI_LIMIT_CPU: result = setrlimit(RLIMIT_CPU, &values); break;
+    case WSGI_LIMIT_DATA: result = setrlimit(RLIMIT_DATA, &values); break;
+    case WSGI_LIMIT_ADDRESS_SPACE: result = setrlimit(RLIMIT_AS, &values); break;
+    default: return -EINVAL;
+  }
+  return result == 0 ? 0 : -errno;
+}
+
+int32_t wsgi_posix_set_priority(int32_t priority) {
+  return setpriority(PRIO_PROCESS, 0, priority) == 0 ? 0 : -errno;
+}
+
+void wsgi_posix_close_from(int32_t first) {
+#ifdef SYS_close_range
+  if (syscall(SYS_close_range, (unsigned)first, ~0U, 0) == 0) return;
+#endif
+  struct rlimit limit;
+  int last = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max < (1 << 20) ? (int)limit.rlim_max : 1 << 20;
+  for (int descriptor = first; descriptor < last; descriptor++) close(descriptor);
+}

@@ -1,0 +1,88 @@
+/* What process supervision needs of the system and Swift's Glibc import cannot express: code that runs between fork and
+ * exec, variadic calls (prctl, fcntl, syscall), W* macros, structures with unions.  Results below zero are negated errno
+ * values. */
+#ifndef WSGI_POSIX_SUPERVISION_H
+#define WSGI_POSIX_SUPERVISION_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#pragma clang assume_nonnull begin
+
+/* A launched process finds descriptors 0 ... WSGI_POSIX_LAST_DESCRIPTOR open, and no other. */
+#define WSGI_POSIX_LAST_DESCRIPTOR 5
+
+/* Starts `path` in a process group of its own, with default signal dispositions, no blocked signals, and descriptors[i] as
+ * its descriptor i.  Between fork and exec runs C that is safe there, whatever threads the caller has.  `argv` and `envp`
+ * end with NULL.  Returns the process id; a child whose exec failed has been reaped. */
+int32_t wsgi_posix_launch(const char *path, char *_Nullable const *_Nonnull argv, char *_Nullable const *_Nonnull envp,
+                          const int32_t *descriptors);
+
+/* fork(), which Swift marks unavailable. */
+int32_t wsgi_posix_fork(void);
+
+/* How a child process ended. */
+typedef struct wsgi_posix_end {
+  int32_t signal;      /* the signal that killed it; 0: it exited */
+  int32_t code;        /* exit code, when signal is 0 */
+  int32_t core;        /* 1: a core was dumped */
+  int64_t cpu_micros;  /* CPU time that it and its reaped children used, in microseconds */
+} wsgi_posix_end;
+
+/* Whether child `pid` has ended; it stays a zombie, so that its id and its process group's cannot be reused meanwhile.
+ * 1: it has, 0: it has not. */
+int32_t wsgi_posix_has_ended(pid_t pid);
+/* Reaps child `pid` without waiting.  1: reaped, 0: still running. */
+int32_t wsgi_posix_reap(pid_t pid, wsgi_posix_end *end);
+
+/* A close-on-exec descriptor that polls readable when process `pid` has ended. */
+int32_t wsgi_posix_pidfd(pid_t pid);
+/* Signals the process behind a pidfd, never another one that got its number. */
+int32_t wsgi_posix_pidfd_signal(int32_t pidfd, int32_t signal);
+
+/* `count` zero bytes shared with every process forked from here, mapped twice: `writable`, and `readable` for those that
+ * must not write; for a process without the writable mapping there is no way to get one. */
+int32_t wsgi_posix_shared_board(size_t count, void *_Nullable *_Nonnull writable, void *_Nullable *_Nonnull readable);
+
+/* A close-on-exec pipe; the read end is non-blocking. */
+int32_t wsgi_posix_output_pipe(int32_t *ends);
+
+/* Closes every descriptor >= first. */
+void wsgi_posix_close_from(int32_t first);
+
+/* Identity.  These set and compare real, effective and saved ids together. */
+int32_t wsgi_posix_set_gid(gid_t gid);
+int32_t wsgi_posix_set_uid(uid_t uid);
+int32_t wsgi_posix_set_groups(const gid_t *groups, size_t count);
+/* 1: all three user ids are `uid` and all three group ids are `gid`. */
+int32_t wsgi_posix_is_identity(uid_t uid, gid_t gid);
+/* prctl: PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS. */
+int32_t wsgi_posix_set_dumpable(int32_t dumpable);
+int32_t wsgi_posix_no_new_privileges(void);
+/* Empties the capability bounding set, which only a privileged process can. */
+int32_t wsgi_posix_drop_bounding_set(void);
+/* Gives up every capability, inheritable and ambient ones included. */
+int32_t wsgi_posix_clear_capabilities(void);
+/* 1: the process has some capability, or can inherit one. */
+int32_t wsgi_posix_has_capabilities(void);
+
+/* setrlimit; Swift sees the resource's type differently from one C library to the next. */
+enum { WSGI_LIMIT_CPU, WSGI_LIMIT_DATA, WSGI_LIMIT_ADDRESS_SPACE };
+int32_t wsgi_posix_set_limit(int32_t limit, uint64_t soft, uint64_t hard);
+/* setpriority of the calling process, likewise. */
+int32_t wsgi_posix_set_priority(int32_t priority);
+
+/* Gives the calling process default signal dispositions and an empty signal mask. */
+void wsgi_posix_default_signals(void);
+
+/* Microseconds: of the monotonic clock, and since the epoch. */
+int64_t wsgi_posix_monotonic(void);
+int64_t wsgi_posix_epoch(void);
+
+/* A word of a shared board: releasing store, acquiring load. */
+void wsgi_posix_store(void *word, uint64_t value);
+uint64_t wsgi_posix_load(const void *word);
+
+#pragma clang assume_nonnull end
+#endif
