@@ -1,0 +1,109 @@
+import CPython
+
+/// One application group's interpreter in this process.
+///
+/// Objects of it may only be touched by a thread that is attached to it (`Attachment.run`).
+public final class Interpreter: @unchecked Sendable {  // guarded by the interpreter's GIL, but for `name` and `isMain`
+  /// The application group; empty for the main interpreter.
+  public let name: [UInt8]
+  public let isMain: Bool
+  public let hasOwnGIL: Bool
+  let state: OpaquePointer
+  /// What the room above keeps for each interpreter.
+  public var contents: AnyObject?
+  /// Taken while a script is imported, never while holding the GIL.
+  public let importLock = RecursiveLock()
+
+  init(name: [UInt8], isMain: Bool, hasOwnGIL: Bool, state: OpaquePointer) {
+    self.name = name
+    self.isMain = isMain
+    self.hasOwnGIL = hasOwnGIL
+    self.state = state
+  }
+
+  /// How log lines call it.
+  public var label: String {
+    isMain ? "main interpreter" : "sub-interpreter '\(String(decoding: name, as: UTF8.self))'"
+  }
+}
+
+/// A lock that its holder may take again: an import may cause another import on the same thread.
+public final class RecursiveLock: @unchecked Sendable {
+  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+
+  public init() {
+    mutex = .allocate(capacity: 1)
+    var attributes = pthread_mutexattr_t()
+    pthread_mutexattr_init(&attributes)
+    pthread_mutexattr_settype(&attributes, Int32(PTHREAD_MUTEX_RECURSIVE))
+    pthread_mutex_init(mutex, &attributes)
+    pthread_mutexattr_destroy(&attributes)
+  }
+
+  deinit {
+    pthread_mutex_destroy(mutex)
+    mutex.deallocate()
+  }
+
+  public func lock() { pthread_mutex_lock(mutex) }
+  public func unlock() { pthread_mutex_unlock(mutex) }
+}
+
+/// One thread in one interpreter: its thread state, kept for the life of the process so that `threading.local` persists.
+public final class Attachment: @unchecked Sendable {  // used by its own thread; others read it under the GIL
+  public let interpreter: Interpreter
+  let state: UnsafeMutablePointer<PyThreadState>
+  public let environ = EnvironBuilder()
+  /// What the room above keeps for each thread and interpreter.
+  public var contents: AnyObject?
+  /// CPython's identity of this thread.
+  public var identity: UInt { UInt(wsgi_py_thread_ident(state)) }
+
+  init(_ interpreter: Interpreter, _ state: UnsafeMutablePointer<PyThreadState>) {
+    self.interpreter = interpreter
+    self.state = state
+  }
+
+  /// Runs `body` attached: with this thread's state current and its GIL held.
+  @inline(__always)
+  public func run<R>(_ body: () -> R) -> R {
+    PyEval_RestoreThread(state)
+    let result = body()
+    _ = PyEval_SaveThread()
+    return result
+  }
+
+  /// Runs `body`, which may wait, without the GIL. Only while attached.
+  @inline(__always)
+  public func detached<R>(_ body: () -> R) -> R {
+    _ = PyEval_SaveThread()
+    let result = body()
+    PyEval_RestoreThread(state)
+    return result
+  }
+
+  /// Raises `type` in the thread of `identity`, when it next runs Python code. Only while attached.
+  public static func raiseAsynchronously(_ type: PyObj, inThread identity: UInt) -> Bool {
+    PyThreadState_SetAsyncExc(identity, type.pointer) > 0
+  }
+
+  /// The frames of this attachment's thread, innermost first; read by another thread attached to the same interpreter.
+  public func frames() -> [StackFrame] {
+    final class Box { var frames: [StackFrame] = [] }
+    let box = Box()
+    wsgi_py_walk_frames(
+      state,
+      { context, file, function, line in
+        guard let context, let file, let function else { return }
+        let frame = StackFrame(file: String(cString: file), function: String(cString: function), line: line)
+        Unmanaged<Box>.fromOpaque(context).takeUnretainedValue().frames.append(frame)
+      }, Unmanaged.passUnretained(box).toOpaque())
+    return box.frames
+  }
+}
+
+public struct StackFrame {
+  public let file: String
+  public let function: String
+  public let line: Int32
+}

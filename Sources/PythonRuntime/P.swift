@@ -1,2 +1,0 @@
-import CPython
-public func hello() { Py_IsInitialized() == 0 ? () : () }

@@ -1,0 +1,278 @@
+import CPython
+import Synchronization
+
+/// What Python is started with.
+public struct PythonStart {
+  /// `sys.executable` of a virtual environment; nil: the engine's own.
+  public var program: String?
+  public var home: String?
+  public var warnings: [String] = []
+  public var optimize: Int32 = 0
+  public var dontWriteBytecode = false
+  /// nil: Python's own choice.
+  public var hashSeed: HashSeed?
+  public var destroyInterpreters = true
+  public enum HashSeed { case random, fixed(UInt32) }
+  public init() {}
+}
+
+/// Why an interpreter is not to be had.
+public enum InterpreterFailure: Error {
+  /// Python itself refused; the sentence is CPython's.
+  case notCreated(String)
+  /// Setting it up raised; it has been logged.
+  case notConfigured
+  case stopping
+}
+
+/// The Python of this process: its interpreters and its threads. One instance a process.
+public final class Python: @unchecked Sendable {  // `table` is guarded by its Mutex; the rest is set before threads start
+  private struct Table {
+    var interpreters: [Interpreter] = []
+    var attachments: [Attachment] = []
+    var threads = 0
+    var stopping = false
+  }
+
+  public let main: Interpreter
+  private let mainState: UnsafeMutablePointer<PyThreadState>
+  private let startThread: pthread_t
+  private let destroys: Bool
+  private let table = Mutex(Table())
+  /// Serialises the making of interpreters; taken without the GIL.
+  private let creation = RecursiveLock()
+  /// Whether a new interpreter of this name has its own GIL.
+  public var wantsOwnGIL: @Sendable ([UInt8]) -> Bool = { _ in false }
+  /// Sets a new interpreter up; called attached to it. Throws after logging.
+  public var configure: @Sendable (Interpreter) throws(InterpreterFailure) -> Void = { _ throws(InterpreterFailure) in }
+  /// An interpreter is about to end; called attached to it.
+  public var discard: @Sendable (Interpreter) -> Void = { _ in }
+
+  /// Initialises Python on the calling thread and leaves it detached. `failure`: CPython's sentence.
+  public init(_ start: PythonStart) throws(InterpreterFailure) {
+    var settings = wsgi_py_start()
+    settings.optimize = start.optimize
+    settings.dont_write_bytecode = start.dontWriteBytecode
+    switch start.hashSeed {
+    case .random:
+      settings.use_hash_seed = true
+      settings.random_hash_seed = true
+    case .fixed(let seed):
+      settings.use_hash_seed = true
+      settings.hash_seed = seed
+    case nil: break
+    }
+    // CPython keeps copies of all of these.
+    let program = start.program.flatMap { strdup($0) }
+    let home = start.home.flatMap { strdup($0) }
+    let warnings = start.warnings.map { UnsafePointer(strdup($0)) }
+    defer {
+      free(program)
+      free(home)
+      for warning in warnings { free(UnsafeMutableRawPointer(mutating: warning)) }
+    }
+    settings.program = UnsafePointer(program)
+    settings.home = UnsafePointer(home)
+    let failure = warnings.withUnsafeBufferPointer { list -> UnsafePointer<CChar>? in
+      settings.warnings = list.baseAddress
+      settings.warning_count = Int32(list.count)
+      return wsgi_py_initialize(&settings)
+    }
+    if let failure { throw .notCreated(String(cString: failure)) }
+    guard let state = PyThreadState_Get(), let interpreter = PyThreadState_GetInterpreter(state) else {
+      throw .notCreated("Python has no thread state")
+    }
+    mainState = state
+    startThread = pthread_self()
+    destroys = start.destroyInterpreters
+    main = Interpreter(name: [], isMain: true, hasOwnGIL: false, state: interpreter)
+    table.withLock { $0.interpreters = [main] }
+    _ = PyEval_SaveThread()
+  }
+
+  /// Sets up the main interpreter, which exists from the start. Attached on return: no.
+  public func configureMain() throws(InterpreterFailure) {
+    let attachment = thread.attach(main, mainState)
+    let result = attachment.run { () -> InterpreterFailure? in
+      do throws(InterpreterFailure) {
+        try configure(main)
+        return nil
+      } catch { return error }
+    }
+    if let result { throw result }
+  }
+
+  // MARK: threads
+
+  /// The calling thread's attachments.
+  public final class Thread {
+    /// An ordinal of the thread in this process; the first is 0.
+    public let ordinal: Int
+    fileprivate var attachments: [Attachment] = []
+    fileprivate let mainState: UnsafeMutablePointer<PyThreadState>
+    fileprivate unowned let python: Python
+
+    fileprivate init(_ python: Python, ordinal: Int, mainState: UnsafeMutablePointer<PyThreadState>) {
+      self.python = python
+      self.ordinal = ordinal
+      self.mainState = mainState
+    }
+
+    fileprivate func attach(_ interpreter: Interpreter, _ state: UnsafeMutablePointer<PyThreadState>) -> Attachment {
+      for attachment in attachments where attachment.interpreter === interpreter { return attachment }
+      let attachment = Attachment(interpreter, state)
+      attachments.append(attachment)
+      python.table.withLock { $0.attachments.append(attachment) }
+      return attachment
+    }
+  }
+
+  /// The calling thread, made known to Python at its first call.
+  ///
+  /// A thread's first thread state is always one of the main interpreter: CPython takes the first for the one that the
+  /// PyGILState functions mean, and extensions expect that to be main's.
+  public var thread: Thread {
+    if let known = wsgi_py_thread_slot() { return Unmanaged<Thread>.fromOpaque(known).takeUnretainedValue() }
+    let ordinal = table.withLock { table in
+      table.threads &+= 1
+      return table.threads &- 1
+    }
+    let state = pthread_equal(pthread_self(), startThread) != 0 ? mainState : PyThreadState_New(main.state)
+    // Kept for the life of the process, as its thread states are.
+    let made = Thread(self, ordinal: ordinal, mainState: state ?? mainState)
+    wsgi_py_set_thread_slot(Unmanaged.passRetained(made).toOpaque())
+    return made
+  }
+
+  /// The calling thread's attachment to the interpreter of an application group, both made where they do not exist yet.
+  /// Not while attached. Waits while another thread makes the interpreter.
+  @inline(__always)
+  public func attachment(_ name: UnsafeRawBufferPointer) throws(InterpreterFailure) -> Attachment {
+    let thread = self.thread
+    for attachment in thread.attachments where Python.same(attachment.interpreter.name, name) { return attachment }
+    return try makeAttachment(Array(name), thread)
+  }
+
+  private static func same(_ name: [UInt8], _ bytes: UnsafeRawBufferPointer) -> Bool {
+    name.count == bytes.count
+      && name.withUnsafeBytes { own in
+        guard let a = own.baseAddress, let b = bytes.baseAddress else { return true }
+        return memcmp(a, b, own.count) == 0
+      }
+  }
+
+  @inline(never)
+  private func makeAttachment(_ name: [UInt8], _ thread: Thread) throws(InterpreterFailure) -> Attachment {
+    if name.isEmpty { return thread.attach(main, thread.mainState) }
+    creation.lock()
+    defer { creation.unlock() }
+    let known = table.withLock { table in
+      (table.interpreters.first { $0.name == name }, table.stopping)
+    }
+    if known.1 { throw .stopping }
+    if let interpreter = known.0 {
+      guard let state = PyThreadState_New(interpreter.state) else { throw .notCreated("no memory for a thread state") }
+      return thread.attach(interpreter, state)
+    }
+    let ownGIL = wantsOwnGIL(name)
+    PyEval_RestoreThread(thread.mainState)
+    var reason: UnsafePointer<CChar>?
+    guard let state = wsgi_py_new_interpreter(ownGIL, &reason), let made = PyThreadState_GetInterpreter(state) else {
+      PyErr_Clear()
+      _ = PyEval_SaveThread()
+      throw .notCreated(reason.map { String(cString: $0) } ?? "no reason given")
+    }
+    let interpreter = Interpreter(name: name, isMain: false, hasOwnGIL: ownGIL, state: made)
+    do throws(InterpreterFailure) { try configure(interpreter) } catch {
+      Py_EndInterpreter(state)
+      PyThreadState_Swap(thread.mainState)
+      _ = PyEval_SaveThread()
+      throw error
+    }
+    _ = PyEval_SaveThread()
+    table.withLock { $0.interpreters.append(interpreter) }
+    return thread.attach(interpreter, state)
+  }
+
+  /// All interpreters that exist now, main first.
+  public var interpreters: [Interpreter] { table.withLock { $0.interpreters } }
+
+  // MARK: the end
+
+  /// Runs `body` attached to each interpreter in turn, main first. Not while attached.
+  public func inEachInterpreter(_ body: (Interpreter) -> Void) {
+    for interpreter in interpreters {
+      guard let attachment = try? interpreter.name.withUnsafeBytes({ name throws(InterpreterFailure) in try attachment(name) })
+      else { continue }
+      attachment.run { body(interpreter) }
+    }
+  }
+
+  /// Ends all sub-interpreters and then Python, on the thread that started it, with no request running. `atexit` callbacks run
+  /// and non-daemon threads are joined.
+  public func stop() {
+    creation.lock()
+    defer { creation.unlock() }
+    let (interpreters, attachments) = table.withLock { table in
+      table.stopping = true
+      return (table.interpreters, table.attachments)
+    }
+    guard destroys else { return }
+    let thread = self.thread
+    for interpreter in interpreters where !interpreter.isMain {
+      end(interpreter, attachments.filter { $0.interpreter === interpreter }, thread)
+    }
+    PyEval_RestoreThread(mainState)
+    for attachment in attachments where attachment.interpreter.isMain { attachment.environ.clear() }
+    discard(main)
+    Py_FinalizeEx()
+  }
+
+  private func end(_ interpreter: Interpreter, _ attachments: [Attachment], _ thread: Thread) {
+    let own: UnsafeMutablePointer<PyThreadState>
+    if let attachment = thread.attachments.first(where: { $0.interpreter === interpreter }) {
+      own = attachment.state
+    } else if let state = PyThreadState_New(interpreter.state) {
+      own = state
+    } else {
+      return
+    }
+    PyEval_RestoreThread(own)
+    for attachment in attachments { attachment.environ.clear() }
+    discard(interpreter)
+    // Py_EndInterpreter is fatal while other thread states exist: those of our threads go here, those of the application's
+    // non-daemon threads when they have been joined.
+    for attachment in attachments where attachment.state != own {
+      PyThreadState_Clear(attachment.state)
+      PyThreadState_Delete(attachment.state)
+    }
+    do throws(Raised) {
+      if let threading = try PythonCode.modules.item(try PyRef.string("threading").object) {
+        _ = try threading.attribute("_shutdown").object.call()
+      }
+    } catch { PyErr_Clear() }
+    if wsgi_py_thread_count(interpreter.state) == 1 {
+      Py_EndInterpreter(own)
+      PyThreadState_Swap(thread.mainState)
+    } else {
+      // A daemon thread still runs in it; it cannot be ended, but its exit functions can have their turn.
+      do throws(Raised) {
+        _ = try PythonCode.importModule("atexit").object.attribute("_run_exitfuncs").object.call()
+      } catch { PyErr_Clear() }
+    }
+    _ = PyEval_SaveThread()
+  }
+
+  /// Takes and gives back the main interpreter's GIL.
+  public func probe() {
+    PyEval_RestoreThread(thread.mainState)
+    _ = PyEval_SaveThread()
+  }
+
+  /// Writes all stacks to a descriptor without the GIL; approximate, for when it is not to be had.
+  public static func dumpWithoutGIL(to descriptor: Int32) { wsgi_py_dump_without_gil(descriptor) }
+
+  public static var version: String { String(cString: wsgi_py_version_text()) }
+  public static var versionHex: UInt32 { wsgi_py_version_hex() }
+  public static var isBuiltWithoutGIL: Bool { wsgi_py_built_without_gil() }
+}

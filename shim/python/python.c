@@ -1,2 +1,0 @@
-#include "CPython.h"
-typedef int wsgi_py_nothing;
