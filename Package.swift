@@ -47,6 +47,9 @@ let package = Package(
     .target(
       name: "CPython", path: "shim/python", publicHeadersPath: ".",
       cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-I", pythonInclude, "-Wall", "-Werror"])]),
+    .target(
+      name: "CEngineTable", path: "shim/engine", publicHeadersPath: ".",
+      cSettings: [.unsafeFlags(["-I", pythonInclude, "-Wall", "-Werror"])]),
 
     // MARK: values
     .target(name: "WSGICore", swiftSettings: common),
@@ -64,7 +67,7 @@ let package = Package(
       name: "WSGIAdapter", dependencies: ["PythonRuntime", "WSGICore"],
       swiftSettings: common + [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])]),
     .target(
-      name: "WSGIEngine", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine"],
+      name: "WSGIEngine", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine", "CEngineTable"],
       swiftSettings: common + [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])],
       linkerSettings: [.unsafeFlags(["-L", pythonLibraryPath]), .linkedLibrary(pythonLibrary)] + image("wsgi_engine.map")),
 

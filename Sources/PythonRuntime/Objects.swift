@@ -46,7 +46,7 @@ extension PyRef {
   public static func bool(_ value: Bool) -> PyRef { (value ? PyObj.true : PyObj.false).retained() }
   public static func dict() throws(Raised) -> PyRef { try PyRef(result: PyDict_New()) }
   public static func list() throws(Raised) -> PyRef { try PyRef(result: PyList_New(0)) }
-  public static var none: PyRef { PyObj.none.retained() }
+  public static func none() -> PyRef { PyObj.none.retained() }
 
   public static func versionTuple(_ a: Int, _ b: Int, _ c: Int) throws(Raised) -> PyRef { try .intTuple([a, b, c]) }
 
@@ -256,7 +256,7 @@ public enum PythonException {
 /// Makes modules and runs source.
 public enum PythonCode {
   /// Compiles `source` as a module's text. `file` is its `__file__` in tracebacks.
-  public static func compile(_ source: UnsafePointer<CChar>, file: UnsafePointer<CChar>) throws(Raised) -> PyRef {
+  public static func compile(_ source: String, file: String) throws(Raised) -> PyRef {
     try PyRef(result: Py_CompileStringExFlags(source, file, Py_file_input, nil, -1))
   }
 
@@ -289,5 +289,62 @@ public enum PythonCode {
 
   public static func setSys(_ name: String, _ value: PyObj) throws(Raised) {
     guard name.withCString({ PySys_SetObject($0, value.pointer) }) == 0 else { throw Raised() }
+  }
+}
+
+extension PyObj {
+  /// Lends the contents of any object with the buffer interface; TypeError for others.
+  public func withBuffer(_ body: (UnsafeRawBufferPointer) -> Void) throws(Raised) {
+    var view = Py_buffer()
+    guard PyObject_GetBuffer(pointer, &view, PyBUF_SIMPLE) == 0 else { throw Raised() }
+    body(UnsafeRawBufferPointer(start: view.buf, count: view.len))
+    PyBuffer_Release(&view)
+  }
+}
+
+extension PyRef {
+  /// str(object).
+  public static func describing(_ object: PyObj) throws(Raised) -> PyRef { try PyRef(result: PyObject_Str(object.pointer)) }
+
+  public static func bytes(_ bytes: [UInt8]) throws(Raised) -> PyRef {
+    try PyRef(result: bytes.withUnsafeBytes { PyBytes_FromStringAndSize($0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count) })
+  }
+}
+
+extension PyRef {
+  /// A capsule without a name around a pointer that the server owns.
+  public init(capsule pointer: UnsafeMutableRawPointer) throws(Raised) {
+    try self.init(result: PyCapsule_New(pointer, nil, nil))
+  }
+
+  /// (type, value, traceback) of an exception.
+  public init(excInfoOf exception: PyObj) throws(Raised) {
+    let traceback = try exception.attribute("__traceback__")
+    let type = UnsafeMutableRawPointer(wsgi_py_type(exception.pointer)).assumingMemoryBound(to: PyObject.self)
+    let tuple = try PyRef(result: PyTuple_New(3))
+    for (index, item) in [PyObj(type), exception, traceback.object].enumerated() {
+      guard PyTuple_SetItem(tuple.object.pointer, index, item.retained().release()) == 0 else { throw Raised() }
+    }
+    self = tuple
+  }
+
+  @inlinable public borrowing func call(_ a: PyObj, _ b: PyObj) throws(Raised) -> PyRef { try object.call(a, b) }
+}
+
+extension PyObj {
+  public func setAttribute(_ name: StaticString, _ value: borrowing PyRef) throws(Raised) {
+    try setAttribute(name, value.object)
+  }
+
+  /// The number of items of an exact list or tuple.
+  @inlinable public var sequenceCount: Int { isExactList ? listCount : tupleCount }
+}
+
+extension PyRef {
+  public init(latin1 bytes: [UInt8]) throws(Raised) {
+    try self.init(
+      result: bytes.withUnsafeBytes {
+        PyUnicode_DecodeLatin1($0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count, nil)
+      })
   }
 }

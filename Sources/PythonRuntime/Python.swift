@@ -111,6 +111,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     fileprivate var attachments: [Attachment] = []
     fileprivate let mainState: UnsafeMutablePointer<PyThreadState>
     fileprivate unowned let python: Python
+    /// What the room above runs on this thread now.
+    public unowned(unsafe) var current: AnyObject?
 
     fileprivate init(_ python: Python, ordinal: Int, mainState: UnsafeMutablePointer<PyThreadState>) {
       self.python = python
@@ -142,6 +144,12 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     let made = Thread(self, ordinal: ordinal, mainState: state ?? mainState)
     wsgi_py_set_thread_slot(Unmanaged.passRetained(made).toOpaque())
     return made
+  }
+
+  /// The calling thread, if it has been attached before; nil on threads that applications start.
+  public static var knownThread: Thread? {
+    guard let known = wsgi_py_thread_slot() else { return nil }
+    return Unmanaged<Thread>.fromOpaque(known).takeUnretainedValue()
   }
 
   /// The calling thread's attachment to the interpreter of an application group, both made where they do not exist yet.
@@ -247,8 +255,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
       PyThreadState_Delete(attachment.state)
     }
     do throws(Raised) {
-      if let threading = try PythonCode.modules.item(try PyRef.string("threading").object) {
-        _ = try threading.attribute("_shutdown").object.call()
+      if let threading = try PythonCode.modules.item("threading") {
+        _ = try threading.attribute("_shutdown").call()
       }
     } catch { PyErr_Clear() }
     if wsgi_py_thread_count(interpreter.state) == 1 {
@@ -257,7 +265,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     } else {
       // A daemon thread still runs in it; it cannot be ended, but its exit functions can have their turn.
       do throws(Raised) {
-        _ = try PythonCode.importModule("atexit").object.attribute("_run_exitfuncs").object.call()
+        _ = try PythonCode.importModule("atexit").attribute("_run_exitfuncs").call()
       } catch { PyErr_Clear() }
     }
     _ = PyEval_SaveThread()

@@ -1,3 +1,138 @@
 import CEngine
+import CEngineTable
+import Glibc
+import PythonRuntime
+import Synchronization
 import WSGIAdapter
-@c(wsgi_engine) public func engine() { hello2() }
+import WSGICore
+
+/// The one adapter of this process, from `start` on.
+private let shared = Mutex<Adapter?>(nil)
+/// The same without the lock, for the request path: it is written once, before any request.
+nonisolated(unsafe) private var adapter: Adapter?
+
+/// Writes a sentence into a C buffer, cut to its size.
+private func report(_ sentence: String, _ error: UnsafeMutablePointer<CChar>?, _ capacity: Int) -> Int32 {
+  guard let error, capacity > 0 else { return -1 }
+  let bytes = Array(sentence.utf8.prefix(capacity - 1))
+  for (index, byte) in bytes.enumerated() { error[index] = CChar(bitPattern: byte) }
+  error[bytes.count] = 0
+  return -1
+}
+
+@c @implementation
+func wsgi_swift_engine_start(
+  _ host: UnsafePointer<wsgi_host>?, _ settings: UnsafePointer<UInt8>?, _ length: Int,
+  _ explanation: UnsafeMutablePointer<CChar>?, _ capacity: Int
+) -> Int32 {
+  guard let host else { return report("the engine was given no host", explanation, capacity) }
+  guard shared.withLock({ $0 == nil }) else { return report("the engine has been started before", explanation, capacity) }
+  do {
+    let decoded = try AdapterSettings(decoding: UnsafeRawBufferPointer(start: settings, count: length))
+    let made = try Adapter(settings: decoded, host: EngineHost(host))
+    shared.withLock { $0 = made }
+    adapter = made
+    return 0
+  } catch InterpreterFailure.notCreated(let sentence) {
+    return report("Python cannot be initialised: \(sentence)", explanation, capacity)
+  } catch is SettingsFailure {
+    return report("the settings cannot be read", explanation, capacity)
+  } catch {
+    return report("Python cannot be set up; the messages before this one say why", explanation, capacity)
+  }
+}
+
+@c @implementation
+func wsgi_swift_engine_load(
+  _ group: UnsafePointer<UInt8>?, _ groupLength: Int, _ script: UnsafePointer<UInt8>?, _ scriptLength: Int
+) -> Int32 {
+  guard let adapter else { return -1 }
+  let loaded = adapter.load(
+    UnsafeRawBufferPointer(start: group, count: groupLength), UnsafeRawBufferPointer(start: script, count: scriptLength))
+  return loaded ? 0 : -1
+}
+
+@c @implementation
+func wsgi_swift_engine_run(
+  _ exchange: UnsafeMutableRawPointer?, _ functions: UnsafePointer<wsgi_exchange>?, _ head: UnsafePointer<UInt8>?,
+  _ length: Int, _ ticket: UInt64, _ flags: UInt32, _ outcome: UnsafeMutablePointer<wsgi_outcome>?
+) {
+  guard let outcome else { return }
+  outcome.pointee = wsgi_outcome(
+    end: Int32(WSGI_FAILED), status: 500, script_loaded: 0, interrupted: 0, body_in: 0, body_out: 0)
+  guard let adapter, let functions else { return }
+  let host = HostExchange(exchange, functions)
+  do throws(FlatFailure) {
+    let request = try RequestHead(decoding: UnsafeRawBufferPointer(start: head, count: length))
+    let result = adapter.run(request, host, ticket: ticket, rejectsStale: flags & UInt32(WSGI_RUN_REJECT_STALE) != 0)
+    outcome.pointee = wsgi_outcome(
+      end: result.end.rawValue, status: result.status, script_loaded: result.scriptLoaded ? 1 : 0,
+      interrupted: result.interrupted ? 1 : 0, body_in: result.bodyIn, body_out: result.bodyOut)
+  } catch {
+    host.log(.error, "WSGI0502: The request that the server sent cannot be read: \(error).")
+  }
+}
+
+@c @implementation
+func wsgi_swift_engine_call(
+  _ exchange: UnsafeMutableRawPointer?, _ functions: UnsafePointer<wsgi_exchange>?, _ head: UnsafePointer<UInt8>?,
+  _ length: Int, _ call: UnsafeMutablePointer<wsgi_call>?
+) -> Int32 {
+  guard let adapter, let functions, let call else { return Int32(WSGI_ANSWER_UNLOADABLE) }
+  let host = HostExchange(exchange, functions)
+  let buffer = UnsafeMutableRawBufferPointer(start: call.pointee.buffer, count: call.pointee.capacity)
+  do throws(FlatFailure) {
+    let request = try RequestHead(decoding: UnsafeRawBufferPointer(start: head, count: length))
+    let arguments = UnsafeRawBufferPointer(start: call.pointee.arguments, count: call.pointee.arguments_length)
+    let wanted = ScriptCall(
+      function: call.pointee.function.map { String(cString: $0) } ?? "", arguments: arguments,
+      wantsList: call.pointee.flags & UInt32(WSGI_CALL_WANTS_LIST) != 0,
+      usesUTF8: call.pointee.flags & UInt32(WSGI_CALL_UTF8) != 0)
+    let answer = adapter.call(wanted, request, host)
+    guard answer.bytes.count <= buffer.count else { return Int32(WSGI_ANSWER_TOO_LONG) }
+    buffer.copyBytes(from: answer.bytes)
+    call.pointee.length = answer.bytes.count
+    return answer.kind.rawValue
+  } catch {
+    host.log(.error, "WSGI0502: The request that the server sent cannot be read: \(error).")
+    return Int32(WSGI_ANSWER_UNLOADABLE)
+  }
+}
+
+@c @implementation
+func wsgi_swift_engine_interrupt(_ ticket: UInt64) -> Int32 { adapter?.interrupt(ticket) == true ? 0 : -1 }
+
+@c @implementation
+func wsgi_swift_engine_stacks(
+  _ ticket: UInt64, _ milliseconds: UInt32,
+  _ sink: (@convention(c) (UnsafeMutableRawPointer?, UnsafePointer<wsgi_log_record>?) -> Void)?,
+  _ context: UnsafeMutableRawPointer?
+) -> Int32 {
+  guard let adapter, let sink else { return -1 }
+  let (lines, complete) = adapter.stacks(ticket, milliseconds: milliseconds)
+  for line in lines {
+    var text = line
+    text.withUTF8 { utf8 in
+      var record = wsgi_log_record(
+        level: Int32(WSGI_LOG_INFO), line: 0, file: nil, text: utf8.baseAddress, length: utf8.count)
+      sink(context, &record)
+    }
+  }
+  return complete ? 0 : -1
+}
+
+@c @implementation
+func wsgi_swift_engine_probe() { adapter?.python.probe() }
+
+@c @implementation
+func wsgi_swift_engine_signal(_ number: Int32) {
+  adapter?.signal(number == SIGHUP ? "SIGHUP" : "SIGUSR2", Int(number))
+}
+
+@c @implementation
+func wsgi_swift_engine_stopping(_ reason: UnsafePointer<CChar>?) {
+  adapter?.stopping(reason: reason.map { String(cString: $0) } ?? "")
+}
+
+@c @implementation
+func wsgi_swift_engine_stop() { adapter?.python.stop() }

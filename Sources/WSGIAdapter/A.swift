@@ -1,2 +1,0 @@
-import PythonRuntime
-public func hello2() { hello() }

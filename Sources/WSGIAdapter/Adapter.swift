@@ -1,0 +1,231 @@
+import Glibc
+import PythonRuntime
+import Synchronization
+import WSGICore
+
+/// True the first time it is asked.
+final class FirstTime: Sendable {
+  private let asked = Atomic<Bool>(false)
+  var isFirst: Bool { !asked.exchange(true, ordering: .relaxed) }
+}
+
+/// The WSGI side of one process: settings, host, Python. Composition of the rooms below for `WSGIEngine`.
+public final class Adapter: @unchecked Sendable {  // immutable after `start`; tables inside have their own locks
+  public let settings: AdapterSettings
+  public let host: ProcessHost
+  public let python: Python
+  /// The environment that the process was started with, before Python touched it.
+  private let pristine: [([UInt8], [UInt8])]
+  /// mod_wsgi's version, as applications see it.
+  static let version = (6, 1, 1)
+  let running = RunningRequests()
+  let inspector = Inspector()
+  private let stoppingOnce = FirstTime()
+
+  /// Initialises Python on the calling thread and sets up the main interpreter.
+  public init(settings: AdapterSettings, host: ProcessHost) throws(InterpreterFailure) {
+    self.settings = settings
+    self.host = host
+    pristine = Adapter.environment()
+    var start = PythonStart()
+    start.warnings = settings.warnings
+    start.optimize = Int32(clamping: settings.number(EngineSettings.optimize) ?? 0)
+    start.dontWriteBytecode = settings.flag(EngineSettings.dontWriteBytecode)
+    start.destroyInterpreters = settings.flag(EngineSettings.destroyInterpreter, default: true)
+    switch settings[EngineSettings.hashSeed] {
+    case "random": start.hashSeed = .random
+    case let seed?: start.hashSeed = UInt32(seed).map { .fixed($0) }
+    case nil: break
+    }
+    if let home = settings[EngineSettings.pythonHome] {
+      if access(home + "/pyvenv.cfg", R_OK) == 0 {
+        start.program = home + "/bin/python"
+      } else {
+        start.home = home
+      }
+    }
+    python = try Python(start)
+    python.wantsOwnGIL = { [unowned self] name in self.wantsOwnGIL(name) }
+    python.configure = { [unowned self] interpreter throws(InterpreterFailure) in try self.configure(interpreter) }
+    python.discard = { interpreter in (interpreter.contents as? InterpreterContents)?.drop() }
+    try python.configureMain()
+  }
+
+  private static func environment() -> [([UInt8], [UInt8])] {
+    var result: [([UInt8], [UInt8])] = []
+    var entry = environ
+    while let text = entry.pointee {
+      let bytes = Array(UnsafeRawBufferPointer(start: text, count: strlen(text)))
+      if let equals = bytes.firstIndex(of: UInt8(ascii: "=")), equals > 0 {
+        result.append((Array(bytes[..<equals]), Array(bytes[(equals + 1)...])))
+      }
+      entry += 1
+    }
+    return result
+  }
+
+  // MARK: interpreters
+
+  private func wantsOwnGIL(_ name: [UInt8]) -> Bool {
+    let group = String(decoding: name, as: UTF8.self)
+    guard settings.scoped(EngineSettings.perInterpreterGIL, group).value == "1" else { return false }
+    guard Python.versionHex >= 0x030C_0000 else {
+      host.log(.warning, "WSGI0198: WSGIPerInterpreterGIL needs Python 3.12 or newer; this is \(Python.version).")
+      return false
+    }
+    guard !Python.isBuiltWithoutGIL else {
+      host.log(.warning, "WSGI0202: WSGIPerInterpreterGIL has no effect: this Python runs without a GIL.")
+      return false
+    }
+    return true
+  }
+
+  private func configure(_ interpreter: Interpreter) throws(InterpreterFailure) {
+    if !interpreter.isMain {
+      let own = interpreter.hasOwnGIL ? " with its own GIL" : ""
+      host.log(.info, "Creating \(interpreter.label)\(own) \(place).")
+    }
+    do throws(Raised) {
+      let contents = try InterpreterContents(self, interpreter)
+      interpreter.contents = contents
+      try contents.configure(pristine)
+      setSwitchInterval(interpreter)
+    } catch {
+      let explanation = InterpreterContents.takeDescription()
+      host.log(.critical, "WSGI0035: Cannot set up the \(interpreter.label) \(place): \(explanation)")
+      throw .notConfigured
+    }
+  }
+
+  /// "in embedded mode" or "of daemon process 'G'": the end of every sentence about an interpreter.
+  var place: String { settings.isDaemon ? "of daemon process '\(settings.processGroup)'" : "in embedded mode" }
+
+  private func setSwitchInterval(_ interpreter: Interpreter) {
+    let group = String(decoding: interpreter.name, as: UTF8.self)
+    let (value, block) = settings.scoped(EngineSettings.switchInterval, group)
+    guard let value else { return }
+    if Python.isBuiltWithoutGIL {
+      host.log(.warning, "WSGI0205: The switch interval has no effect: this Python runs without a GIL.")
+      return
+    }
+    if block?.applicationGroup != nil, !interpreter.isMain, !interpreter.hasOwnGIL {
+      host.log(
+        .warning,
+        "WSGI0199: WSGISwitchInterval for application group '\(group)' is ignored: it shares its GIL with other groups.")
+      return
+    }
+    do throws(Raised) {
+      guard let number = try PythonCode.builtins.item("float") else { return }
+      _ = try PythonCode.sys("setswitchinterval")?.call(try number.call(try PyRef.string(value)))
+      host.log(.info, "Switch interval of the \(interpreter.label) is \(value) s.")
+    } catch { PythonException.clear() }
+  }
+
+  // MARK: logging
+
+  /// A log record from Python code on the calling thread: to its request's log where it runs one. Attached.
+  func logHere(_ level: LogLevel, _ text: UnsafeRawBufferPointer, request: RequestRunner?, file: String?, line: Int) {
+    if let runner = request ?? RequestRunner.current {
+      runner.log(level, text, file: file, line: line)
+    } else {
+      host.log(level, text, file: file, line: line)
+    }
+  }
+
+  func logHere(_ level: LogLevel, _ text: String) {
+    var text = text
+    text.withUTF8 { logHere(level, UnsafeRawBufferPointer($0), request: nil, file: nil, line: 0) }
+  }
+
+  var logLevelHere: Int32 { RequestRunner.current?.exchangeLogLevel ?? host.logLevel }
+
+  // MARK: requests
+
+  /// Runs a request. Not attached; waits as long as the application does.
+  public func run(_ request: RequestHead, _ exchange: RequestExchange, ticket: UInt64, rejectsStale: Bool) -> RequestOutcome {
+    if let outcome = withRunner(request, exchange, { $0.run(request, exchange, ticket: ticket, rejectsStale: rejectsStale) }) {
+      return outcome
+    }
+    var outcome = RequestOutcome()
+    outcome.end = .failed
+    outcome.status = 500
+    return outcome
+  }
+
+  /// Lends a runner of the calling thread, in the request's interpreter; nil after logging why there is none.
+  @inline(__always)
+  func withRunner<R>(_ request: RequestHead, _ exchange: RequestExchange, _ body: (RequestRunner) -> R) -> R? {
+    let attachment: Attachment
+    do throws(InterpreterFailure) { attachment = try python.attachment(request.applicationGroup) } catch {
+      refuse(request, exchange, error)
+      return nil
+    }
+    let pool: RunnerPool
+    if let known = attachment.contents {
+      pool = unsafeDowncast(known, to: RunnerPool.self)
+    } else {
+      pool = RunnerPool(attachment)
+      attachment.contents = pool
+    }
+    guard let runner = pool.take(self) else {
+      refuse(request, exchange, .notConfigured)
+      return nil
+    }
+    defer { pool.giveBack(runner) }
+    return body(runner)
+  }
+
+  private func refuse(_ request: RequestHead, _ exchange: RequestExchange, _ failure: InterpreterFailure) {
+    let group = String(decoding: request.applicationGroup, as: UTF8.self)
+    let reason =
+      switch failure {
+      case .notCreated(let sentence): sentence
+      case .notConfigured: "it could not be set up (see above)"
+      case .stopping: "the process is ending"
+      }
+    exchange.log(.error, "WSGI0087: No interpreter for application group '\(group)': \(reason).")
+  }
+
+  /// Imports a script into an application group. Not attached. False after logging why.
+  public func load(_ applicationGroup: UnsafeRawBufferPointer, _ script: UnsafeRawBufferPointer) -> Bool {
+    let attachment: Attachment
+    do throws(InterpreterFailure) { attachment = try python.attachment(applicationGroup) } catch {
+      host.log(.error, "WSGI0087: No interpreter to load '\(String(decoding: script, as: UTF8.self))' into: \(error).")
+      return false
+    }
+    return attachment.run {
+      guard let contents = attachment.interpreter.contents as? InterpreterContents else { return false }
+      let request = ScriptLoader.Request(
+        path: script, modified: Adapter.modified(script), isReloading: false, rejectsStale: false, resource: nil)
+      do throws(ScriptFailure) {
+        _ = try ScriptLoader(contents: contents, attachment: attachment).script(request)
+        contents.flushStandardStreams()
+        return true
+      } catch { return false }
+    }
+  }
+
+  /// A file's time stamp in microseconds; 0 where it cannot be had.
+  private static func modified(_ path: UnsafeRawBufferPointer) -> Int64 {
+    var information = stat()
+    guard stat(String(decoding: path, as: UTF8.self), &information) == 0 else { return 0 }
+    return Int64(information.st_mtim.tv_sec) &* 1_000_000 &+ Int64(information.st_mtim.tv_nsec) / 1000
+  }
+
+  // MARK: life
+
+  /// Publishes process_stopping to every interpreter, once.
+  public func stopping(reason: String) {
+    guard stoppingOnce.isFirst else { return }
+    python.inEachInterpreter { interpreter in
+      (interpreter.contents as? InterpreterContents)?.publishStopping(reason)
+    }
+  }
+
+  /// Publishes process_signal to every interpreter.
+  public func signal(_ name: String, _ number: Int) {
+    python.inEachInterpreter { interpreter in
+      (interpreter.contents as? InterpreterContents)?.publishSignal(name, number)
+    }
+  }
+}

@@ -1,0 +1,339 @@
+/// The part of each interpreter's set-up that is Python's own business, written in Python.
+///
+/// It is executed once in every new interpreter, with `native` (see `NativeFunctions`) and `settings` (dict of str) in its
+/// namespace, and leaves there what the adapter calls: `configure`, `make_stream`, `format_exception`, `module_name`,
+/// `compile_script`, `execute_script`, `publish`, and the classes `FileWrapper`, `RequestTimeout` and `LogHandler`.
+enum Bootstrap {
+  /// The file name of its code in tracebacks, by which they are trimmed.
+  static let file = "<mod_wsgi>"
+
+  static let source = #"""
+    import io
+    import logging
+    import os
+    import sys
+    import types
+
+
+    class RequestTimeout(BaseException):
+        """A request ran longer than request-timeout allows. Raised in its thread: clean up and let it pass."""
+        __module__ = 'mod_wsgi'
+
+
+    class FileWrapper:
+        """PEP 3333's wsgi.file_wrapper. Returned as it is from an application, a regular file is sent by the server itself."""
+        __module__ = 'mod_wsgi'
+
+        def __init__(self, filelike, blksize=8192):
+            if blksize < 0:
+                raise ValueError('blksize must not be negative')
+            self._filelike = filelike
+            self._blksize = blksize
+            self._closed = False
+
+        @property
+        def filelike(self):
+            if self._closed:
+                raise ValueError('I/O operation on closed file')
+            return self._filelike
+
+        @property
+        def blksize(self):
+            return self._blksize
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            data = self.filelike.read(self._blksize)
+            if not isinstance(data, bytes):
+                raise TypeError('file-like object must return bytes, not %s' % type(data).__name__)
+            if not data:
+                raise StopIteration
+            return data
+
+        def close(self):
+            if self._closed:
+                return
+            filelike, self._filelike, self._closed = self._filelike, None, True
+            try:
+                close = filelike.close
+            except AttributeError:
+                return
+            try:
+                close()
+            except Exception:
+                pass
+
+
+    class LogHandler(logging.Handler):
+        """Sends records to httpd's error log, at their own level."""
+        __module__ = 'mod_wsgi'
+
+        @staticmethod
+        def _level(number):
+            if number >= 50:
+                return 2
+            if number >= 40:
+                return 3
+            if number >= 30:
+                return 4
+            return 6 if number >= 20 else 7
+
+        def emit(self, record):
+            try:
+                level = self._level(record.levelno)
+                if native.log_enabled(level):
+                    native.log(level, self.format(record), record.pathname, record.lineno)
+            except Exception:
+                self.handleError(record)
+
+
+    class Restricted:
+        """Stands for a stream that applications may not use."""
+        __module__ = 'mod_wsgi'
+
+        def __init__(self, name):
+            object.__setattr__(self, '_Restricted__name', name)
+
+        def __getattribute__(self, attribute):
+            # Python itself asks for these when it shuts down.
+            if attribute == 'flush':
+                return lambda: None
+            if attribute == 'closed':
+                return True
+            name = object.__getattribute__(self, '_Restricted__name')
+            raise OSError('%s access restricted by mod_wsgi' % name)
+
+
+    class SignalIntercept:
+        """Stands in for signal.signal: the process's signals are the server's. In children that the application forks it is
+        the real one."""
+        __module__ = 'mod_wsgi'
+
+        def __init__(self, wrapped):
+            self.wrapped = wrapped
+            self.pid = os.getpid()
+
+        def __call__(self, signalnum, handler):
+            if os.getpid() != self.pid:
+                return self.wrapped(signalnum, handler)
+            import traceback
+            native.log(6, 'Callback registration for signal %s ignored.' % int(signalnum), None, 0)
+            for line in ''.join(traceback.format_stack(sys._getframe(1))).splitlines():
+                native.log(6, line, None, 0)
+            return handler
+
+
+    def make_stream(log):
+        return io.TextIOWrapper(log, encoding='utf-8', errors='replace', write_through=True)
+
+
+    def format_exception(exception):
+        import traceback
+        trace = exception.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename == '<mod_wsgi>':
+            trace = trace.tb_next
+        return ''.join(traceback.format_exception(type(exception), exception, trace))
+
+
+    def module_name(path):
+        from _md5 import md5
+        return '_mod_wsgi_' + md5(path).hexdigest()
+
+
+    def compile_script(path):
+        with open(path, 'rb') as script:
+            source = script.read()
+        return compile(source, path, 'exec', dont_inherit=True)
+
+
+    def execute_script(code, name, path, mtime):
+        module = types.ModuleType(name)
+        module.__file__ = path
+        module.__mtime__ = mtime
+        sys.modules[name] = module
+        try:
+            exec(code, module.__dict__)
+        except BaseException:
+            sys.modules.pop(name, None)
+            raise
+        return module
+
+
+    def publish(callbacks, event, payload):
+        """Calls each subscriber; what one returns as a dict is merged into what the next one sees."""
+        for callback in list(callbacks):
+            try:
+                result = callback(event, **payload)
+            except BaseException as exception:
+                native.log_callback_exception(exception, event)
+            else:
+                if isinstance(result, dict):
+                    payload.update(result)
+        return payload
+
+
+    def subscribe_events(callback):
+        module.event_callbacks.append(callback)
+        return callback
+
+
+    def subscribe_shutdown(callback):
+        module.shutdown_callbacks.append(callback)
+        return callback
+
+
+    def subscribe_signals(callback):
+        if settings.get('process-group'):
+            module.signal_callbacks.append(callback)
+        else:
+            import traceback
+            native.log(6, 'Subscription to signals ignored in embedded mode.', None, 0)
+            for line in ''.join(traceback.format_stack(sys._getframe(1))).splitlines():
+                native.log(6, line, None, 0)
+        return callback
+
+
+    def _isolate_environment(pristine):
+        """Gives this sub-interpreter an environment of its own. The C environment belongs to the process and to the main
+        interpreter; children started from here get what os.environ says here."""
+        import posix
+        import _posixsubprocess
+        environ = os.environ
+        environ._data.clear()
+        environ._data.update(pristine)
+        posix.environ.clear()
+        posix.environ.update(pristine)
+        os.putenv = lambda key, value: None
+        os.unsetenv = lambda key: None
+        fork_exec = _posixsubprocess.fork_exec
+
+        def own_environment():
+            return [key + b'=' + value for key, value in environ._data.items()]
+
+        def fork_exec_here(*arguments):
+            if len(arguments) > 5 and arguments[5] is None:
+                arguments = arguments[:5] + (own_environment(),) + arguments[6:]
+            return fork_exec(*arguments)
+
+        _posixsubprocess.fork_exec = fork_exec_here
+        loaded = sys.modules.get('subprocess')
+        if loaded is not None and hasattr(loaded, '_fork_exec'):
+            loaded._fork_exec = fork_exec_here
+
+        def execv(path, arguments):
+            os.execve(path, arguments, environ)
+
+        def system(command):
+            if isinstance(command, str):
+                command = os.fsencode(command)
+            pid = os.posix_spawn('/bin/sh', ['sh', '-c', command], environ)
+            return os.waitpid(pid, 0)[1]
+
+        os.execv = execv
+        os.system = system
+
+
+    def _add_paths(paths):
+        import site
+        for path in paths:
+            if not path:
+                continue
+            before = list(sys.path)
+            try:
+                site.addsitedir(path)
+            except BaseException as exception:
+                native.log(3, 'WSGI0091: Unable to add %r to sys.path: %s' % (path, exception), None, 0)
+                return
+            added = [entry for entry in sys.path if entry not in before]
+            yield from added
+
+
+    def add_path_layer(layer):
+        added = list(_add_paths(layer.split(':')))
+        sys.path[:] = added + [entry for entry in sys.path if entry not in added]
+
+
+    def configure(info):
+        """Sets up streams, signals, environment, path and modules. `info` is made by the adapter."""
+        global module
+        main = info['application_group'] == ''
+        daemon = bool(settings.get('process-group'))
+        if not main:
+            _isolate_environment(info['pristine'])
+        sys.stderr = make_stream(native.stream('<stderr>'))
+        if not settings.get('single-process'):
+            if info['restrict_stdout']:
+                sys.stdout = Restricted('sys.stdout')
+            else:
+                sys.stdout = make_stream(native.stream('<stdout>'))
+            if info['restrict_stdin']:
+                sys.stdin = Restricted('sys.stdin')
+        sys.argv = ['mod_wsgi']
+        if info['restrict_signal']:
+            import signal
+            signal.signal = SignalIntercept(signal.signal)
+        if daemon:
+            name, home = settings.get('user-name'), settings.get('user-home')
+            for key in ('USER', 'USERNAME', 'LOGNAME'):
+                if name and key in os.environ:
+                    os.environ[key] = name
+            if home:
+                os.environ['HOME'] = home
+        if settings.get('python-eggs'):
+            os.environ['PYTHON_EGG_CACHE'] = settings['python-eggs']
+        for layer in info['path_layers']:
+            add_path_layer(layer)
+        if daemon and settings.get('home'):
+            sys.path.insert(0, settings['home'])
+        module = _make_module(info)
+        sys.modules['mod_wsgi'] = module
+        sys.modules['apache'] = _make_apache_module(info, daemon)
+
+
+    def _make_module(info):
+        from importlib import util
+        made = types.ModuleType('mod_wsgi')
+        try:
+            spec = util.find_spec('mod_wsgi')
+        except (ImportError, ValueError, AttributeError):
+            spec = None
+        if spec is not None and spec.submodule_search_locations:
+            made.__path__ = list(spec.submodule_search_locations)
+        for name in ('version', 'process_group', 'application_group', 'maximum_processes', 'threads_per_process'):
+            setattr(made, name, info[name])
+        made.FileWrapper = FileWrapper
+        made.RequestTimeout = RequestTimeout
+        made.LogHandler = LogHandler
+        made.event_callbacks = []
+        made.shutdown_callbacks = []
+        made.signal_callbacks = []
+        made.active_requests = info['active_requests']
+        made.subscribe_events = subscribe_events
+        made.subscribe_shutdown = subscribe_shutdown
+        made.subscribe_signals = subscribe_signals
+        made.request_data = native.request_data
+        for name in ('server_metrics', 'process_metrics', 'request_metrics', 'start_recording_metrics'):
+            setattr(made, name, getattr(native, name))
+        return made
+
+
+    def _make_apache_module(info, daemon):
+        made = None
+        if not daemon:
+            try:
+                import apache as made
+            except ImportError:
+                made = None
+        if made is None:
+            made = types.ModuleType('apache')
+        made.version = info['apache_version']
+        made.description = settings.get('apache-description', '')
+        made.mpm_name = settings.get('mpm-name', '')
+        made.build_date = settings.get('apache-built', '')
+        made.maximum_processes = info['mpm_processes']
+        made.threads_per_process = info['mpm_threads']
+        return made
+    """#
+}

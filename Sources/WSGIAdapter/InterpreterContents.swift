@@ -1,0 +1,343 @@
+import PythonRuntime
+import WSGICore
+
+/// What the adapter keeps in one interpreter: types, functions, the `mod_wsgi` module, the loaded scripts. Attached use only.
+final class InterpreterContents {
+  unowned let adapter: Adapter
+  unowned let interpreter: Interpreter
+  let startResponseType: NativeType
+  let inputType: NativeType
+  let logType: NativeType
+  let functionsType: NativeType
+  let sslType: NativeType
+  let names: Names
+  private var kept: [KeptRef] = []
+  private(set) var namespace = KeptRef()
+  private(set) var fileWrapper: PyObj = .none
+  private(set) var requestTimeout: PyObj = .none
+  private(set) var makeStream: PyObj = .none
+  private(set) var formatException: PyObj = .none
+  private(set) var publishFunction: PyObj = .none
+  private(set) var eventCallbacks: PyObj = .none
+  private var module: PyObj = .none
+  let activeRequests: PyObj
+  let scripts: ScriptTable
+  /// The constant items of every environ.
+  private(set) var constants = KeptRef()
+  let schemeHTTP: PyObj
+  let schemeHTTPS: PyObj
+  let zero: PyObj
+
+  init(_ adapter: Adapter, _ interpreter: Interpreter) throws(Raised) {
+    self.adapter = adapter
+    self.interpreter = interpreter
+    startResponseType = try NativeType("mod_wsgi.Adapter", methods: StartResponse.methods, traits: .callable)
+    inputType = try NativeType("mod_wsgi.Input", methods: InputStream.methods, traits: .iterator)
+    logType = try NativeType("mod_wsgi.Log", methods: LogStream.methods, traits: .hasDict)
+    functionsType = try NativeType("mod_wsgi.Functions", methods: NativeFunctions.methods, traits: [])
+    sslType = try NativeType("mod_wsgi.RequestFunction", methods: [], traits: .callable)
+    names = try Names()
+    var kept: [KeptRef] = []
+    func keep(_ reference: consuming PyRef) -> PyObj {
+      let keptReference = KeptRef(reference)
+      kept.append(keptReference)
+      return keptReference.orNone
+    }
+    activeRequests = keep(try PyRef.dict())
+    schemeHTTP = keep(try PyRef.interned("http"))
+    schemeHTTPS = keep(try PyRef.interned("https"))
+    zero = keep(try PyRef.float(0))
+    scripts = ScriptTable()
+    self.kept = kept
+  }
+
+  /// Runs the bootstrap and puts the modules in place.
+  func configure(_ pristine: [([UInt8], [UInt8])]) throws(Raised) {
+    let settings = adapter.settings
+    let code = try PythonCode.compile(Bootstrap.source, file: Bootstrap.file)
+    let space = try PyRef.dict()
+    namespace = KeptRef(space.object.retained())
+    let dict = space.object
+    try dict.setItem("__builtins__", PythonCode.builtins)
+    try dict.setItem("__name__", try PyRef.string("mod_wsgi"))
+    try dict.setItem("native", try functionsType.make(NativeFunctions(self)))
+    let texts = try PyRef.dict()
+    for (key, value) in settings.values {
+      try texts.object.setItem(try PyRef.string(key), try PyRef.string(value))
+    }
+    try dict.setItem("settings", texts.object)
+    try PythonCode.run(code.object, in: dict)
+    let info = try makeInfo(pristine)
+    _ = try function("configure").call(info.object)
+    fileWrapper = try function("FileWrapper")
+    requestTimeout = try function("RequestTimeout")
+    makeStream = try function("make_stream")
+    formatException = try function("format_exception")
+    publishFunction = try function("publish")
+    module = try function("module")
+    eventCallbacks = keep(try module.attribute("event_callbacks"))
+    constants.set(try makeConstants())
+  }
+
+  func keep(_ reference: consuming PyRef) -> PyObj {
+    let keptReference = KeptRef(reference)
+    kept.append(keptReference)
+    return keptReference.orNone
+  }
+
+  /// Something that the bootstrap defined, borrowed from its namespace.
+  func function(_ name: StaticString) throws(Raised) -> PyObj {
+    guard let found = try namespace.orNone.item(name) else {
+      throw Raised(.runtimeError, "mod_wsgi's own '\(name)' is missing")
+    }
+    return found
+  }
+
+  private func makeInfo(_ pristine: [([UInt8], [UInt8])]) throws(Raised) -> PyRef {
+    let settings = adapter.settings
+    let group = String(decoding: interpreter.name, as: UTF8.self)
+    let info = try PyRef.dict()
+    let dict = info.object
+    let environment = try PyRef.dict()
+    for (key, value) in pristine {
+      try environment.object.setItem(try PyRef.bytes(key), try PyRef.bytes(value))
+    }
+    try dict.setItem("pristine", environment.object)
+    func flag(_ key: StaticString, _ setting: String, _ standard: Bool) throws(Raised) {
+      let value = settings.scoped(setting, group).value.map { $0 == "1" } ?? standard
+      try dict.setItem(key, value ? .true : .false)
+    }
+    try flag("restrict_stdin", EngineSettings.restrictStdin, false)
+    try flag("restrict_stdout", EngineSettings.restrictStdout, false)
+    if settings.flag(EngineSettings.service) {
+      try dict.setItem("restrict_signal", .false)
+    } else {
+      try flag("restrict_signal", EngineSettings.restrictSignal, true)
+    }
+    let layers = try PyRef.list()
+    for layer in settings.pathLayers(group) { try layers.object.append(try PyRef.string(layer)) }
+    try dict.setItem("path_layers", layers.object)
+    try dict.setItem("version", try PyRef.versionTuple(Adapter.version.0, Adapter.version.1, Adapter.version.2))
+    try dict.setItem("process_group", try PyRef.string(settings.processGroup))
+    try dict.setItem("application_group", try PyRef.string(group))
+    try dict.setItem("maximum_processes", try PyRef.int(settings.number(EngineSettings.processes) ?? 1))
+    try dict.setItem("threads_per_process", try PyRef.int(settings.number(EngineSettings.threads) ?? 1))
+    try dict.setItem("active_requests", activeRequests)
+    try dict.setItem("apache_version", try apacheVersion())
+    try dict.setItem("mpm_processes", try PyRef.int(settings.number(EngineSettings.mpmProcesses) ?? 1))
+    try dict.setItem("mpm_threads", try PyRef.int(settings.number(EngineSettings.mpmThreads) ?? 1))
+    return info
+  }
+
+  private func apacheVersion() throws(Raised) -> PyRef {
+    let parts = (adapter.settings[EngineSettings.apacheVersion] ?? "0.0.0").split(separator: ".").map { Int($0) ?? 0 }
+    return try .intTuple(Array((parts + [0, 0, 0]).prefix(3)))
+  }
+
+  private func makeConstants() throws(Raised) -> PyRef {
+    let settings = adapter.settings
+    let items = try PyRef.dict()
+    let dict = items.object
+    try dict.setItem("wsgi.version", try PyRef.intTuple([1, 0]))
+    try dict.setItem("wsgi.multithread", settings.flag(EngineSettings.multithread) ? .true : .false)
+    try dict.setItem("wsgi.multiprocess", settings.flag(EngineSettings.multiprocess) ? .true : .false)
+    try dict.setItem("wsgi.run_once", settings.flag(EngineSettings.runOnce) ? .true : .false)
+    try dict.setItem("wsgi.input_terminated", .true)
+    try dict.setItem("wsgi.file_wrapper", fileWrapper)
+    try dict.setItem("apache.version", try apacheVersion())
+    try dict.setItem(
+      "mod_wsgi.version", try PyRef.versionTuple(Adapter.version.0, Adapter.version.1, Adapter.version.2))
+    return items
+  }
+
+  // MARK: streams
+
+  /// The raw sides of sys.stderr and sys.stdout.
+  var standardStreams: [LogStream] = []
+
+  /// A stream's Python object, with the attributes that text streams ask of it.
+  func makeLog(_ stream: LogStream, _ name: StaticString) throws(Raised) -> PyRef {
+    let object = try logType.make(stream)
+    try object.object.setAttribute("name", try PyRef.interned(name))
+    try object.object.setAttribute("closed", .false)
+    try object.object.setAttribute("encoding", try PyRef.interned("utf-8"))
+    try object.object.setAttribute("errors", try PyRef.interned("replace"))
+    return object
+  }
+
+  /// Sends what the calling thread left without a line end on sys.stderr and sys.stdout.
+  func flushStandardStreams() {
+    for stream in standardStreams { stream.flushTail() }
+  }
+
+  /// Takes a request out of `active_requests`, whatever the application did to that dict.
+  func forgetRequest(_ id: PyObj) {
+    let pending = PythonException.take()
+    do throws(Raised) { try activeRequests.removeItem(id) } catch { PythonException.clear() }
+    if let pending { _ = Raised(pending) }
+  }
+
+  // MARK: events
+
+  var hasEventSubscribers: Bool { eventCallbacks.isList && eventCallbacks.listCount > 0 }
+
+  /// Builds a payload and calls the subscribers with it; failures are logged.
+  func publish(_ event: StaticString, _ fill: (PyObj) throws(Raised) -> Void) {
+    do throws(Raised) {
+      let payload = try PyRef.dict()
+      try fill(payload.object)
+      publish(event, payload.object)
+    } catch { logException("WSGI0104: Cannot publish event '\(event)'") }
+  }
+
+  /// Calls the subscribers with the payload dict, which they may extend; failures are logged.
+  func publish(_ event: StaticString, _ payload: PyObj) {
+    do throws(Raised) {
+      let name = try PyRef.interned(event)
+      _ = try publishFunction.call([eventCallbacks, name.object, payload])
+    } catch { logException("WSGI0104: Cannot publish event '\(event)'") }
+  }
+
+  func publishStopping(_ reason: String) {
+    publishTo("shutdown_callbacks", "process_stopping") { payload throws(Raised) in
+      try payload.setItem("shutdown_reason", try PyRef.string(reason))
+    }
+  }
+
+  func publishSignal(_ name: String, _ number: Int) {
+    publishTo("signal_callbacks", "process_signal") { payload throws(Raised) in
+      try payload.setItem("signame", try PyRef.string(name))
+      try payload.setItem("signum", try PyRef.int(number))
+    }
+  }
+
+  /// Event subscribers first, then the event's own list.
+  private func publishTo(
+    _ list: StaticString, _ event: StaticString, _ fill: (PyObj) throws(Raised) -> Void
+  ) {
+    do throws(Raised) {
+      let payload = try PyRef.dict()
+      try fill(payload.object)
+      publish(event, payload.object)
+      let callbacks = try module.attribute(list)
+      let name = try PyRef.interned(event)
+      _ = try publishFunction.call([callbacks.object, name.object, payload.object])
+    } catch { logException("WSGI0104: Cannot publish event '\(event)'") }
+  }
+
+  // MARK: exceptions
+
+  /// An exception in one line, without running Python code of the application's.
+  static func plainDescription(_ exception: PyObj) -> String {
+    let text = describe(exception)
+    return text.isEmpty ? exception.typeName : "\(exception.typeName): \(text)"
+  }
+
+  /// Takes the current exception and puts it in one line.
+  static func takeDescription() -> String {
+    guard let exception = PythonException.take() else { return "no exception" }
+    return plainDescription(exception.object)
+  }
+
+  private static func describe(_ exception: PyObj) -> String {
+    do throws(Raised) { return try PyRef.describing(exception).text() ?? "" } catch {
+      PythonException.clear()
+      return ""
+    }
+  }
+
+  /// Takes the current exception and logs it under a header line.
+  func logException(_ header: String) {
+    guard let exception = PythonException.take() else { return }
+    log(exception.object, header)
+  }
+
+  /// Logs an exception: the header, then its traceback, a record a line, to the log of the calling thread's request.
+  func log(_ exception: PyObj, _ header: String) {
+    line(header)
+    let formatted: String?
+    do throws(Raised) {
+      formatted = try formatException.call(exception).text()
+    } catch {
+      PythonException.clear()
+      formatted = nil
+    }
+    let text = formatted ?? InterpreterContents.plainDescription(exception)
+    for part in text.split(separator: "\n") { line(String(part)) }
+    if !interpreter.isMain, let advice = InterpreterAdvice(text, applicationGroup: interpreter.name) { line(advice.sentence) }
+  }
+
+  private func line(_ text: String) {
+    var text = text
+    text.withUTF8 { adapter.logHere(.error, UnsafeRawBufferPointer($0), request: nil, file: nil, line: 0) }
+  }
+
+  /// Gives back what was kept, before the interpreter ends.
+  func drop() {
+    scripts.drop()
+    constants.drop()
+    for index in kept.indices { kept[index].drop() }
+    kept = []
+    namespace.drop()
+    names.drop()
+  }
+}
+
+/// The strings that every request uses, interned.
+struct Names {
+  let input, errors, urlScheme, requestStart, queueStart, daemonStart, applicationStart, threadID, requestRecord: PyObj
+  let close, mtime, reloadRequired, requestID: PyObj
+  private var kept: [KeptRef]
+
+  init() throws(Raised) {
+    var kept: [KeptRef] = []
+    func make(_ text: StaticString) throws(Raised) -> PyObj {
+      let reference = KeptRef(try PyRef.interned(text))
+      kept.append(reference)
+      return reference.orNone
+    }
+    input = try make("wsgi.input")
+    errors = try make("wsgi.errors")
+    urlScheme = try make("wsgi.url_scheme")
+    requestStart = try make("mod_wsgi.request_start")
+    queueStart = try make("mod_wsgi.queue_start")
+    daemonStart = try make("mod_wsgi.daemon_start")
+    applicationStart = try make("mod_wsgi.application_start")
+    threadID = try make("mod_wsgi.thread_id")
+    requestRecord = try make("apache.request_rec")
+    close = try make("close")
+    mtime = try make("__mtime__")
+    reloadRequired = try make("reload_required")
+    requestID = try make("mod_wsgi.request_id")
+    self.kept = kept
+  }
+
+  func drop() {
+    for var reference in kept { reference.drop() }
+  }
+}
+
+/// What an administrator can do about an extension module that refuses to work in a sub-interpreter.
+struct InterpreterAdvice {
+  let sentence: String
+
+  private static let signs = [
+    "does not support loading in subinterpreters", "may only be initialized once per interpreter process",
+    "Interpreter change detected",
+  ]
+
+  init?(_ traceback: String, applicationGroup: [UInt8]) {
+    guard let last = traceback.split(separator: "\n").last(where: { line in
+      InterpreterAdvice.signs.contains { line.contains($0) }
+    }) else { return nil }
+    // "ImportError: module _x does not support loading in subinterpreters"
+    var module = "An extension module"
+    if let range = last.firstRange(of: "module "), let end = last.firstRange(of: " does not support") {
+      if range.upperBound <= end.lowerBound { module = "Module '\(last[range.upperBound..<end.lowerBound])'" }
+    }
+    let group = String(decoding: applicationGroup, as: UTF8.self)
+    sentence =
+      "WSGI0501: \(module) works in Python's main interpreter only, and application group '\(group)' is a sub-interpreter. "
+      + "Set 'WSGIApplicationGroup %{GLOBAL}' (or application-group=%{GLOBAL} on WSGIScriptAlias) for this application."
+  }
+}

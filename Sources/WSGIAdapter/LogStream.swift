@@ -1,0 +1,129 @@
+import Glibc
+import PythonRuntime
+
+/// The raw side of sys.stderr, sys.stdout and wsgi.errors (`mod_wsgi.Log`): bytes come in, log records leave, one a line.
+///
+/// What a thread writes without a line end waits for the rest of its line, per thread, so that lines of different threads are
+/// never mixed. A stream of the process sends a request thread's lines to that request's log.
+final class LogStream: NativeObject {
+  /// The methods, in the order of `invoke`'s indices.
+  static let methods: [StaticString] = [
+    "write", "writelines", "flush", "close", "isatty", "readable", "seekable", "writable", "fileno",
+  ]
+
+  /// A record's text is cut here; the rest of a longer line follows in records of its own. httpd keeps 8 KiB with its prefix.
+  private static let recordLimit = 7680
+
+  private unowned let adapter: Adapter
+  /// The request that a wsgi.errors belongs to; nil for a stream of the process.
+  private unowned(unsafe) let request: RequestRunner?
+  /// False once the request of a wsgi.errors has ended.
+  var isActive = true
+  /// The application closed it: it is not used for another request.
+  private(set) var wasClosed = false
+  private var tails: [UInt: [UInt8]] = [:]
+  private static let warned = FirstTime()
+
+  init(_ adapter: Adapter, request: RequestRunner?) {
+    self.adapter = adapter
+    self.request = request
+  }
+
+  override func invoke(_ method: Int, _ arguments: Arguments) throws(Raised) -> PyRef {
+    switch method {
+    case 0: return try write(arguments)
+    case 1: return try writeLines(arguments)
+    case 2:
+      flushTail()
+      return .none()
+    case 3:
+      flushTail()
+      wasClosed = true
+      return .none()
+    case 4, 5, 6: return .bool(false)
+    case 7: return .bool(true)
+    default: throw Raised(.osError, "Apache/mod_wsgi log object is not associated with a file descriptor.")
+    }
+  }
+
+  private func requireActive(_ method: StaticString) throws(Raised) {
+    guard isActive else {
+      throw Raised(.runtimeError, "\(method)() called on wsgi.errors after request completed")
+    }
+  }
+
+  private func write(_ arguments: Arguments) throws(Raised) -> PyRef {
+    try arguments.expect(1...1, "write")
+    try requireActive("write")
+    return try write(arguments[0] ?? .none)
+  }
+
+  private func writeLines(_ arguments: Arguments) throws(Raised) -> PyRef {
+    try arguments.expect(1...1, "writelines")
+    try requireActive("writelines")
+    let iterator = try (arguments[0] ?? .none).iterator()
+    while let item = try iterator.object.next() { _ = try write(item.object) }
+    return .none()
+  }
+
+  private func write(_ value: PyObj) throws(Raised) -> PyRef {
+    if let text = value.latin1 ?? value.text.map({ _ in UnsafeRawBufferPointer(start: nil, count: 0) }), value.isString {
+      // Text has no place in a byte stream; older code writes it all the same.
+      if LogStream.warned.isFirst {
+        adapter.host.log(.warning, "WSGI0500: str written to the .buffer of a log stream; write to the stream itself.")
+      }
+      if let wide = text.isEmpty ? value.text : nil {
+        var wide = wide
+        wide.withUTF8 { append(UnsafeRawBufferPointer($0)) }
+      } else {
+        append(text)
+      }
+      return try .int(text.count)
+    }
+    var count = 0
+    try value.withBuffer { bytes in
+      count = bytes.count
+      append(bytes)
+    }
+    return try .int(count)
+  }
+
+  private func append(_ bytes: UnsafeRawBufferPointer) {
+    let key = LogStream.threadKey
+    var start = 0
+    var tail = tails.removeValue(forKey: key) ?? []
+    for index in bytes.indices where bytes[index] == 0x0A {
+      if tail.isEmpty {
+        emit(UnsafeRawBufferPointer(rebasing: bytes[start..<index]))
+      } else {
+        tail.append(contentsOf: bytes[start..<index])
+        tail.withUnsafeBytes { emit($0) }
+        tail.removeAll(keepingCapacity: true)
+      }
+      start = index + 1
+    }
+    if start < bytes.count { tail.append(contentsOf: bytes[start...]) }
+    if tail.count >= LogStream.recordLimit {
+      tail.withUnsafeBytes { emit($0) }
+      tail.removeAll()
+    }
+    if !tail.isEmpty { tails[key] = tail }
+  }
+
+  /// Sends the calling thread's incomplete line.
+  func flushTail() {
+    guard !tails.isEmpty, let tail = tails.removeValue(forKey: LogStream.threadKey) else { return }
+    tail.withUnsafeBytes { emit($0) }
+  }
+
+  private static var threadKey: UInt { UInt(pthread_self()) }
+
+  private func emit(_ line: UnsafeRawBufferPointer) {
+    var rest = line
+    repeat {
+      let part = UnsafeRawBufferPointer(rebasing: rest.prefix(LogStream.recordLimit))
+      rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(LogStream.recordLimit))
+      adapter.logHere(.error, part, request: request, file: nil, line: 0)
+    } while !rest.isEmpty
+  }
+}

@@ -1,0 +1,62 @@
+import PythonRuntime
+
+/// What the bootstrap and the `mod_wsgi` module call: one object of functions in each interpreter.
+final class NativeFunctions: NativeObject {
+  static let methods: [StaticString] = [
+    "log", "log_enabled", "stream", "request_data", "log_callback_exception", "server_metrics", "process_metrics",
+    "request_metrics", "start_recording_metrics",
+  ]
+
+  private unowned let contents: InterpreterContents
+
+  init(_ contents: InterpreterContents) { self.contents = contents }
+
+  override func invoke(_ method: Int, _ arguments: Arguments) throws(Raised) -> PyRef {
+    switch method {
+    case 0: return try log(arguments)
+    case 1:
+      let level = try (arguments[0] ?? .none).int()
+      return .bool(level <= Int(contents.adapter.logLevelHere))
+    case 2: return try stream(arguments)
+    case 3:
+      guard let data = RequestRunner.current?.data else { throw Raised(.runtimeError, "no active request for thread") }
+      return data.retained()
+    case 4:
+      logCallbackException(arguments[0] ?? .none, arguments[1]?.text ?? "?")
+      return .none()
+    default:
+      return .none()
+    }
+  }
+
+  /// log(level, text, file, line): a record a line.
+  private func log(_ arguments: Arguments) throws(Raised) -> PyRef {
+    try arguments.expect(4...4, "log")
+    let level = LogLevel(rawValue: Int32(clamping: try (arguments[0] ?? .none).int())) ?? .error
+    let file = arguments[2]?.text
+    let line = try (arguments[3] ?? .none).int()
+    for part in (arguments[1]?.text ?? "").split(separator: "\n") {
+      var part = String(part)
+      part.withUTF8 {
+        contents.adapter.logHere(level, UnsafeRawBufferPointer($0), request: nil, file: file, line: line)
+      }
+    }
+    return .none()
+  }
+
+  /// stream(name): the raw side of sys.stderr or sys.stdout.
+  private func stream(_ arguments: Arguments) throws(Raised) -> PyRef {
+    let stream = LogStream(contents.adapter, request: nil)
+    contents.standardStreams.append(stream)
+    let name: StaticString = arguments[0]?.text == "<stdout>" ? "<stdout>" : "<stderr>"
+    return try contents.makeLog(stream, name)
+  }
+
+  private func logCallbackException(_ exception: PyObj, _ event: String) {
+    if PythonException.isSystemExit(exception) {
+      contents.log(exception, "WSGI0190: SystemExit raised by a callback for event '\(event)'; ignored.")
+    } else {
+      contents.log(exception, "WSGI0112: Exception in a callback for event '\(event)'.")
+    }
+  }
+}

@@ -1,0 +1,100 @@
+/// How a log record is graded; the values are httpd's.
+public enum LogLevel: Int32, Sendable {
+  case alert = 1
+  case critical = 2
+  case error = 3
+  case warning = 4
+  case notice = 5
+  case info = 6
+  case debug = 7
+  case trace = 8
+}
+
+/// Why reading or sending ended; the values are those of `engine.h`.
+public enum ExchangeFailure: Int32, Error {
+  case closed = -1
+  case timeout = -2
+  case tooLarge = -3
+  case failed = -4
+  case wouldBlock = -5
+  case badHead = -6
+
+  init(code: Int64) { self = Int32(exactly: code).flatMap(ExchangeFailure.init(rawValue:)) ?? .failed }
+
+  /// The end of the sentence "mod_wsgi request data read error: …".
+  var readExplanation: String {
+    switch self {
+    case .closed: "Connection was terminated."
+    case .timeout: "Timeout while waiting for request data."
+    case .tooLarge: "Request body is larger than LimitRequestBody allows."
+    default: "Request data could not be read."
+    }
+  }
+}
+
+public struct SendFlags: OptionSet, Sendable {
+  public let rawValue: UInt32
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+  /// The response is complete with these bytes.
+  public static let end = SendFlags(rawValue: 1)
+  /// The bytes are on their way before the call returns.
+  public static let flush = SendFlags(rawValue: 2)
+  /// Take nothing and say `wouldBlock` rather than wait: the caller holds the GIL.
+  public static let tryOnly = SendFlags(rawValue: 4)
+}
+
+/// How a request reaches its client; the adapter cannot tell an httpd child from a daemon's channel or a test.
+///
+/// One instance serves one request, on one thread. Apart from `log`, and `send` with `tryOnly`, methods may wait and are
+/// called without the GIL.
+open class RequestExchange {
+  public init() {}
+
+  /// Reads at least one byte of the request body; 0 at its end, or an `ExchangeFailure`'s value.
+  open func read(into buffer: UnsafeMutableRawBufferPointer) -> Int64 { 0 }
+
+  /// Sends response bytes; the first call brings the encoded head. 0, or an `ExchangeFailure`'s value.
+  open func send(head: UnsafeRawBufferPointer?, body: UnsafeRawBufferPointer, flags: SendFlags) -> Int32 { 0 }
+
+  /// Sends part of a regular file and ends the response. 0, or an `ExchangeFailure`'s value.
+  open func sendFile(head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64) -> Int32 { 0 }
+
+  /// A log record of this request; `file` and `line` name the Python source of a LogHandler record.
+  open func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {}
+
+  /// The highest level that this request's log keeps.
+  open var logLevel: Int32 { LogLevel.info.rawValue }
+
+  /// The application is about to be called, at this time (microseconds since the epoch).
+  open func started(_ microseconds: Int64) {}
+
+  /// mod_ssl, for auth scripts; nil where there is none.
+  open var isHTTPS: Bool { false }
+  open func sslVariable(_ name: String) -> [UInt8]? { nil }
+
+  /// The request_rec, where the host is httpd.
+  open var requestRecord: UnsafeMutableRawPointer? { nil }
+}
+
+/// What the process offers outside requests. Callable from any thread, with or without the GIL.
+open class ProcessHost: @unchecked Sendable {  // implementations keep no mutable state
+  public init() {}
+  open func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {}
+  open var logLevel: Int32 { LogLevel.info.rawValue }
+  /// httpd's scoreboard as pairs; nil where it is not available.
+  open func serverMetrics() -> [UInt8]? { nil }
+
+  /// Logs a sentence.
+  public final func log(_ level: LogLevel, _ text: String) {
+    var text = text
+    text.withUTF8 { log(level, UnsafeRawBufferPointer($0), file: nil, line: 0) }
+  }
+}
+
+extension RequestExchange {
+  /// Logs a sentence.
+  public final func log(_ level: LogLevel, _ text: String) {
+    var text = text
+    text.withUTF8 { log(level, UnsafeRawBufferPointer($0), file: nil, line: 0) }
+  }
+}

@@ -1,0 +1,573 @@
+import Glibc
+import PythonRuntime
+import Synchronization
+import WSGICore
+
+/// How a request ended; `engine.h` explains.
+public struct RequestOutcome: Sendable {
+  public enum End: Int32, Sendable { case done = 0, failed, aborted, stale }
+  public var end: End = .done
+  public var status: Int32 = 200
+  public var scriptLoaded = false
+  public var interrupted = false
+  public var bodyIn: UInt64 = 0
+  public var bodyOut: UInt64 = 0
+  public init() {}
+}
+
+/// Why response bytes could not be sent.
+enum WriteFailure: Error {
+  case notStarted
+  case exchange(ExchangeFailure)
+}
+
+/// One request at a time, on one thread in one interpreter. Kept between requests with what can be used again: the objects
+/// that applications are given are reused unless an application kept a reference to one.
+///
+/// Sendable for the sake of `RunningRequests`: other threads read `ticket`, which is atomic, and what never changes.
+final class RequestRunner: @unchecked Sendable {
+  unowned let contents: InterpreterContents
+  unowned let attachment: Attachment
+  let adapter: Adapter
+  let threadOrdinal: Int
+  /// The request's ticket while it runs, else 0; read by other threads.
+  let ticket = Atomic<UInt64>(0)
+
+  /// The host of the current request; valid while `isActive`.
+  unowned(unsafe) var exchange: RequestExchange
+  /// Stands in between requests; it has no state.
+  nonisolated(unsafe) private static let idle = RequestExchange()
+
+  private(set) var isActive = false
+  /// A start_response call was accepted.
+  var isStarted = false
+  /// The response head is on its way and can no longer change.
+  private(set) var isCommitted = false
+  private var hasEnded = false
+  private var clientFailure: ExchangeFailure?
+  private var restartWasLogged = false
+  var status: UInt32 = 0
+  var head = ResponseHeadWriter()
+  private var body = FlatWriter(capacity: 16384)
+  private(set) var bytesSent: Int64 = 0
+  private var offered: UInt64 = 0
+  private var writes: UInt64 = 0
+  var inputReads: UInt64 = 0
+  var inputLength: UInt64 = 0
+  private var contentLength: Int64 = -1
+  private var isHead = false
+  var pairs: [EnvironBuilder.Pair] = []
+  private var requestData = KeptRef()
+  /// Counts calls of auth, access and dispatch functions.
+  var callNumber: UInt64 = 0
+
+  private var startResponse = KeptRef()
+  private var input = KeptRef()
+  private var inputStream: InputStream?
+  var errors = KeptRef()
+  private var errorsRaw = KeptRef()
+  private var errorsStream: LogStream?
+
+  init(_ contents: InterpreterContents, _ attachment: Attachment, threadOrdinal: Int) {
+    self.contents = contents
+    self.attachment = attachment
+    self.threadOrdinal = threadOrdinal
+    adapter = contents.adapter
+    exchange = RequestRunner.idle
+  }
+
+  /// The runner of the request that the calling thread runs now.
+  static var current: RequestRunner? {
+    guard let object = Python.knownThread?.current else { return nil }
+    return unsafeDowncast(object, to: RequestRunner.self)
+  }
+
+  var startResponseObject: PyObj { startResponse.orNone }
+  var exchangeLogLevel: Int32 { exchange.logLevel }
+
+  /// How much of the announced body has not been read; nil where its length is not known.
+  var remainingInput: Int? {
+    guard contentLength >= 0 else { return nil }
+    return Int(clamping: max(0, contentLength &- Int64(clamping: inputLength)))
+  }
+
+  /// Talks to the host without the GIL. Attached.
+  func detached<R>(_ body: (RequestExchange) -> R) -> R {
+    let exchange = self.exchange
+    return attachment.detached { body(exchange) }
+  }
+
+  func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {
+    exchange.log(level, text, file: file, line: line)
+  }
+
+  // MARK: a request
+
+  /// Runs the application for `head`. Not attached.
+  func run(_ request: RequestHead, _ exchange: RequestExchange, ticket number: UInt64, rejectsStale: Bool) -> RequestOutcome {
+    begin(request, exchange)
+    let thread = adapter.python.thread
+    let outer = thread.current
+    thread.current = self
+    ticket.store(number, ordering: .relaxed)
+    var outcome = RequestOutcome()
+    var sendsBody = false
+    attachment.run {
+      outcome = execute(request, rejectsStale: rejectsStale, sendsBody: &sendsBody)
+      finish()
+    }
+    ticket.store(0, ordering: .relaxed)
+    thread.current = outer
+    if sendsBody {
+      // The usual case: the whole response in one piece, sent after the GIL has gone to the next thread.
+      let result = exchange.send(head: head.finish(), body: body.bytes, flags: .end)
+      if result == ExchangeFailure.badHead.rawValue { outcome = failure(500) }
+    }
+    outcome.bodyIn = inputLength
+    outcome.bodyOut = offered
+    self.exchange = RequestRunner.idle
+    return outcome
+  }
+
+  /// Makes ready for a request.
+  func begin(_ request: RequestHead, _ exchange: RequestExchange) {
+    self.exchange = exchange
+    isActive = true
+    isStarted = false
+    isCommitted = false
+    hasEnded = false
+    clientFailure = nil
+    restartWasLogged = false
+    status = 0
+    bytesSent = 0
+    offered = 0
+    writes = 0
+    inputReads = 0
+    inputLength = 0
+    contentLength = request.contentLength
+    isHead = request.flags.contains(.isHead)
+    body.reset()
+  }
+
+  private func failure(_ status: Int32) -> RequestOutcome {
+    var outcome = RequestOutcome()
+    outcome.end = isCommitted ? .aborted : .failed
+    outcome.status = status
+    return outcome
+  }
+
+  private func execute(_ request: RequestHead, rejectsStale: Bool, sendsBody: inout Bool) -> RequestOutcome {
+    do {
+      try decodePairs(request)
+      let loader = ScriptLoader(contents: contents, attachment: attachment)
+      let script = try loader.script(
+        ScriptLoader.Request(
+          path: request.script, modified: request.scriptModified, isReloading: request.flags.contains(.scriptReloading),
+          rejectsStale: rejectsStale, resource: value(of: "SCRIPT_FILENAME")))
+      guard let application = try callable(request.callable, in: script) else {
+        contents.adapter.logHere(
+          .error,
+          "WSGI0089: Target WSGI script '\(String(decoding: request.script, as: UTF8.self))' does not contain WSGI "
+            + "application '\(String(decoding: request.callable, as: UTF8.self))'.")
+        var outcome = failure(404)
+        outcome.scriptLoaded = true
+        return outcome
+      }
+      var outcome = try call(application, request, sendsBody: &sendsBody)
+      outcome.scriptLoaded = true
+      return outcome
+    } catch let error as ScriptFailure {
+      var outcome = failure(500)
+      if error == .stale { outcome.end = .stale }
+      return outcome
+    } catch is Raised {
+      return handleException(request)
+    } catch {
+      contents.adapter.logHere(.error, "WSGI0502: The request that the server sent cannot be read: \(error).")
+      return failure(500)
+    }
+  }
+
+  func decodePairs(_ request: RequestHead) throws(FlatFailure) {
+    pairs.removeAll(keepingCapacity: true)
+    var reader = request.environ
+    for _ in 0..<request.pairCount { pairs.append(try reader.readPair()) }
+    pairs.append((RequestRunner.bytes("mod_wsgi.process_group"), request.processGroup))
+    pairs.append((RequestRunner.bytes("mod_wsgi.application_group"), request.applicationGroup))
+    pairs.append((RequestRunner.bytes("mod_wsgi.callable_object"), request.callable))
+  }
+
+  static func bytes(_ text: StaticString) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+  }
+
+  func value(of key: StaticString) -> UnsafeRawBufferPointer? {
+    let wanted = RequestRunner.bytes(key)
+    return pairs.last { $0.key.count == wanted.count && $0.key.elementsEqual(wanted) }?.value
+  }
+
+  private func callable(_ name: UnsafeRawBufferPointer, in script: LoadedScript) throws(Raised) -> PyRef? {
+    let name = try PyRef.utf8(name)
+    if let found = try script.namespace.item(name.object) { return found.retained() }
+    return try script.module.orNone.attributeIfPresent(name.object)
+  }
+
+  // MARK: environ
+
+  private func makeEnviron(_ request: RequestHead) throws(Raised) -> PyRef {
+    let names = contents.names
+    let layout = try pairs.withUnsafeBufferPointer { pairs throws(Raised) in
+      try attachment.environ.layout(count: pairs.count) { pairs[$0] }
+    }
+    if layout.isNew {
+      let items = layout.items
+      try items.update(from: contents.constants.orNone)
+      try items.setItem(names.threadID, try PyRef.int(threadOrdinal))
+      // Places for what differs in every request, so that setting them does not make the copy grow.
+      for key in [
+        names.input, names.errors, names.urlScheme, names.requestStart, names.queueStart, names.daemonStart,
+        names.applicationStart,
+      ] { try items.setItem(key, .none) }
+    }
+    let environ = try layout.finish()
+    let dict = environ.object
+    try makeObjects(hasBody: request.flags.contains(.hasBody))
+    try dict.setItem(names.input, input.orNone)
+    try dict.setItem(names.errors, errors.orNone)
+    try dict.setItem(names.urlScheme, request.flags.contains(.https) ? contents.schemeHTTPS : contents.schemeHTTP)
+    try dict.setItem(names.requestStart, try PyRef.float(Double(request.requestStart) / 1e6))
+    if adapter.settings.isDaemon {
+      try dict.setItem(names.queueStart, try PyRef.float(Double(request.queueStart) / 1e6))
+      try dict.setItem(names.daemonStart, try PyRef.float(Double(daemonStart) / 1e6))
+    } else {
+      try dict.setItem(names.queueStart, contents.zero)
+      try dict.setItem(names.daemonStart, contents.zero)
+    }
+    if request.flags.contains(.passRequest), let record = exchange.requestRecord {
+      try dict.setItem(names.requestRecord, try PyRef(capsule: record))
+    }
+    return environ
+  }
+
+  /// When this process began with the request (microseconds since the epoch).
+  private var daemonStart: Int64 = 0
+
+  private static func now() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Int64(time.tv_sec) &* 1_000_000 &+ Int64(time.tv_nsec) / 1000
+  }
+
+  /// Makes those of the per-request objects that are not there to be used again.
+  func makeObjects(hasBody: Bool) throws(Raised) {
+    if startResponse.object == nil { startResponse.set(try contents.startResponseType.make(StartResponse(self))) }
+    if input.object == nil {
+      let stream = InputStream(self)
+      input.set(try contents.inputType.make(stream))
+      inputStream = stream
+    }
+    inputStream?.reset(hasBody: hasBody)
+    if errors.object == nil {
+      let stream = LogStream(adapter, request: self)
+      let raw = try contents.makeLog(stream, "<wsgi.errors>")
+      errorsRaw.set(raw.object.retained())
+      errors.set(try contents.makeStream.call(raw))
+      errorsStream = stream
+    }
+    errorsStream?.isActive = true
+  }
+
+  /// Ends the request's objects; those that an application still refers to are replaced for the next one.
+  func finish() {
+    isActive = false
+    errorsStream?.flushTail()
+    contents.flushStandardStreams()
+    if let object = startResponse.object, object.referenceCount > 1 { startResponse.drop() }
+    if let object = input.object, object.referenceCount > 1 {
+      input.drop()
+      inputStream = nil
+    }
+    if let text = errors.object, let raw = errorsRaw.object, let stream = errorsStream {
+      stream.isActive = false
+      if text.referenceCount > 1 || raw.referenceCount > 2 || stream.wasClosed {
+        errors.drop()
+        errorsRaw.drop()
+        errorsStream = nil
+      }
+    }
+    requestData.drop()
+  }
+
+  // MARK: the application
+
+  private func call(_ application: borrowing PyRef, _ request: RequestHead, sendsBody: inout Bool) throws -> RequestOutcome {
+    daemonStart = adapter.settings.isDaemon ? RequestRunner.now() : 0
+    let environ = try makeEnviron(request)
+    let started = RequestRunner.now()
+    exchange.started(started)
+    try environ.object.setItem(contents.names.applicationStart, try PyRef.float(Double(started) / 1e6))
+    let id = try environ.object.item(contents.names.requestID)
+    let data = try PyRef.dict()
+    requestData.set(data.object.retained())
+    if let id { try contents.activeRequests.setItem(id, data) }
+    defer { if let id { contents.forgetRequest(id) } }
+
+    let result = try application.call(environ.object, startResponse.orNone)
+    let object = result.object
+    if object.isExactList || object.isExactTuple {
+      return try answer(sequence: object, sendsBody: &sendsBody)
+    }
+    defer { close(object) }
+    if !isCommitted, isStarted, try object.isInstance(of: contents.fileWrapper), let sent = try answer(file: object) {
+      return sent
+    }
+    return try answer(iterable: object)
+  }
+
+  /// A list or tuple is taken out in one go; small ones are sent when the GIL has been given up.
+  private func answer(sequence: PyObj, sendsBody: inout Bool) throws -> RequestOutcome {
+    let isList = sequence.isExactList
+    let count = isList ? sequence.listCount : sequence.tupleCount
+    var total = 0
+    for index in 0..<count {
+      let item = isList ? sequence.listItem(index) : sequence.tupleItem(index)
+      guard item.isBytes else { throw notBytes(item) }
+      total = total &+ item.bytes.count
+    }
+    guard isStarted else { throw notStarted() }
+    offered &+= UInt64(total)
+    if !isCommitted, head.contentLength < 0, !(isHead && total == 0), RequestRunner.mayHaveBody(status) {
+      head.addContentLength(Int64(total))
+    }
+    if !isCommitted, total <= RequestRunner.smallBody {
+      for index in 0..<count { body.append((isList ? sequence.listItem(index) : sequence.tupleItem(index)).bytes) }
+      let isCut = head.contentLength >= 0 && Int64(total) != head.contentLength
+      guard isCut else {
+        sendsBody = true
+        return done()
+      }
+    }
+    for index in 0..<count {
+      let item = (isList ? sequence.listItem(index) : sequence.tupleItem(index)).retained()
+      // Another thread of the application may have changed the list while a block was on its way.
+      guard item.object.isBytes else { throw notBytes(item.object) }
+      guard try sendBlock(item.object.bytes, flushes: false, counts: false) else { break }
+      guard sequence.sequenceCount > index + 1 || index + 1 == count else { break }
+    }
+    return try end()
+  }
+
+  /// Up to this many bytes a response is copied out to be sent without the GIL in one piece.
+  private static let smallBody = 65536
+
+  private static func mayHaveBody(_ status: UInt32) -> Bool { status >= 200 && status != 204 && status != 304 }
+
+  private func notBytes(_ item: PyObj) -> Raised {
+    Raised(.typeError, "response iterable must yield bytes, not \(item.typeName)")
+  }
+
+  private func notStarted() -> Raised { Raised(.runtimeError, "response has not been started") }
+
+  private func answer(iterable: PyObj) throws -> RequestOutcome {
+    let iterator = try iterable.iterator()
+    while let item = try iterator.next() {
+      guard item.object.isBytes else { throw notBytes(item.object) }
+      if item.object.bytes.isEmpty { continue }
+      guard try sendBlock(item.object.bytes, flushes: true, counts: true) else { break }
+    }
+    return try end()
+  }
+
+  /// Sends a block; false when nobody is left to send to.
+  private func sendBlock(_ block: UnsafeRawBufferPointer, flushes: Bool, counts: Bool) throws(Raised) -> Bool {
+    do throws(WriteFailure) {
+      try transmit(block, flushes ? .flush : [], counts: counts)
+      return true
+    } catch {
+      if case .notStarted = error { throw notStarted() }
+      return false
+    }
+  }
+
+  /// start_response's `write`.
+  func write(_ block: UnsafeRawBufferPointer, commitsWhenEmpty: Bool) throws(WriteFailure) {
+    try transmit(block, .flush, counts: true)
+  }
+
+  /// Passes bytes on, after the head where that has not gone yet; what exceeds Content-Length is dropped. Attached.
+  private func transmit(_ block: UnsafeRawBufferPointer, _ flags: SendFlags, counts: Bool) throws(WriteFailure) {
+    guard isStarted else { throw .notStarted }
+    if let clientFailure { throw .exchange(clientFailure) }
+    if counts { offered &+= UInt64(block.count) }
+    writes &+= 1
+    var block = block
+    if head.contentLength >= 0 {
+      let allowed = max(0, head.contentLength &- bytesSent)
+      if Int64(block.count) > allowed { block = UnsafeRawBufferPointer(rebasing: block.prefix(Int(clamping: allowed))) }
+    }
+    bytesSent &+= Int64(block.count)
+    let encoded = isCommitted ? nil : head.finish()
+    if isCommitted && block.isEmpty && !flags.contains(.end) { return }
+    var result = ExchangeFailure.wouldBlock.rawValue
+    if block.count <= RequestRunner.tryLimit {
+      result = exchange.send(head: encoded, body: block, flags: flags.union(.tryOnly))
+    }
+    if result == ExchangeFailure.wouldBlock.rawValue {
+      result = detached { $0.send(head: encoded, body: block, flags: flags) }
+    }
+    if result != ExchangeFailure.badHead.rawValue { isCommitted = true }
+    guard result >= 0 else {
+      let failure = ExchangeFailure(code: Int64(result))
+      clientFailure = failure
+      throw .exchange(failure)
+    }
+    if flags.contains(.end) { hasEnded = true }
+  }
+
+  /// Larger blocks are never sent with the GIL held.
+  private static let tryLimit = 32768
+
+  /// Completes the response after the last block.
+  private func end() throws -> RequestOutcome {
+    guard isStarted else { throw notStarted() }
+    if clientFailure == nil, !hasEnded {
+      if head.contentLength >= 0, bytesSent < head.contentLength, isCommitted, !isHead, RequestRunner.mayHaveBody(status) {
+        return cutShort()
+      }
+      if !isCommitted, bytesSent == 0, head.contentLength < 0, !isHead, RequestRunner.mayHaveBody(status) {
+        head.addContentLength(0)
+      }
+      let isCut = head.contentLength > 0 && bytesSent < head.contentLength && !isHead && RequestRunner.mayHaveBody(status)
+      do throws(WriteFailure) {
+        try transmit(UnsafeRawBufferPointer(start: nil, count: 0), isCut ? .flush : .end, counts: false)
+      } catch {}
+      if isCut && clientFailure == nil { return cutShort() }
+    }
+    if clientFailure == .badHead { return failure(500) }
+    return done()
+  }
+
+  private func cutShort() -> RequestOutcome {
+    contents.adapter.logHere(
+      .error,
+      "WSGI0503: The application's response has \(bytesSent) bytes, its Content-Length says \(head.contentLength); "
+        + "the connection is closed.")
+    var outcome = done()
+    outcome.end = .aborted
+    return outcome
+  }
+
+  private func done() -> RequestOutcome {
+    var outcome = RequestOutcome()
+    outcome.status = Int32(clamping: status)
+    return outcome
+  }
+
+  // MARK: files
+
+  /// Hands a regular file to the host; nil where the wrapper must be iterated instead (reference/wsgi-semantics §6).
+  private func answer(file wrapper: PyObj) throws -> RequestOutcome? {
+    guard let file = regularFile(wrapper) else { return nil }
+    let available = max(0, file.size &- file.offset)
+    if head.contentLength < 0 { if RequestRunner.mayHaveBody(status) { head.addContentLength(available) } }
+    let length = head.contentLength >= 0 ? min(head.contentLength, available) : available
+    let encoded = head.finish()
+    offered &+= UInt64(length)
+    let result = detached {
+      $0.sendFile(head: encoded, descriptor: file.descriptor, offset: file.offset, length: length)
+    }
+    lseek(file.descriptor, off_t(file.offset), SEEK_SET)
+    if result == ExchangeFailure.badHead.rawValue { return failure(500) }
+    isCommitted = true
+    bytesSent = length
+    if result >= 0, !isHead, RequestRunner.mayHaveBody(status), length < head.contentLength { return cutShort() }
+    return done()
+  }
+
+  private struct RegularFile { var descriptor: Int32, offset: Int64, size: Int64 }
+
+  private func regularFile(_ wrapper: PyObj) -> RegularFile? {
+    do throws(Raised) {
+      let filelike = try wrapper.attribute("filelike")
+      let descriptor = Int32(clamping: try filelike.attribute("fileno").call().object.int())
+      let offset = Int64(try filelike.attribute("tell").call().object.int())
+      var information = stat()
+      guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG, offset >= 0 else { return nil }
+      return RegularFile(descriptor: descriptor, offset: offset, size: Int64(information.st_size))
+    } catch {
+      PythonException.clear()
+      return nil
+    }
+  }
+
+  // MARK: endings
+
+  /// Calls the iterable's `close`, once, whatever happened before.
+  private func close(_ iterable: PyObj) {
+    let pending = PythonException.take()
+    do throws(Raised) {
+      if let method = try iterable.attributeIfPresent(contents.names.close) { _ = try method.call() }
+    } catch {
+      contents.logException("WSGI0194: Exception in close() of the response of WSGI script \(scriptLabel).")
+    }
+    if let pending { _ = Raised(pending) }
+  }
+
+  var scriptLabel: String {
+    "'\(value(of: "SCRIPT_FILENAME").map { String(decoding: $0, as: UTF8.self) } ?? "?")'"
+  }
+
+  private func handleException(_ request: RequestHead) -> RequestOutcome {
+    guard let exception = PythonException.take() else { return failure(500) }
+    publishException(exception.object)
+    if PythonException.matches(exception.object, contents.requestTimeout) {
+      contents.adapter.logHere(
+        .info, isCommitted
+          ? "Request interrupted by RequestTimeout; response truncated."
+          : "Request interrupted by RequestTimeout; thread recovered.")
+      var outcome = failure(504)
+      outcome.interrupted = true
+      return outcome
+    }
+    let kind = exception.object.typeName
+    let place = "WSGI script \(scriptLabel) in the \(contents.interpreter.label)"
+    if PythonException.isSystemExit(exception.object) {
+      contents.log(exception.object, "WSGI0175: SystemExit raised by \(place); ignored.")
+    } else {
+      contents.log(exception.object, "WSGI0174: Exception \(kind) while processing \(place).")
+    }
+    return failure(500)
+  }
+
+  /// Says once that start_response replaced an earlier call's status and headers.
+  func logRestart() {
+    guard !restartWasLogged else { return }
+    restartWasLogged = true
+    contents.adapter.logHere(
+      .warning,
+      "WSGI0504: start_response() called again without exc_info before any output; PEP 3333 forbids that. "
+        + "The last call counts.")
+  }
+
+  // MARK: events
+
+  func publishResponseStarted(_ status: PyObj, _ headers: PyObj, _ excInfo: PyObj?) {
+    contents.publish("response_started") { payload throws(Raised) in
+      try payload.setItem("response_status", status)
+      try payload.setItem("response_headers", headers)
+      try payload.setItem("exception_info", excInfo ?? .none)
+      try payload.setItem("request_data", requestData.orNone)
+    }
+  }
+
+  private func publishException(_ exception: PyObj) {
+    guard contents.hasEventSubscribers else { return }
+    contents.publish("request_exception") { payload throws(Raised) in
+      try payload.setItem("exception_info", try PyRef(excInfoOf: exception))
+      try payload.setItem("request_data", requestData.orNone)
+    }
+  }
+
+  /// request_data() of this request.
+  var data: PyObj? { requestData.object }
+}

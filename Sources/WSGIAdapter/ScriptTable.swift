@@ -1,0 +1,156 @@
+import PythonRuntime
+
+/// A script that has been imported: its module, and the time stamp that it was loaded for.
+final class LoadedScript {
+  let path: [UInt8]
+  let module: KeptRef
+  /// The module's namespace, borrowed from it.
+  let namespace: PyObj
+  /// `__mtime__` as it was set, and its value.
+  let stamp: PyObj
+  let modified: Int64
+
+  init(path: [UInt8], module: KeptRef, namespace: PyObj, stamp: PyObj, modified: Int64) {
+    self.path = path
+    self.module = module
+    self.namespace = namespace
+    self.stamp = stamp
+    self.modified = modified
+  }
+}
+
+/// Why a script is not to be had; the log has been told.
+enum ScriptFailure: Error {
+  /// The script changed, and the host wants a new process for that.
+  case stale
+  /// It could not be read, compiled or executed.
+  case notLoaded
+}
+
+/// The scripts imported into one interpreter. Attached use only.
+final class ScriptTable {
+  private var loaded: [LoadedScript] = []
+
+  func find(_ path: UnsafeRawBufferPointer) -> LoadedScript? {
+    for script in loaded where script.path.count == path.count {
+      if script.path.withUnsafeBytes({ $0.elementsEqual(path) }) { return script }
+    }
+    return nil
+  }
+
+  func replace(_ script: LoadedScript) {
+    remove(script.path)
+    loaded.append(script)
+  }
+
+  func remove(_ path: [UInt8]) {
+    for index in loaded.indices.reversed() where loaded[index].path == path {
+      var module = loaded.remove(at: index).module
+      module.drop()
+    }
+  }
+
+  func drop() {
+    for script in loaded {
+      var module = script.module
+      module.drop()
+    }
+    loaded = []
+  }
+}
+
+/// Loads scripts into one interpreter (reference/daemon-process §9 and wsgi-semantics §7).
+struct ScriptLoader {
+  let contents: InterpreterContents
+  let attachment: Attachment
+
+  struct Request {
+    var path: UnsafeRawBufferPointer
+    /// Microseconds; 0 where the host could not stat the script.
+    var modified: Int64
+    var isReloading: Bool
+    /// A change is answered with `stale` instead of a reload in place.
+    var rejectsStale: Bool
+    /// The requested resource, for the script's `reload_required`.
+    var resource: UnsafeRawBufferPointer?
+  }
+
+  /// The script, imported if it is not or has changed. Requests that race for it import it once.
+  func script(_ request: Request) throws(ScriptFailure) -> LoadedScript {
+    if let script = contents.scripts.find(request.path) {
+      if try isCurrent(script, request) { return script }
+      if request.rejectsStale { throw .stale }
+    }
+    // The lock is waited for without the GIL: its holder needs that to finish.
+    let lock = contents.interpreter.importLock
+    attachment.detached { lock.lock() }
+    defer { lock.unlock() }
+    if let script = contents.scripts.find(request.path) {
+      if try isCurrent(script, request) { return script }
+      contents.adapter.host.log(
+        .info, "Reloading WSGI script '\(text(request.path))' in the \(contents.interpreter.label).")
+      contents.scripts.remove(script.path)
+    }
+    return try load(request)
+  }
+
+  private func isCurrent(_ script: LoadedScript, _ request: Request) throws(ScriptFailure) -> Bool {
+    guard request.isReloading else { return true }
+    do throws(Raised) {
+      guard let stamp = try script.namespace.item(contents.names.mtime) else { return false }
+      let modified = stamp == script.stamp ? script.modified : Int64(try stamp.int())
+      guard modified == request.modified, request.modified != 0 else { return false }
+      guard let required = try script.namespace.item(contents.names.reloadRequired) else { return true }
+      let resource = try PyRef.fileSystem(request.resource ?? request.path)
+      return !(try required.call(resource).isTrue())
+    } catch {
+      contents.logException("WSGI0108: Exception in reload_required of script '\(text(request.path))'.")
+      return true
+    }
+  }
+
+  private func text(_ path: UnsafeRawBufferPointer) -> String { String(decoding: path, as: UTF8.self) }
+
+  private func load(_ request: Request) throws(ScriptFailure) -> LoadedScript {
+    let path = text(request.path)
+    let adapter = contents.adapter
+    adapter.host.log(.info, "Loading WSGI script '\(path)' into the \(contents.interpreter.label) \(adapter.place).")
+    do throws(Raised) {
+      let name = try contents.function("module_name").call(try PyRef.bytes(request.path))
+      let file = try PyRef.fileSystem(request.path)
+      let code: PyRef
+      do throws(Raised) { code = try contents.function("compile_script").call(file) } catch {
+        contents.logException("WSGI0105: Target WSGI script '\(path)' could not be read or compiled.")
+        throw error
+      }
+      let stamp = try PyRef.int(Int(request.modified))
+      let stampObject = contents.keep(stamp)
+      let execute = try contents.function("execute_script")
+      let module: PyRef
+      do throws(Raised) {
+        module = try execute.call([code.object, name.object, file.object, stampObject])
+      } catch {
+        try logImportFailure(path)
+        throw error
+      }
+      let namespace = try PythonCode.namespace(of: module.object)
+      let script = LoadedScript(
+        path: Array(request.path), module: KeptRef(module), namespace: namespace, stamp: stampObject,
+        modified: request.modified)
+      contents.scripts.replace(script)
+      return script
+    } catch {
+      PythonException.clear()
+      throw .notLoaded
+    }
+  }
+
+  private func logImportFailure(_ path: String) throws(Raised) {
+    guard let exception = PythonException.take() else { return }
+    if PythonException.isSystemExit(exception.object) {
+      contents.log(exception.object, "WSGI0107: SystemExit raised by WSGI script '\(path)' while it was loaded; ignored.")
+    } else {
+      contents.log(exception.object, "WSGI0109: Exception while loading WSGI script '\(path)'.")
+    }
+  }
+}

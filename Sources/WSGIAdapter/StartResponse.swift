@@ -1,0 +1,185 @@
+import PythonRuntime
+import WSGICore
+
+/// The `start_response` callable of one request, and its `write` (PEP 3333; reference/wsgi-semantics §3).
+///
+/// Status and headers are checked and encoded as they come; nothing of them is kept as Python objects.
+final class StartResponse: NativeObject {
+  static let methods: [StaticString] = ["write"]
+
+  unowned(unsafe) let runner: RequestRunner
+
+  init(_ runner: RequestRunner) { self.runner = runner }
+
+  override func call(_ arguments: Arguments) throws(Raised) -> PyRef {
+    try arguments.expect(2...3, "start_response")
+    guard runner.isActive else { throw Raised(.runtimeError, "start_response() called after request completed") }
+    guard let status = arguments[0], let headers = arguments[1] else { throw Raised(.typeError, "missing arguments") }
+    let excInfo = arguments[2].flatMap { $0.isNone ? nil : $0 }
+    if runner.contents.hasEventSubscribers { runner.publishResponseStarted(status, headers, excInfo) }
+    guard headers.isList else { throw Raised(.typeError, "response headers must be a list, not \(headers.typeName)") }
+    if let excInfo { try checkExcInfo(excInfo) } else if runner.isCommitted {
+      throw Raised(.runtimeError, "headers have already been sent: start_response() called more than once without exc_info")
+    }
+    if runner.isStarted && excInfo == nil { runner.logRestart() }
+    runner.isStarted = false
+    let code = try parseStatus(status)
+    try encodeHeaders(headers)
+    runner.status = code
+    runner.isStarted = true
+    return try PyRef(nativeMethod: runner.startResponseObject, "write")
+  }
+
+  override func invoke(_ method: Int, _ arguments: Arguments) throws(Raised) -> PyRef {
+    try arguments.expect(1...1, "write")
+    let data = arguments[0] ?? .none
+    guard runner.isActive else { throw Raised(.runtimeError, "write() called after request completed") }
+    guard data.isBytes else { throw Raised(.typeError, "write() argument must be bytes, not \(data.typeName)") }
+    let reference = data.retained()  // the caller may drop its own while the GIL is away
+    do throws(WriteFailure) { try runner.write(reference.object.bytes, commitsWhenEmpty: true) } catch {
+      switch error {
+      case .notStarted: throw Raised(.runtimeError, "write() called before start_response()")
+      case .exchange(.closed): throw Raised(.osError, "mod_wsgi client connection closed")
+      case .exchange(.timeout): throw Raised(.osError, "mod_wsgi failed to write response data: timed out")
+      case .exchange: throw Raised(.osError, "mod_wsgi failed to write response data")
+      }
+    }
+    return .none()
+  }
+
+  private func checkExcInfo(_ excInfo: PyObj) throws(Raised) {
+    guard excInfo.isTuple else { throw Raised(.runtimeError, "exception info must be a tuple") }
+    guard runner.isCommitted else { return }
+    guard excInfo.tupleCount == 3 else { throw Raised(.valueError, "exception info must have three items") }
+    throw Raised(excInfo: excInfo.tupleItem(0), excInfo.tupleItem(1), excInfo.tupleItem(2))
+  }
+
+  /// A str's bytes, which must all be below U+0100.
+  private func latin1(_ object: PyObj, _ what: StaticString) throws(Raised) -> UnsafeRawBufferPointer {
+    if let bytes = object.latin1 { return bytes }
+    guard object.isString else { throw Raised(.typeError, "\(what) must be str, not \(object.typeName)") }
+    _ = try PyRef(encodingLatin1: object)  // raises UnicodeEncodeError that names the character
+    throw Raised(.valueError, "\(what) is not latin-1")
+  }
+
+  private func parseStatus(_ object: PyObj) throws(Raised) -> UInt32 {
+    let bytes = try latin1(object, "status")
+    var code: UInt32 = 0
+    guard bytes.count >= 3 else { throw Raised(.valueError, "status code must be a 3 digit integer") }
+    for index in 0..<3 {
+      let digit = bytes[index] &- UInt8(ascii: "0")
+      guard digit <= 9 else { throw Raised(.valueError, "status code must be a 3 digit integer") }
+      code = code &* 10 &+ UInt32(digit)
+    }
+    guard code >= 100 else { throw Raised(.valueError, "status code must be a 3 digit integer") }
+    var reason = UnsafeRawBufferPointer(start: nil, count: 0)
+    if bytes.count > 3 {
+      guard bytes[3] == UInt8(ascii: " ") else {
+        let isDigit = bytes[3] &- UInt8(ascii: "0") <= 9
+        throw Raised(
+          .valueError, isDigit ? "status code must be a 3 digit integer" : "no space following status code")
+      }
+      reason = UnsafeRawBufferPointer(rebasing: bytes[4...])
+      for byte in reason where byte < 0x20 || byte == 0x7F {
+        throw Raised(.valueError, "control character present in reason phrase")
+      }
+    }
+    runner.head.begin(status: code, reason: reason)
+    return code
+  }
+
+  private func encodeHeaders(_ headers: PyObj) throws(Raised) {
+    let count = headers.listCount
+    guard count <= ResponseHead.headerLimit else { throw Raised(.valueError, "more than \(ResponseHead.headerLimit) headers") }
+    for index in 0..<count {
+      // Nothing below runs Python code that could change the list.
+      let item = headers.listItem(index)
+      guard item.isTuple else { throw Raised(.typeError, "each header must be a 2-tuple, not \(item.typeName)") }
+      guard item.tupleCount == 2 else { throw Raised(.valueError, "each header must be a tuple of two items") }
+      let name = try latin1(item.tupleItem(0), "header name")
+      let value = try latin1(item.tupleItem(1), "header value")
+      guard !name.isEmpty else { throw Raised(.valueError, "header name must not be empty") }
+      for byte in name where byte <= 0x20 || byte == 0x7F {
+        throw Raised(.valueError, "control character or space in header name")
+      }
+      for byte in value where byte == 0x0D || byte == 0x0A {
+        throw Raised(.valueError, "embedded CR or LF in header value")
+      }
+      if name.count == 14, isContentLength(name) {
+        guard let length = StartResponse.length(value) else { throw Raised(.valueError, "invalid content length") }
+        runner.head.contentLength = length
+      }
+      runner.head.append(name, value)
+      guard runner.head.size <= ResponseHead.limit else { throw Raised(.valueError, "response headers are too large") }
+    }
+  }
+
+  private func isContentLength(_ name: UnsafeRawBufferPointer) -> Bool {
+    let wanted: StaticString = "content-length"
+    for index in 0..<14 where name[index] | 0x20 != wanted.utf8Start[index] | 0x20 { return false }
+    return true
+  }
+
+  /// A Content-Length: digits only, with white space around them; nil for all else.
+  static func length(_ value: UnsafeRawBufferPointer) -> Int64? {
+    var result: Int64 = 0
+    var digits = 0
+    var ended = false
+    for byte in value {
+      if byte == 0x20 || byte == 0x09 {
+        if digits > 0 { ended = true }
+        continue
+      }
+      let digit = byte &- UInt8(ascii: "0")
+      guard digit <= 9, !ended, digits < 18 else { return nil }
+      result = result &* 10 &+ Int64(digit)
+      digits &+= 1
+    }
+    return digits == 0 ? nil : result
+  }
+}
+
+/// The encoded response head of one thread, kept from request to request (ResponseHead has the layout).
+struct ResponseHeadWriter: ~Copyable {
+  private var writer = FlatWriter(capacity: 1024)
+  private var countOffset = 0
+  private var headers: UInt32 = 0
+  /// -1: the application gave none.
+  var contentLength: Int64 = -1
+
+  mutating func begin(status: UInt32, reason: UnsafeRawBufferPointer) {
+    writer.reset()
+    contentLength = -1
+    headers = 0
+    writer.append(ResponseHead.magic)
+    writer.append(status)
+    writer.append(Int64(-1))
+    writer.appendCounted(reason)
+    countOffset = writer.count
+    writer.append(UInt32(0))
+  }
+
+  var size: Int { writer.count }
+
+  mutating func append(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    writer.appendPair(name, value)
+    headers &+= 1
+  }
+
+  /// Adds a Content-Length that the application left out.
+  mutating func addContentLength(_ length: Int64) {
+    contentLength = length
+    var text = String(length)
+    text.withUTF8 { writer.appendPair("Content-Length", UnsafeRawBufferPointer($0)) }
+    headers &+= 1
+  }
+
+  /// The encoded head, valid until the next change.
+  mutating func finish() -> UnsafeRawBufferPointer {
+    writer.patch(headers, at: countOffset)
+    let length = UInt64(bitPattern: contentLength)
+    writer.patch(UInt32(truncatingIfNeeded: length), at: 8)
+    writer.patch(UInt32(truncatingIfNeeded: length >> 32), at: 12)
+    return writer.bytes
+  }
+}
