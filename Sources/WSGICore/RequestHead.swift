@@ -1,6 +1,6 @@
 /// What an application is to run for, and with: the fixed part of an encoded request head.
 ///
-/// Layout: u32 magic, u32 total length, u32 flags, u32 reserved (0), i64 content length (-1: none or unknown),
+/// Layout: u32 magic, u32 total length, u32 flags, u32 attempt (0: not queued), i64 content length (-1: none or unknown),
 /// i64 script mtime, i64 request start, i64 queue start (all microseconds since the epoch; 0: none), then four counted names
 /// (process group, application group, script path, callable object), then the environ as pairs.
 ///
@@ -37,6 +37,8 @@ public struct RequestHead {
   public static let pairLimit = 65536
 
   public var flags: Flags = []
+  /// How often the request was queued for a daemon process so far; 0 in embedded mode.
+  public var attempt: UInt32 = 0
   public var contentLength: Int64 = -1
   public var scriptModified: Int64 = 0
   public var requestStart: Int64 = 0
@@ -57,7 +59,7 @@ public struct RequestHead {
     let total = try reader.readUInt32()
     guard Int(total) == bytes.count, bytes.count <= RequestHead.limit else { throw .truncated }
     flags = Flags(rawValue: try reader.readUInt32())
-    _ = try reader.readUInt32()
+    attempt = try reader.readUInt32()
     contentLength = try reader.readInt64()
     scriptModified = try reader.readInt64()
     requestStart = try reader.readInt64()
@@ -74,6 +76,8 @@ public struct RequestHead {
 
   /// Where `queue start` stands, for whoever stamps an encoded head just before it is queued.
   public static let queueStartOffset = 40
+  /// Where `attempt` stands.
+  public static let attemptOffset = 12
 }
 
 /// Writes a request head: `begin`, then pairs on `writer`, then `finish`.
