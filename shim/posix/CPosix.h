@@ -1,5 +1,6 @@
 /* What Swift's Glibc import cannot express: control messages, credentials, prctl. */
 #ifndef WSGI_CPOSIX_H
 #define WSGI_CPOSIX_H
+#include "channel.h"
 #include "supervision.h"
 #endif

@@ -1,0 +1,110 @@
+import CPosix
+import Glibc
+
+/// Bytes received from the channel and not yet used, and a descriptor that came with them.
+struct ChannelInput: ~Copyable {
+  /// What one receive takes at most, and what the buffer holds unless a frame's head is longer.
+  static let ordinarySize = 64 << 10
+
+  private var base: UnsafeMutableRawPointer
+  private var capacity: Int
+  private var start = 0
+  private var end = 0
+  /// Received and not yet claimed; -1: none.
+  private var descriptor: Int32 = -1
+
+  init() {
+    base = UnsafeMutableRawPointer.allocate(byteCount: ChannelInput.ordinarySize, alignment: 16)
+    capacity = ChannelInput.ordinarySize
+  }
+
+  deinit {
+    base.deallocate()
+    if descriptor >= 0 { _ = close(descriptor) }
+  }
+
+  /// Forgets everything, and gives back the memory that only a long head needed.
+  mutating func reset() {
+    start = 0
+    end = 0
+    if descriptor >= 0 {
+      _ = close(descriptor)
+      descriptor = -1
+    }
+    if capacity > ChannelInput.ordinarySize {
+      base.deallocate()
+      base = UnsafeMutableRawPointer.allocate(byteCount: ChannelInput.ordinarySize, alignment: 16)
+      capacity = ChannelInput.ordinarySize
+    }
+  }
+
+  @inline(__always) var count: Int { end - start }
+  @inline(__always) var bytes: UnsafeRawPointer { UnsafeRawPointer(base + start) }
+
+  @inline(__always)
+  mutating func drop(_ used: Int) {
+    start += used
+    if start == end {
+      start = 0
+      end = 0
+    }
+  }
+
+  /// The descriptor, now the caller's, or -1.
+  mutating func claimDescriptor() -> Int32 {
+    let claimed = descriptor
+    descriptor = -1
+    return claimed
+  }
+
+  var hasDescriptor: Bool { descriptor >= 0 }
+
+  /// Sees to it that `wanted` bytes can lie in one piece, at the next `receive`s' cost. `wanted` is checked against the limits
+  /// by the caller.
+  mutating func makeRoom(for wanted: Int) {
+    if capacity - start >= wanted { return }
+    if capacity >= wanted {
+      base.copyMemory(from: base + start, byteCount: count)
+    } else {
+      let larger = UnsafeMutableRawPointer.allocate(byteCount: wanted, alignment: 16)
+      larger.copyMemory(from: base + start, byteCount: count)
+      base.deallocate()
+      base = larger
+      capacity = wanted
+    }
+    end -= start
+    start = 0
+  }
+
+  enum Received: Equatable {
+    case bytes
+    case nothingYet
+    case ended
+    /// The kernel or the peer passed descriptors that have no place.
+    case strayDescriptor
+  }
+
+  /// Receives once; `wait` blocks as long as the socket's receive timeout says. At most `most` bytes are taken.
+  mutating func receive(from socket: Int32, wait: Bool, most: Int = .max) -> Received {
+    if end == capacity { makeRoom(for: count == capacity ? capacity * 2 : capacity) }
+    var descriptors = wsgi_posix_descriptors()
+    let flags = wait ? 0 : Int32(MSG_DONTWAIT)
+    var received = 0
+    repeat {
+      received = wsgi_posix_receive(socket, base + end, min(capacity - end, most), flags, &descriptors)
+    } while received == -Int(EINTR)
+    if received == -Int(EAGAIN) { return .nothingYet }
+    if received <= 0 { return .ended }
+    end += received
+    if descriptors.refused != 0 { return .strayDescriptor }
+    if descriptors.count > 0 {
+      guard descriptors.count == 1, descriptor < 0 else {
+        _ = close(descriptors.values.0)
+        if descriptors.count > 1 { _ = close(descriptors.values.1) }
+        return .strayDescriptor
+      }
+      descriptor = descriptors.values.0
+    }
+    return .bytes
+  }
+}

@@ -1,0 +1,248 @@
+import CPosix
+import Glibc
+
+/// Where the exchange of one request with its worker stands.
+struct Conversation {
+  let channel: Int32
+  let group: DaemonEndpoint
+  /// The response head was given to the host.
+  var begun = false
+  /// Bytes of the current frame's data that are still to come, and what the frame wants done behind them.
+  var dataLeft = 0
+  var dataFlags: FrameHeader.Flags = []
+  /// When what was written must be flushed; nil: nothing to flush.
+  var flushDeadline: Int64?
+  var sinceFlush = 0
+  /// The most to take from the channel at a time.
+  var appetite = ChannelInput.ordinarySize
+  /// As the worker says, for the log only.
+  var workerID: UInt32 = 0
+
+  init(channel: Int32, group: DaemonEndpoint) {
+    self.channel = channel
+    self.group = group
+  }
+
+  func ended(_ failure: DaemonFailure) -> DaemonClient.Attempt {
+    .ended(begun ? .cut(failure) : .failed(failure))
+  }
+}
+
+extension DaemonClient {
+  private enum Step {
+    /// So many bytes must lie in one piece to go on.
+    case needs(Int)
+    case attempt(Attempt)
+  }
+
+  /// Reads frames and does what they say until the request is over.
+  mutating func converse<Host: DaemonClientHost & ~Copyable>(
+    _ conversation: inout Conversation, host: inout Host
+  ) -> Attempt {
+    while true {
+      do {
+        switch try take(&conversation, host: &host) {
+        case .attempt(let attempt): return attempt
+        case .needs(let bytes): input.makeRoom(for: bytes)
+        }
+      } catch {
+        return conversation.ended(.protocolViolation(error))
+      }
+      switch upload.isActive ? exchangeBody(&conversation, host: &host) : receive(&conversation, host: &host) {
+      case .bytes: continue
+      case .timedOut: return conversation.ended(.timedOut)
+      case .ended: return conversation.ended(.workerEnded(pid: conversation.workerID))
+      case .strayDescriptor: return conversation.ended(.protocolViolation(.badDescriptor))
+      case .clientGone: return .ended(.clientGone)
+      }
+    }
+  }
+
+  // MARK: frames
+
+  /// Uses up what lies in the input.
+  private mutating func take<Host: DaemonClientHost & ~Copyable>(
+    _ conversation: inout Conversation, host: inout Host
+  ) throws(FrameFailure) -> Step {
+    while true {
+      if conversation.dataLeft > 0 {
+        if input.count == 0 { return .needs(1) }
+        if let step = passData(&conversation, host: &host) { return step }
+        continue
+      }
+      guard input.count >= FrameHeader.size else { return .needs(FrameHeader.size) }
+      let header = try FrameHeader(decoding: input.bytes, from: .worker)
+      if let step = try begin(header, &conversation, host: &host) { return step }
+    }
+  }
+
+  /// Starts on a frame; nil: go on with the next bytes.
+  @inline(__always)
+  private mutating func begin<Host: DaemonClientHost & ~Copyable>(
+    _ header: FrameHeader, _ conversation: inout Conversation, host: inout Host
+  ) throws(FrameFailure) -> Step? {
+    switch header.kind {
+    case .response:
+      guard !conversation.begun, header.headLength > 0 else { throw .outOfTurn(.response) }
+      let whole = FrameHeader.size + Int(header.headLength)
+      guard input.count >= whole else { return .needs(whole) }
+      conversation.workerID = header.extra
+      let head = UnsafeRawBufferPointer(start: input.bytes + FrameHeader.size, count: Int(header.headLength))
+      guard host.begin(head) else { return .attempt(.ended(.failed(.headRefused))) }
+      conversation.begun = true
+      input.drop(whole)
+      return startData(header, &conversation)
+    case .data:
+      guard conversation.begun else { throw .outOfTurn(.data) }
+      input.drop(FrameHeader.size)
+      return startData(header, &conversation)
+    case .log: return takeLog(header, host: &host)
+    case .file: return try takeFile(header, &conversation, host: &host)
+    case .wantBody:
+      guard upload.want() else { throw .outOfTurn(.wantBody) }
+      conversation.workerID = header.extra
+    case .taken: conversation.workerID = header.extra
+    case .stale:
+      guard !conversation.begun, !upload.wasWanted else { throw .outOfTurn(.stale) }
+      return .attempt(.stale)
+    case .failed:
+      guard !conversation.begun else { throw .outOfTurn(.failed) }
+      let status = (400...599).contains(header.extra) ? Int32(header.extra) : 500
+      return .attempt(.ended(.failed(.answered(status: status))))
+    case .aborted:
+      guard conversation.begun else { throw .outOfTurn(.aborted) }
+      return .attempt(.ended(.cut(.aborted)))
+    case .body, .bodyFailed: throw .wrongDirection(header.kind)
+    }
+    input.drop(FrameHeader.size)
+    return nil
+  }
+
+  @inline(__always)
+  private func startData(_ header: FrameHeader, _ conversation: inout Conversation) -> Step? {
+    conversation.dataLeft = Int(header.dataLength)
+    conversation.dataFlags = header.flags
+    return conversation.dataLeft == 0 ? finishData(&conversation) : nil
+  }
+
+  /// Behind the last byte of a frame.
+  @inline(__always)
+  private func finishData(_ conversation: inout Conversation) -> Step? {
+    if conversation.dataFlags.contains(.end) { return .attempt(.ended(.done)) }
+    if conversation.dataFlags.contains(.flush), conversation.flushDeadline == nil {
+      conversation.flushDeadline = monotonicMilliseconds() &+ conversation.group.flushDelay
+    }
+    return nil
+  }
+
+  /// Writes to the client what is there of the current frame's data.
+  private mutating func passData<Host: DaemonClientHost & ~Copyable>(
+    _ conversation: inout Conversation, host: inout Host
+  ) -> Step? {
+    let count = min(conversation.dataLeft, input.count)
+    let isLast = count == conversation.dataLeft && conversation.dataFlags.contains(.end)
+    let start = isLast ? 0 : monotonicMilliseconds()
+    guard host.write(UnsafeRawBufferPointer(start: input.bytes, count: count)) else { return .attempt(.ended(.clientGone)) }
+    input.drop(count)
+    conversation.dataLeft -= count
+    if isLast { return .attempt(.ended(.done)) }
+    conversation.sinceFlush &+= count
+    if conversation.sinceFlush >= conversation.group.flushSize, !flush(&conversation, host: &host) {
+      return .attempt(.ended(.clientGone))
+    }
+    // Of a slow client's response little is taken at a time, so that the worker, whose wait is limited, sees that it moves.
+    conversation.appetite = monotonicMilliseconds() &- start > 500 ? 4 << 10 : ChannelInput.ordinarySize
+    return conversation.dataLeft == 0 ? finishData(&conversation) : nil
+  }
+
+  private mutating func takeLog<Host: DaemonClientHost & ~Copyable>(_ header: FrameHeader, host: inout Host) -> Step? {
+    let nameLength = Int(header.headLength)
+    let textLength = Int(header.dataLength)
+    let whole = FrameHeader.size + nameLength + textLength
+    guard input.count >= whole else { return .needs(whole) }
+    let name = input.bytes + FrameHeader.size
+    host.log(
+      level: Int32(header.flags.rawValue), file: UnsafeRawBufferPointer(start: name, count: nameLength), line: header.extra,
+      text: UnsafeRawBufferPointer(start: name + nameLength, count: textLength))
+    input.drop(whole)
+    return nil
+  }
+
+  private mutating func takeFile<Host: DaemonClientHost & ~Copyable>(
+    _ header: FrameHeader, _ conversation: inout Conversation, host: inout Host
+  ) throws(FrameFailure) -> Step? {
+    let headLength = Int(header.headLength)
+    guard conversation.begun == (headLength == 0) else { throw .outOfTurn(.file) }
+    let whole = FrameHeader.size + headLength + FrameLimits.fileData
+    guard input.count >= whole else { return .needs(whole) }
+    let head = UnsafeRawBufferPointer(start: input.bytes + FrameHeader.size, count: headLength)
+    let range = input.bytes + FrameHeader.size + headLength
+    let offset = range.loadUnaligned(as: Int64.self)
+    let length = range.loadUnaligned(fromByteOffset: 8, as: Int64.self)
+    let file = Descriptor(owning: input.claimDescriptor())
+    guard isRegular(file.number, holding: offset, length) else { throw .badDescriptor }
+    conversation.workerID = header.extra
+    if !conversation.begun {
+      guard host.begin(head) else { return .attempt(.ended(.failed(.headRefused))) }
+      conversation.begun = true
+    }
+    input.drop(whole)
+    return .attempt(.ended(host.sendFile(file, offset: offset, length: length) ? .done : .clientGone))
+  }
+
+  /// Whether a descriptor from a worker is what httpd may serve: no pipe, terminal, directory or device in its place.
+  private func isRegular(_ file: Int32, holding offset: Int64, _ length: Int64) -> Bool {
+    guard file >= 0, offset >= 0, length >= 0 else { return false }
+    let (end, overflow) = offset.addingReportingOverflow(length)
+    return !overflow && end <= wsgi_posix_readable_size(file)
+  }
+
+  // MARK: bytes
+
+  enum Wait {
+    case bytes
+    case timedOut
+    case ended
+    case strayDescriptor
+    case clientGone
+  }
+
+  /// Waits for more from the worker, and flushes on the way what is due.
+  @inline(__always)
+  private mutating func receive<Host: DaemonClientHost & ~Copyable>(
+    _ conversation: inout Conversation, host: inout Host
+  ) -> Wait {
+    if let deadline = conversation.flushDeadline {
+      if let early = receiveBeforeFlush(&conversation, deadline) { return early }
+      guard flush(&conversation, host: &host) else { return .clientGone }
+    }
+    switch input.receive(from: conversation.channel, wait: true, most: conversation.appetite) {
+    case .bytes: return .bytes
+    case .nothingYet: return .timedOut
+    case .ended: return .ended
+    case .strayDescriptor: return .strayDescriptor
+    }
+  }
+
+  /// Blocks that follow each other quickly go to the client together: nothing is flushed while more is there, or comes until
+  /// `deadline`, which the first of them set. Nil: it is time to flush.
+  private mutating func receiveBeforeFlush(_ conversation: inout Conversation, _ deadline: Int64) -> Wait? {
+    while true {
+      let remaining = deadline &- monotonicMilliseconds()
+      if remaining < 0 { return nil }
+      switch input.receive(from: conversation.channel, wait: false, most: conversation.appetite) {
+      case .bytes: return .bytes
+      case .ended: return .ended
+      case .strayDescriptor: return .strayDescriptor
+      case .nothingYet:
+        if waitUntilReady(conversation.channel, for: readable, milliseconds: remaining).first == 0 { return nil }
+      }
+    }
+  }
+
+  mutating func flush<Host: DaemonClientHost & ~Copyable>(_ conversation: inout Conversation, host: inout Host) -> Bool {
+    conversation.flushDeadline = nil
+    conversation.sinceFlush = 0
+    return host.flush()
+  }
+}

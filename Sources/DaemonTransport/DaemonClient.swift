@@ -1,0 +1,120 @@
+import CPosix
+import Glibc
+import WSGICore
+
+/// Has requests run by daemon processes: the httpd child's side of queue and channel.
+///
+/// One per thread, kept between requests: it owns that thread's buffers. Not safe to share.
+public struct DaemonClient: ~Copyable {
+  var input = ChannelInput()
+  var upload = BodyUpload()
+  let seat: LedgerSeat
+
+  public init(seat: LedgerSeat) { self.seat = seat }
+
+  /// Runs one request: waits in the queue, and then sees to body and response until the response is complete or cannot be.
+  ///
+  /// `head` is the encoded `RequestHead`; `logLevel` the highest level that the request's log would keep.
+  public mutating func run<Host: DaemonClientHost & ~Copyable>(
+    _ head: UnsafeRawBufferPointer, on group: DaemonEndpoint, logLevel: Int32, host: inout Host
+  ) -> DaemonOutcome {
+    guard seat.enter(group.index, limit: group.inFlightLimit) else { return .failed(.overloaded) }
+    defer { seat.leave(group.index) }
+    var envelope = QueueEnvelope()
+    envelope.logLevel = logLevel
+    if group.queueTimeout > 0 { envelope.flags = .announce }
+    while true {
+      switch attempt(head, envelope, on: group, host: &host) {
+      case .ended(let outcome): return outcome
+      case .stale:
+        guard envelope.attempt < group.attempts else { return .failed(.requeuedTooOften(attempts: envelope.attempt)) }
+        envelope.attempt += 1
+        host.requeued(attempt: envelope.attempt)
+      }
+    }
+  }
+
+  enum Attempt {
+    case ended(DaemonOutcome)
+    case stale
+  }
+
+  /// One time through the queue, on a channel of its own.
+  private mutating func attempt<Host: DaemonClientHost & ~Copyable>(
+    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, on group: DaemonEndpoint, host: inout Host
+  ) -> Attempt {
+    var ends: (Int32, Int32) = (-1, -1)
+    let made = withUnsafeMutablePointer(to: &ends) { pair in
+      pair.withMemoryRebound(to: Int32.self, capacity: 2) { wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), $0) }
+    }
+    guard made == 0 else { return .ended(.failed(.system(errno: -made))) }
+    let near = Descriptor(owning: ends.0)
+    // SO_RCVTIMEO rather than poll: one cheap call a request instead of one more wait.
+    if group.socketTimeout > 0 { _ = wsgi_posix_receive_timeout(near.number, group.socketTimeout) }
+    let far = Descriptor(owning: ends.1)
+    if let failure = enqueue(head, envelope, channel: far.number, on: group) { return .ended(.failed(failure)) }
+    // Ours must go, or the worker's end of the channel would not be the only one, and its death not be seen.
+    _ = consume far
+    if !host.isServed() || group.queueTimeout > 0 {
+      if let failure = awaitTaking(near.number, on: group, host: &host) { return .ended(.failed(failure)) }
+    }
+    input.reset()
+    upload.reset()
+    var conversation = Conversation(channel: near.number, group: group)
+    return converse(&conversation, host: &host)
+  }
+
+  private func enqueue(
+    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, on group: DaemonEndpoint
+  ) -> DaemonFailure? {
+    var envelope = envelope
+    envelope.queueStart = epochMicroseconds()
+    switch QueueWriter.send(head, envelope, channel: channel, to: group.queue) {
+    case .done: return nil
+    case .closed: return .queueClosed
+    case .failed(let errno): return .system(errno: errno)
+    case .full: return enqueueWhenThereIsRoom(head, envelope, channel: channel, on: group)
+    }
+  }
+
+  /// A full queue is not said to have room before three quarters of it are free again, and a limit on descriptors under way is
+  /// not said at all: so it is also tried again every now and then.
+  @inline(never)
+  private func enqueueWhenThereIsRoom(
+    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, on group: DaemonEndpoint
+  ) -> DaemonFailure? {
+    let deadline = monotonicMilliseconds() &+ group.connectTimeout
+    var wasReady = false
+    while true {
+      let remaining = deadline &- monotonicMilliseconds()
+      guard remaining > 0 else { return .queueFull }
+      let pause = min(remaining, 50)
+      wasReady = waitUntilReady(wasReady ? -1 : group.queue, for: writable, milliseconds: pause).first != 0
+      switch QueueWriter.send(head, envelope, channel: channel, to: group.queue) {
+      case .done: return nil
+      case .closed: return .queueClosed
+      case .failed(let errno): return .system(errno: errno)
+      case .full: continue
+      }
+    }
+  }
+
+  /// Waits for a process to take the request where that is limited. The request stays in the queue meanwhile, so that the first
+  /// process to be ready has it at once; a process that finds it after we gave up sees a closed channel.
+  @inline(never)
+  private func awaitTaking<Host: DaemonClientHost & ~Copyable>(
+    _ channel: Int32, on group: DaemonEndpoint, host: inout Host
+  ) -> DaemonFailure? {
+    let start = monotonicMilliseconds()
+    var served = host.isServed()
+    while true {
+      let waited = monotonicMilliseconds() &- start
+      if !served, waited >= group.connectTimeout { return .notServed }
+      // The worker measures the same time and says so with a reason: let it be first.
+      if group.queueTimeout > 0, waited >= group.queueTimeout &+ 250 { return .queueTimedOut }
+      if served, group.queueTimeout == 0 { return nil }
+      if waitUntilReady(channel, for: readable, milliseconds: 50).first != 0 { return nil }
+      served = served || host.isServed()
+    }
+  }
+}

@@ -1,0 +1,36 @@
+/// What a request's host, an httpd child, offers the client that has the request run by a daemon process. All functions are
+/// called on the thread that called `DaemonClient.run`, within that call.
+public protocol DaemonClientHost: ~Copyable {
+  /// Reads what is there of the request body, without waiting. `capacity` is at least 32 KiB.
+  mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead
+  /// A descriptor that becomes readable when `readBody` may bring more; -1 where there is none (HTTP/2), and it is tried again
+  /// every few milliseconds.
+  var bodyDescriptor: Int32 { get }
+  /// How long the client may take to send the next bytes of its body.
+  var bodyTimeoutMilliseconds: Int64 { get }
+
+  /// The response's encoded head (`ResponseHead`), not checked yet. False: it cannot be sent, and nothing was.
+  mutating func begin(_ head: UnsafeRawBufferPointer) -> Bool
+  /// Bytes of the body, valid during the call, which may wait for a slow client. False: the client has gone.
+  mutating func write(_ bytes: UnsafeRawBufferPointer) -> Bool
+  /// Puts on its way to the client what was written so far. False: the client has gone.
+  mutating func flush() -> Bool
+  /// The rest of the body: a range that lies within a regular file, open for reading. It must not be mapped: its owner can
+  /// truncate it. False: the client has gone.
+  mutating func sendFile(_ file: consuming Descriptor, offset: Int64, length: Int64) -> Bool
+  /// A log record that belongs to the request. `file` is empty unless a LogHandler named its source line.
+  mutating func log(level: Int32, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer)
+
+  /// Whether the process group has a worker that takes requests, as far as the supervisor said.
+  func isServed() -> Bool
+  /// The request goes back to the queue: the process that took it is being replaced.
+  mutating func requeued(attempt: UInt32)
+}
+
+public enum BodyRead {
+  case bytes(Int)
+  case end
+  /// Nothing there now.
+  case wouldWait
+  case failed(BodyFailure)
+}

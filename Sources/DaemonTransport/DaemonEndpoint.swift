@@ -1,0 +1,24 @@
+/// A process group as an httpd child sees it: its queue, and the limits that its directive set.
+public struct DaemonEndpoint: Sendable {
+  /// The group's number in the ledger.
+  public var index: Int
+  /// The write end of the queue; it stays the owner's.
+  public var queue: Int32
+  /// The most requests in flight at a time: processes × threads + queue-limit.
+  public var inFlightLimit: Int32 = .max
+  /// How often a request may be queued: 2 × processes + 1.
+  public var attempts: UInt32 = 3
+  /// All in milliseconds; 0: connect-timeout tries once, the others do not limit.
+  public var connectTimeout: Int64 = 15_000
+  public var queueTimeout: Int64 = 0
+  public var socketTimeout: Int64 = 60_000
+  /// response-flush-delay.
+  public var flushDelay: Int64 = 5
+  /// response-buffer-size: bytes towards the client after which they are flushed, come what may.
+  public var flushSize = 8 << 20
+
+  public init(index: Int, queue: Int32) {
+    self.index = index
+    self.queue = queue
+  }
+}

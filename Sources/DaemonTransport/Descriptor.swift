@@ -1,0 +1,20 @@
+import Glibc
+
+/// One open descriptor, closed exactly once; a negative number stands for none.
+public struct Descriptor: ~Copyable, Sendable {
+  public let number: Int32
+
+  /// Adopts a descriptor that nothing else will close.
+  public init(owning number: Int32) { self.number = number }
+
+  /// Gives the descriptor up: the caller closes it.
+  public consuming func release() -> Int32 {
+    let number = number
+    discard self
+    return number
+  }
+
+  deinit {
+    if number >= 0 { _ = close(number) }
+  }
+}

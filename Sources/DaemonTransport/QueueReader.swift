@@ -1,0 +1,107 @@
+import CPosix
+import Glibc
+import WSGICore
+
+/// Takes requests from a group's queue. One per thread of a worker: it owns the buffer that the request's head lies in.
+public struct QueueReader: ~Copyable {
+  /// What waiting on the queue brought.
+  public enum Received {
+    /// A request: `head` holds it, and the caller owns the channel.
+    case request(channel: Int32, QueueEnvelope)
+    /// A signal handler ran.
+    case interrupted
+    /// All write ends are closed and the queue is empty.
+    case ended
+    /// A message that is not a request; its descriptors are closed. The text says what is wrong.
+    case malformed(StaticString)
+    case failed(errno: Int32)
+  }
+
+  private let buffer: UnsafeMutableRawPointer
+  private var largeHead: UnsafeMutableRawPointer?
+  private var headCount = 0
+
+  public init() {
+    buffer = UnsafeMutableRawPointer.allocate(byteCount: RequestQueue.messageLimit, alignment: 16)
+  }
+
+  deinit {
+    buffer.deallocate()
+    largeHead?.deallocate()
+  }
+
+  /// The encoded head of the request received last, with the time and the attempt of its envelope filled in; valid until the
+  /// next `receive`. Whoever uses it decodes it, and so checks it, first.
+  public var head: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: largeHead ?? buffer + QueueEnvelope.size, count: headCount)
+  }
+
+  /// Waits for the next request. Threads of several processes may wait on one queue: the kernel wakes one of them.
+  public mutating func receive(from queue: Int32) -> Received {
+    if largeHead != nil {
+      largeHead?.deallocate()
+      largeHead = nil
+    }
+    headCount = 0
+    var descriptors = wsgi_posix_descriptors()
+    let count = wsgi_posix_receive(queue, buffer, RequestQueue.messageLimit, Int32(MSG_TRUNC), &descriptors)
+    if count < 0 { return -count == Int(EINTR) ? .interrupted : .failed(errno: Int32(clamping: -count)) }
+    if count == 0, descriptors.count == 0, descriptors.refused == 0 { return hasEnded(queue) ? .ended : .malformed("empty") }
+    let channel = Descriptor(owning: descriptors.count > 0 ? descriptors.values.0 : -1)
+    let file = Descriptor(owning: descriptors.count > 1 ? descriptors.values.1 : -1)
+    if descriptors.refused != 0 { return .malformed("more descriptors than a request has") }
+    guard channel.number >= 0 else { return .malformed("no channel") }
+    guard count <= RequestQueue.messageLimit else { return .malformed("too long") }
+    guard let envelope = QueueEnvelope(decoding: UnsafeRawBufferPointer(start: buffer, count: count)) else {
+      return .malformed("no envelope")
+    }
+    if envelope.flags.contains(.headInFile) {
+      guard file.number >= 0, count == QueueEnvelope.size else { return .malformed("no file with its head") }
+      guard readHead(from: file.number, length: Int(envelope.headLength)) else {
+        return .malformed("a file that is not its head")
+      }
+    } else {
+      guard file.number < 0 else { return .malformed("a descriptor that belongs to nothing") }
+      guard count - QueueEnvelope.size == Int(envelope.headLength) else { return .malformed("a head of another length") }
+    }
+    headCount = Int(envelope.headLength)
+    stamp(envelope)
+    return .request(channel: channel.release(), envelope)
+  }
+
+  /// Puts the request received last into another queue, channel and all, as it came. The channel stays the caller's. False: that
+  /// queue takes nothing.
+  public func pass(on channel: Int32, _ envelope: QueueEnvelope, to queue: Int32) -> Bool {
+    var envelope = envelope
+    envelope.flags.remove(.headInFile)
+    if case .done = QueueWriter.send(head, envelope, channel: channel, to: queue) { return true }
+    return false
+  }
+
+  /// A zero-length message also reads as nothing: only a hang-up is the end.
+  private func hasEnded(_ queue: Int32) -> Bool {
+    waitUntilReady(queue, for: readable, milliseconds: 0).first & POLLHUP != 0
+  }
+
+  private mutating func readHead(from file: Int32, length: Int) -> Bool {
+    guard wsgi_posix_sealed_size(file) == Int64(length), length > 0 else { return false }
+    let start = UnsafeMutableRawPointer.allocate(byteCount: length, alignment: 16)
+    largeHead = start
+    var done = 0
+    while done < length {
+      let count = pread(file, start + done, length - done, off_t(done))
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { return false }
+      done += count
+    }
+    return true
+  }
+
+  /// What was known only when the request was queued, put where the engine reads it.
+  private func stamp(_ envelope: QueueEnvelope) {
+    guard headCount >= RequestHead.queueStartOffset + 8 else { return }
+    let start = largeHead ?? buffer + QueueEnvelope.size
+    start.storeBytes(of: envelope.queueStart, toByteOffset: RequestHead.queueStartOffset, as: Int64.self)
+    start.storeBytes(of: envelope.attempt, toByteOffset: RequestHead.attemptOffset, as: UInt32.self)
+  }
+}

@@ -1,0 +1,91 @@
+import CPosix
+import Glibc
+import WSGICore
+
+/// A process group's queue: a pair of SOCK_SEQPACKET sockets on which one message is one request.
+///
+/// The write end belongs to httpd's children, the read end to the group's workers; both are made before any of them exists and
+/// outlive each of them. When the last write end is closed, the read end gives what is left and then `ended`.
+public struct RequestQueue: ~Copyable {
+  public let writeEnd: Descriptor
+  public let readEnd: Descriptor
+
+  /// The longest message. A request whose head does not fit travels in a sealed memory file.
+  static let messageLimit = QueueEnvelope.size + inlineHead
+  static let inlineHead = 64 << 10
+
+  /// What an ordinary request takes of the buffer, the kernel's bookkeeping included.
+  private static let ordinaryRequest = 8 << 10
+  private static let leastBuffer = 256 << 10
+  private static let mostBuffer = 64 << 20
+
+  /// Makes the queue. `backlog` requests of ordinary size have room in it. Both ends are close-on-exec and blocking.
+  public init(backlog: Int) throws(QueueFailure) {
+    var ends: (Int32, Int32) = (-1, -1)
+    let result = withUnsafeMutablePointer(to: &ends) { pair in
+      pair.withMemoryRebound(to: Int32.self, capacity: 2) { wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), $0) }
+    }
+    writeEnd = Descriptor(owning: ends.0)
+    readEnd = Descriptor(owning: ends.1)
+    guard result == 0 else { throw .notMade(errno: -result) }
+    let wanted = min(max(backlog, 0), RequestQueue.mostBuffer / RequestQueue.ordinaryRequest) * RequestQueue.ordinaryRequest
+    let held = wsgi_posix_send_buffer(writeEnd.number, Int32(clamping: max(wanted, RequestQueue.leastBuffer)))
+    guard held >= 0 else { throw .notMade(errno: -held) }
+    // Nothing travels back: a worker must not be able to fill the other direction.
+    _ = shutdown(readEnd.number, Int32(SHUT_WR))
+  }
+}
+
+public enum QueueFailure: Error, Equatable, Sendable {
+  case notMade(errno: Int32)
+}
+
+/// What stands before the request head in a queue message.
+///
+/// Layout, 32 bytes in host order: u32 magic, u32 flags, u32 head length, i32 log level, i64 queue start (microseconds since the
+/// epoch), u32 attempt, u32 reserved (0).
+public struct QueueEnvelope: Equatable, Sendable {
+  public struct Flags: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// The head is in the file whose descriptor follows the channel's.
+    static let headInFile = Flags(rawValue: 1)
+    /// The child wants to know when the request leaves the queue.
+    public static let announce = Flags(rawValue: 2)
+  }
+
+  static let size = 32
+  static let magic: UInt32 = 0x3151_5257  // "WRQ1"
+
+  public var flags: Flags = []
+  var headLength: UInt32 = 0
+  /// The highest level that the request's log would keep.
+  public var logLevel: Int32 = 0
+  /// When the child put the request into the queue.
+  public var queueStart: Int64 = 0
+  /// 1 for the first time that this request is queued.
+  public var attempt: UInt32 = 1
+
+  func encode(to bytes: UnsafeMutableRawPointer) {
+    bytes.storeBytes(of: QueueEnvelope.magic, as: UInt32.self)
+    bytes.storeBytes(of: flags.rawValue, toByteOffset: 4, as: UInt32.self)
+    bytes.storeBytes(of: headLength, toByteOffset: 8, as: UInt32.self)
+    bytes.storeBytes(of: logLevel, toByteOffset: 12, as: Int32.self)
+    bytes.storeBytes(of: queueStart, toByteOffset: 16, as: Int64.self)
+    bytes.storeBytes(of: attempt, toByteOffset: 24, as: UInt32.self)
+    bytes.storeBytes(of: 0, toByteOffset: 28, as: UInt32.self)
+  }
+
+  init() {}
+
+  init?(decoding bytes: UnsafeRawBufferPointer) {
+    guard bytes.count >= QueueEnvelope.size, bytes.loadUnaligned(as: UInt32.self) == QueueEnvelope.magic else { return nil }
+    flags = Flags(rawValue: bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+    guard flags.isSubset(of: [.headInFile, .announce]) else { return nil }
+    headLength = bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self)
+    logLevel = bytes.loadUnaligned(fromByteOffset: 12, as: Int32.self)
+    queueStart = bytes.loadUnaligned(fromByteOffset: 16, as: Int64.self)
+    attempt = bytes.loadUnaligned(fromByteOffset: 24, as: UInt32.self)
+    guard Int(headLength) <= RequestHead.limit else { return nil }
+  }
+}

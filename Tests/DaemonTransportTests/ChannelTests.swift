@@ -1,0 +1,412 @@
+import CPosix
+import Glibc
+import Testing
+
+@testable import DaemonTransport
+
+extension ChannelServer {
+  /// Sends strings; the failure, if any.
+  @discardableResult
+  fileprivate mutating func say(head: String? = nil, _ body: [UInt8] = [], _ flags: SendFlags = []) -> ChannelFailure? {
+    var failure: ChannelFailure?
+    let headBytes = head.map { Array($0.utf8) } ?? []
+    headBytes.withUnsafeBytes { h in
+      body.withUnsafeBytes { b in
+        do throws(ChannelFailure) {
+          try send(head: head == nil ? nil : h, body: b, flags: flags)
+        } catch {
+          failure = error
+        }
+      }
+    }
+    return failure
+  }
+
+  /// Sends a log record; whether it was taken.
+  @discardableResult
+  fileprivate mutating func record(_ level: Int32, _ text: String, file: String = "", line: UInt32 = 0) -> Bool {
+    Array(file.utf8).withUnsafeBytes { file in
+      Array(text.utf8).withUnsafeBytes { log(level: level, file: file, line: line, text: $0) }
+    }
+  }
+
+  /// Reads the body to its end.
+  fileprivate mutating func gather(_ piece: Int = 10_000) -> Result<[UInt8], ChannelFailure> {
+    var all: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: piece)
+    while true {
+      let got: Result<Int, ChannelFailure> = buffer.withUnsafeMutableBytes { space in
+        do throws(ChannelFailure) { return .success(try read(into: space)) } catch { return .failure(error) }
+      }
+      switch got {
+      case .success(0): return .success(all)
+      case .success(let count): all += buffer[0..<count]
+      case .failure(let failure): return .failure(failure)
+      }
+    }
+  }
+}
+
+@Suite struct ChannelTests {
+  @Test func aSmallResponseIsOneFrame() throws {
+    var host = RecordingHost()
+    let outcome = try converse(host: &host) { channel, _ in channel.say(head: "HEAD", bytes(20), .end) }
+    #expect(outcome == .done)
+    #expect(host.head == Array("HEAD".utf8))
+    #expect(host.body == bytes(20))
+    #expect(host.reads == 0)
+    #expect(host.flushes == 0)
+  }
+
+  @Test(arguments: [0, 1, 65_520, 65_536, 200_001, 17 << 20]) func bodiesOfAnySizeComeDown(size: Int) throws {
+    var host = RecordingHost()
+    let whole = bytes(size)
+    let outcome = try converse(host: &host) { channel, _ in
+      channel.say(head: "H")
+      channel.say(whole)
+      channel.say([], .end)
+    }
+    #expect(outcome == .done)
+    #expect(host.body == whole)
+  }
+
+  @Test(arguments: [(0, 100), (1, 1), (70_000, 17), (300_000, 4096), (5 << 20, 1 << 20)])
+  func bodiesOfAnySizeGoUp(size: Int, piece: Int) throws {
+    var host = RecordingHost()
+    host.upload = bytes(size)
+    host.uploadPiece = 30_011
+    let outcome = try converse(host: &host) { channel, _ in
+      guard case .success(let all) = channel.gather(piece) else { return }
+      channel.say(head: "H", all, .end)
+    }
+    #expect(outcome == .done)
+    #expect(host.body == bytes(size))
+  }
+
+  @Test func bothDirectionsAtOnceDoNotDeadLock() throws {
+    var host = RecordingHost()
+    host.upload = bytes(8 << 20)
+    let outcome = try converse(host: &host) { channel, _ in
+      var buffer = [UInt8](repeating: 0, count: 100_000)
+      channel.say(head: "H", bytes(1 << 20))
+      while true {
+        let count = buffer.withUnsafeMutableBytes { (try? channel.read(into: $0)) ?? 0 }
+        if count == 0 { break }
+        channel.say(Array(buffer[0..<count]), .flush)
+      }
+      channel.say([], .end)
+    }
+    #expect(outcome == .done)
+    #expect(host.body == bytes(1 << 20) + bytes(8 << 20))
+  }
+
+  @Test func aResponseNeedNotWaitForTheBody() throws {
+    var host = RecordingHost()
+    host.upload = bytes(8 << 20)
+    let outcome = try converse(host: &host) { channel, _ in
+      var one: UInt8 = 0
+      _ = withUnsafeMutableBytes(of: &one) { try? channel.read(into: $0) }
+      channel.say(head: "413", bytes(300_000), .end)
+    }
+    #expect(outcome == .done)
+    #expect(host.body.count == 300_000)
+    #expect(host.uploaded < 2 << 20)
+  }
+
+  @Test func aBodyThatNobodyReadsIsNotAskedFor() throws {
+    var host = RecordingHost()
+    host.upload = bytes(100)
+    let outcome = try converse(host: &host) { channel, _ in channel.say(head: "H", [], .end) }
+    #expect(outcome == .done)
+    #expect(host.reads == 0)
+  }
+
+  @Test(arguments: [
+    (BodyFailure.closed, ChannelFailure.closed), (.timedOut, .timedOut), (.tooLarge, .tooLarge), (.failed, .failed),
+  ])
+  func theApplicationLearnsWhyABodyFailed(failure: BodyFailure, expected: ChannelFailure) throws {
+    var host = RecordingHost()
+    host.upload = bytes(1000)
+    host.uploadFailure = failure
+    let outcome = try converse(host: &host) { channel, _ in
+      guard case .failure(let why) = channel.gather() else { return channel.abort() }
+      // It stays that way.
+      guard case .failure(why) = channel.gather() else { return channel.abort() }
+      channel.say(head: "\(why)", [], .end)
+    }
+    #expect(outcome == .done)
+    #expect(host.head == Array("\(expected)".utf8))
+  }
+
+  @Test func aClientThatStopsSendingIsTimedOut() throws {
+    var host = RecordingHost()
+    host.uploadStalls = true
+    let outcome = try converse(host: &host) { channel, _ in
+      guard case .failure(.timedOut) = channel.gather() else { return channel.abort() }
+      channel.fail(status: 408)
+    }
+    #expect(outcome == .failed(.answered(status: 408)))
+  }
+
+  // MARK: ends
+
+  @Test func deathBeforeTheHeadIsAFailure() throws {
+    var host = RecordingHost()
+    #expect(try converse(host: &host) { _, _ in } == .failed(.workerEnded(pid: 0)))
+  }
+
+  @Test func deathBehindTheHeadIsACut() throws {
+    var host = RecordingHost()
+    #expect(try converse(host: &host) { channel, _ in channel.say(head: "H", bytes(10)) } == .cut(.workerEnded(pid: 77)))
+    #expect(host.body == bytes(10))
+  }
+
+  @Test func deathWhileTheBodyGoesUp() throws {
+    var host = RecordingHost()
+    host.upload = bytes(4 << 20)
+    let outcome = try converse(host: &host) { channel, _ in
+      var one: UInt8 = 0
+      _ = withUnsafeMutableBytes(of: &one) { try? channel.read(into: $0) }
+    }
+    #expect(outcome == .failed(.workerEnded(pid: 77)))
+  }
+
+  @Test func failedAndAborted() throws {
+    var host = RecordingHost()
+    #expect(try converse(host: &host) { channel, _ in channel.fail(status: 504) } == .failed(.answered(status: 504)))
+    #expect(try converse(host: &host) { channel, _ in channel.fail(status: 200) } == .failed(.answered(status: 500)))
+    #expect(try converse(host: &host) { channel, _ in channel.abort() } == .failed(.answered(status: 500)))
+    let cut = try converse(host: &host) { channel, _ in
+      channel.say(head: "H")
+      channel.fail(status: 500)
+    }
+    #expect(cut == .cut(.aborted))
+  }
+
+  @Test func aStaleProcessHandsTheRequestBack() throws {
+    var host = RecordingHost()
+    let outcome = try converse(host: &host) { channel, number in
+      if number < 3 { channel.handBack() } else { channel.say(head: "H", [], .end) }
+    }
+    #expect(outcome == .done)
+    #expect(host.requeues == [2, 3])
+    #expect(try converse(host: &host) { channel, _ in channel.handBack() } == .failed(.requeuedTooOften(attempts: 3)))
+  }
+
+  @Test func aClientThatGoesIsSeenByTheApplication() throws {
+    var host = RecordingHost()
+    host.clientGoesAfter = 100_000
+    host.keepsBody = false
+    let outcome = try converse(host: &host) { channel, _ in
+      channel.say(head: "H")
+      for _ in 0..<1000 where channel.say(bytes(10_000)) == nil {}
+      let last = channel.say(bytes(1))
+      #expect(last == .closed)
+    }
+    #expect(outcome == .clientGone)
+  }
+
+  @Test func aRefusedHeadIsAFailure() throws {
+    var host = RecordingHost()
+    host.refusesHead = true
+    #expect(try converse(host: &host) { channel, _ in channel.say(head: "H", [], .end) } == .failed(.headRefused))
+  }
+
+  @Test func silenceIsTimedOut() throws {
+    var host = RecordingHost()
+    let short: (inout DaemonEndpoint) -> Void = { $0.socketTimeout = 30 }
+    // The worker waits until its channel is closed.
+    let before = try converse(host: &host, change: short) { channel, _ in while !channel.peerHasGone() { usleep(1000) } }
+    #expect(before == .failed(.timedOut))
+    let behind = try converse(host: &host, change: short) { channel, _ in
+      channel.say(head: "H", bytes(5), .flush)
+      while !channel.peerHasGone() { usleep(1000) }
+    }
+    #expect(behind == .cut(.timedOut))
+    #expect(host.flushes == 1)
+  }
+
+  // MARK: limits of the queue
+
+  @Test func overloadIsRefusedAtOnce() throws {
+    var host = RecordingHost()
+    let outcome = try converse(host: &host, change: { $0.inFlightLimit = 0 }) { channel, _ in channel.say(head: "H", [], .end) }
+    #expect(outcome == .failed(.overloaded))
+  }
+
+  @Test func aGroupWithoutProcessesIsGivenConnectTimeout() throws {
+    var host = RecordingHost()
+    host.served = false
+    var group = DaemonEndpoint(index: 0, queue: 0)
+    let queue = try RequestQueue(backlog: 1)
+    group.queue = queue.writeEnd.number
+    group.connectTimeout = 20
+    let ledger = try #require(QueueLedger(groups: 1, seats: 1))
+    var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
+    #expect(requestHead().withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .failed(.notServed))
+    host.served = true
+    group.queueTimeout = 20
+    #expect(requestHead().withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .failed(.queueTimedOut))
+    ledger.unmap()
+  }
+
+  @Test func aFullQueueIsGivenConnectTimeout() throws {
+    let queue = try RequestQueue(backlog: 1)
+    let ledger = try #require(QueueLedger(groups: 1, seats: 1))
+    var group = DaemonEndpoint(index: 0, queue: queue.writeEnd.number)
+    group.connectTimeout = 30
+    group.socketTimeout = 1
+    var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
+    var host = RecordingHost()
+    let head = requestHead(environ: [("K", String(repeating: "v", count: 30_000))])
+    var outcome = DaemonOutcome.failed(.timedOut)
+    var sent = 0
+    while outcome == .failed(.timedOut), sent < 1000 {
+      outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) }
+      sent += 1
+    }
+    #expect(outcome == .failed(.queueFull))
+    // Given room in time, a request that waited gets it.
+    group.connectTimeout = 10_000
+    group.socketTimeout = 10_000
+    let readEnd = dup(queue.readEnd.number)
+    let server = Background {
+      var reader = QueueReader()
+      while let request = reader.next(readEnd) {
+        var channel = ChannelServer(workerID: 1, socketTimeout: 1000)
+        channel.open(request.channel)
+        channel.say(head: "H", [], .end)
+        channel.close()
+      }
+      close(readEnd)
+    }
+    #expect(head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .done)
+    _ = consume queue
+    server.join()
+    ledger.unmap()
+  }
+
+  @Test func theChildIsToldWhereItAskedForThat() throws {
+    var host = RecordingHost()
+    let outcome = try converse(host: &host, change: { $0.queueTimeout = 10_000 }) { channel, _ in
+      channel.announce()
+    }
+    #expect(outcome == .failed(.workerEnded(pid: 77)))
+  }
+
+  // MARK: flushes and logs
+
+  @Test func blocksThatFollowEachOtherAreFlushedTogether() throws {
+    var host = RecordingHost()
+    let outcome = try converse(host: &host, change: { $0.flushDelay = 2000 }) { channel, _ in
+      channel.say(head: "H", bytes(10), .flush)
+      for _ in 0..<50 { channel.say(bytes(10), .flush) }
+      channel.say([], .end)
+    }
+    #expect(outcome == .done)
+    #expect(host.body.count == 510)
+    #expect(host.flushes == 0)
+  }
+
+  @Test func bytesBeyondTheBufferSizeAreFlushed() throws {
+    var host = RecordingHost()
+    let outcome = try converse(host: &host, change: { $0.flushSize = 65_536 }) { channel, _ in
+      channel.say(head: "H", bytes(1 << 20), .end)
+    }
+    #expect(outcome == .done)
+    #expect((8...17).contains(host.flushes))
+  }
+
+  @Test func logRecordsArriveInOrder() throws {
+    var host = RecordingHost()
+    let outcome = try converse(host: &host) { channel, _ in
+      var taken = [channel.record(3, "first", file: "app.py", line: 12)]
+      channel.say(head: "H")
+      taken.append(channel.record(7, String(repeating: "x", count: 100_000)))
+      channel.say([], .end)
+      taken.append(channel.record(3, "late"))
+      #expect(taken == [true, true, false])
+    }
+    #expect(outcome == .done)
+    #expect(host.logs.count == 2)
+    #expect(host.logs.first == "3 app.py:12 first")
+    #expect(host.logs.last?.utf8.count == "7 :0 ".utf8.count + FrameLimits.logText)
+  }
+
+  @Test func anAttemptThatWouldWaitTakesNothing() throws {
+    var host = RecordingHost()
+    host.keepsBody = false
+    let sent = Sent()
+    let outcome = try converse(host: &host) { channel, _ in
+      channel.say(head: "H")
+      var count = 0
+      // A piece that cannot be taken whole is either kept whole or refused whole.
+      while count < 100_000, channel.say(bytes(7001), .attempt) == nil { count += 1 }
+      let tooLong = channel.say(bytes(300_000), .attempt)
+      #expect(tooLong == .wouldBlock)
+      channel.record(3, "log")
+      channel.say([], .end)
+      sent.count = count
+    }
+    #expect(outcome == .done)
+    #expect(host.written == sent.count * 7001)
+  }
+
+  private final class Sent: @unchecked Sendable { var count = 0 }
+
+  // MARK: files
+
+  private func withFile(_ size: Int, _ body: (Int32) throws -> Void) throws {
+    let file = temporaryFile()
+    defer { close(file) }
+    #expect(ftruncate(file, off_t(size)) == 0)
+    try body(file)
+  }
+
+  private func sendFile(
+    _ descriptor: Int32, _ offset: Int64, _ length: Int64, head: String? = "H", host: inout RecordingHost
+  ) throws -> DaemonOutcome {
+    try converse(host: &host) { channel, _ in
+      if head == nil { channel.say(head: "H") }
+      Array((head ?? "").utf8).withUnsafeBytes { h in
+        try? channel.sendFile(head: head == nil ? nil : h, descriptor: descriptor, offset: offset, length: length)
+      }
+    }
+  }
+
+  @Test func aFileCrossesAsADescriptor() throws {
+    try withFile(5000) { (file: Int32) throws in
+      var host = RecordingHost()
+      #expect(try sendFile(file, 100, 4900, host: &host) == .done)
+      #expect(host.file == .init(size: 5000, offset: 100, length: 4900))
+      host.file = nil
+      #expect(try sendFile(file, 0, 0, head: nil, host: &host) == .done)
+      #expect(host.file == .init(size: 5000, offset: 0, length: 0))
+    }
+  }
+
+  @Test func nothingButARangeOfAReadableFileIsTaken() throws {
+    let refused = DaemonOutcome.failed(.protocolViolation(.badDescriptor))
+    try withFile(5000) { (file: Int32) throws in
+      var host = RecordingHost()
+      #expect(try sendFile(file, 100, 4901, host: &host) == refused)
+      #expect(try sendFile(file, -1, 10, host: &host) == refused)
+      #expect(try sendFile(file, 1, -1, host: &host) == refused)
+      #expect(try sendFile(file, .max, .max, host: &host) == refused)
+      var pipes: [Int32] = [-1, -1]
+      #expect(pipe(&pipes) == 0)
+      #expect(try sendFile(pipes[0], 0, 0, host: &host) == refused)
+      for end in pipes { close(end) }
+      let directory = open("/tmp", O_RDONLY)
+      #expect(try sendFile(directory, 0, 0, host: &host) == refused)
+      close(directory)
+      let device = open("/dev/zero", O_RDONLY)
+      #expect(try sendFile(device, 0, 0, host: &host) == refused)
+      close(device)
+      let writeOnly = open("/proc/self/fd/\(file)", O_WRONLY)
+      #expect(try sendFile(writeOnly, 0, 0, host: &host) == refused)
+      close(writeOnly)
+      #expect(host.file == nil)
+    }
+  }
+}

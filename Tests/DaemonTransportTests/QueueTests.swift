@@ -1,0 +1,255 @@
+import CPosix
+import Glibc
+import Testing
+import WSGICore
+
+@testable import DaemonTransport
+
+@Suite struct QueueTests {
+  private func pair() -> (Int32, Int32) {
+    var ends: [Int32] = [-1, -1]
+    #expect(wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), &ends) == 0)
+    return (ends[0], ends[1])
+  }
+
+  /// Sends `head` and gives what the reader made of it.
+  private func pass(_ head: [UInt8]) throws -> (head: [UInt8], envelope: QueueEnvelope)? {
+    let queue = try RequestQueue(backlog: 10)
+    let ends = pair()
+    defer { close(ends.0) }
+    var envelope = QueueEnvelope()
+    envelope.logLevel = 7
+    envelope.queueStart = 12345
+    envelope.attempt = 3
+    envelope.flags = .announce
+    let sent = head.withUnsafeBytes { QueueWriter.send($0, envelope, channel: ends.1, to: queue.writeEnd.number) }
+    guard case .done = sent else { return nil }
+    close(ends.1)
+    var reader = QueueReader()
+    guard let got = reader.next(queue.readEnd.number) else { return nil }
+    defer { close(got.channel) }
+    // It is the far end of our pair that arrived.
+    #expect(write(got.channel, "x", 1) == 1)
+    var byte: UInt8 = 0
+    #expect(read(ends.0, &byte, 1) == 1)
+    return (Array(reader.head), got.envelope)
+  }
+
+  @Test(arguments: [10, 1000, 60_000, 64 << 10, (64 << 10) + 1, 300_000, 5 << 20])
+  func requestsOfAnySizeCross(size: Int) throws {
+    let head = requestHead(environ: [("KEY", String(repeating: "v", count: size))])
+    let got = try #require(try pass(head))
+    #expect(got.envelope.logLevel == 7)
+    #expect(got.envelope.flags.contains(.announce))
+    try got.head.withUnsafeBytes { raw in
+      let decoded = try RequestHead(decoding: raw)
+      #expect(decoded.queueStart == 12345)
+      #expect(decoded.attempt == 3)
+      var environ = decoded.environ
+      #expect(try environ.readPair().value?.count == size)
+    }
+  }
+
+  @Test func headsAboveTheLimitAreNotSent() throws {
+    #expect(try pass([UInt8](repeating: 0, count: RequestHead.limit + 1)) == nil)
+  }
+
+  @Test func aRequestCanBePassedOn() throws {
+    for size in [10, 200_000] {
+      let first = try RequestQueue(backlog: 10)
+      let second = try RequestQueue(backlog: 10)
+      let ends = pair()
+      let head = requestHead(environ: [("KEY", String(repeating: "v", count: size))])
+      _ = head.withUnsafeBytes { QueueWriter.send($0, QueueEnvelope(), channel: ends.1, to: first.writeEnd.number) }
+      close(ends.1)
+      var reader = QueueReader()
+      let request = reader.next(first.readEnd.number)
+      let got = try #require(request)
+      let before = Array(reader.head)
+      let passed = reader.pass(on: got.channel, got.envelope, to: second.writeEnd.number)
+      #expect(passed)
+      close(got.channel)
+      let again = reader.next(second.readEnd.number)
+      close(try #require(again).channel)
+      #expect(Array(reader.head) == before)
+      var byte: UInt8 = 0
+      #expect(recv(ends.0, &byte, 1, Int32(MSG_DONTWAIT)) == 0)
+      close(ends.0)
+    }
+  }
+
+  @Test func theEndComesBehindWhatIsLeft() throws {
+    let readEnd: Int32
+    do {
+      let queue = try RequestQueue(backlog: 10)
+      readEnd = dup(queue.readEnd.number)
+      for _ in 0..<3 {
+        let ends = pair()
+        let head = requestHead()
+        _ = head.withUnsafeBytes { QueueWriter.send($0, QueueEnvelope(), channel: ends.1, to: queue.writeEnd.number) }
+        close(ends.0)
+        close(ends.1)
+      }
+    }
+    defer { close(readEnd) }
+    var reader = QueueReader()
+    for _ in 0..<3 {
+      let request = reader.next(readEnd)
+      close(try #require(request).channel)
+    }
+    guard case .ended = reader.receive(from: readEnd) else {
+      Issue.record("no end")
+      return
+    }
+  }
+
+  @Test func withoutReadersTheQueueIsClosed() throws {
+    let queue = try RequestQueue(backlog: 10)
+    let writeEnd = dup(queue.writeEnd.number)
+    _ = consume queue
+    let ends = pair()
+    let sent = requestHead().withUnsafeBytes { QueueWriter.send($0, QueueEnvelope(), channel: ends.1, to: writeEnd) }
+    guard case .closed = sent else {
+      Issue.record("\(sent)")
+      return
+    }
+    for end in [ends.0, ends.1, writeEnd] { close(end) }
+  }
+
+  // MARK: what is not a request
+
+  private func send(_ message: [UInt8], _ descriptors: [Int32]) throws -> String {
+    let queue = try RequestQueue(backlog: 10)
+    #expect(sendMessage(message, descriptors, to: queue.writeEnd.number) == message.count)
+    var reader = QueueReader()
+    switch reader.receive(from: queue.readEnd.number) {
+    case .request(let channel, _):
+      close(channel)
+      return "request"
+    case .malformed(let text): return "\(text)"
+    case .ended: return "ended"
+    case .interrupted, .failed: return "failed"
+    }
+  }
+
+  private func message(_ head: [UInt8], flags: QueueEnvelope.Flags = [], says: Int? = nil) -> [UInt8] {
+    var envelope = QueueEnvelope()
+    envelope.flags = flags
+    envelope.headLength = UInt32(says ?? head.count)
+    var raw = [UInt8](repeating: 0, count: QueueEnvelope.size)
+    raw.withUnsafeMutableBytes { if let start = $0.baseAddress { envelope.encode(to: start) } }
+    return raw + head
+  }
+
+  @Test func whatIsNotARequestIsRefusedAndNothingStaysOpen() throws {
+    let ends = pair()
+    let head = requestHead()
+    let sealed = head.withUnsafeBytes { $0.baseAddress.map { wsgi_posix_sealed_file($0, head.count) } ?? -1 }
+    let plain = temporaryFile()
+    _ = head.withUnsafeBytes { write(plain, $0.baseAddress, $0.count) }
+    defer { for end in [ends.0, ends.1, sealed, plain] { close(end) } }
+    #expect(try send(message(head), [ends.0]) == "request")
+    #expect(try send(message([], flags: .headInFile, says: head.count), [ends.0, sealed]) == "request")
+    let table: [([UInt8], [Int32], String)] = [
+      ([], [], "empty"),
+      (message(head), [], "no channel"),
+      (message(head), [ends.0, ends.1], "a descriptor that belongs to nothing"),
+      (message(head, says: head.count + 1), [ends.0], "a head of another length"),
+      (message(head, says: head.count - 1), [ends.0], "a head of another length"),
+      (message(head, says: RequestHead.limit + 1), [ends.0], "no envelope"),
+      (message(head, flags: .init(rawValue: 4)), [ends.0], "no envelope"),
+      (Array(message(head).prefix(31)), [ends.0], "no envelope"),
+      (bytes(500), [ends.0], "no envelope"),
+      (message(bytes(RequestQueue.inlineHead + 1)), [ends.0], "too long"),
+      (message([], flags: .headInFile, says: head.count), [ends.0], "no file with its head"),
+      (message([1], flags: .headInFile, says: head.count), [ends.0, sealed], "no file with its head"),
+      (message([], flags: .headInFile, says: head.count), [ends.0, plain], "a file that is not its head"),
+      (message([], flags: .headInFile, says: head.count), [ends.0, ends.1], "a file that is not its head"),
+      (message([], flags: .headInFile, says: head.count + 1), [ends.0, sealed], "a file that is not its head"),
+      (message([], flags: .headInFile, says: 0), [ends.0, sealed], "a file that is not its head"),
+    ]
+    for (raw, descriptors, expected) in table { #expect(try send(raw, descriptors) == expected) }
+    // Whatever else was sent with them, the descriptors are not left open.
+    for flags in [QueueEnvelope.Flags(), .headInFile, .init(rawValue: 8)] {
+      let near = (0..<2).map { _ in pair() }
+      let queue = try RequestQueue(backlog: 10)
+      #expect(sendMessage(message(head, flags: flags), near.map(\.1), to: queue.writeEnd.number) > 0)
+      for (_, far) in near { close(far) }
+      var reader = QueueReader()
+      guard case .malformed = reader.receive(from: queue.readEnd.number) else {
+        Issue.record("taken")
+        continue
+      }
+      for (end, _) in near {
+        var byte: UInt8 = 0
+        #expect(recv(end, &byte, 1, Int32(MSG_DONTWAIT)) == 0)
+        close(end)
+      }
+    }
+  }
+
+  @Test func arbitraryMessagesAreRefused() throws {
+    let ends = pair()
+    defer { for end in [ends.0, ends.1] { close(end) } }
+    var dice = Dice(state: 2)
+    let good = message(requestHead())
+    for _ in 0..<3000 {
+      var raw = good
+      for _ in 0..<Int.random(in: 1...4, using: &dice) {
+        raw[Int.random(in: 0..<raw.count, using: &dice)] = UInt8.random(in: 0...255, using: &dice)
+      }
+      if Bool.random(using: &dice) { raw.removeLast(Int.random(in: 0..<raw.count, using: &dice)) }
+      _ = try send(raw, [ends.0])
+    }
+  }
+}
+
+@Suite struct QueueLedgerTests {
+  @Test func theLimitHoldsOverAllChildren() throws {
+    let ledger = try #require(QueueLedger(groups: 2, seats: 2))
+    defer { ledger.unmap() }
+    let first = ledger.takeSeat(pid: 10)
+    let second = ledger.takeSeat(pid: 11)
+    let third = ledger.takeSeat(pid: 12)
+    #expect(first.enter(1, limit: 3))
+    #expect(second.enter(1, limit: 3))
+    #expect(third.enter(1, limit: 3))
+    #expect(!first.enter(1, limit: 3))
+    #expect(ledger.inFlight(1) == 3)
+    #expect(ledger.inFlight(0) == 0)
+    #expect(first.enter(0, limit: 1))
+    second.leave(1)
+    #expect(first.enter(1, limit: 3))
+  }
+
+  @Test func whatADeadChildHadInFlightIsTakenOut() throws {
+    let ledger = try #require(QueueLedger(groups: 3, seats: 2))
+    defer { ledger.unmap() }
+    let dead = ledger.takeSeat(pid: 10)
+    let alive = ledger.takeSeat(pid: 11)
+    for group in [0, 2, 2] { #expect(dead.enter(group, limit: 10)) }
+    #expect(alive.enter(2, limit: 10))
+    ledger.reclaim(pid: 99)
+    #expect(ledger.inFlight(2) == 3)
+    ledger.reclaim(pid: 10)
+    #expect((0..<3).map(ledger.inFlight) == [0, 0, 1])
+    // The seat is free for the next child.
+    let next = ledger.takeSeat(pid: 12)
+    #expect(next.enter(0, limit: 10))
+    ledger.reclaim(pid: 12)
+    #expect(ledger.inFlight(0) == 0)
+  }
+
+  @Test func countsAreExactUnderContention() throws {
+    let ledger = try #require(QueueLedger(groups: 1, seats: 4))
+    defer { ledger.unmap() }
+    let threads = (1...4).map { pid in
+      Background {
+        let seat = ledger.takeSeat(pid: Int32(pid))
+        for _ in 0..<20_000 where seat.enter(0, limit: 3) { seat.leave(0) }
+      }
+    }
+    for thread in threads { thread.join() }
+    #expect(ledger.inFlight(0) == 0)
+  }
+}
