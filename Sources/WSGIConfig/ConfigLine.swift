@@ -24,8 +24,8 @@ public struct ConfigLine {
     return word
   }
 
-  /// The next `name=value`, nil at the end of the line. The value follows the sign directly and may be quoted.
-  /// A word that has no name or no sign is thrown as it stands.
+  /// The next `name=value`, nil at the end of the line. The value may be quoted. White space may stand before it, unless
+  /// what follows is itself a `name=value`: then there is no value. A word that has no name or no sign is thrown.
   public mutating func nextOption() throws(MalformedOption) -> (name: ByteText, value: ByteText)? {
     guard !isAtEnd else { return nil }
     var end = position
@@ -35,19 +35,40 @@ public struct ConfigLine {
     }
     let name = ByteText(bytes[position..<end])
     position = end + 1
-    let value = isAtEnd || isSpace(bytes[position]) ? ByteText([]) : takeWord()
+    var value = ByteText([])
+    if !isAtEnd {
+      let isDirect = !isSpace(bytes[position])
+      skipSpace()
+      if isDirect || !isAtOption { value = takeWord() }
+    }
     skipSpace()
     return (name, value)
   }
 
+  /// As `nextOption`, for a word that may also be quoted as a whole: `"name=value"`.
+  mutating func nextSelector() throws(MalformedOption) -> (name: ByteText, value: ByteText)? {
+    guard !isAtEnd, bytes[position] == Ascii.quote || bytes[position] == Ascii.apostrophe else { return try nextOption() }
+    let word = takeWord()
+    skipSpace()
+    guard let sign = word.bytes.firstIndex(of: Ascii.equals), sign > 0 else { throw MalformedOption(word: word) }
+    return (ByteText(word.bytes[..<sign]), ByteText(word.bytes[(sign + 1)...]))
+  }
+
   /// A word where `name=value` was wanted.
   public struct MalformedOption: Error { public let word: ByteText }
+
+  /// The word that begins here, if one does, has a sign in it and no quote in front.
+  private var isAtOption: Bool {
+    guard !isAtEnd, bytes[position] != Ascii.quote, bytes[position] != Ascii.apostrophe else { return false }
+    return bytes[position...].prefix { !isSpace($0) }.contains(Ascii.equals)
+  }
 
   private mutating func skipSpace() {
     while position < bytes.count, isSpace(bytes[position]) { position += 1 }
   }
 
   private mutating func takeWord() -> ByteText {
+    guard !isAtEnd else { return ByteText([]) }
     let first = bytes[position]
     let quote: UInt8? = first == Ascii.quote || first == Ascii.apostrophe ? first : nil
     if quote != nil { position += 1 }

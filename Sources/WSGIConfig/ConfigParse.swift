@@ -30,6 +30,7 @@ public struct ParseEnvironment {
   public var userNamed: (ByteText) -> UserRecord?
   public var userWithID: (UInt32) -> UserRecord?
   public var groupNamed: (ByteText) -> UInt32?
+  public var hasGroupWithID: (UInt32) -> Bool
   /// Compiles an extended regular expression (ap_pregcomp); nil where it is none.
   public var compileRegex: (ByteText) -> RegexHandle?
   /// The most supplementary groups a process may have.
@@ -38,13 +39,14 @@ public struct ParseEnvironment {
   public init(
     isRoot: Bool, userNamed: @escaping (ByteText) -> UserRecord?, userWithID: @escaping (UInt32) -> UserRecord?,
     groupNamed: @escaping (ByteText) -> UInt32?, compileRegex: @escaping (ByteText) -> RegexHandle?,
-    supplementaryGroupLimit: Int = 65536
+    supplementaryGroupLimit: Int = 65536, hasGroupWithID: @escaping (UInt32) -> Bool = { _ in true }
   ) {
     self.isRoot = isRoot
     self.userNamed = userNamed
     self.userWithID = userWithID
     self.groupNamed = groupNamed
     self.compileRegex = compileRegex
+    self.hasGroupWithID = hasGroupWithID
     self.supplementaryGroupLimit = supplementaryGroupLimit
   }
 }

@@ -4,7 +4,7 @@ extension DaemonProcessOption {
 
   private static let identity: [DaemonProcessOption] = [
     DaemonProcessOption("user", default: "User") { (group, text, system) throws(ConfigError) in
-      group.user = try user(text, "user", "user", system)
+      group.user = try user(text, "user", "user", unknown: "user name from uid", system)
       guard group.user?.uid != 0 else {
         throw ConfigError("WSGI process blocked from running as root. user=\(text): name another user.")
       }
@@ -14,37 +14,49 @@ extension DaemonProcessOption {
     },
     DaemonProcessOption("supplementary-groups", default: "of the user") { (group, text, system) throws(ConfigError) in
       var gids: [UInt32] = []
-      for name in text.split(Ascii.comma) where !text.isEmpty {
+      for name in text.split(Ascii.comma) where !name.isEmpty {
         gids.append(try gid(name, "supplementary groups", "supplementary-groups", system))
       }
       // The primary group takes one place.
       guard gids.count < system.supplementaryGroupLimit else {
         throw ConfigError(
           "Too many supplementary groups WSGI daemon process. supplementary-groups= lists \(gids.count), "
-            + "the system allows \(system.supplementaryGroupLimit - 1).")
+            + "beside the primary group the system allows \(system.supplementaryGroupLimit - 1).")
       }
       group.supplementaryGroups = gids
     },
     DaemonProcessOption("umask", default: "inherited") { (group, text, _) throws(ConfigError) in
       guard let mask = NumberSyntax.octal(text), mask <= 0o7777 else {
-        throw invalidDaemon("umask", "umask", text, "it must be an octal number such as 0027")
+        throw invalidDaemon("umask", "umask", text, "it must be an octal number up to 07777, such as 0027")
       }
       group.umask = UInt32(truncatingIfNeeded: mask)
     },
-    .path("chroot", "chroot directory", rootOnly: true) { $0.chroot = $1 },
+    DaemonProcessOption("chroot", default: "–") { (group, text, system) throws(ConfigError) in
+      guard system.isRoot else {
+        throw ConfigError("Cannot chroot WSGI daemon process when not root. chroot=\(text): start httpd as root, or remove it.")
+      }
+      guard text.bytes.first == Ascii.slash else {
+        throw invalidDaemon("chroot directory", "chroot", text, "it must be an absolute path")
+      }
+      group.chroot = text
+    },
     .path("home", "home directory", default: "of the user") { $0.home = $1 },
     .text("lang") { $0.lang = $1 },
     .text("locale") { $0.locale = $1 },
     .text("display-name") { $0.displayName = $1 },
     DaemonProcessOption("socket-user", default: "User") { (_, text, system) throws(ConfigError) in
-      _ = try user(text, "socket user", "socket-user", system)
+      _ = try user(text, "socket user", "socket-user", unknown: "user name from socket user", system)
     },
     DaemonProcessOption("script-user", default: "–") { (group, text, system) throws(ConfigError) in
-      group.scriptUser = try user(text, "script user", "script-user", system).uid
+      group.scriptUser = try user(text, "script user", "script-user", unknown: "uid from script user", system).uid
       try requireOneOwner(group)
     },
     DaemonProcessOption("script-group", default: "–") { (group, text, system) throws(ConfigError) in
-      group.scriptGroup = try gid(text, "script group", "script-group", system)
+      let gid = try gid(text, "script group", "script-group", system)
+      guard system.hasGroupWithID(gid) else {
+        throw ConfigError("Couldn't determine gid from script group. script-group=\(text): the system has no such group.")
+      }
+      group.scriptGroup = gid
       try requireOneOwner(group)
     },
   ]
@@ -81,7 +93,7 @@ extension DaemonProcessOption {
       $0.isMultiprocess = true
     },
     .number("threads", "thread count", default: "15", 0...65_533) { $0.threads = $1 },
-    .size("stack-size", "stack size", default: "of the system", minimum: 1, zero: nil) { $0.stackSize = $1 },
+    .size("stack-size", "stack size", default: "of the system", minimum: 1) { $0.stackSize = $1 },
     .number("queue-limit", "queue limit", default: "all but 1/8 of httpd's threads", 1...Int(Int32.max), isAddition: true) {
       $0.queueLimit = $1
     },
@@ -107,12 +119,16 @@ extension DaemonProcessOption {
   ]
 
   private static let limits: [DaemonProcessOption] = [
-    .size("send-buffer-size", "send buffer size", default: "of the system", minimum: 512) { $0.sendBufferSize = $1 },
-    .size("receive-buffer-size", "receive buffer size", default: "of the system", minimum: 512) { $0.receiveBufferSize = $1 },
-    .size("header-buffer-size", "header buffer size", default: "32K", minimum: 8_192, zero: 32_768) {
+    .buffer("send-buffer-size", "Send buffer size", default: "0", minimum: 512, zero: 0, of: "system default") {
+      $0.sendBufferSize = $1
+    },
+    .buffer("receive-buffer-size", "Receive buffer size", default: "0", minimum: 512, zero: 0, of: "system default") {
+      $0.receiveBufferSize = $1
+    },
+    .buffer("header-buffer-size", "Header buffer size", default: "32K", minimum: 8_192, zero: 32_768) {
       $0.headerBufferSize = $1
     },
-    .size("response-buffer-size", "response buffer size", default: "8M", minimum: 65_536, zero: 8_388_608) {
+    .buffer("response-buffer-size", "Response buffer size", default: "8M", minimum: 65_536, zero: 8_388_608) {
       $0.responseBufferSize = $1
     },
     // The kernel counts whole seconds; part of one is a second.
@@ -124,16 +140,18 @@ extension DaemonProcessOption {
 
   // MARK: - users and groups
 
+  /// - unknown: what cannot be determined of a number that has no entry.
   private static func user(
-    _ text: ByteText, _ thing: String, _ option: String, _ system: ParseEnvironment
+    _ text: ByteText, _ thing: String, _ option: String, unknown: String, _ system: ParseEnvironment
   ) throws(ConfigError) -> UserRecord {
     if text.bytes.first == Ascii.hash {
       guard let uid = identifier(text) else { throw invalidDaemon(thing, option, text, "behind '#' stands a number") }
       if let record = system.userWithID(uid) { return record }
-      throw ConfigError("Couldn't determine user name from uid. \(option)=\(text): the password database has no such user.")
+      throw ConfigError("Couldn't determine \(unknown). \(option)=\(text): the password database has no such number.")
     }
-    guard !text.isEmpty, let record = system.userNamed(text) else {
-      throw invalidDaemon(thing, option, text, "there is no such user; write a name, or '#' and a number")
+    guard !text.isEmpty else { throw invalidDaemon(thing, option, text, "write a name, or '#' and a number") }
+    guard let record = system.userNamed(text) else {
+      throw invalidDaemon(thing, option, text, "bad user name \(text): the system has no such user")
     }
     return record
   }
@@ -145,8 +163,9 @@ extension DaemonProcessOption {
       guard let gid = identifier(text) else { throw invalidDaemon(thing, option, text, "behind '#' stands a number") }
       return gid
     }
-    guard !text.isEmpty, let gid = system.groupNamed(text) else {
-      throw invalidDaemon(thing, option, text, "there is no such group; write a name, or '#' and a number")
+    guard !text.isEmpty else { throw invalidDaemon(thing, option, text, "write a name, or '#' and a number") }
+    guard let gid = system.groupNamed(text) else {
+      throw invalidDaemon(thing, option, text, "bad group name \(text): the system has no such group")
     }
     return gid
   }

@@ -72,13 +72,9 @@ extension DaemonProcessOption {
 
   /// An absolute path.
   static func path(
-    _ name: String, _ thing: String, default value: String = "–", isAddition: Bool = false,
-    rootOnly: Bool = false, _ set: @escaping Set<ByteText>
+    _ name: String, _ thing: String, default value: String = "–", isAddition: Bool = false, _ set: @escaping Set<ByteText>
   ) -> DaemonProcessOption {
-    DaemonProcessOption(name, default: value, isAddition: isAddition) { (group, text, environment) throws(ConfigError) in
-      guard !rootOnly || environment.isRoot else {
-        throw invalidDaemon(thing, name, text, "only a server that root starts can use it")
-      }
+    DaemonProcessOption(name, default: value, isAddition: isAddition) { (group, text, _) throws(ConfigError) in
       guard text.bytes.first == Ascii.slash else { throw invalidDaemon(thing, name, text, "it must be an absolute path") }
       set(&group, text)
     }
@@ -112,20 +108,29 @@ extension DaemonProcessOption {
     }
   }
 
-  /// Bytes, 0 (which stands for `zero`) or at least `minimum`.
+  /// Bytes, at least `minimum`.
   static func size(
-    _ name: String, _ thing: String, default value: String, minimum: Int, zero: Int? = 0, _ set: @escaping Set<Int>
+    _ name: String, _ thing: String, default value: String, minimum: Int, _ set: @escaping Set<Int>
   ) -> DaemonProcessOption {
     DaemonProcessOption(name, default: value) { (group, text, _) throws(ConfigError) in
-      let size = NumberSyntax.size(text)
-      if size == 0, let zero {
-        set(&group, zero)
-      } else if let size, size >= max(minimum, 1) {
-        set(&group, size)
-      } else {
-        let lowest = zero == nil ? "\(max(minimum, 1)) or more" : minimum > 1 ? "0, or \(minimum) or more" : "0 or more"
-        throw invalidDaemon(thing, name, text, "it must be a whole number of bytes, \(lowest), or one with the unit K, M or G")
+      guard let size = NumberSyntax.size(text), size >= minimum else {
+        throw invalidDaemon(thing, name, text, "it must be a whole number of bytes, \(minimum) or more, or one with K, M or G")
       }
+      set(&group, size)
+    }
+  }
+
+  /// Bytes of a buffer: at least `minimum`, or 0, which stands for `zero`.
+  static func buffer(
+    _ name: String, _ title: String, default value: String, minimum: Int, zero: Int, of decider: String = "default",
+    _ set: @escaping Set<Int>
+  ) -> DaemonProcessOption {
+    DaemonProcessOption(name, default: value) { (group, text, _) throws(ConfigError) in
+      guard let size = NumberSyntax.size(text), size == 0 || size >= minimum else {
+        throw ConfigError(
+          "\(title) must be >= \(minimum) bytes, or 0 for \(decider). \(name)=\(text) is not; K, M and G may follow a number.")
+      }
+      set(&group, size == 0 ? zero : size)
     }
   }
 

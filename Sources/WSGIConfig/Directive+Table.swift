@@ -139,11 +139,7 @@ extension Directive {
     Directive(
       "WSGITrustedProxies", .everywhere, "the addresses or subnets of trusted proxies",
       .each { (parse, word) throws(ConfigError) in
-        guard let subnet = Subnet(word) else {
-          throw ConfigError(
-            "Unable to parse trusted proxy IP address/subnet of \"\(word)\". "
-              + "Write an address, or an address and a mask such as 10.0.0.0/8 or fd00::/8.")
-        }
+        let subnet = try applyProxy(word)
         parse.scope.trustedProxies = (parse.scope.trustedProxies ?? []) + [subnet]
       }),
   ]

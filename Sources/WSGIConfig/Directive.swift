@@ -62,7 +62,8 @@ public struct Directive: Sendable {
   /// Applies the directive to `arguments`, as httpd read them.
   public func apply(_ arguments: ByteText, to parse: inout ConfigParse) throws(ConfigError) {
     if context == .global, parse.server.isVirtual {
-      throw ConfigError("\(name) cannot occur within <VirtualHost> section. Move it to the main server.")
+      let title = isSection ? "\(name)>" : "\(name)"
+      throw ConfigError("\(title) cannot occur within <VirtualHost> section. Move it to the main server.")
     }
     if !isScopable, !parse.isAccessFile, parse.global.value.openBlock != nil, !isSection {
       throw Directive.notScopable(name.description)
@@ -86,7 +87,9 @@ public struct Directive: Sendable {
   }
 
   private func oneWord(_ line: inout ConfigLine) throws(ConfigError) -> ByteText {
-    guard let word = line.nextWord(), line.isAtEnd else { throw ConfigError("\(name) takes one argument, \(usage)") }
+    guard let word = line.nextWord(), !word.isEmpty, line.isAtEnd else {
+      throw ConfigError("\(name) takes one argument, \(usage)")
+    }
     return word
   }
 

@@ -1,8 +1,8 @@
 // The directives whose argument needs more than a line to understand.
 
 func applyOptimize(_ parse: inout ConfigParse, _ word: ByteText) throws(ConfigError) {
-  guard let level = NumberSyntax.integer(word), level >= 0, level <= 2 else {
-    throw ConfigError("Invalid value for WSGIPythonOptimize: '\(word)'. Python's optimisation levels are 0, 1 and 2.")
+  guard let level = NumberSyntax.integer(word), level >= 0, level <= Int(Int32.max) else {
+    throw ConfigError("Invalid value for WSGIPythonOptimize. '\(word)' is no optimisation level; Python has 0, 1 and 2.")
   }
   parse.global.value.pythonOptimize = level
 }
@@ -21,7 +21,7 @@ func applyHashSeed(_ parse: inout ConfigParse, _ word: ByteText) throws(ConfigEr
 /// A time above 0, in seconds.
 func positiveSeconds(_ word: ByteText, of directive: String) throws(ConfigError) -> Double {
   guard let seconds = NumberSyntax.seconds(word), seconds > 0 else {
-    throw ConfigError("Invalid value for \(directive): '\(word)'. It must be a number of seconds above 0, such as 0.005 or 5ms.")
+    throw ConfigError("\(directive) must be a positive number of seconds. '\(word)' is none; write 0.005 or 5ms, for example.")
   }
   return seconds
 }
@@ -31,11 +31,23 @@ func applyRestrictProcess(_ parse: inout ConfigParse, _ line: inout ConfigLine) 
   while let word = line.nextWord() {
     names.append(word == "%{GLOBAL}" ? [] : word.bytes.map(asciiLowercase))
   }
-  guard !names.isEmpty else {
-    throw ConfigError(
-      "WSGIRestrictProcess requires at least one argument, the name of a process group; %{GLOBAL} is embedded mode.")
-  }
   parse.scope.restrictProcess = names
+}
+
+func applyProxy(_ word: ByteText) throws(ConfigError) -> Subnet {
+  let failure: Subnet.Failure
+  do {
+    return try Subnet(word)
+  } catch {
+    failure = error
+  }
+  let reason =
+    switch failure {
+    case .notAnAddress: "Write an address, or an address and a mask such as 10.0.0.0/8 or fd00::/8."
+    case .badAddress: "The specified IP address is invalid."
+    case .badMask: "The specified network mask is invalid. To trust every peer, leave WSGITrustedProxies out."
+    }
+  throw ConfigError("Unable to parse trusted proxy IP address/subnet of \"\(word)\". \(reason)")
 }
 
 // MARK: - telemetry
@@ -44,35 +56,38 @@ func applyRestrictProcess(_ parse: inout ConfigParse, _ line: inout ConfigLine) 
 private let socketPathLimit = 108
 
 func applyTelemetryService(_ parse: inout ConfigParse, _ line: inout ConfigLine) throws(ConfigError) {
-  guard let target = line.nextWord() else {
-    throw ConfigError("WSGITelemetryService requires at least one argument, unix:PATH, then interval=SECONDS")
+  let target = line.nextWord()
+  let option = line.nextWord()
+  guard let target, line.isAtEnd else {
+    throw ConfigError("WSGITelemetryService takes 1-2 arguments, unix:/path and perhaps interval=SECONDS")
   }
   guard target.hasPrefix("unix:/") else {
-    throw ConfigError("Invalid target for WSGITelemetryService: '\(target)'. It must be unix: and an absolute path.")
+    throw ConfigError(
+      "WSGITelemetryService target must be 'unix:/path', not '\(target)'. The path is that of a datagram socket, and absolute.")
   }
   let path = ByteText(target.bytes.dropFirst(5))
   guard path.count < socketPathLimit else {
     throw ConfigError(
-      "Invalid target for WSGITelemetryService: the path has \(path.count) bytes, a socket's may have \(socketPathLimit - 1).")
+      "WSGITelemetryService target is too long: a socket's path may have \(socketPathLimit - 1) bytes, this has \(path.count).")
   }
-  var interval = 1.0
-  if let word = line.nextWord() {
-    guard line.isAtEnd, word.hasPrefix("interval=") else {
-      throw ConfigError(
-        "Invalid option to WSGITelemetryService: '\(line.isAtEnd ? word : line.rest)'. Only interval= may follow.")
-    }
-    let value = ByteText(word.bytes.dropFirst(9))
-    guard let seconds = NumberSyntax.seconds(value), seconds >= 0.5 else {
-      throw ConfigError("Invalid interval for WSGITelemetryService: '\(value)'. It must be at least 0.5 seconds.")
-    }
-    interval = seconds
+  parse.global.value.telemetry = TelemetryService(target: path, interval: try telemetryInterval(option))
+}
+
+private func telemetryInterval(_ option: ByteText?) throws(ConfigError) -> Double {
+  guard let option else { return 1 }
+  guard option.hasPrefix("interval=") else {
+    throw ConfigError("WSGITelemetryService second argument must be 'interval=N', not '\(option)'.")
   }
-  parse.global.value.telemetry = TelemetryService(target: path, interval: interval)
+  let value = ByteText(option.bytes.dropFirst(9))
+  guard let seconds = NumberSyntax.seconds(value), seconds >= 0.5 else {
+    throw ConfigError("WSGITelemetryService interval must be at least 0.5 seconds. '\(value)' is not.")
+  }
+  return seconds
 }
 
 func applySlowRequests(_ parse: inout ConfigParse, _ word: ByteText) throws(ConfigError) {
   guard let seconds = NumberSyntax.seconds(word), seconds >= 0 else {
-    throw ConfigError("Invalid value for WSGISlowRequests: '\(word)'. It must be a number of seconds, 0 for never.")
+    throw ConfigError("WSGISlowRequests threshold must be non-negative. '\(word)' is no number of seconds; 0 is never.")
   }
   parse.global.value.slowRequests = seconds
 }
@@ -84,7 +99,8 @@ func applyTelemetryOptions(_ parse: inout ConfigParse, _ line: inout ConfigLine)
     let sign = word.bytes.first.flatMap { $0 == Ascii.plus || $0 == Ascii.minus ? $0 : nil }
     if let before = isIncremental, before != (sign != nil) {
       throw ConfigError(
-        "WSGITelemetryOptions: '\(word)' mixes flags that have + or - with flags that do not. Write all with, or none.")
+        "WSGITelemetryOptions: cannot mix +/- form with absolute names in a single directive. '\(word)' is the other form."
+      )
     }
     if isIncremental == nil, sign == nil { options = [] }
     isIncremental = sign != nil
@@ -92,7 +108,7 @@ func applyTelemetryOptions(_ parse: inout ConfigParse, _ line: inout ConfigLine)
     if sign == Ascii.minus { options.subtract(flag) } else { options.formUnion(flag) }
   }
   guard isIncremental != nil else {
-    throw ConfigError("WSGITelemetryOptions requires at least one argument, CaptureUserAgent, None or All")
+    throw ConfigError("WSGITelemetryOptions: at least one flag required. The flags are CaptureUserAgent, None and All.")
   }
   parse.global.value.telemetryOptions = options
 }
@@ -101,7 +117,7 @@ private func telemetryFlag(_ word: ByteText, isSigned: Bool) throws(ConfigError)
   if word.equalsIgnoringCase("CaptureUserAgent") { return .captureUserAgent }
   let isNone = word.equalsIgnoringCase("None")
   if isNone || word.equalsIgnoringCase("All") {
-    guard !isSigned else { throw ConfigError("WSGITelemetryOptions: '\(word)' cannot have + or - before it.") }
+    guard !isSigned else { throw ConfigError("WSGITelemetryOptions: '\(word)' may not have a +/- prefix.") }
     return isNone ? [] : .all
   }
   throw ConfigError("WSGITelemetryOptions: unknown flag '\(word)'. The flags are CaptureUserAgent, None and All.")
@@ -114,7 +130,8 @@ private let acceptMutexes = ["default", "flock", "fcntl", "sysvsem", "posixsem",
 func applyAcceptMutex(_ parse: inout ConfigParse, _ word: ByteText) throws(ConfigError) {
   guard acceptMutexes.contains(where: { word.equalsIgnoringCase(ByteText($0)) }) else {
     throw ConfigError(
-      "Invalid accept lock mechanism '\(word)'. Valid accept mutex mechanisms are: \(acceptMutexes.joined(separator: ", ")).")
+      "Accept mutex lock mechanism '\(word)' is invalid. Valid accept mutex mechanisms for this platform are: "
+        + "\(acceptMutexes.joined(separator: ", ")).")
   }
   parse.noteObsolete("WSGIAcceptMutex", "processes of a group share a queue and need no lock")
 }

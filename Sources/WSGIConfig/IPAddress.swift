@@ -99,28 +99,36 @@ public struct Subnet: Hashable, Sendable {
   let network: (high: UInt64, low: UInt64)
   let mask: (high: UInt64, low: UInt64)
 
+  /// Why a word is no network.
+  enum Failure: Error { case notAnAddress, badAddress, badMask }
+
   /// Reads `address`, `address/bits`, `address/dotted-mask`, or the first octets of an IPv4 network.
-  public init?(_ text: ByteText) {
+  init(_ text: ByteText) throws(Failure) {
     let hasColon = text.contains(Ascii.colon)
     let isKnown: (UInt8) -> Bool = {
       NumberSyntax.isDigit($0) || $0 == Ascii.slash
         || (hasColon ? IPAddress.isHexDigit($0) || $0 == Ascii.colon : $0 == Ascii.dot)
     }
-    let parts = text.split(Ascii.slash)
-    guard text.bytes.allSatisfy(isKnown), let address = parts.first, parts.count <= 2 else { return nil }
-    if parts.count == 1, !hasColon {
-      guard let (word, mask) = Subnet.ipv4Network(address) else { return nil }
+    guard !text.isEmpty, text.bytes.allSatisfy(isKnown) else { throw .notAnAddress }
+    guard let slash = text.bytes.firstIndex(of: Ascii.slash) else {
+      guard !hasColon else {
+        try self.init(text.bytes[...], mask: nil)
+        return
+      }
+      guard let (word, mask) = Subnet.ipv4Network(text) else { throw .badAddress }
       self.init(isIPv4: true, address: (0, word), mask: (0, mask))
       return
     }
-    guard let address = IPAddress(address.bytes) else { return nil }
+    try self.init(text.bytes[..<slash], mask: ByteText(text.bytes[(slash + 1)...]))
+  }
+
+  private init(_ text: ArraySlice<UInt8>, mask: ByteText?) throws(Failure) {
+    guard let address = IPAddress(bytes: text) else { throw .badAddress }
     let bits = address.isIPv4 ? 32 : 128
-    var mask = Subnet.mask(of: bits, in: bits)
-    if parts.count == 2 {
-      guard let given = Subnet.mask(parts[1], isIPv4: address.isIPv4, bits: bits) else { return nil }
-      mask = given
+    guard let words = mask.map({ Subnet.mask($0, isIPv4: address.isIPv4, bits: bits) }) ?? Subnet.mask(of: bits, in: bits) else {
+      throw .badMask
     }
-    self.init(isIPv4: address.isIPv4, address: (address.high, address.low), mask: mask)
+    self.init(isIPv4: address.isIPv4, address: (address.high, address.low), mask: words)
   }
 
   private init(isIPv4: Bool, address: (high: UInt64, low: UInt64), mask: (high: UInt64, low: UInt64)) {
@@ -136,9 +144,8 @@ public struct Subnet: Hashable, Sendable {
   /// `10.1` or `10.1.` is the network 10.1.0.0/16.
   private static func ipv4Network(_ text: ByteText) -> (word: UInt64, mask: UInt64)? {
     var digits = text.bytes[...]
-    let isOpen = digits.last == Ascii.dot
-    if isOpen { digits = digits.dropLast() }
-    guard !digits.isEmpty, let octets = IPAddress.octets(digits), !(isOpen && octets.count == 4) else { return nil }
+    if digits.last == Ascii.dot { digits = digits.dropLast() }
+    guard !digits.isEmpty, let octets = IPAddress.octets(digits) else { return nil }
     return (IPAddress.word(octets), mask(of: octets.count * 8, in: 32).low)
   }
 

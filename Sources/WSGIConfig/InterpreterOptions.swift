@@ -40,18 +40,18 @@ extension InterpreterOptions {
 
   init(selectors arguments: ByteText, location: ConfigLocation) throws(ConfigError) {
     guard let bracket = arguments.bytes.lastIndex(of: Ascii.greater) else {
-      throw ConfigError("<WSGIInterpreterOptions> directive missing closing '>'.")
+      throw ConfigError("<WSGIInterpreterOptions> directive missing closing '>'. Write <WSGIInterpreterOptions … >.")
     }
     self.location = location
     var line = ConfigLine(ByteText(arguments.bytes[..<bracket]))
     while true {
       let selector: (name: ByteText, value: ByteText)
       do {
-        guard let next = try line.nextOption() else { break }
+        guard let next = try line.nextSelector() else { break }
         selector = next
       } catch {
         throw ConfigError(
-          "<WSGIInterpreterOptions> argument '\(error.word)' is not of the form key=value. "
+          "<WSGIInterpreterOptions>: argument '\(error.word)' is not of the form key=value. "
             + "Write process-group=NAME or application-group=NAME.")
       }
       try add(selector.name, selector.value)
@@ -67,13 +67,12 @@ extension InterpreterOptions {
       guard applicationGroup == nil else { throw InterpreterOptions.repeated("application-group") }
       applicationGroup = name
     } else {
-      throw ConfigError(
-        "<WSGIInterpreterOptions> unknown selector '\(key)'. The selectors are process-group and application-group.")
+      throw ConfigError("<WSGIInterpreterOptions>: unknown selector '\(key)', expected process-group or application-group.")
     }
   }
 
   private static func repeated(_ key: String) -> ConfigError {
-    ConfigError("<WSGIInterpreterOptions> selector '\(key)' given more than once. Keep one of them.")
+    ConfigError("<WSGIInterpreterOptions>: \(key) given more than once. A block for another group is a block of its own.")
   }
 }
 

@@ -41,10 +41,9 @@ enum NumberSyntax {
     return scaled(number, by: factor)
   }
 
-  /// Seconds as a decimal number, or with one of the units of `time`.
+  /// Seconds as a decimal number, perhaps with an exponent, or with one of the units of `time` behind it.
   static func seconds(_ text: ByteText) -> Double? {
-    var end = text.bytes.endIndex
-    while end > 0, isLetter(text.bytes[end - 1]) { end -= 1 }
+    let end = decimalEnd(text.bytes)
     let factor: Double
     switch ByteText(text.bytes[end...].map(asciiLowercase)) {
     case "", "s": factor = 1
@@ -53,16 +52,30 @@ enum NumberSyntax {
     case "h": factor = 3_600
     default: return nil
     }
-    let digits = text.bytes[..<end]
-    guard digits.contains(where: isDigit), digits.allSatisfy({ isDigit($0) || $0 == Ascii.dot }) || isSigned(digits),
-      let value = Double(String(decoding: digits, as: UTF8.self)), value.isFinite
-    else { return nil }
+    guard let value = Double(String(decoding: text.bytes[..<end], as: UTF8.self)), (value * factor).isFinite else { return nil }
     return value * factor
   }
 
-  private static func isSigned(_ digits: ArraySlice<UInt8>) -> Bool {
-    guard let sign = digits.first, sign == Ascii.minus || sign == Ascii.plus else { return false }
-    return digits.dropFirst().allSatisfy { isDigit($0) || $0 == Ascii.dot }
+  /// Where the longest decimal number at the start of `bytes` ends; 0 where there is none.
+  private static func decimalEnd(_ bytes: [UInt8]) -> Int {
+    var end = 0
+    if end < bytes.count, bytes[end] == Ascii.minus || bytes[end] == Ascii.plus { end += 1 }
+    let integer = end
+    while end < bytes.count, isDigit(bytes[end]) { end += 1 }
+    var digits = end - integer
+    if end < bytes.count, bytes[end] == Ascii.dot {
+      end += 1
+      let fraction = end
+      while end < bytes.count, isDigit(bytes[end]) { end += 1 }
+      digits += end - fraction
+    }
+    guard digits > 0 else { return 0 }
+    guard end < bytes.count, asciiLowercase(bytes[end]) == 0x65 else { return end }
+    var exponent = end + 1
+    if exponent < bytes.count, bytes[exponent] == Ascii.minus || bytes[exponent] == Ascii.plus { exponent += 1 }
+    let first = exponent
+    while exponent < bytes.count, isDigit(bytes[exponent]) { exponent += 1 }
+    return exponent > first ? exponent : end
   }
 
   /// A number and the letters behind it, in lower case.

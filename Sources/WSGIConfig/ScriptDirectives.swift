@@ -79,10 +79,9 @@ extension ScriptOptions {
 extension ScriptAlias {
   static func add(_ parse: inout ConfigParse, _ line: inout ConfigLine, isMatch: Bool) throws(ConfigError) {
     let directive = isMatch ? "WSGIScriptAliasMatch" : "WSGIScriptAlias"
-    guard let source = line.nextWord(), let target = line.nextWord() else {
-      throw ConfigError(
-        "\(directive) requires at least two arguments, \(isMatch ? "a regular expression" : "a URL path") and the script it leads to"
-      )
+    guard let source = line.nextWord(), let target = line.nextWord(), !source.isEmpty, !target.isEmpty else {
+      let what = isMatch ? "a regular expression" : "a URL path"
+      throw ConfigError("\(directive) requires at least two arguments, \(what) and the script it leads to")
     }
     var pattern = Pattern.path(source.bytes)
     if isMatch {

@@ -10,7 +10,8 @@ func testEnvironment(isRoot: Bool = true) -> ParseEnvironment {
     isRoot: isRoot, userNamed: { name in users.first { $0.name == name } },
     userWithID: { uid in users.first { $0.uid == uid } },
     groupNamed: { ["www": 33, "staff": 50][$0.description] },
-    compileRegex: { $0.contains("(((") ? nil : 1 }, supplementaryGroupLimit: 4)
+    compileRegex: { $0.contains("(((") ? nil : 1 }, supplementaryGroupLimit: 4,
+    hasGroupWithID: { $0 == 33 || $0 == 50 })
 }
 
 /// A configuration that tests read line by line.
