@@ -19,6 +19,9 @@ let common: [SwiftSetting] = [
 // Rooms that speak values only. The rooms beside a C interface are made of unsafe calls throughout, so that there the
 // marker would say nothing; their fences are the import rules that `make lint` checks.
 let pure: [SwiftSetting] = common + [.strictMemorySafety()]
+// Rooms on the request path. Exclusive access is what the compiler can prove; the checks it would leave for run time cost a
+// tenth of a request there, and end the process where they find something.
+let hot: [SwiftSetting] = common + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 let posixFlags: [CSetting] = [.define("_GNU_SOURCE"), .unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
 
 func image(_ map: String) -> [LinkerSetting] {
@@ -52,33 +55,33 @@ let package = Package(
       cSettings: [.unsafeFlags(["-I", pythonInclude, "-Wall", "-Werror"])]),
 
     // MARK: values
-    .target(name: "WSGICore", swiftSettings: common),
+    .target(name: "WSGICore", swiftSettings: hot),
     .target(name: "WSGIConfig", dependencies: ["WSGICore"], swiftSettings: pure),
 
     // MARK: processes
-    .target(name: "DaemonTransport", dependencies: ["WSGICore", "CPosix"], swiftSettings: common),
+    .target(name: "DaemonTransport", dependencies: ["WSGICore", "CPosix"], swiftSettings: hot),
     .target(name: "ProcessSupervision", dependencies: ["WSGICore", "CPosix"], swiftSettings: common),
 
     // MARK: Python
     .target(
       name: "PythonRuntime", dependencies: ["CPython"],
-      swiftSettings: common + [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])]),
+      swiftSettings: hot + [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])]),
     .target(
       name: "WSGIAdapter", dependencies: ["PythonRuntime", "WSGICore"],
-      swiftSettings: common + [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])]),
+      swiftSettings: hot + [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])]),
     .target(
       name: "WSGIEngine", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine", "CEngineTable"],
-      swiftSettings: common + [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])],
+      swiftSettings: hot + [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])],
       linkerSettings: [.unsafeFlags(["-L", pythonLibraryPath]), .linkedLibrary(pythonLibrary)] + image("wsgi_engine.map")),
 
     // MARK: images
     .target(
       name: "WSGIModule",
       dependencies: ["WSGIConfig", "DaemonTransport", "ProcessSupervision", "WSGICore", "CHTTPD", "CEngine", "CPosix"],
-      swiftSettings: common, linkerSettings: image("mod_wsgi.map")),
+      swiftSettings: hot, linkerSettings: image("mod_wsgi.map")),
     .executableTarget(
       name: "WSGIWorker", dependencies: ["DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"],
-      swiftSettings: common),
+      swiftSettings: hot),
 
     // MARK: tests
     .testTarget(name: "WSGICoreTests", dependencies: ["WSGICore"], swiftSettings: common),

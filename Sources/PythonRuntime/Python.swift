@@ -110,7 +110,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     public let ordinal: Int
     fileprivate var attachments: [Attachment] = []
     fileprivate let mainState: UnsafeMutablePointer<PyThreadState>
-    fileprivate unowned let python: Python
+    fileprivate unowned(unsafe) let python: Python
     /// What the room above runs on this thread now.
     public unowned(unsafe) var current: AnyObject?
 
@@ -257,6 +257,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     do throws(Raised) {
       if let threading = try PythonCode.modules.item("threading") {
         _ = try threading.attribute("_shutdown").call()
+        // Py_EndInterpreter calls it again, and Python 3.12 does not expect that; `bool()` does nothing.
+        if let nothing = try PythonCode.builtins.item("bool") { try threading.setAttribute("_shutdown", nothing) }
       }
     } catch { PyErr_Clear() }
     if wsgi_py_thread_count(interpreter.state) == 1 {

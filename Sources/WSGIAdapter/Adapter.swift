@@ -196,7 +196,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     return attachment.run {
       guard let contents = attachment.interpreter.contents as? InterpreterContents else { return false }
       let request = ScriptLoader.Request(
-        path: script, modified: Adapter.modified(script), isReloading: false, rejectsStale: false, resource: nil)
+        path: script, modified: Adapter.modified(script), isReloading: false, rejectsStale: false, resource: { nil })
       do throws(ScriptFailure) {
         _ = try ScriptLoader(contents: contents, attachment: attachment).script(request)
         contents.flushStandardStreams()

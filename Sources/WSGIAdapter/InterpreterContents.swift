@@ -3,8 +3,8 @@ import WSGICore
 
 /// What the adapter keeps in one interpreter: types, functions, the `mod_wsgi` module, the loaded scripts. Attached use only.
 final class InterpreterContents {
-  unowned let adapter: Adapter
-  unowned let interpreter: Interpreter
+  unowned(unsafe) let adapter: Adapter
+  unowned(unsafe) let interpreter: Interpreter
   let startResponseType: NativeType
   let inputType: NativeType
   let logType: NativeType

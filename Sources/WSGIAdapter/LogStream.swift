@@ -14,7 +14,7 @@ final class LogStream: NativeObject {
   /// A record's text is cut here; the rest of a longer line follows in records of its own. httpd keeps 8 KiB with its prefix.
   private static let recordLimit = 7680
 
-  private unowned let adapter: Adapter
+  private unowned(unsafe) let adapter: Adapter
   /// The request that a wsgi.errors belongs to; nil for a stream of the process.
   private unowned(unsafe) let request: RequestRunner?
   /// False once the request of a wsgi.errors has ended.

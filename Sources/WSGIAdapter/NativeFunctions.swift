@@ -7,7 +7,7 @@ final class NativeFunctions: NativeObject {
     "request_metrics", "start_recording_metrics",
   ]
 
-  private unowned let contents: InterpreterContents
+  private unowned(unsafe) let contents: InterpreterContents
 
   init(_ contents: InterpreterContents) { self.contents = contents }
 

@@ -24,7 +24,7 @@ extension RequestRunner {
       let script = try loader.script(
         ScriptLoader.Request(
           path: request.script, modified: request.scriptModified, isReloading: request.flags.contains(.scriptReloading),
-          rejectsStale: false, resource: nil))
+          rejectsStale: false, resource: { nil }))
       let name = try PyRef.string(call.function)
       guard let function = try script.namespace.item(name.object)?.retained() else { return ScriptAnswer(.missing) }
       let environ = try makeServiceEnviron(request)

@@ -26,9 +26,9 @@ enum WriteFailure: Error {
 ///
 /// Sendable for the sake of `RunningRequests`: other threads read `ticket`, which is atomic, and what never changes.
 final class RequestRunner: @unchecked Sendable {
-  unowned let contents: InterpreterContents
-  unowned let attachment: Attachment
-  let adapter: Adapter
+  unowned(unsafe) let contents: InterpreterContents
+  unowned(unsafe) let attachment: Attachment
+  unowned(unsafe) let adapter: Adapter
   let threadOrdinal: Int
   /// The request's ticket while it runs, else 0; read by other threads.
   let ticket = Atomic<UInt64>(0)
@@ -163,7 +163,7 @@ final class RequestRunner: @unchecked Sendable {
       let script = try loader.script(
         ScriptLoader.Request(
           path: request.script, modified: request.scriptModified, isReloading: request.flags.contains(.scriptReloading),
-          rejectsStale: rejectsStale, resource: value(of: "SCRIPT_FILENAME")))
+          rejectsStale: rejectsStale, resource: { self.value(of: "SCRIPT_FILENAME") }))
       guard let application = try callable(request.callable, in: script) else {
         contents.adapter.logHere(
           .error,

@@ -4,7 +4,7 @@ import Synchronization
 /// The runners of one thread in one interpreter: one, or more where a request is answered by way of another (a sub-request).
 /// Used by its own thread only.
 final class RunnerPool {
-  private unowned let attachment: Attachment
+  private unowned(unsafe) let attachment: Attachment
   private var idle: [RequestRunner] = []
 
   init(_ attachment: Attachment) { self.attachment = attachment }

@@ -71,8 +71,8 @@ struct ScriptLoader {
     var isReloading: Bool
     /// A change is answered with `stale` instead of a reload in place.
     var rejectsStale: Bool
-    /// The requested resource, for the script's `reload_required`.
-    var resource: UnsafeRawBufferPointer?
+    /// Gives the requested resource, for the script's `reload_required`.
+    var resource: () -> UnsafeRawBufferPointer?
   }
 
   /// The script, imported if it is not or has changed. Requests that race for it import it once.
@@ -101,7 +101,7 @@ struct ScriptLoader {
       let modified = stamp == script.stamp ? script.modified : Int64(try stamp.int())
       guard modified == request.modified, request.modified != 0 else { return false }
       guard let required = try script.namespace.item(contents.names.reloadRequired) else { return true }
-      let resource = try PyRef.fileSystem(request.resource ?? request.path)
+      let resource = try PyRef.fileSystem(request.resource() ?? request.path)
       return !(try required.call(resource).isTrue())
     } catch {
       contents.logException("WSGI0108: Exception in reload_required of script '\(text(request.path))'.")
