@@ -37,11 +37,11 @@ int32_t wsgi_posix_shared_board(size_t count, void **writable, void **readable) 
   return result;
 }
 
-int32_t wsgi_posix_output_pipe(int32_t *ends) {
+/* The two ends are open files of their own: what is set for one does not hold for the other. */
+static int32_t make_pipe(int32_t *ends, int flags, int writer_flags) {
   int pair[2];
-  if (pipe2(pair, O_CLOEXEC) != 0) return -errno;
-  /* The two ends are open files of their own: the writer's stays blocking, as programs expect of their stderr. */
-  if (fcntl(pair[0], F_SETFL, O_NONBLOCK) != 0) {
+  if (pipe2(pair, O_CLOEXEC | flags) != 0) return -errno;
+  if (fcntl(pair[0], F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(pair[1], F_SETFL, flags | writer_flags) != 0) {
     int32_t failure = -errno;
     close(pair[0]);
     close(pair[1]);
@@ -51,6 +51,10 @@ int32_t wsgi_posix_output_pipe(int32_t *ends) {
   ends[1] = pair[1];
   return 0;
 }
+
+int32_t wsgi_posix_output_pipe(int32_t *ends) { return make_pipe(ends, 0, 0); }
+
+int32_t wsgi_posix_report_pipe(int32_t *ends) { return make_pipe(ends, O_DIRECT, O_NONBLOCK); }
 
 static int64_t micros(clockid_t clock) {
   struct timespec now;

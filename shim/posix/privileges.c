@@ -73,6 +73,8 @@ int32_t wsgi_posix_set_priority(int32_t priority) {
   return setpriority(PRIO_PROCESS, 0, priority) == 0 ? 0 : -errno;
 }
 
+void wsgi_posix_set_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
 void wsgi_posix_close_from(int32_t first) {
 #ifdef SYS_close_range
   if (syscall(SYS_close_range, (unsigned)first, ~0U, 0) == 0) return;

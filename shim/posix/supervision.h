@@ -11,7 +11,7 @@
 #pragma clang assume_nonnull begin
 
 /* A launched process finds descriptors 0 ... WSGI_POSIX_LAST_DESCRIPTOR open, and no other. */
-#define WSGI_POSIX_LAST_DESCRIPTOR 5
+#define WSGI_POSIX_LAST_DESCRIPTOR 6
 
 /* Starts `path` in a process group of its own, with default signal dispositions, no blocked signals, and descriptors[i] as
  * its descriptor i.  Between fork and exec runs C that is safe there, whatever threads the caller has.  `argv` and `envp`
@@ -45,8 +45,13 @@ int32_t wsgi_posix_pidfd_signal(int32_t pidfd, int32_t signal);
  * must not write; for a process without the writable mapping there is no way to get one. */
 int32_t wsgi_posix_shared_board(size_t count, void *_Nullable *_Nonnull writable, void *_Nullable *_Nonnull readable);
 
-/* A close-on-exec pipe; the read end is non-blocking. */
+/* Close-on-exec pipes, the read end non-blocking.  One for output: writers wait for room. */
 int32_t wsgi_posix_output_pipe(int32_t *ends);
+/* One for packets of at most PIPE_BUF bytes: what is written at once is read at once, and writers do not wait. */
+int32_t wsgi_posix_report_pipe(int32_t *ends);
+
+/* The name of the calling thread, the process's for its first one; at most 15 bytes. */
+void wsgi_posix_set_name(const char *name);
 
 /* Closes every descriptor >= first. */
 void wsgi_posix_close_from(int32_t first);

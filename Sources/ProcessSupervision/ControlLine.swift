@@ -1,0 +1,151 @@
+import CPosix
+import Glibc
+import WSGICore
+
+/// One end of the line between a worker and its supervisor. It borrows its descriptors: whoever made them closes them. Only `wait`
+/// waits; any thread may send, one receives.
+///
+/// Orders go to the worker through a SOCK_SEQPACKET socket, and may carry a descriptor. Reports come from it through a pipe in packet
+/// mode, which cannot: to close a descriptor that a tenant has chosen (a lingering connection, a file of a file system of
+/// its own making) could hold the supervisor up for as long as the tenant likes.
+public struct ControlLine: Sendable {
+  /// What a worker finds open, beside stdin (`/dev/null`), stdout and stderr (both to the supervisor).
+  public static let settingsDescriptor: Int32 = 3
+  public static let queueDescriptor: Int32 = 4
+  static let ordersDescriptor: Int32 = 5
+  static let reportsDescriptor: Int32 = 6
+
+  enum Medium: Sendable {
+    case socket
+    case pipe
+  }
+
+  let incoming: Int32
+  let outgoing: Int32
+  private let incomingMedium: Medium
+  private let outgoingMedium: Medium
+
+  private init(incoming: Int32, _ incomingMedium: Medium, outgoing: Int32, _ outgoingMedium: Medium) {
+    self.incoming = incoming
+    self.incomingMedium = incomingMedium
+    self.outgoing = outgoing
+    self.outgoingMedium = outgoingMedium
+  }
+
+  /// The worker's end. `Privileges.drop` has SIGPIPE ignored, without which a report that nobody can read any more is deadly.
+  public static let worker = ControlLine(incoming: ordersDescriptor, .socket, outgoing: reportsDescriptor, .pipe)
+
+  /// The supervisor's end of a worker's line.
+  init(reports: Int32, orders: Int32) { self.init(incoming: reports, .pipe, outgoing: orders, .socket) }
+
+  /// One end of a socket pair, for orders both ways.
+  public init(socket: Int32) { self.init(incoming: socket, .socket, outgoing: socket, .socket) }
+
+  public enum Received: Equatable, Sendable {
+    /// A message, with the descriptor that came along (the receiver's from now on), or -1.
+    case message(ControlMessage, descriptor: Int32)
+    /// Something that is no message; its descriptors are closed.
+    case malformed
+    case nothing
+    /// No process holds the other end any more: for a worker, that nobody is left to work for.
+    case ended
+  }
+
+  /// Sends a message, an order with a descriptor if there is one (it stays the caller's). False when there is no room for it, or
+  /// nobody to read it: a log record that was lost so is lost.
+  @discardableResult
+  public func send(_ message: ControlMessage, descriptor passed: Int32 = -1) -> Bool {
+    var writer = FlatWriter(capacity: 256)
+    message.encode(into: &writer)
+    switch outgoingMedium {
+    case .pipe:
+      guard passed < 0 else { return false }
+      while true {
+        let written = write(outgoing, writer.bytes.baseAddress, writer.count)
+        if written >= 0 || errno != EINTR { return written == writer.count }
+      }
+    case .socket:
+      var part = iovec(iov_base: UnsafeMutableRawPointer(mutating: writer.bytes.baseAddress), iov_len: writer.count)
+      var passed = passed
+      return wsgi_posix_send(outgoing, &part, 1, &passed, passed < 0 ? 0 : 1, Int32(MSG_DONTWAIT)) >= 0
+    }
+  }
+
+  /// The next message, if one is there.
+  public func receive() -> Received {
+    withUnsafeTemporaryAllocation(byteCount: ControlMessage.limit, alignment: 8) { buffer in
+      guard let start = buffer.baseAddress else { return .nothing }
+      switch incomingMedium {
+      case .pipe: return receiveReport(into: start)
+      case .socket: return receiveOrder(into: start)
+      }
+    }
+  }
+
+  private func receiveReport(into start: UnsafeMutableRawPointer) -> Received {
+    var count: Int
+    repeat {
+      count = read(incoming, start, ControlMessage.limit)
+    } while count < 0 && errno == EINTR
+    if count < 0 { return errno == EAGAIN ? .nothing : .ended }
+    if count == 0 { return .ended }  // a pipe takes no empty packets
+    let message = ControlMessage(decoding: UnsafeRawBufferPointer(start: start, count: count))
+    return message.map { .message($0, descriptor: -1) } ?? .malformed
+  }
+
+  private func receiveOrder(into start: UnsafeMutableRawPointer) -> Received {
+    var descriptors = wsgi_posix_descriptors()
+    var count: Int
+    repeat {
+      count = wsgi_posix_receive(incoming, start, ControlMessage.limit, Int32(MSG_DONTWAIT | MSG_TRUNC), &descriptors)
+    } while count == -Int(EINTR)
+    if count == -Int(EAGAIN) { return .nothing }
+    if count < 0 { return .ended }
+    if count == 0, descriptors.count == 0 { return hasHungUp ? .ended : .malformed }
+    if count <= ControlMessage.limit, descriptors.count <= 1, descriptors.refused == 0,
+      let message = ControlMessage(decoding: UnsafeRawBufferPointer(start: start, count: count))
+    {
+      return .message(message, descriptor: descriptors.count == 1 ? descriptors.values.0 : -1)
+    }
+    if descriptors.count > 0 { close(descriptors.values.0) }
+    if descriptors.count > 1 { close(descriptors.values.1) }
+    return .malformed
+  }
+
+  /// Waits until there is something to receive; false when the time has passed. Negative: as long as it takes.
+  public func wait(milliseconds: Int32) -> Bool {
+    var entry = pollfd(fd: incoming, events: Int16(POLLIN), revents: 0)
+    while true {
+      let ready = poll(&entry, 1, milliseconds)
+      if ready > 0 { return true }
+      if ready == 0 { return false }
+      if errno != EINTR { return true }  // receive() says what is wrong with it
+      if milliseconds >= 0 { return false }
+    }
+  }
+
+  /// An empty packet also reads as 0: only a hang-up is the end.
+  private var hasHungUp: Bool {
+    var entry = pollfd(fd: incoming, events: Int16(POLLIN), revents: 0)
+    return poll(&entry, 1, 0) > 0 && entry.revents & Int16(POLLHUP) != 0
+  }
+}
+
+extension WorkerSettings {
+  /// Reads the settings that this process was started with, whole or not at all. `bytes` goes to the engine as it is.
+  public static func read(from descriptor: Int32 = ControlLine.settingsDescriptor) -> (settings: WorkerSettings, bytes: [UInt8])?
+  {
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65536)
+    while true {
+      let count = Glibc.read(descriptor, &chunk, chunk.count)
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { return nil }
+      if count == 0 { break }
+      bytes.append(contentsOf: chunk[0..<count])
+    }
+    close(descriptor)
+    guard let settings = WorkerSettings(decoding: bytes) else { return nil }
+    return (settings, bytes)
+  }
+}

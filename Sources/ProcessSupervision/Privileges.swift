@@ -1,0 +1,140 @@
+import CPosix
+import Glibc
+
+/// A worker's first act: it takes its limits, gives up root, and proves that it did.
+public enum Privileges {
+  /// Why the process must not go on.
+  struct Failure: Error {
+    var exit: WorkerExit
+    var sentence: String
+
+    init(_ exit: WorkerExit, _ what: String, error: Int32 = 0) {
+      self.exit = exit
+      sentence = error == 0 ? what : "\(what): \(String(cString: strerror(error)))"
+    }
+  }
+
+  /// Makes the process what `settings` says, before it starts a thread or runs anything of the application. A failure is
+  /// reported on `control`, and the process exits. What could not be had but does no harm is returned, in sentences for the log
+  /// that begin with their number.
+  ///
+  /// In order: descriptors, limits, priority, root directory, groups, user, the proof, capabilities, privileges to come,
+  /// dumpability, umask, working directory.
+  public static func drop(_ settings: WorkerSettings, control: ControlLine = .worker) -> [String] {
+    do throws(Failure) {
+      return try attempt(settings)
+    } catch {
+      control.send(.startFailed(error.sentence))
+      _exit(error.exit.rawValue)
+    }
+  }
+
+  private static func attempt(_ settings: WorkerSettings) throws(Failure) -> [String] {
+    wsgi_posix_close_from(WSGI_POSIX_LAST_DESCRIPTOR &+ 1)
+    signal(SIGPIPE, SIG_IGN)
+    var warnings: [String] = []
+    limit(settings, &warnings)
+    try changeRoot(settings.changeRoot)
+    if let credentials = settings.credentials { try become(credentials) }
+    try renounce(settings)
+    if let mask = settings.umask { umask(mask & 0o777) }
+    try changeDirectory(settings.directory, &warnings)
+    return warnings
+  }
+
+  private static func limit(_ settings: WorkerSettings, _ warnings: inout [String]) {
+    func take(_ number: String, _ what: String, _ result: Int32) {
+      if result < 0 { warnings.append("\(number): Unable to set \(what): \(String(cString: strerror(-result))).") }
+    }
+    if settings.cpuTimeLimit > 0 {
+      // The signal of the soft limit starts a shutdown; the kernel kills a process that does not get it done.
+      let seconds = settings.cpuTimeLimit
+      let grace = UInt64(clamping: settings.shutdownTimeout) / 1000 &+ 1
+      let (hard, overflows) = seconds.addingReportingOverflow(grace)
+      take(
+        "WSGI0076", "a CPU time limit of \(seconds) seconds",
+        wsgi_posix_set_limit(Int32(WSGI_LIMIT_CPU), seconds, overflows ? .max : hard))
+    }
+    if settings.memoryLimit > 0 {
+      let bytes = settings.memoryLimit
+      take("WSGI0077", "a memory limit of \(bytes) bytes", wsgi_posix_set_limit(Int32(WSGI_LIMIT_DATA), bytes, bytes))
+    }
+    if settings.virtualMemoryLimit > 0 {
+      let bytes = settings.virtualMemoryLimit
+      take(
+        "WSGI0078", "a virtual memory limit of \(bytes) bytes",
+        wsgi_posix_set_limit(Int32(WSGI_LIMIT_ADDRESS_SPACE), bytes, bytes))
+    }
+    if settings.cpuPriority != 0 {
+      take("WSGI0075", "a CPU priority of \(settings.cpuPriority)", wsgi_posix_set_priority(settings.cpuPriority))
+    }
+  }
+
+  private static func changeRoot(_ path: [UInt8]?) throws(Failure) {
+    guard let path else { return }
+    let result = withCPath(path) { chroot($0) == 0 && chdir("/") == 0 ? 0 : errno }
+    if result != 0 { throw Failure(.changeRoot, "chroot(\(shown(path)))", error: result) }
+  }
+
+  private static func become(_ credentials: WorkerSettings.Credentials) throws(Failure) {
+    let (user, group) = (credentials.user, credentials.group)
+    guard user != 0 else { throw Failure(.setUser, "a worker does not run as root") }
+    var error = wsgi_posix_drop_bounding_set()
+    if error < 0 { throw Failure(.capabilities, "prctl(PR_CAPBSET_DROP)", error: -error) }
+    error = wsgi_posix_set_gid(group)
+    if error < 0 { throw Failure(.setGroup, "setresgid(\(group))", error: -error) }
+    let groups = [group] + credentials.supplementaryGroups.filter { $0 != group }
+    error = wsgi_posix_set_groups(groups, groups.count)
+    if error < 0 { throw Failure(.setGroups, "setgroups of \(groups.count)", error: -error) }
+    error = wsgi_posix_set_uid(user)
+    if error < 0 { throw Failure(.setUser, "setresuid(\(user))", error: -error) }
+    guard wsgi_posix_is_identity(user, group) == 1 else {
+      throw Failure(.verification, "getresuid and getresgid do not say \(user) and \(group)")
+    }
+    guard Set(currentGroups()) == Set(groups) else { throw Failure(.verification, "getgroups does not say \(groups)") }
+    // Nothing of root is left to return to.
+    guard setuid(0) != 0 else { throw Failure(.verification, "setuid(0) still succeeds") }
+  }
+
+  private static func renounce(_ settings: WorkerSettings) throws(Failure) {
+    let error = wsgi_posix_clear_capabilities()
+    if error < 0 { throw Failure(.capabilities, "capset", error: -error) }
+    guard wsgi_posix_has_capabilities() == 0 else { throw Failure(.capabilities, "capget still reports some") }
+    if !settings.allowsNewPrivileges {
+      let error = wsgi_posix_no_new_privileges()
+      if error < 0 { throw Failure(.privileges, "prctl(PR_SET_NO_NEW_PRIVS)", error: -error) }
+    }
+    let dumpable = wsgi_posix_set_dumpable(settings.allowsCoreDumps ? 1 : 0)
+    if dumpable < 0 { throw Failure(.privileges, "prctl(PR_SET_DUMPABLE)", error: -dumpable) }
+  }
+
+  private static func changeDirectory(_ path: [UInt8]?, _ warnings: inout [String]) throws(Failure) {
+    if let path {
+      let result = withCPath(path) { chdir($0) == 0 ? 0 : errno }
+      if result == 0 { return }
+      warnings.append(
+        "WSGI0450: Unable to change working directory to '\(shown(path))': \(String(cString: strerror(result))). The process"
+          + " starts in '/'; give the process group a home= that its user can enter.")
+    }
+    if chdir("/") != 0 { throw Failure(.directory, "chdir(/)", error: errno) }
+  }
+
+  private static func currentGroups() -> [gid_t] {
+    let count = getgroups(0, nil)
+    guard count > 0 else { return [] }
+    var groups = [gid_t](repeating: 0, count: Int(count))
+    let got = getgroups(count, &groups)
+    return Array(groups.prefix(Int(max(got, 0))))
+  }
+
+  private static func withCPath<R>(_ path: [UInt8], _ body: (UnsafePointer<CChar>) -> R) -> R {
+    var terminated = path.map { CChar(bitPattern: $0) }
+    terminated.append(0)
+    return terminated.withUnsafeBufferPointer { buffer in
+      guard let start = buffer.baseAddress else { return body("") }
+      return body(start)
+    }
+  }
+
+  private static func shown(_ path: [UInt8]) -> String { String(decoding: path, as: UTF8.self) }
+}
