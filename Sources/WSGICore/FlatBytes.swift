@@ -98,6 +98,18 @@ public struct FlatWriter: ~Copyable {
     appendPair(UnsafeRawBufferPointer(start: key.utf8Start, count: key.utf8CodeUnitCount), value)
   }
 
+  /// A pair whose key is written in place: `writeKey` fills all of `keyCount` bytes.
+  public mutating func appendPair(
+    keyCount: Int, _ value: UnsafeRawBufferPointer, writeKey: (UnsafeMutablePointer<UInt8>) -> Void
+  ) {
+    append(UInt32(clamping: keyCount))
+    append(UInt32(clamping: value.count))
+    reserve(keyCount)
+    writeKey(base + count)
+    count += keyCount
+    append(value)
+  }
+
   public mutating func appendPair(_ key: String, _ value: String) {
     var key = key
     var value = value
