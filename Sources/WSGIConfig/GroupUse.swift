@@ -57,7 +57,7 @@ struct GroupUse {
   }
 
   /// The WSGIProcessGroup of the deepest section that covers all that an alias leads to: its script's directory, or its URL.
-  private static func section(of alias: ScriptAlias, _ references: [GroupReference]) -> NameTemplate? {
+  static func section(of alias: ScriptAlias, _ references: [GroupReference]) -> NameTemplate? {
     guard case .path(let url) = alias.pattern else { return nil }
     let covering = references.filter { reference in
       guard let path = reference.path else { return false }
