@@ -46,7 +46,10 @@ let package = Package(
     .target(name: "CPosix", path: "shim/posix", publicHeadersPath: ".", cSettings: posixFlags),
     .target(
       name: "CHTTPD", path: "shim/httpd", publicHeadersPath: ".",
-      cSettings: posixFlags + [.unsafeFlags(["-I", httpdInclude, "-I", aprInclude, "-Wno-unused-parameter"])]),
+      cSettings: posixFlags + [
+        .define("WSGI_DEFAULT_PYTHON", to: "\"\(pythonLibrary.drop { !$0.isNumber })\""),
+        .unsafeFlags(["-isystem", httpdInclude, "-isystem", aprInclude]),
+      ]),
     .target(
       name: "CPython", path: "shim/python", publicHeadersPath: ".",
       cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-I", pythonInclude, "-Wall", "-Werror"])]),

@@ -1,4 +1,258 @@
+/* What only C can say to httpd: its structures, macros, varargs, brigades and tables.
+ *
+ * Decisions are Swift's.  No httpd header is included here, so that Swift sees opaque pointers and needs no include path.
+ * Strings are NUL-terminated and live as long as the pool of the object that they were asked of, unless said otherwise.
+ */
 #ifndef WSGI_CHTTPD_H
 #define WSGI_CHTTPD_H
-int wsgi_swift_hello(void);
+
+#include <stddef.h>
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+typedef struct request_rec request_rec;
+typedef struct server_rec server_rec;
+typedef struct apr_pool_t apr_pool_t;
+typedef struct apr_bucket_brigade apr_bucket_brigade;
+typedef struct cmd_parms_struct cmd_parms;
+
+/* httpd's return values for hooks. */
+enum { WSGI_HTTPD_DECLINED = -1, WSGI_HTTPD_OK = 0, WSGI_HTTPD_FILTER_ERROR = -102 /* a filter has answered */ };
+
+/* ---- What Swift implements: called by httpd through the module record ---- */
+
+/* Fills the directive table with wsgi_httpd_add_directive.  Called once, when the image is loaded, before httpd reads the table. */
+void wsgi_swift_register_directives(void);
+
+void *_Nullable wsgi_swift_create_server_config(apr_pool_t *pool, server_rec *_Nullable server);
+void *_Nullable wsgi_swift_merge_server_config(apr_pool_t *pool, void *_Nullable base, void *_Nullable added);
+void *_Nullable wsgi_swift_create_directory_config(apr_pool_t *pool, const char *_Nullable directory);
+void *_Nullable wsgi_swift_merge_directory_config(apr_pool_t *pool, void *_Nullable base, void *_Nullable added);
+/* One directive.  NULL, or the reason why it is refused, allocated in the command's pool. */
+const char *_Nullable wsgi_swift_directive(cmd_parms *command, void *_Nullable directory_config, uint32_t index,
+                                           const char *arguments);
+/* Gives back an object that wsgi_httpd_own tied to a pool. */
+void wsgi_swift_release(void *object);
+
+int32_t wsgi_swift_pre_config(apr_pool_t *configuration_pool);
+int32_t wsgi_swift_check_config(apr_pool_t *configuration_pool, server_rec *main_server);
+int32_t wsgi_swift_post_config(apr_pool_t *configuration_pool, server_rec *main_server);
+void wsgi_swift_child_init(apr_pool_t *child_pool, server_rec *main_server);
+int32_t wsgi_swift_translate_name(request_rec *request);
+int32_t wsgi_swift_handler(request_rec *request);
+/* The configuration, or the child, is going away. */
+void wsgi_swift_configuration_ended(void);
+void wsgi_swift_child_exit(void);
+
+/* ---- Directives ---- */
+
+/* Adds a row to the module's directive table.  `override` is httpd's req_override; the strings stay the caller's and must
+ * live as long as the image.  All directives take RAW_ARGS. */
+void wsgi_httpd_add_directive(const char *name, const char *description, int32_t override, uint32_t index);
+
+typedef struct wsgi_httpd_command {
+  apr_pool_t *pool;            /* lives as long as this reading of the configuration */
+  server_rec *server;
+  const char *file;
+  uint32_t line;
+  int32_t is_virtual;          /* inside <VirtualHost> */
+  int32_t is_htaccess;
+  const char *_Nullable path;  /* the section's directory, location or file; NULL at server level */
+  const char *_Nullable server_name;
+} wsgi_httpd_command;
+
+wsgi_httpd_command wsgi_httpd_describe_command(cmd_parms *command);
+/* The name of the n-th directive inside the section that `command` opens; NULL after the last. */
+const char *_Nullable wsgi_httpd_nested_directive(cmd_parms *command, uint32_t n);
+/* Processes the directives inside that section; the first refusal, or NULL. */
+const char *_Nullable wsgi_httpd_walk_section(cmd_parms *command);
+
+/* ---- Pools ---- */
+
+/* Ties a Swift object (a +1 reference) to a pool: wsgi_swift_release gets it when the pool goes. */
+void wsgi_httpd_own(apr_pool_t *pool, void *object);
+char *wsgi_httpd_copy(apr_pool_t *pool, const void *bytes, size_t length);
+/* Calls wsgi_swift_configuration_ended / wsgi_swift_child_exit when the pool goes; forgotten in forked children. */
+void wsgi_httpd_watch_configuration(apr_pool_t *pool);
+void wsgi_httpd_watch_child(apr_pool_t *pool);
+
+/* ---- Server ---- */
+
+void *_Nullable wsgi_httpd_server_config(server_rec *server);
+void wsgi_httpd_set_server_config(server_rec *server, void *config);
+server_rec *_Nullable wsgi_httpd_next_server(server_rec *server);
+const char *_Nullable wsgi_httpd_server_name(server_rec *server);
+int32_t wsgi_httpd_server_is_virtual(server_rec *server);
+/* The first of the two times that httpd reads its configuration at start-up, whose results it throws away. */
+int32_t wsgi_httpd_is_dry_run(void);
+/* `apachectl configtest`. */
+int32_t wsgi_httpd_is_config_test(void);
+/* httpd -X: the parent serves requests itself. */
+int32_t wsgi_httpd_is_single_process(void);
+void wsgi_httpd_add_version_component(apr_pool_t *pool, const char *component);
+/* The directory that mod_wsgi.so was loaded from, without a slash at its end; empty where it cannot be told. */
+size_t wsgi_httpd_image_directory(char *buffer, size_t capacity);
+
+/* The version of the Python that this was built for, "3.11". */
+const char *wsgi_httpd_default_python(void);
+
+typedef struct wsgi_httpd_facts {
+  uint32_t major, minor, patch;
+  const char *description, *built, *mpm;
+  int32_t maximum_processes, maximum_threads;
+} wsgi_httpd_facts;
+wsgi_httpd_facts wsgi_httpd_get_facts(void);
+
+/* A log record; text is cut where httpd's own buffer ends. Levels are httpd's; file and line name a source other than this. */
+void wsgi_httpd_log_server(server_rec *_Nullable server, int32_t level, const uint8_t *text, size_t length,
+                           const char *_Nullable file, uint32_t line);
+void wsgi_httpd_log_request(request_rec *request, int32_t level, const char *_Nullable prefix, const uint8_t *text,
+                            size_t length, const char *_Nullable file, uint32_t line);
+int32_t wsgi_httpd_server_log_level(server_rec *server);
+int32_t wsgi_httpd_request_log_level(request_rec *request);
+
+/* ---- Regular expressions (WSGIScriptAliasMatch) ---- */
+
+/* Compiles an extended regular expression; NULL where it is none. */
+void *_Nullable wsgi_httpd_compile(apr_pool_t *pool, const char *source);
+enum { WSGI_HTTPD_CAPTURES = 10 };
+/* Matches a string.  1 and, for $0 … $9, where each begins and ends (-1: took no part); 0 where it does not match. */
+int32_t wsgi_httpd_match(const void *expression, const char *string, int32_t starts[_Nonnull WSGI_HTTPD_CAPTURES],
+                         int32_t ends[_Nonnull WSGI_HTTPD_CAPTURES]);
+
+/* ---- Requests ---- */
+
+/* One row of an apr_table_t, laid out as apr_table_entry_t is.  A row without a key is no row. */
+typedef struct wsgi_httpd_entry {
+  const char *_Nullable key;
+  const char *_Nullable value;
+  uint32_t checksum;
+} wsgi_httpd_entry;
+
+typedef struct wsgi_httpd_table {
+  const wsgi_httpd_entry *_Nullable entries;
+  size_t count;
+} wsgi_httpd_table;
+
+/* What the handler decides by, before anything is built. */
+typedef struct wsgi_httpd_target {
+  const char *_Nullable handler;
+  const char *_Nullable filename;
+  const char *_Nullable path_info;
+  const char *_Nullable uri;
+  const char *_Nullable transfer_encoding;
+  const char *_Nullable content_length;
+  int64_t body_limit;        /* LimitRequestBody; 0: none */
+  int64_t modified;          /* of filename, microseconds since the epoch; 0: no such file */
+  int32_t file_exists;
+  int32_t file_is_directory;
+  int32_t may_execute;       /* Options +ExecCGI */
+  int32_t rejects_path_info; /* AcceptPathInfo Off */
+} wsgi_httpd_target;
+wsgi_httpd_target wsgi_httpd_get_target(request_rec *request);
+
+/* What the environ is made of. */
+typedef struct wsgi_httpd_request {
+  const char *method, *protocol, *uri;
+  const char *_Nullable the_request;
+  const char *_Nullable path_info;
+  const char *_Nullable filename;
+  const char *_Nullable args;
+  const char *_Nullable handler;
+  const char *_Nullable user;
+  const char *_Nullable auth_type;
+  const char *_Nullable redirect_user;
+  const char *_Nullable redirect_query;
+  const char *_Nullable redirect_url;
+  const char *server_name;   /* HTML-escaped */
+  const char *_Nullable server_admin;
+  const char *server_software;
+  const char *scheme;
+  const char *_Nullable document_root;
+  const char *_Nullable context_prefix;
+  const char *_Nullable context_document_root;
+  const char *_Nullable server_address;
+  const char *_Nullable remote_address;
+  const char *_Nullable listener_host;
+  const char *_Nullable request_id;
+  const char *_Nullable connection_id;
+  uint32_t server_port, remote_port, listener_port;
+  int64_t request_time;      /* microseconds since the epoch */
+  int32_t is_head;
+  int32_t passes_authorization; /* CGIPassAuth On */
+  int32_t current_uri;       /* CGIVar REQUEST_URI current-uri */
+  int32_t filters_content;   /* the first output filter works on content, so that a HEAD needs the body */
+  int32_t is_included;       /* a server-side include */
+  wsgi_httpd_table headers;
+  wsgi_httpd_table variables; /* SetEnv and its like */
+} wsgi_httpd_request;
+wsgi_httpd_request wsgi_httpd_get_request(request_rec *request);
+
+/* What names are expanded with. */
+const char *_Nullable wsgi_httpd_request_server_name(request_rec *request);
+const char *_Nullable wsgi_httpd_request_host(request_rec *request);
+uint32_t wsgi_httpd_request_port(request_rec *request);
+/* Request notes, then the request's environment table, then the process's environment. */
+const char *_Nullable wsgi_httpd_request_variable(request_rec *request, const char *name);
+
+server_rec *wsgi_httpd_request_server(request_rec *request);
+apr_pool_t *wsgi_httpd_request_pool(request_rec *request);
+const char *_Nullable wsgi_httpd_request_uri(request_rec *request);
+const char *_Nullable wsgi_httpd_request_path_info(request_rec *request);
+const char *_Nullable wsgi_httpd_request_handler(request_rec *request);
+void *_Nullable wsgi_httpd_request_directory_config(request_rec *request);
+/* The module's own pointer on a request; NULL until set. */
+void *_Nullable wsgi_httpd_request_note(request_rec *request);
+void wsgi_httpd_set_request_note(request_rec *request, void *_Nullable note);
+/* An alias matched: the request is for `filename`, a WSGI script whatever other directives say. */
+void wsgi_httpd_force_script(request_rec *request, const char *filename);
+/* Reads and drops the request body. httpd's status: 0, or what the client is to get. */
+int32_t wsgi_httpd_discard_body(request_rec *request);
+
+/* Whether mod_ssl serves the connection, and a variable of it; 0 and NULL without mod_ssl. */
+int32_t wsgi_httpd_is_https(request_rec *request);
+const char *_Nullable wsgi_httpd_ssl_variable(request_rec *request, const char *name);
+
+/* ---- The exchange with the client ---- */
+
+/* Results below zero are engine.h's WSGI_IO_…; this one says that httpd itself has answered meanwhile. */
+enum { WSGI_HTTPD_ANSWERED = -100 };
+
+apr_bucket_brigade *wsgi_httpd_make_brigade(request_rec *request);
+/* Reads body bytes through the input filters, at least one; 0 at the end. `brigade` keeps what was not taken, for this
+ * function alone. */
+int64_t wsgi_httpd_read(request_rec *request, apr_bucket_brigade *brigade, uint8_t *buffer, size_t capacity);
+
+/* The status that httpd has set: its own after WSGI_HTTPD_ANSWERED. */
+int32_t wsgi_httpd_status(request_rec *request);
+/* Sets the status line; `reason` may be empty: httpd's own words for the status. */
+void wsgi_httpd_set_status(request_rec *request, int32_t status, const uint8_t *reason, size_t length);
+/* The response has no body whatever the application sends: HEAD. */
+int32_t wsgi_httpd_is_header_only(request_rec *request);
+/* Adds a response header; the strings must live as long as the request. Content-Type goes through httpd. */
+void wsgi_httpd_add_header(request_rec *request, const char *name, const char *value);
+void wsgi_httpd_add_error_header(request_rec *request, const char *name, const char *value);
+void wsgi_httpd_set_content_type(request_rec *request, const char *value);
+void wsgi_httpd_set_content_length(request_rec *request, int64_t length);
+/* The response begins: 100 Continue is not to be sent any more, and a client that waits for it may not reuse the
+ * connection, since its body may or may not come. */
+void wsgi_httpd_cancel_expectation(request_rec *request);
+
+enum { WSGI_HTTPD_FLUSH = 1, WSGI_HTTPD_END = 2 };
+/* Sends bytes through the output filters, which copy what they keep. */
+int32_t wsgi_httpd_write(request_rec *request, apr_bucket_brigade *brigade, const uint8_t *_Nullable bytes, size_t length,
+                         uint32_t flags);
+/* Sends part of a regular file.  The descriptor is duplicated.  `sendfile`: the kernel may copy. */
+int32_t wsgi_httpd_write_file(request_rec *request, apr_bucket_brigade *brigade, int32_t descriptor, int64_t offset,
+                              int64_t length, int32_t sendfile, uint32_t flags);
+/* The size of an open regular file, or -1. */
+int64_t wsgi_httpd_file_size(int32_t descriptor);
+/* Ends a response that was begun so that the client sees that it is cut. */
+void wsgi_httpd_cut(request_rec *request, apr_bucket_brigade *brigade);
+/* Whether `length` bytes and a response head can be passed on without waiting for the client. */
+int32_t wsgi_httpd_would_fit(request_rec *request, size_t length);
+int32_t wsgi_httpd_is_aborted(request_rec *request);
+
+#pragma clang assume_nonnull end
 #endif

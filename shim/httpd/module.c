@@ -1,5 +1,131 @@
-#include "CHTTPD.h"
-#include <httpd.h>
-#include <http_config.h>
-static void hooks(apr_pool_t *p) { wsgi_swift_hello(); }
-module AP_MODULE_DECLARE_DATA wsgi_module = { STANDARD20_MODULE_STUFF, NULL, NULL, NULL, NULL, NULL, hooks, 0 };
+/* The module record: its directive table, its hooks and its pool cleanups. Each only passes on to Swift. */
+#include "private.h"
+
+#include <apr_strings.h>
+#include <http_connection.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <mpm_common.h>
+
+/* ---- Directives ---- */
+
+/* Room for every directive, and an empty row that ends the table.  Static: httpd keeps pointers into it, and the image
+ * stays mapped (-z nodelete) while httpd believes that it has unloaded and loaded it again. */
+static command_rec directives[96];
+static uint32_t directive_count;
+
+static const char *run_directive(cmd_parms *command, void *directory_config, const char *arguments) {
+  uint32_t index = (uint32_t)(uintptr_t)command->info;
+  return wsgi_swift_directive(command, directory_config, index, arguments);
+}
+
+void wsgi_httpd_add_directive(const char *name, const char *description, int32_t override, uint32_t index) {
+  if (directive_count + 1 >= sizeof(directives) / sizeof(directives[0])) return;
+  directives[directive_count++] =
+      (command_rec)AP_INIT_RAW_ARGS(name, run_directive, (void *)(uintptr_t)index, override, description);
+}
+
+/* httpd reads the table when it adds the module, before it calls any function of it. */
+__attribute__((constructor)) static void register_directives(void) { wsgi_swift_register_directives(); }
+
+wsgi_httpd_command wsgi_httpd_describe_command(cmd_parms *command) {
+  wsgi_httpd_command description;
+  description.pool = command->pool;
+  description.server = command->server;
+  description.file = command->directive && command->directive->filename ? command->directive->filename : "";
+  description.line = command->directive ? (uint32_t)command->directive->line_num : 0;
+  description.is_virtual = command->server->is_virtual;
+  description.is_htaccess = command->pool == command->temp_pool;
+  description.path = command->path;
+  description.server_name = command->server->server_hostname;
+  return description;
+}
+
+const char *wsgi_httpd_nested_directive(cmd_parms *command, uint32_t n) {
+  const ap_directive_t *nested = command->directive ? command->directive->first_child : NULL;
+  while (nested && n-- > 0) nested = nested->next;
+  return nested ? nested->directive : NULL;
+}
+
+const char *wsgi_httpd_walk_section(cmd_parms *command) {
+  ap_directive_t *first = command->directive ? command->directive->first_child : NULL;
+  return first ? ap_walk_config(first, command, command->context) : NULL;
+}
+
+/* ---- Pools ---- */
+
+static apr_status_t release(void *object) {
+  wsgi_swift_release(object);
+  return APR_SUCCESS;
+}
+
+void wsgi_httpd_own(apr_pool_t *pool, void *object) {
+  apr_pool_cleanup_register(pool, object, release, apr_pool_cleanup_null);
+}
+
+char *wsgi_httpd_copy(apr_pool_t *pool, const void *bytes, size_t length) { return apr_pstrmemdup(pool, bytes, length); }
+
+static apr_status_t configuration_ended(void *nothing) {
+  (void)nothing;
+  wsgi_swift_configuration_ended();
+  return APR_SUCCESS;
+}
+
+static apr_status_t child_exit(void *nothing) {
+  (void)nothing;
+  wsgi_swift_child_exit();
+  return APR_SUCCESS;
+}
+
+void wsgi_httpd_watch_configuration(apr_pool_t *pool) {
+  apr_pool_cleanup_register(pool, NULL, configuration_ended, apr_pool_cleanup_null);
+}
+
+void wsgi_httpd_watch_child(apr_pool_t *pool) {
+  apr_pool_cleanup_register(pool, NULL, child_exit, apr_pool_cleanup_null);
+}
+
+/* ---- Hooks ---- */
+
+static void *create_directory_config(apr_pool_t *pool, char *directory) {
+  return wsgi_swift_create_directory_config(pool, directory);
+}
+
+static int pre_config(apr_pool_t *configuration, apr_pool_t *log, apr_pool_t *temporary) {
+  (void)log, (void)temporary;
+  return wsgi_swift_pre_config(configuration);
+}
+
+static int check_config(apr_pool_t *configuration, apr_pool_t *log, apr_pool_t *temporary, server_rec *server) {
+  (void)log, (void)temporary;
+  return wsgi_swift_check_config(configuration, server);
+}
+
+static int post_config(apr_pool_t *configuration, apr_pool_t *log, apr_pool_t *temporary, server_rec *server) {
+  (void)log, (void)temporary;
+  return wsgi_swift_post_config(configuration, server);
+}
+
+static void register_hooks(apr_pool_t *pool) {
+  (void)pool;
+  static const char *const after_alias[] = {"mod_alias.c", NULL};
+  static const char *const before_guesses[] = {"mod_userdir.c", "mod_vhost_alias.c", NULL};
+  ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+  ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
+  ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+  ap_hook_child_init(wsgi_swift_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+  ap_hook_translate_name(wsgi_swift_translate_name, after_alias, before_guesses, APR_HOOK_MIDDLE);
+  ap_hook_handler(wsgi_swift_handler, NULL, NULL, APR_HOOK_MIDDLE);
+  wsgi_httpd_register_optional_functions();
+}
+
+module AP_MODULE_DECLARE_DATA wsgi_module = {
+    STANDARD20_MODULE_STUFF,
+    create_directory_config,
+    wsgi_swift_merge_directory_config,
+    wsgi_swift_create_server_config,
+    wsgi_swift_merge_server_config,
+    directives,
+    register_hooks,
+    AP_MODULE_FLAG_NONE,
+};

@@ -1,0 +1,34 @@
+import CHTTPD
+import WSGIConfig
+
+// WSGIScriptAlias and WSGIScriptAliasMatch: from a URI to a script.
+
+@c @implementation
+func wsgi_swift_translate_name(_ request: OpaquePointer) -> Int32 {
+  guard let server = ServerObject.of(wsgi_httpd_request_server(request)), !server.holder.value.aliases.isEmpty,
+    let uri = wsgi_httpd_request_uri(request)
+  else { return HookResult.declined }
+  let path = UnsafeBufferPointer(rebasing: rawBytes(of: uri).bindMemory(to: UInt8.self)[...])
+  let match = AliasMatching.first(of: server.holder.value.aliases, matching: path.span) { captures(of: $0, in: uri) }
+  guard let match else { return HookResult.declined }
+  var filename: [UInt8] = []
+  match.appendFilename(uri: path.span, to: &filename)
+  withCString(filename) { wsgi_httpd_force_script(request, $0) }
+  // The alias lives as long as the configuration, that is longer than the request.
+  wsgi_httpd_set_request_note(request, Unmanaged.passUnretained(match.alias).toOpaque())
+  return HookResult.ok
+}
+
+/// Runs a compiled regular expression.
+private func captures(of expression: RegexHandle, in uri: UnsafePointer<CChar>) -> AliasMatching.Captures? {
+  guard let compiled = UnsafeRawPointer(bitPattern: expression) else { return nil }
+  let count = Int(WSGI_HTTPD_CAPTURES)
+  return withUnsafeTemporaryAllocation(of: Int32.self, capacity: count * 2) { offsets in
+    guard let starts = offsets.baseAddress, wsgi_httpd_match(compiled, uri, starts, starts + count) != 0 else { return nil }
+    return (0..<count).map { group in
+      let start = Int(starts[group])
+      let end = Int(starts[group + count])
+      return start >= 0 && end >= start ? start..<end : nil
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import CHTTPD
+import Glibc
+import WSGIConfig
+
+/// What an httpd child has beside what it inherited.
+final class Child: Sendable {
+  let process = getpid()
+  let python: EmbeddedPython
+
+  /// SAFETY: written by the child's main thread before its other threads exist, and after they have ended or while nothing
+  /// can be done about them any more.
+  nonisolated(unsafe) private(set) static var current: Child?
+
+  private init(_ generation: Generation) { python = EmbeddedPython(generation) }
+
+  static func begin(_ generation: Generation, _ pool: OpaquePointer) {
+    let child = Child(generation)
+    current = child
+    wsgi_httpd_watch_child(pool)
+    if generation.configuration.expectsEmbedded { child.python.start() }
+  }
+
+  static func end() { current?.python.end() }
+}
+
+@c @implementation
+func wsgi_swift_child_init(_ pool: OpaquePointer, _ mainServer: OpaquePointer) {
+  guard let generation = Generation.current else { return }
+  Child.begin(generation, pool)
+}
+
+@c @implementation
+func wsgi_swift_child_exit() { Child.end() }

@@ -1,0 +1,84 @@
+import CHTTPD
+import Glibc
+import WSGIConfig
+
+// httpd's reading of the configuration: the directive table, and what each directive changes.
+
+@c @implementation
+func wsgi_swift_register_directives() {
+  for (index, directive) in Directive.table.enumerated() {
+    // SAFETY: a StaticString ends in a NUL byte and lives as long as the image.
+    let name = UnsafeRawPointer(directive.name.utf8Start).assumingMemoryBound(to: CChar.self)
+    let usage = UnsafeRawPointer(directive.usage.utf8Start).assumingMemoryBound(to: CChar.self)
+    wsgi_httpd_add_directive(name, usage, directive.context.overrideBits, UInt32(truncatingIfNeeded: index))
+  }
+}
+
+@c @implementation
+func wsgi_swift_directive(
+  _ command: OpaquePointer, _ directoryConfig: UnsafeMutableRawPointer?, _ index: UInt32, _ arguments: UnsafePointer<CChar>
+) -> UnsafePointer<CChar>? {
+  let place = wsgi_httpd_describe_command(command)
+  do throws(ConfigError) {
+    try apply(Int(index), to: command, at: place, directoryConfig, ByteText(arguments))
+    return nil
+  } catch {
+    return poolCopy(error.message, place.pool)
+  }
+}
+
+private func apply(
+  _ index: Int, to command: OpaquePointer, at place: wsgi_httpd_command, _ directoryConfig: UnsafeMutableRawPointer?,
+  _ arguments: ByteText
+) throws(ConfigError) {
+  guard Directive.table.indices.contains(index), let server = ServerObject.of(place.server) else { return }
+  let directive = Directive.table[index]
+  let isAccessFile = place.is_htaccess != 0
+  var parse = ConfigParse(
+    location: ConfigLocation(file: String(cString: place.file), line: Int(place.line)),
+    server: ServerIdentity(
+      id: place.is_virtual == 0 ? 0 : UInt(bitPattern: place.server), name: place.server_name.map { ByteText($0) }),
+    path: place.path.map { ByteText($0) }, isAccessFile: isAccessFile, environment: environment(of: place),
+    // A request's thread reads .htaccess files: it may not touch what all share.
+    global: isAccessFile ? Holder(GlobalConfig()) : ConfigurationReading.global,
+    serverConfig: server.holder, directoryConfig: directoryHolder(directoryConfig) ?? Holder(DirectoryConfig()))
+  if directive.isSection {
+    try checkNested(command)
+    try directive.apply(arguments, to: &parse)
+    defer { parse.closeInterpreterOptions() }
+    if let refusal = wsgi_httpd_walk_section(command) { throw ConfigError(String(cString: refusal)) }
+  } else {
+    try directive.apply(arguments, to: &parse)
+  }
+}
+
+/// Only what can be said of some interpreters may stand in `<WSGIInterpreterOptions>`, of whichever module it is.
+private func checkNested(_ command: OpaquePointer) throws(ConfigError) {
+  var n: UInt32 = 0
+  while let name = wsgi_httpd_nested_directive(command, n) {
+    try Directive.checkScopable(String(cString: name))
+    n += 1
+  }
+}
+
+/// What directives ask of the system. Regular expressions live as long as this reading of the configuration.
+private func environment(of place: wsgi_httpd_command) -> ParseEnvironment {
+  let pool = place.pool
+  return ParseEnvironment(
+    isRoot: geteuid() == 0,
+    userNamed: { name in withCString(name) { getpwnam($0) }.map(UserRecord.init(entry:)) },
+    userWithID: { id in getpwuid(id).map(UserRecord.init(entry:)) },
+    groupNamed: { name in withCString(name) { getgrnam($0) }?.pointee.gr_gid },
+    compileRegex: { source in
+      withCString(source) { wsgi_httpd_compile(pool, $0) }.map { RegexHandle(bitPattern: $0) }
+    },
+    supplementaryGroupLimit: max(0, sysconf(Int32(_SC_NGROUPS_MAX))))
+}
+
+extension UserRecord {
+  fileprivate init(entry: UnsafeMutablePointer<passwd>) {
+    self.init(
+      name: entry.pointee.pw_name.map { ByteText($0) } ?? "", uid: entry.pointee.pw_uid, gid: entry.pointee.pw_gid,
+      home: entry.pointee.pw_dir.map { ByteText($0) } ?? "")
+  }
+}

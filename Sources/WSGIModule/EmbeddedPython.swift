@@ -1,0 +1,143 @@
+import CEngine
+import CHTTPD
+import Glibc
+import Synchronization
+import WSGIConfig
+import WSGICore
+
+/// Python in an httpd child, for what runs in embedded mode.
+///
+/// Where the configuration says that something will, it is started on the child's main thread before the child serves
+/// requests. Otherwise the first request that turns out to need it starts it, on a thread of its own, since Python wants to
+/// be ended on the thread that began it. It is never started in the parent.
+final class EmbeddedPython: Sendable {
+  private enum State {
+    case idle
+    case running(Engine, thread: PythonThread?)
+    case failed
+    case ended
+  }
+
+  private let generation: Generation
+  private let process = getpid()
+  private let host: HostTable
+  private let state = Mutex(State.idle)
+  /// The running engine's table; 0 while there is none. It spares requests the lock.
+  private let running = Atomic<UInt>(0)
+  private let inFlight = Atomic<Int>(0)
+
+  init(_ generation: Generation) {
+    self.generation = generation
+    host = HostTable(server: generation.mainServer)
+  }
+
+  // MARK: requests
+
+  /// Calls `body` with the engine, which is started where it has not been; nil where there is none.
+  func withEngine<R>(_ body: (Engine) -> R) -> R? {
+    inFlight.add(1, ordering: .sequentiallyConsistent)
+    defer { inFlight.subtract(1, ordering: .acquiringAndReleasing) }
+    if let engine = Engine(bits: running.load(ordering: .sequentiallyConsistent)) { return body(engine) }
+    return startForRequest().map(body)
+  }
+
+  @inline(never)
+  private func startForRequest() -> Engine? {
+    guard getpid() == process else { return nil }
+    return state.withLock { state in
+      switch state {
+      case .running(let engine, _): return engine
+      case .failed, .ended: return nil
+      case .idle:
+        let thread = PythonThread()
+        start(on: thread, &state)
+        return Engine(bits: running.load(ordering: .sequentiallyConsistent))
+      }
+    }
+  }
+
+  // MARK: life
+
+  /// Starts Python on the calling thread, the child's first, and loads what is to be loaded beforehand.
+  func start() {
+    state.withLock { start(on: nil, &$0) }
+  }
+
+  private func start(on thread: PythonThread?, _ state: inout State) {
+    do throws(EngineFailure) {
+      let engine = try EmbeddedPython.load(home: generation.configuration.global.pythonHome)
+      try start(engine, on: thread)
+      state = .running(engine, thread: thread)
+      for script in generation.configuration.global.imports where script.processGroup.isEmpty {
+        engine.load(script.path, into: script.applicationGroup)
+      }
+      running.store(engine.bits, ordering: .sequentiallyConsistent)
+    } catch {
+      state = .failed
+      log(.critical, generation.mainServer, "WSGI0001: Python cannot be used in this httpd process: \(error).")
+    }
+  }
+
+  private static func load(home: ByteText?) throws(EngineFailure) -> Engine {
+    let path: String
+    do throws(EngineChoiceFailure) {
+      path = try EngineDirectory.engine(home: home?.description)
+    } catch {
+      throw .noEngine(error)
+    }
+    return try Engine(path: path)
+  }
+
+  private func start(_ engine: Engine, on thread: PythonThread?) throws(EngineFailure) {
+    let settings = generation.embeddedSettings
+    guard let thread else { return try engine.start(host.pointer, settings: settings) }
+    nonisolated(unsafe) var failure: EngineFailure?
+    let host = host
+    let isRun = thread.run {
+      do throws(EngineFailure) { try engine.start(host.pointer, settings: settings) } catch { failure = error }
+    }
+    guard isRun else { throw .notStarted(reason: "no thread could be created for Python") }
+    if let failure { throw failure }
+  }
+
+  /// How long the end of a child waits for requests that httpd did not wait for.
+  private static let patience = 1_000_000
+
+  /// Ends Python, on the thread that ends the child. Where requests are still running (httpd was told to stop at once) its
+  /// interpreters are left as they are: the process ends anyway.
+  func end() {
+    guard getpid() == process else { return }
+    running.store(0, ordering: .sequentiallyConsistent)
+    let ended = state.withLock { state in
+      let before = state
+      state = .ended
+      return before
+    }
+    guard case .running(let engine, let thread) = ended else { return }
+    engine.table.pointee.stopping("")
+    var waited = 0
+    while inFlight.load(ordering: .sequentiallyConsistent) > 0, waited < EmbeddedPython.patience {
+      usleep(10_000)
+      waited += 10_000
+    }
+    guard inFlight.load(ordering: .sequentiallyConsistent) == 0 else {
+      log(.info, generation.mainServer, "Requests are still running at the end of this process; Python is not finalised.")
+      return
+    }
+    if let thread {
+      _ = thread.run { engine.table.pointee.stop() }
+    } else {
+      engine.table.pointee.stop()
+    }
+  }
+}
+
+extension Engine {
+  /// The engine as a number that can be kept in an atomic; 0 is none.
+  fileprivate var bits: UInt { UInt(bitPattern: table) }
+
+  fileprivate init?(bits: UInt) {
+    guard let table = UnsafePointer<wsgi_engine>(bitPattern: bits) else { return nil }
+    self.init(table: table)
+  }
+}

@@ -1,0 +1,259 @@
+import CHTTPD
+import Glibc
+import WSGIConfig
+import WSGICore
+
+/// Writes a request's environ, in place and without Swift strings: every request pays for it.
+///
+/// Variables of the request (SetEnv, mod_ssl's StdEnvVars, REDIRECT_…) come first and the keys of CGI after them, because
+/// of a key that appears twice the last value counts. `wsgi.…` and the keys with values other than strings are the engine's.
+struct Environ: ~Copyable {
+  let fields: wsgi_httpd_request
+  /// What the directives say about headers of proxies; nil where they say nothing.
+  let proxy: ProxyOutcome?
+  let options: EnvironOptions
+
+  /// More pairs than are written beside headers and variables.
+  static let ownPairs = 128
+
+  /// How many pairs have been written.
+  private var pairs = 0
+
+  /// `fields` borrows from the request.
+  init(fields: wsgi_httpd_request, proxy: ProxyOutcome?, options: EnvironOptions) {
+    self.fields = fields
+    self.proxy = proxy
+    self.options = options
+  }
+
+  /// Appends all pairs and gives their number.
+  mutating func write(to writer: inout FlatWriter) -> Int {
+    writeVariables(to: &writer)
+    writeHeaders(to: &writer)
+    writeRequest(to: &writer)
+    writeServer(to: &writer)
+    writeIdentity(to: &writer)
+    if let proxy { write(proxy, to: &writer) }
+    return pairs
+  }
+
+  // MARK: sources
+
+  private mutating func writeVariables(to writer: inout FlatWriter) {
+    for entry in UnsafeBufferPointer(start: fields.variables.entries, count: fields.variables.count) {
+      guard let name = entry.key else { continue }
+      let key = rawBytes(of: name)
+      if isWithheld(name, key) || isRemoved(key) { continue }
+      if let value = entry.value { writer.appendPair(key, rawBytes(of: value)) } else { writer.appendPair(nullFor: key) }
+      pairs += 1
+    }
+  }
+
+  /// PATH and HTTPS never reach an application; `mod_wsgi.x-` is for what travels inside the server.
+  private func isWithheld(_ name: UnsafePointer<CChar>, _ key: UnsafeRawBufferPointer) -> Bool {
+    switch key.count {
+    case 4: strcasecmp(name, "PATH") == 0
+    case 5: strcasecmp(name, "HTTPS") == 0
+    default: key.count >= 11 && strncasecmp(name, "mod_wsgi.x-", 11) == 0
+    }
+  }
+
+  private mutating func writeHeaders(to writer: inout FlatWriter) {
+    for entry in UnsafeBufferPointer(start: fields.headers.entries, count: fields.headers.count) {
+      guard let name = entry.key, let text = entry.value else { continue }
+      let key = rawBytes(of: name)
+      let value = rawBytes(of: text)
+      switch HeaderKey(name, key) {
+      case .withheld: continue
+      case .contentType: writer.appendPair("CONTENT_TYPE", value)
+      case .contentLength: writer.appendPair("CONTENT_LENGTH", value)
+      case .authorization where !(fields.passes_authorization != 0 || options.passAuthorization): continue
+      case .proxyAuthorization where fields.passes_authorization == 0: continue
+      case .authorization, .proxyAuthorization, .plain:
+        if proxy != nil, isRemoved(header: key) { continue }
+        writer.appendPair(keyCount: key.count + 5, value) { HeaderKey.write(key, to: $0) }
+      }
+      pairs += 1
+    }
+  }
+
+  private mutating func writeRequest(to writer: inout FlatWriter) {
+    let mapsToGet = fields.is_head != 0 && options.mapsHead(filtersContent: fields.filters_content != 0)
+    if mapsToGet { write("REQUEST_METHOD", "GET", to: &writer) } else { write("REQUEST_METHOD", fields.method, to: &writer) }
+    write("QUERY_STRING", fields.args, to: &writer)
+    write("REQUEST_URI", requestURI, to: &writer)
+    write("SERVER_PROTOCOL", fields.protocol, to: &writer)
+    write("REQUEST_SCHEME", fields.scheme, to: &writer)
+    writePath(to: &writer)
+  }
+
+  private mutating func writePath(to writer: inout FlatWriter) {
+    let uri = rawBytes(of: fields.uri)
+    let info = rawBytes(of: fields.path_info)
+    // An include has the path info of the page that includes it, which its own URI does not end in.
+    let length = fields.is_included != 0 || info.isEmpty ? uri.count : RequestPath.scriptNameLength(uri: uri, pathInfo: info)
+    let name = UnsafeRawBufferPointer(rebasing: uri.prefix(length))
+    RequestPath.withCollapsedSlashes(name) { name in
+      write("SCRIPT_NAME", name, to: &writer)
+      write("mod_wsgi.script_name", name, to: &writer)
+    }
+    RequestPath.withCollapsedSlashes(info) { info in
+      write("PATH_INFO", info, to: &writer)
+      write("mod_wsgi.path_info", info, to: &writer)
+    }
+  }
+
+  private mutating func writeServer(to writer: inout FlatWriter) {
+    write("SERVER_NAME", fields.server_name, to: &writer)
+    write("SERVER_PORT", number: fields.server_port, to: &writer)
+    write("SERVER_ADDR", fields.server_address, to: &writer)
+    write("REMOTE_ADDR", fields.remote_address, to: &writer)
+    write("REMOTE_PORT", number: fields.remote_port, to: &writer)
+    write("SERVER_SOFTWARE", fields.server_software, to: &writer)
+    write(ifPresent: "SERVER_ADMIN", fields.server_admin, to: &writer)
+    write("DOCUMENT_ROOT", fields.document_root, to: &writer)
+    write("CONTEXT_PREFIX", fields.context_prefix, to: &writer)
+    write("CONTEXT_DOCUMENT_ROOT", fields.context_document_root, to: &writer)
+    write(ifPresent: "SCRIPT_FILENAME", fields.filename, to: &writer)
+    write("mod_wsgi.listener_host", fields.listener_host, to: &writer)
+    write("mod_wsgi.listener_port", number: fields.listener_port, to: &writer)
+    write("mod_wsgi.request_handler", fields.handler, to: &writer)
+    write("mod_wsgi.handler_script", options.handlerScript, to: &writer)
+    write("mod_wsgi.server_pid", number: UInt32(bitPattern: options.processID), to: &writer)
+    write("mod_wsgi.request_id", fields.request_id, to: &writer)
+    write(ifPresent: "mod_wsgi.connection_id", fields.connection_id, to: &writer)
+  }
+
+  private mutating func writeIdentity(to writer: inout FlatWriter) {
+    write(ifPresent: "REMOTE_USER", fields.user, to: &writer)
+    write(ifPresent: "AUTH_TYPE", fields.auth_type, to: &writer)
+    write(ifPresent: "REDIRECT_REMOTE_USER", fields.redirect_user, to: &writer)
+    write(ifPresent: "REDIRECT_QUERY_STRING", fields.redirect_query, to: &writer)
+    write(ifPresent: "REDIRECT_URL", fields.redirect_url, to: &writer)
+  }
+
+  // MARK: proxies
+
+  private mutating func write(_ proxy: ProxyOutcome, to writer: inout FlatWriter) {
+    for case .set(let key, let value) in proxy.changes where key != Environ.httpsKey {
+      key.withUnsafeBytes { key in value.withUnsafeBytes { writer.appendPair(key, $0) } }
+      pairs += 1
+    }
+  }
+
+  static let httpsKey = [UInt8]("HTTPS".utf8)
+
+  private func isRemoved(_ key: UnsafeRawBufferPointer) -> Bool {
+    guard let proxy else { return false }
+    return proxy.changes.contains { change in
+      guard case .remove(let name) = change else { return false }
+      return name.count == key.count && name.elementsEqual(key)
+    }
+  }
+
+  private func isRemoved(header key: UnsafeRawBufferPointer) -> Bool {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: key.count + 5) { variable in
+      guard let base = variable.baseAddress else { return false }
+      HeaderKey.write(key, to: base)
+      return isRemoved(UnsafeRawBufferPointer(variable))
+    }
+  }
+
+  // MARK: values
+
+  /// The target of the request line, as the client sent it.
+  private var requestURI: UnsafeRawBufferPointer {
+    if fields.current_uri != 0 { return rawBytes(of: fields.uri) }
+    return RequestPath.target(ofRequestLine: rawBytes(of: fields.the_request))
+  }
+
+  private mutating func write(_ key: StaticString, _ value: UnsafeRawBufferPointer, to writer: inout FlatWriter) {
+    writer.appendPair(key, value)
+    pairs += 1
+  }
+
+  private mutating func write(_ key: StaticString, _ value: UnsafePointer<CChar>?, to writer: inout FlatWriter) {
+    write(key, rawBytes(of: value), to: &writer)
+  }
+
+  private mutating func write(_ key: StaticString, _ value: StaticString, to writer: inout FlatWriter) {
+    write(key, UnsafeRawBufferPointer(start: value.utf8Start, count: value.utf8CodeUnitCount), to: &writer)
+  }
+
+  private mutating func write(_ key: StaticString, _ value: [UInt8], to writer: inout FlatWriter) {
+    value.withUnsafeBytes { write(key, $0, to: &writer) }
+  }
+
+  private mutating func write(ifPresent key: StaticString, _ value: UnsafePointer<CChar>?, to writer: inout FlatWriter) {
+    guard let value else { return }
+    write(key, rawBytes(of: value), to: &writer)
+  }
+
+  private mutating func write(_ key: StaticString, number: UInt32, to writer: inout FlatWriter) {
+    RequestPath.withDecimal(number) { write(key, $0, to: &writer) }
+  }
+}
+
+/// What the configuration has to say about a request's environ.
+struct EnvironOptions {
+  var passAuthorization = false
+  var mapHEADToGET = HeadMapping.auto
+  /// The path of a WSGIHandlerScript; empty for a script that is the requested resource.
+  var handlerScript: [UInt8] = []
+  var processID: Int32
+
+  /// Whether a HEAD request is shown as GET: always, never, or where a filter wants to see the body to make the headers.
+  func mapsHead(filtersContent: Bool) -> Bool {
+    switch mapHEADToGET {
+    case .on: true
+    case .off: false
+    case .auto: filtersContent
+    }
+  }
+}
+
+/// What becomes of a request header.
+enum HeaderKey {
+  case plain, contentType, contentLength, authorization, proxyAuthorization
+  /// `Proxy`, which would become the HTTP_PROXY that HTTP clients obey; and names that another name could be mistaken for.
+  case withheld
+
+  @inline(__always)
+  init(_ name: UnsafePointer<CChar>, _ key: UnsafeRawBufferPointer) {
+    guard key.allSatisfy({ HeaderKey.variableByte($0) != 0 }) else {
+      self = .withheld
+      return
+    }
+    switch key.count {
+    case 0: self = .withheld
+    case 5 where strcasecmp(name, "Proxy") == 0: self = .withheld
+    case 12 where strcasecmp(name, "Content-Type") == 0: self = .contentType
+    case 13 where strcasecmp(name, "Authorization") == 0: self = .authorization
+    case 14 where strcasecmp(name, "Content-Length") == 0: self = .contentLength
+    case 19 where strcasecmp(name, "Proxy-Authorization") == 0: self = .proxyAuthorization
+    default: self = .plain
+    }
+  }
+
+  /// What a byte of a header's name becomes in its variable's; 0 for one that no variable can stand for.
+  @inline(__always)
+  static func variableByte(_ byte: UInt8) -> UInt8 {
+    switch byte {
+    case 0x61...0x7A: byte & 0xDF
+    case 0x41...0x5A, 0x30...0x39: byte
+    case 0x2D: 0x5F
+    default: 0
+    }
+  }
+
+  /// Writes `HTTP_` and the name as a variable: five bytes more than `key` has.
+  @inline(__always)
+  static func write(_ key: UnsafeRawBufferPointer, to target: UnsafeMutablePointer<UInt8>) {
+    target[0] = 0x48
+    target[1] = 0x54
+    target[2] = 0x54
+    target[3] = 0x50
+    target[4] = 0x5F
+    for index in 0..<key.count { target[index + 5] = variableByte(key[index]) }
+  }
+}

@@ -1,3 +1,0 @@
-import CHTTPD
-@c @implementation
-func wsgi_swift_hello() -> Int32 { 1 }

@@ -1,0 +1,21 @@
+import CHTTPD
+import WSGIConfig
+
+/// What the expansions of process and application group names ask of a request.
+struct RequestNames: RequestFacts {
+  let request: OpaquePointer
+
+  func appendServerName(to name: inout [UInt8]) { append(wsgi_httpd_request_server_name(request), to: &name) }
+  func appendRequestHost(to name: inout [UInt8]) { append(wsgi_httpd_request_host(request), to: &name) }
+  var port: UInt32 { wsgi_httpd_request_port(request) }
+  func appendURI(to name: inout [UInt8]) { append(wsgi_httpd_request_uri(request), to: &name) }
+  func appendPathInfo(to name: inout [UInt8]) { append(wsgi_httpd_request_path_info(request), to: &name) }
+
+  func appendVariable(_ variable: [UInt8], to name: inout [UInt8]) -> Bool {
+    guard let value = withCString(variable, { wsgi_httpd_request_variable(request, $0) }) else { return false }
+    append(value, to: &name)
+    return true
+  }
+
+  private func append(_ text: UnsafePointer<CChar>?, to name: inout [UInt8]) { name.append(contentsOf: rawBytes(of: text)) }
+}

@@ -1,0 +1,186 @@
+import CEngine
+import CHTTPD
+import Glibc
+import WSGIConfig
+import WSGICore
+
+// The content handler: from a request to the application that answers it.
+
+@c @implementation
+func wsgi_swift_handler(_ request: OpaquePointer) -> Int32 {
+  guard let name = wsgi_httpd_request_handler(request), let generation = Generation.current,
+    let server = ServerObject.of(wsgi_httpd_request_server(request)),
+    let directory = directoryHolder(wsgi_httpd_request_directory_config(request))
+  else { return HookResult.declined }
+  var handlerScript: HandlerScript?
+  if !isScriptHandler(name) {
+    let name = UnsafeBufferPointer(rebasing: rawBytes(of: name).bindMemory(to: UInt8.self)[...])
+    handlerScript = generation.configuration.handlerScript(named: name.span, server.holder.value, directory.value)
+    guard handlerScript != nil else { return HookResult.declined }
+  }
+  let handler = ScriptHandler(
+    request: request, generation: generation, server: server, directory: directory, handlerScript: handlerScript)
+  do throws(Refusal) {
+    return try handler.run()
+  } catch {
+    return error.report(request, script: handler.target.filename)
+  }
+}
+
+/// The names by which AddHandler, SetHandler and AddType say that a resource is a WSGI script.
+private func isScriptHandler(_ name: UnsafePointer<CChar>) -> Bool {
+  strcmp(name, "wsgi-script") == 0 || strcmp(name, "application/x-httpd-wsgi") == 0
+}
+
+/// One request that is for a WSGI script.
+struct ScriptHandler {
+  let request: OpaquePointer
+  let generation: Generation
+  let server: ServerObject
+  let directory: DirectoryHolder
+  let handlerScript: HandlerScript?
+  let alias: ScriptAlias?
+  let target: wsgi_httpd_target
+
+  init(
+    request: OpaquePointer, generation: Generation, server: ServerObject, directory: DirectoryHolder,
+    handlerScript: HandlerScript?
+  ) {
+    self.request = request
+    self.generation = generation
+    self.server = server
+    self.directory = directory
+    self.handlerScript = handlerScript
+    // An alias's options are for the script that it led to, not for what another handler makes of the request.
+    alias = handlerScript != nil ? nil : wsgi_httpd_request_note(request).map {
+      Unmanaged<ScriptAlias>.fromOpaque($0).takeUnretainedValue()
+    }
+    target = wsgi_httpd_get_target(request)
+  }
+
+  /// Checks the request and runs it; what httpd is told.
+  func run() throws(Refusal) -> Int32 {
+    let checks = HandlerChecks(target: target, isAliased: alias != nil, handlerScript: handlerScript)
+    try checks.checkScript()
+    let destination = generation.configuration.destination(
+      server: server.identity, server.holder.value, directory.value, alias: alias, handler: handlerScript,
+      RequestNames(request: request))
+    let body = try checks.checkBody(allowsChunked: destination.flags.isOn(.chunkedRequest))
+    return ThreadState.withHeadWriter { writer in
+      do throws(Refusal) {
+        return try run(at: destination, body, &writer)
+      } catch {
+        return error.report(request, script: target.filename)
+      }
+    }
+  }
+
+  private func run(
+    at destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter
+  ) throws(Refusal) -> Int32 {
+    switch destination.lookup {
+    case .embedded:
+      let head = try encode(destination, body, &writer)
+      return try runEmbedded(head, destination)
+    case .daemon:
+      throw Refusal(500, "WSGI0351: Process group '\(ByteText(destination.processGroup))' is not running.")
+    case .restricted:
+      throw Refusal(
+        500, "WSGI0149: Process group '\(ByteText(destination.processGroup))' is not one that WSGIRestrictProcess allows here.")
+    case .unknown:
+      throw Refusal(500, "WSGI0150: No WSGI daemon process called '\(ByteText(destination.processGroup))' has been configured.")
+    case .notVisible:
+      throw Refusal(
+        500, "WSGI0152: Daemon process called '\(ByteText(destination.processGroup))' cannot be accessed by this WSGI application.")
+    }
+  }
+
+  // MARK: the head
+
+  /// The script's path as a C string that lives as long as the request.
+  private var script: UnsafePointer<CChar> {
+    guard let handlerScript else { return target.filename ?? emptyString }
+    return handlerScript.path.withUnsafeBytes { poolCopy($0, wsgi_httpd_request_pool(request)) }
+  }
+
+  private func encode(
+    _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter
+  ) throws(Refusal) -> UnsafeRawBufferPointer {
+    let fields = wsgi_httpd_get_request(request)
+    let proxy = ProxyHeaders.outcome(destination, fields)
+    var flags = RequestHead.Flags(destination.flags)
+    if body.isThere { flags.insert(.hasBody) }
+    if fields.is_head != 0 { flags.insert(.isHead) }
+    if ProxyHeaders.isHTTPS(request, fields, proxy) { flags.insert(.https) }
+    if handlerScript != nil { flags.insert(.handlerScript) }
+    guard fields.headers.count + fields.variables.count + Environ.ownPairs < RequestHead.pairLimit else {
+      throw Refusal(431, "WSGI0352: The request has more headers than can be passed to an application.")
+    }
+    let path = rawBytes(of: script)
+    destination.processGroup.withUnsafeBytes { process in
+      destination.applicationGroup.withUnsafeBytes { application in
+        destination.callableObject.withUnsafeBytes { callable in
+          writer.begin(
+            flags: flags, contentLength: body.length, scriptModified: handlerScript == nil ? target.modified : modified(path),
+            requestStart: fields.request_time, queueStart: 0, processGroup: process, applicationGroup: application,
+            script: path, callable: callable)
+        }
+      }
+    }
+    var environ = Environ(
+      fields: fields, proxy: proxy,
+      options: EnvironOptions(
+        passAuthorization: destination.flags.isOn(.passAuthorization), mapHEADToGET: destination.mapHEADToGET,
+        handlerScript: handlerScript?.path ?? [], processID: getpid()))
+    let pairs = environ.write(to: &writer.writer)
+    let head = writer.finish(pairs: pairs)
+    guard head.count <= RequestHead.limit else {
+      throw Refusal(431, "WSGI0352: The request's headers are larger than can be passed to an application.")
+    }
+    return head
+  }
+
+  /// When a file was last modified, in microseconds since the epoch; 0 where it cannot be told.
+  private func modified(_ path: UnsafeRawBufferPointer) -> Int64 {
+    var about = stat()
+    guard let text = path.baseAddress?.assumingMemoryBound(to: CChar.self), stat(text, &about) == 0 else { return 0 }
+    return Int64(about.st_mtim.tv_sec) &* 1_000_000 &+ Int64(about.st_mtim.tv_nsec / 1000)
+  }
+
+  // MARK: embedded mode
+
+  private func runEmbedded(_ head: UnsafeRawBufferPointer, _ destination: Destination) throws(Refusal) -> Int32 {
+    if generation.configuration.global.restrictEmbedded == true {
+      throw Refusal(500, "WSGI0143: Embedded mode of mod_wsgi disabled by WSGIRestrictEmbedded; name a daemon process group.")
+    }
+    var exchange = EmbeddedExchange(
+      request, script: script,
+      response: ClientResponse(
+        request, overridesErrors: destination.flags.isOn(.errorOverride),
+        allowsSendfile: destination.flags.isOn(.enableSendfile)))
+    var outcome = wsgi_outcome()
+    let ran: Void? = Child.current?.python.withEngine { engine in
+      // The request's address: no other running request has it.
+      let ticket = UInt64(UInt(bitPattern: request))
+      withUnsafeMutablePointer(to: &exchange) { exchange in
+        engine.table.pointee.run(
+          exchange, EmbeddedExchange.functions, start(of: head), head.count, ticket, 0, &outcome)
+      }
+    }
+    guard ran != nil else {
+      throw Refusal(500, "WSGI0210: Python is not available in this httpd process; see the line WSGI0001 of its start.")
+    }
+    return exchange.conclude(outcome)
+  }
+}
+
+extension RequestHead.Flags {
+  /// The flags that directives set.
+  init(_ flags: ScopeFlags) {
+    self = []
+    if flags.isOn(.scriptReloading) { insert(.scriptReloading) }
+    if flags.isOn(.ignoreActivity) { insert(.ignoreActivity) }
+    if flags.isOn(.passApacheRequest) { insert(.passRequest) }
+    if flags.isOn(.errorOverride) { insert(.errorOverride) }
+  }
+}

@@ -1,0 +1,211 @@
+/* The brigades that carry a request's body to the application and its response to the client. */
+#include "private.h"
+
+#include <apr_portable.h>
+#include <apr_strings.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <linux/sockios.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <util_filter.h>
+
+#include "../engine.h"
+
+apr_bucket_brigade *wsgi_httpd_make_brigade(request_rec *request) {
+  return apr_brigade_create(request->pool, request->connection->bucket_alloc);
+}
+
+int32_t wsgi_httpd_is_aborted(request_rec *request) { return request->connection->aborted; }
+
+/* ---- Request body ---- */
+
+/* How much is asked of the filters at once; what the application does not take yet stays in the brigade. */
+#define READ_AHEAD 65536
+
+static int64_t read_failure(request_rec *request, apr_status_t status) {
+  /* The rest of the body may or may not come: what follows on this connection cannot be told from it. */
+  request->connection->keepalive = AP_CONN_CLOSE;
+  if (status == AP_FILTER_ERROR) return WSGI_HTTPD_ANSWERED;
+  if (APR_STATUS_IS_TIMEUP(status)) return WSGI_IO_TIMEOUT;
+  if (APR_STATUS_IS_ENOSPC(status)) return WSGI_IO_TOO_LARGE;
+  if (APR_STATUS_IS_EOF(status) || APR_STATUS_IS_ECONNABORTED(status) || APR_STATUS_IS_ECONNRESET(status) ||
+      APR_STATUS_IS_INCOMPLETE(status) || APR_STATUS_IS_EPIPE(status) || request->connection->aborted) {
+    return WSGI_IO_CLOSED;
+  }
+  return WSGI_IO_FAILED;
+}
+
+int64_t wsgi_httpd_read(request_rec *request, apr_bucket_brigade *brigade, uint8_t *buffer, size_t capacity) {
+  size_t taken = 0;
+  if (capacity == 0) return 0;
+  for (;;) {
+    if (APR_BRIGADE_EMPTY(brigade)) {
+      if (taken > 0) return (int64_t)taken;
+      apr_status_t status = ap_get_brigade(request->input_filters, brigade, AP_MODE_READBYTES, APR_BLOCK_READ, READ_AHEAD);
+      if (status != APR_SUCCESS) return read_failure(request, status);
+      /* A filter that succeeds without data would make this loop spin. */
+      if (APR_BRIGADE_EMPTY(brigade)) return read_failure(request, APR_EGENERAL);
+    }
+    while (!APR_BRIGADE_EMPTY(brigade)) {
+      apr_bucket *bucket = APR_BRIGADE_FIRST(brigade);
+      /* The end stays in the brigade, so that every later read finds it. */
+      if (APR_BUCKET_IS_EOS(bucket)) return (int64_t)taken;
+      if (APR_BUCKET_IS_METADATA(bucket)) {
+        apr_bucket_delete(bucket);
+        continue;
+      }
+      const char *data;
+      apr_size_t length;
+      apr_status_t status = apr_bucket_read(bucket, &data, &length, APR_BLOCK_READ);
+      if (status != APR_SUCCESS) return taken > 0 ? (int64_t)taken : read_failure(request, status);
+      if (length > capacity - taken) {
+        length = capacity - taken;
+        apr_bucket_split(bucket, length);
+      }
+      memcpy(buffer + taken, data, length);
+      taken += length;
+      apr_bucket_delete(bucket);
+      if (taken == capacity) return (int64_t)taken;
+    }
+  }
+}
+
+/* ---- Response head ---- */
+
+_Static_assert(WSGI_HTTPD_FILTER_ERROR == AP_FILTER_ERROR && WSGI_HTTPD_DECLINED == DECLINED, "hook results");
+
+int32_t wsgi_httpd_status(request_rec *request) { return request->status; }
+
+void wsgi_httpd_set_status(request_rec *request, int32_t status, const uint8_t *reason, size_t length) {
+  request->status = status;
+  if (length > 0) {
+    request->status_line = apr_psprintf(request->pool, "%d %.*s", status, (int)length, (const char *)reason);
+  } else if (atoi(ap_get_status_line(status)) == status) {
+    request->status_line = NULL;
+  } else {
+    /* httpd has no words for this one, and would say those of another. */
+    request->status_line = apr_psprintf(request->pool, "%d Unknown Reason", status);
+  }
+}
+
+int32_t wsgi_httpd_is_header_only(request_rec *request) { return request->header_only; }
+
+void wsgi_httpd_add_header(request_rec *request, const char *name, const char *value) {
+  apr_table_addn(request->headers_out, name, value);
+}
+
+void wsgi_httpd_add_error_header(request_rec *request, const char *name, const char *value) {
+  apr_table_addn(request->err_headers_out, name, value);
+}
+
+void wsgi_httpd_set_content_type(request_rec *request, const char *value) { ap_set_content_type(request, value); }
+
+void wsgi_httpd_set_content_length(request_rec *request, int64_t length) { ap_set_content_length(request, length); }
+
+void wsgi_httpd_cancel_expectation(request_rec *request) {
+  if (!request->expecting_100) return;
+  request->expecting_100 = 0;
+  request->connection->keepalive = AP_CONN_CLOSE;
+}
+
+/* ---- Response body ---- */
+
+static int32_t write_result(request_rec *request, apr_status_t status) {
+  if (status == APR_SUCCESS) return request->connection->aborted ? WSGI_IO_CLOSED : 0;
+  if (status == AP_FILTER_ERROR && !request->connection->aborted) return WSGI_HTTPD_ANSWERED;
+  if (APR_STATUS_IS_TIMEUP(status)) return WSGI_IO_TIMEOUT;
+  return WSGI_IO_CLOSED;
+}
+
+static int32_t pass(request_rec *request, apr_bucket_brigade *brigade, uint32_t flags) {
+  apr_bucket_alloc_t *allocator = request->connection->bucket_alloc;
+  if (flags & WSGI_HTTPD_FLUSH) APR_BRIGADE_INSERT_TAIL(brigade, apr_bucket_flush_create(allocator));
+  if (flags & WSGI_HTTPD_END) APR_BRIGADE_INSERT_TAIL(brigade, apr_bucket_eos_create(allocator));
+  apr_status_t status = ap_pass_brigade(request->output_filters, brigade);
+  apr_brigade_cleanup(brigade);
+  return write_result(request, status);
+}
+
+int32_t wsgi_httpd_write(request_rec *request, apr_bucket_brigade *brigade, const uint8_t *bytes, size_t length,
+                         uint32_t flags) {
+  if (length > 0) {
+    apr_bucket *bucket = apr_bucket_transient_create((const char *)bytes, length, request->connection->bucket_alloc);
+    APR_BRIGADE_INSERT_TAIL(brigade, bucket);
+  }
+  return pass(request, brigade, flags);
+}
+
+int64_t wsgi_httpd_file_size(int32_t descriptor) {
+  struct stat about;
+  return fstat(descriptor, &about) == 0 && S_ISREG(about.st_mode) ? about.st_size : -1;
+}
+
+int32_t wsgi_httpd_write_file(request_rec *request, apr_bucket_brigade *brigade, int32_t descriptor, int64_t offset,
+                              int64_t length, int32_t sendfile, uint32_t flags) {
+  apr_file_t *borrowed, *file;
+  apr_os_file_t number = descriptor;
+  apr_int32_t mode = APR_FOPEN_READ | (sendfile ? APR_FOPEN_SENDFILE_ENABLED : 0);
+  if (apr_os_file_put(&borrowed, &number, mode, request->pool) != APR_SUCCESS) return WSGI_IO_FAILED;
+  /* The bytes may leave after the handler has returned; the copy is closed with the request's pool. */
+  if (apr_file_dup(&file, borrowed, request->pool) != APR_SUCCESS) return WSGI_IO_FAILED;
+  apr_bucket *bucket = apr_brigade_insert_file(brigade, file, offset, length, request->pool);
+  /* A mapped file that its owner truncates kills the process that reads it. */
+  for (; bucket != APR_BRIGADE_SENTINEL(brigade); bucket = APR_BUCKET_NEXT(bucket)) {
+    apr_bucket_file_enable_mmap(bucket, 0);
+    apr_bucket_file_set_buf_size(bucket, READ_AHEAD);
+  }
+  return pass(request, brigade, flags);
+}
+
+void wsgi_httpd_cut(request_rec *request, apr_bucket_brigade *brigade) {
+  apr_bucket_alloc_t *allocator = request->connection->bucket_alloc;
+  request->connection->keepalive = AP_CONN_CLOSE;
+  apr_brigade_cleanup(brigade);
+  /* The chunk filter takes this status for "stream aborted" and withholds the last chunk; HTTP/2 resets the stream. */
+  APR_BRIGADE_INSERT_TAIL(brigade, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, request->pool, allocator));
+  APR_BRIGADE_INSERT_TAIL(brigade, apr_bucket_eos_create(allocator));
+  ap_pass_brigade(request->output_filters, brigade);
+  apr_brigade_cleanup(brigade);
+}
+
+/* ---- Without waiting ---- */
+
+/* Filters that pass bytes on as they are.  Any other may wait: compression, rate limits, TLS, HTTP/2. */
+static int passes_directly(const ap_filter_t *filter) {
+  for (; filter; filter = filter->next) {
+    int type = (int)filter->frec->ftype;
+    if (type != AP_FTYPE_PROTOCOL && type != AP_FTYPE_TRANSCODE && type < AP_FTYPE_NETWORK - 1) return 0;
+  }
+  return 1;
+}
+
+static size_t buffered_by_httpd(const conn_rec *connection) {
+#if AP_MODULE_MAGIC_AT_LEAST(20120211, 97)
+  const core_server_config *core = ap_get_core_module_config(connection->base_server->module_config);
+  return core->flush_max_threshold > 0 ? (size_t)core->flush_max_threshold : 0;
+#else
+  return 65536;
+#endif
+}
+
+int32_t wsgi_httpd_would_fit(request_rec *request, size_t length) {
+  conn_rec *connection = request->connection;
+  if (connection->master || !passes_directly(request->output_filters)) return 0;
+  /* httpd keeps this much itself before it waits for the client. */
+  if (!connection->data_in_output_filters && length < buffered_by_httpd(connection)) return 1;
+  apr_socket_t *socket = ap_get_conn_socket(connection);
+  apr_os_sock_t number;
+  int queued = 0, room = 0;
+  socklen_t size = sizeof(room);
+  if (!socket || apr_os_sock_get(&number, socket) != APR_SUCCESS || ioctl(number, SIOCOUTQ, &queued) != 0 ||
+      getsockopt(number, SOL_SOCKET, SO_SNDBUF, &room, &size) != 0 || queued < 0 || room < 0) {
+    return 0;
+  }
+  /* The kernel counts its own overhead against the buffer: at worst about as much as the data. */
+  return !connection->data_in_output_filters && (size_t)room / 2 > (size_t)queued + length;
+}

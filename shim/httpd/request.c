@@ -1,0 +1,184 @@
+/* What is known of a request. */
+#include "private.h"
+
+#include <apr_hash.h>
+#include <apr_optional.h>
+#include <apr_strings.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <mod_ssl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <util_filter.h>
+#include <util_script.h>
+
+/* Swift walks tables in place. */
+_Static_assert(sizeof(wsgi_httpd_entry) == sizeof(apr_table_entry_t), "apr_table_entry_t");
+_Static_assert(offsetof(wsgi_httpd_entry, key) == offsetof(apr_table_entry_t, key), "apr_table_entry_t");
+_Static_assert(offsetof(wsgi_httpd_entry, value) == offsetof(apr_table_entry_t, val), "apr_table_entry_t");
+
+static wsgi_httpd_table rows(const apr_table_t *table) {
+  const apr_array_header_t *array = apr_table_elts(table);
+  return (wsgi_httpd_table){(const wsgi_httpd_entry *)array->elts, (size_t)array->nelts};
+}
+
+/* ---- mod_ssl ---- */
+
+static APR_OPTIONAL_FN_TYPE(ssl_is_https) *is_https;
+static APR_OPTIONAL_FN_TYPE(ssl_var_lookup) *ssl_variable;
+
+static void retrieve_optional_functions(void) {
+  is_https = APR_RETRIEVE_OPTIONAL_FN(ssl_is_https);
+  ssl_variable = APR_RETRIEVE_OPTIONAL_FN(ssl_var_lookup);
+}
+
+void wsgi_httpd_register_optional_functions(void) {
+  ap_hook_optional_fn_retrieve(retrieve_optional_functions, NULL, NULL, APR_HOOK_MIDDLE);
+}
+
+int32_t wsgi_httpd_is_https(request_rec *request) { return is_https ? is_https(request->connection) != 0 : 0; }
+
+const char *wsgi_httpd_ssl_variable(request_rec *request, const char *name) {
+  if (!ssl_variable) return NULL;
+  return ssl_variable(request->pool, request->server, request->connection, request, apr_pstrdup(request->pool, name));
+}
+
+/* ---- The handler's checks ---- */
+
+wsgi_httpd_target wsgi_httpd_get_target(request_rec *request) {
+  wsgi_httpd_target target;
+  target.handler = request->handler;
+  target.filename = request->filename;
+  target.path_info = request->path_info;
+  target.uri = request->uri;
+  target.transfer_encoding = apr_table_get(request->headers_in, "Transfer-Encoding");
+  target.content_length = apr_table_get(request->headers_in, "Content-Length");
+  target.body_limit = ap_get_limit_req_body(request);
+  target.file_exists = request->finfo.filetype != APR_NOFILE;
+  target.file_is_directory = request->finfo.filetype == APR_DIR;
+  target.modified = target.file_exists ? request->finfo.mtime : 0;
+  target.may_execute = (ap_allow_options(request) & OPT_EXECCGI) != 0;
+  target.rejects_path_info = request->used_path_info == AP_REQ_REJECT_PATH_INFO;
+  return target;
+}
+
+/* ---- The environ's sources ---- */
+
+static const char *escaped_server_name(request_rec *request) {
+  const char *name = ap_get_server_name_for_url(request);
+  return strpbrk(name, "<>&\"'") ? ap_escape_html(request->pool, name) : name;
+}
+
+static int uses_current_uri(const core_dir_config *core) {
+  if (!core->cgi_var_rules) return 0;
+  const char *rule = apr_hash_get(core->cgi_var_rules, "REQUEST_URI", APR_HASH_KEY_STRING);
+  return rule && strcmp(rule, "current-uri") == 0;
+}
+
+wsgi_httpd_request wsgi_httpd_get_request(request_rec *request) {
+  wsgi_httpd_request fields;
+  conn_rec *connection = request->connection;
+  const core_dir_config *core = ap_get_core_module_config(request->per_dir_config);
+  fields.method = request->method;
+  fields.protocol = request->protocol;
+  fields.uri = request->uri;
+  fields.the_request = request->the_request;
+  fields.path_info = request->path_info;
+  fields.filename = request->filename;
+  fields.args = request->args;
+  fields.handler = request->handler;
+  fields.user = request->user;
+  fields.auth_type = request->ap_auth_type;
+  fields.redirect_user = NULL;
+  for (request_rec *r = request->prev; r && !request->user && !fields.redirect_user; r = r->prev) {
+    fields.redirect_user = r->user;
+  }
+  fields.redirect_query = request->prev ? request->prev->args : NULL;
+  fields.redirect_url = request->prev ? request->prev->uri : NULL;
+  fields.server_name = escaped_server_name(request);
+  fields.server_admin = request->server->server_admin;
+  fields.server_software = ap_get_server_banner();
+  fields.scheme = ap_http_scheme(request);
+  fields.document_root = ap_document_root(request);
+  fields.context_prefix = ap_context_prefix(request);
+  fields.context_document_root = ap_context_document_root(request);
+  fields.server_address = connection->local_ip;
+  fields.remote_address = request->useragent_ip;
+  fields.listener_host = connection->local_addr->hostname;
+  if (!request->log_id) ap_run_generate_log_id(connection, request, &request->log_id);
+  fields.request_id = request->log_id;
+  fields.connection_id = connection->log_id;
+  fields.server_port = ap_get_server_port(request);
+  fields.remote_port = connection->client_addr->port;
+  fields.listener_port = connection->local_addr->port;
+  fields.request_time = request->request_time;
+  fields.is_head = request->header_only;
+  fields.passes_authorization = core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
+  fields.current_uri = uses_current_uri(core);
+  fields.filters_content = request->output_filters && request->output_filters->frec->ftype < AP_FTYPE_PROTOCOL;
+  fields.is_included = strcmp(request->protocol, "INCLUDED") == 0;
+  fields.headers = rows(request->headers_in);
+  fields.variables = rows(request->subprocess_env);
+  return fields;
+}
+
+/* ---- Names ---- */
+
+const char *wsgi_httpd_request_server_name(request_rec *request) { return request->server->server_hostname; }
+
+const char *wsgi_httpd_request_host(request_rec *request) { return request->hostname; }
+
+uint32_t wsgi_httpd_request_port(request_rec *request) { return ap_get_server_port(request); }
+
+const char *wsgi_httpd_request_variable(request_rec *request, const char *name) {
+  const char *value = apr_table_get(request->notes, name);
+  if (!value) value = apr_table_get(request->subprocess_env, name);
+  return value ? value : getenv(name);
+}
+
+/* ---- The request's place ---- */
+
+server_rec *wsgi_httpd_request_server(request_rec *request) { return request->server; }
+
+apr_pool_t *wsgi_httpd_request_pool(request_rec *request) { return request->pool; }
+
+const char *wsgi_httpd_request_uri(request_rec *request) { return request->uri; }
+
+const char *wsgi_httpd_request_path_info(request_rec *request) { return request->path_info; }
+
+const char *wsgi_httpd_request_handler(request_rec *request) { return request->handler; }
+
+void *wsgi_httpd_request_directory_config(request_rec *request) {
+  return ap_get_module_config(request->per_dir_config, &wsgi_module);
+}
+
+void *wsgi_httpd_request_note(request_rec *request) {
+  return ap_get_module_config(request->request_config, &wsgi_module);
+}
+
+void wsgi_httpd_set_request_note(request_rec *request, void *note) {
+  ap_set_module_config(request->request_config, &wsgi_module, note);
+}
+
+void wsgi_httpd_force_script(request_rec *request, const char *filename) {
+  request->filename = apr_pstrdup(request->pool, filename);
+  request->handler = "wsgi-script";
+  apr_table_setn(request->notes, "alias-forced-type", request->handler);
+}
+
+int32_t wsgi_httpd_discard_body(request_rec *request) { return ap_discard_request_body(request); }
+
+/* ---- Regular expressions ---- */
+
+void *wsgi_httpd_compile(apr_pool_t *pool, const char *source) { return ap_pregcomp(pool, source, AP_REG_EXTENDED); }
+
+int32_t wsgi_httpd_match(const void *expression, const char *string, int32_t starts[WSGI_HTTPD_CAPTURES],
+                         int32_t ends[WSGI_HTTPD_CAPTURES]) {
+  ap_regmatch_t match[WSGI_HTTPD_CAPTURES];
+  if (ap_regexec(expression, string, WSGI_HTTPD_CAPTURES, match, 0) != 0) return 0;
+  for (int n = 0; n < WSGI_HTTPD_CAPTURES; n++) {
+    starts[n] = match[n].rm_so;
+    ends[n] = match[n].rm_eo;
+  }
+  return 1;
+}

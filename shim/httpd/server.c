@@ -1,0 +1,97 @@
+/* What is known of servers, of the MPM and of httpd itself, and its log. */
+#include "private.h"
+
+#include <ap_mpm.h>
+#include <dlfcn.h>
+#include <http_main.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *wsgi_httpd_server_config(server_rec *server) {
+  return ap_get_module_config(server->module_config, &wsgi_module);
+}
+
+void wsgi_httpd_set_server_config(server_rec *server, void *config) {
+  ap_set_module_config(server->module_config, &wsgi_module, config);
+}
+
+server_rec *wsgi_httpd_next_server(server_rec *server) { return server->next; }
+
+const char *wsgi_httpd_server_name(server_rec *server) { return server->server_hostname; }
+
+int32_t wsgi_httpd_server_is_virtual(server_rec *server) { return server->is_virtual; }
+
+int32_t wsgi_httpd_is_dry_run(void) { return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG; }
+
+int32_t wsgi_httpd_is_config_test(void) { return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST; }
+
+int32_t wsgi_httpd_is_single_process(void) { return ap_exists_config_define("ONE_PROCESS") || ap_exists_config_define("DEBUG"); }
+
+void wsgi_httpd_add_version_component(apr_pool_t *pool, const char *component) {
+  ap_add_version_component(pool, component);
+}
+
+size_t wsgi_httpd_image_directory(char *buffer, size_t capacity) {
+  Dl_info image;
+  char path[PATH_MAX];
+  if (capacity == 0) return 0;
+  buffer[0] = 0;
+  if (!dladdr(&wsgi_module, &image) || !image.dli_fname || !realpath(image.dli_fname, path)) return 0;
+  char *slash = strrchr(path, '/');
+  if (!slash || (size_t)(slash - path) >= capacity) return 0;
+  *slash = 0;
+  memcpy(buffer, path, (size_t)(slash - path) + 1);
+  return (size_t)(slash - path);
+}
+
+const char *wsgi_httpd_default_python(void) { return WSGI_DEFAULT_PYTHON; }
+
+wsgi_httpd_facts wsgi_httpd_get_facts(void) {
+  wsgi_httpd_facts facts;
+  ap_version_t version;
+  ap_get_server_revision(&version);
+  facts.major = (uint32_t)version.major;
+  facts.minor = (uint32_t)version.minor;
+  facts.patch = (uint32_t)version.patch;
+  facts.description = ap_get_server_description();
+  facts.built = ap_get_server_built();
+  facts.mpm = ap_show_mpm();
+  int processes = 0, threads = 0;
+  ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &processes);
+  ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+  facts.maximum_processes = processes > 1 ? processes : 1;
+  facts.maximum_threads = threads > 1 ? threads : 1;
+  return facts;
+}
+
+/* ---- Log ---- */
+
+static int clamp(size_t length) { return length > INT_MAX ? INT_MAX : (int)length; }
+
+void wsgi_httpd_log_server(server_rec *server, int32_t level, const uint8_t *text, size_t length, const char *file,
+                           uint32_t line) {
+  if (!file) {
+    file = __FILE__;
+    line = __LINE__;
+  }
+  ap_log_error(file, (int)line, APLOG_MODULE_INDEX, level, 0, server, "%.*s", clamp(length), (const char *)text);
+}
+
+void wsgi_httpd_log_request(request_rec *request, int32_t level, const char *prefix, const uint8_t *text, size_t length,
+                            const char *file, uint32_t line) {
+  if (!file) {
+    file = __FILE__;
+    line = __LINE__;
+  }
+  ap_log_rerror(file, (int)line, APLOG_MODULE_INDEX, level, 0, request, "%s%.*s", prefix ? prefix : "", clamp(length),
+                (const char *)text);
+}
+
+int32_t wsgi_httpd_server_log_level(server_rec *server) {
+  return ap_get_server_module_loglevel(server, APLOG_MODULE_INDEX);
+}
+
+int32_t wsgi_httpd_request_log_level(request_rec *request) {
+  return ap_get_request_module_loglevel(request, APLOG_MODULE_INDEX);
+}
