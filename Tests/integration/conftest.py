@@ -1,0 +1,48 @@
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+os.umask(0o022)
+
+import httpd_env  # noqa: E402
+
+
+def pytest_generate_tests(metafunc):
+    """A test that takes `mode` runs once in each mode that there is."""
+    if "mode" in metafunc.fixturenames:
+        metafunc.parametrize("mode", httpd_env.MODES)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        marker = item.get_closest_marker("difference")
+        if httpd_env.REFERENCE and marker:
+            item.add_marker(pytest.mark.skip(reason="differs from the reference on purpose: %s" % marker.args))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "difference(why): a behaviour that differs from mod_wsgi 6.1.1 on purpose")
+
+
+@pytest.fixture(scope="module")
+def site(request):
+    """The module's own SITE, a function that makes one, running for all of its tests."""
+    with request.module.SITE() as running:
+        yield running
+
+
+@pytest.fixture
+def make_httpd():
+    """Makes servers that end with the test."""
+    running = []
+
+    def make(*args, **kwargs):
+        server = httpd_env.Httpd(*args, **kwargs)
+        running.append(server)
+        server.__enter__()
+        return server
+    yield make
+    for server in running:
+        server.__exit__(None, None, None)

@@ -1,0 +1,209 @@
+"""start_response, row by row: what it refuses, what it accepts, and when a second call counts."""
+import re
+import urllib.parse
+
+import pytest
+
+from httpd_env import REFERENCE, Site
+
+PLAIN = [("Content-Type", "text/plain")]
+
+
+def SITE():
+    return Site("start_response")
+
+
+def call(*arguments):
+    return "?call=" + urllib.parse.quote(repr(arguments))
+
+
+# What the call is given; the exception, and what its text must say.
+REFUSED = {
+    "status is bytes": ((b"200 OK", PLAIN), "TypeError", r"str"),
+    "status is a number": ((200, PLAIN), "TypeError", r"str"),
+    "status is None": ((None, PLAIN), "TypeError", r"str"),
+    "status beyond latin-1": (("200 \u20ac", PLAIN), "UnicodeEncodeError", r"latin-1"),
+    "name beyond latin-1": (("200 OK", [("X-\u20ac", "1")]), "UnicodeEncodeError", r"latin-1"),
+    "value beyond latin-1": (("200 OK", [("X-Euro", "\u20ac")]), "UnicodeEncodeError", r"latin-1"),
+    "headers are a tuple": (("200 OK", ()), "TypeError", r"list"),
+    "headers are a dict": (("200 OK", {}), "TypeError", r"list"),
+    "headers are None": (("200 OK", None), "TypeError", r"list"),
+    "element is a list": (("200 OK", [["X-A", "1"]]), "TypeError", r"tuple"),
+    "element is a str": (("200 OK", ["X-A"]), "TypeError", r"tuple"),
+    "element is None": (("200 OK", [None]), "TypeError", r"tuple"),
+    "tuple of one": (("200 OK", [("X-A",)]), "ValueError", r"2"),
+    "tuple of three": (("200 OK", [("X-A", "1", "2")]), "ValueError", r"2"),
+    "empty tuple": (("200 OK", [()]), "ValueError", r"2"),
+    "name is bytes": (("200 OK", [(b"X-A", "1")]), "TypeError", r"str"),
+    "value is bytes": (("200 OK", [("X-A", b"1")]), "TypeError", r"str"),
+    "value is a number": (("200 OK", [("Content-Length", 5)]), "TypeError", r"str"),
+    "value is None": (("200 OK", [("X-A", None)]), "TypeError", r"str"),
+    "status is empty": (("", PLAIN), "ValueError", r"3 digit"),
+    "status has no number": (("OK", PLAIN), "ValueError", r"3 digit"),
+    "status of two digits": (("20 OK", PLAIN), "ValueError", r"3 digit"),
+    "status of four digits": (("2000 OK", PLAIN), "ValueError", r"3 digit"),
+    "status with a sign": (("-20 OK", PLAIN), "ValueError", r"3 digit"),
+    "status with a leading space": ((" 200 OK", PLAIN), "ValueError", r"3 digit"),
+    "status without a space": (("200OK", PLAIN), "ValueError", r"space"),
+    "status with a dash": (("200-OK", PLAIN), "ValueError", r"space"),
+    "reason with CR": (("200 O\rK", PLAIN), "ValueError", r"control|character"),
+    "reason with LF": (("200 O\nK", PLAIN), "ValueError", r"control|character"),
+    "reason with TAB": (("200 O\tK", PLAIN), "ValueError", r"control|character"),
+    "reason with DEL": (("200 O\x7fK", PLAIN), "ValueError", r"control|character"),
+    "name is empty": (("200 OK", [("", "1")]), "ValueError", r"name"),
+    "name with a space": (("200 OK", [("X A", "1")]), "ValueError", r"name"),
+    "name with LF": (("200 OK", [("X\nA", "1")]), "ValueError", r"name"),
+    "name with CR": (("200 OK", [("X\rA", "1")]), "ValueError", r"name"),
+    "value with CR": (("200 OK", [("X-A", "a\rb")]), "ValueError", r"carriage|CR|line|character"),
+    "value with LF": (("200 OK", [("X-A", "a\nSet-Cookie: b=c")]), "ValueError", r"LF|line|character"),
+    "exc_info is a number": (("200 OK", PLAIN, 1), "RuntimeError", r"exc|tuple|exception"),
+    "exc_info is a str": (("200 OK", PLAIN, "x"), "RuntimeError", r"exc|tuple|exception"),
+    "no arguments": ((), "TypeError", r""),
+    "one argument": (("200 OK",), "TypeError", r""),
+    "four arguments": (("200 OK", PLAIN, None, None), "TypeError", r""),
+}
+
+
+# A NUL ends the reference's checks early.
+NULS = {
+    "reason with NUL": (("200 O\0K", PLAIN), "ValueError", r""),
+    "name with NUL": (("200 OK", [("X\0A", "1")]), "ValueError", r""),
+    "value with NUL": (("200 OK", [("X-A", "a\0b")]), "ValueError", r""),
+}
+
+
+@pytest.mark.difference("the reference stops checking at a NUL")
+@pytest.mark.parametrize("row", NULS)
+def test_refuses_nul(site, mode, row):
+    check_refusal(site, mode, NULS[row])
+
+
+@pytest.mark.parametrize("row", REFUSED)
+def test_refuses(site, mode, row):
+    check_refusal(site, mode, REFUSED[row])
+
+
+def check_refusal(site, mode, row):
+    arguments, kind, words = row
+    answer = site.get(mode, "/attempt" + call(*arguments))
+    assert answer.status == 200, answer
+    name, _, message = answer.text.partition(": ")
+    assert name == kind, answer.text
+    assert re.search(words, message, re.I), answer.text
+
+
+@pytest.mark.parametrize("row", ["status is bytes", "headers are a tuple", "tuple of one", "name beyond latin-1",
+                                 "status has no number", "value with LF", "exc_info is a number"])
+def test_a_refusal_that_propagates_is_a_500_with_its_traceback_in_the_log(site, mode, row):
+    arguments, kind, _ = REFUSED[row]
+    mark = site.log.mark()
+    answer = site.get(mode, "/propagate" + call(*arguments), [("X-Test", "1")])
+    assert answer.status == 500 and answer.complete
+    assert "never seen" not in answer.text
+    site.log.wait_for(r"\b%s\b" % kind, mark)
+    if not REFERENCE:  # which has no traceback for these
+        site.log.wait_for(r"in propagate", mark)
+
+
+# What the call is given; status, reason and headers that arrive.
+ACCEPTED = {
+    "ordinary": (("200 OK", [("X-A", "1")]), 200, "OK", {"X-A": ["1"]}),
+    "no reason": (("200", []), 200, "OK", {}),
+    "no reason, not found": (("404", []), 404, "Not Found", {}),
+    "empty reason": (("200 ", []), 200, None, {}),
+    "own reason": (("200 Quite Alright", []), 200, "Quite Alright", {}),
+    "599": (("599 Own", []), 599, "Own", {}),
+    "999": (("999 Odd", []), 999, "Odd", {}),
+    "latin-1 value": (("200 OK", [("X-A", "caf\xe9")]), 200, "OK", {"X-A": ["caf\xe9"]}),
+    "empty value": (("200 OK", [("X-A", "")]), 200, "OK", {"X-A": [""]}),
+    "TAB in a value": (("200 OK", [("X-A", "a\tb")]), 200, "OK", {"X-A": ["a\tb"]}),
+    "exc_info is None": (("200 OK", [], None), 200, "OK", {}),
+    "two cookies": (("200 OK", [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]), 200, "OK", {"Set-Cookie": ["a=1", "b=2"]}),
+    "challenge": (("401 No", [("WWW-Authenticate", 'Basic realm="x"')]), 401, "No", {"WWW-Authenticate": ['Basic realm="x"']}),
+    "own Date and Server": (("200 OK", [("X-A", "1"), ("Server", "mine"), ("Date", "never")]), 200, "OK", {"X-A": ["1"]}),
+}
+
+
+@pytest.mark.parametrize("row", ACCEPTED)
+def test_accepts(site, mode, row):
+    arguments, status, reason, headers = ACCEPTED[row]
+    answer = site.get(mode, "/give" + call(*arguments))
+    assert answer.status == status, answer
+    assert reason is None or answer.reason == reason
+    for name, values in headers.items():
+        assert answer.all(name) == values
+    assert answer.body == b"body" and answer.complete
+    assert "mine" not in (answer.header("Server") or "") and answer.header("Date") != "never"
+
+
+@pytest.mark.difference("the reference's daemon mode joins repeated headers")
+def test_repeated_headers_stay_apart(site, mode):
+    answer = site.get(mode, "/give" + call("200 OK", [("X-A", "1"), ("X-A", "2"), ("Link", "<a>"), ("Link", "<b>")]))
+    assert answer.all("X-A") == ["1", "2"] and answer.all("Link") == ["<a>", "<b>"]
+
+
+def test_str_subclasses_are_str(site, mode):
+    answer = site.get(mode, "/subclass")
+    assert (answer.status, answer.reason, answer.header("X-Sub")) == (200, "Fine", "class")
+
+
+@pytest.mark.parametrize("case", ["keywords", "headers_iterator"])
+def test_type_errors_of_the_call_itself(site, mode, case):
+    assert site.get(mode, "/" + case).text == "TypeError"
+
+
+def test_returns_write(site, mode):
+    answer = site.get(mode, "/write_is_returned")
+    assert answer.body == b"written returned" and answer.complete
+
+
+def test_exc_info_before_output_replaces(site, mode):
+    answer = site.get(mode, "/exc_info_before")
+    assert (answer.status, answer.reason) == (503, "Later")
+    assert answer.header("X-First") is None and answer.header("X-Second") == "2"
+
+
+@pytest.mark.difference("the reference's daemon mode lets a truncated chunked response look complete")
+def test_exc_info_after_output_cuts_the_response(site, mode):
+    mark = site.log.mark()
+    answer = site.get(mode, "/exc_info_after")
+    assert answer.status == 200 and answer.body == b"first" and not answer.complete
+    site.log.wait_for(r"ValueError: late failure", mark)
+
+
+def test_exc_info_after_output_raises_the_same_exception(site, mode):
+    assert site.get(mode, "/exc_info_after_is_reraised").body == b"first reraised"
+
+
+def test_a_second_call_before_output_replaces(site, mode):
+    answer = site.get(mode, "/twice_before")
+    assert (answer.status, answer.reason, answer.body) == (404, "Second", b"replaced")
+    assert answer.header("X-First") is None and answer.header("X-Second") == "2"
+
+
+@pytest.mark.difference("the reference logs nothing")
+def test_a_second_call_before_output_is_logged_once(site, mode):
+    site.get(mode, "/twice_before")
+    site.get(mode, "/twice_before")
+    site.flush_log(mode)
+    lines = site.log.lines(r"WSGI\d+:.*start_response")
+    assert 1 <= len(lines) <= 2, lines  # once a process, and there are two: httpd's child and the daemon
+
+
+def test_a_second_call_after_output_is_an_error(site, mode):
+    answer = site.get(mode, "/twice_after")
+    assert answer.body.startswith(b"first RuntimeError: ") and b"exc_info" in answer.body
+
+
+def test_a_call_after_the_request_is_an_error(site, mode):
+    site.get(mode, "/keep")
+    assert site.get(mode, "/use_kept").text == "RuntimeError"
+
+
+def test_an_empty_write_commits(site, mode):
+    assert site.get(mode, "/committed_by_write").body == b"committed"
+
+
+def test_an_empty_block_does_not_commit(site, mode):
+    answer = site.get(mode, "/empty_block_does_not_commit")
+    assert (answer.status, answer.body) == (404, b"replaced")
