@@ -1,0 +1,175 @@
+"""wsgi.errors and the standard streams: one record a line, to the right log, with the request it belongs to."""
+import re
+import urllib.parse
+
+import pytest
+
+from httpd_env import MODES, REFERENCE, Site, run_together
+
+
+def SITE():
+    conf = ["<VirtualHost 127.0.0.1:{port}>", "ServerName other.example", "ErrorLog other_log"]
+    for mode in MODES:
+        conf += ["WSGIScriptAlias /%s {apps}/app.wsgi" % mode, "<Location /%s>" % mode, "WSGIApplicationGroup %{GLOBAL}",
+                 "WSGIProcessGroup %s" % ("site" if mode == "daemon" else "%{GLOBAL}"), "</Location>"]
+    first = ["<VirtualHost 127.0.0.1:{port}>", "ServerName localhost", "</VirtualHost>"]
+    return Site("logging", conf="\n".join(first + conf + ["</VirtualHost>"]))
+
+
+def do(site, mode, expression):
+    return site.get(mode, "/errors?do=" + urllib.parse.quote(expression)).text
+
+
+def record(line):
+    """Level and text of a record of httpd's error log."""
+    match = re.match(r"\[[^]]*\] \[wsgi:(\w+)\] \[pid \d+(?::tid \d+)?\] (?:\[(?:client|remote) [^]]*\] )?(?:\[script [^]]*\] )?(.*)",
+                     line)
+    assert match, line
+    return match.groups()
+
+
+# What is written, and the records that it makes.
+WRITES = {
+    "a line": ("e.write('ordinary W\\n')", ["ordinary W"]),
+    "two lines": ("e.write('one W\\ntwo W\\n')", ["one W", "two W"]),
+    "no line end": ("e.write('open W')", ["open W"]),
+    "pieces": ("[e.write('pieces '), e.write('of W'), e.write('\\n')]", ["pieces of W"]),
+    "writelines": ("e.writelines(['lines ', 'W\\n', 'more W'])", ["lines W", "more W"]),
+    "print": ("print('printed', 'W', file=e)", ["printed W"]),
+    "flush ends a line": ("[e.write('flushed W'), e.flush(), e.write('rest W\\n')]", ["flushed W", "rest W"]),
+    "non-ascii": ("e.write('caf\\u00e9 W\\n')", ["caf\\xc3\\xa9 W"]),
+    "surrogate": ("e.write('lone \\ud800 W\\n')", ["lone ? W"]),
+    "escape": ("e.write('esc \\x1b[31m W\\n')", ["esc \\x1b[31m W"]),
+    "bytes to the buffer": ("[e.buffer.write(b'buffer W\\n'), e.flush()]", ["buffer W"]),
+}
+
+
+@pytest.mark.parametrize("row", WRITES)
+def test_records(site, mode, row):
+    expression, expected = WRITES[row]
+    word = "%s-%s" % (mode, row.replace(" ", "-"))
+    mark = site.log.mark()
+    do(site, mode, expression.replace("W", word))
+    lines = site.log.wait_for(re.escape(word), mark, count=len(expected))
+    assert [record(line) for line in lines] == [("error", text.replace("W", word)) for text in expected]
+
+
+def test_empty_lines_and_carriage_returns_harm_nothing(site, mode):
+    mark = site.log.mark()
+    do(site, mode, "e.write('\\n\\r\\n\\nafter %s\\n')" % mode)
+    site.log.wait_for("after " + mode, mark)
+
+
+def test_a_record_tells_its_script_and_client(site, mode):
+    mark = site.log.mark()
+    do(site, mode, "e.write('whence %s\\n')" % mode)
+    line = site.log.wait_for("whence " + mode, mark)[0]
+    assert re.search(r"\[(client|remote) 127\.0\.0\.1:\d+\]", line)
+    assert "[script %s]" % site.path() in line
+
+
+def test_a_long_line_loses_nothing(site, mode):
+    mark = site.log.mark()
+    do(site, mode, "e.write('begin-%s ' + 'x' * 30000 + ' end-%s\\n')" % (mode, mode))
+    if not REFERENCE:
+        site.log.wait_for("end-" + mode, mark)
+        assert site.log.text(mark).count("x" * 1000) >= 3
+    assert len(site.log.wait_for("begin-" + mode, mark)) == 1
+
+
+def test_a_nul_loses_nothing(site, mode):
+    mark = site.log.mark()
+    do(site, mode, "e.write('before-%s \\0 after-%s\\n')" % (mode, mode))
+    site.log.wait_for("before-" + mode, mark)
+    if not REFERENCE:
+        site.log.wait_for("after-" + mode, mark)
+
+
+ATTRIBUTES = {
+    "e.name": "'<wsgi.errors>'", "sys.stderr.name": "'<stderr>'", "sys.stdout.name": "'<stdout>'", "e.closed": "False",
+    "e.isatty()": "False", "e.encoding.lower()": "'utf-8'", "e.errors": "'replace'", "e.line_buffering": "True",
+    "e.fileno()": "OSError", "type(e).__name__": "'TextIOWrapper'", "type(e.buffer).__name__": "'Log'", "e.write('')": "0",
+    "e.buffer.readable()": "False", "e.buffer.writable()": "True", "e.buffer.seekable()": "False",
+    "e.buffer.fileno()": "OSError",
+}
+
+
+@pytest.mark.parametrize("expression", ATTRIBUTES)
+def test_stream_attributes(site, mode, expression):
+    assert do(site, mode, expression).partition(":")[0] == ATTRIBUTES[expression]
+
+
+def test_use_after_the_request(site, mode):
+    mark = site.log.mark()
+    site.get(mode, "/keep")
+    site.log.wait_for("an unfinished line", mark)
+    lines = site.get(mode, "/use_kept").text.split("\n")
+    assert [line.partition(":")[0] for line in lines] == ["RuntimeError", "RuntimeError", "None"]
+
+
+def test_what_a_script_says_while_it_loads(site, mode):
+    site.get(mode, "/streams?word=loaded")
+    for words in ("printed while loading", "stderr while loading"):
+        site.log.wait_for(words)
+
+
+def test_standard_streams_of_a_request(site, mode):
+    word = "streams-" + mode
+    mark = site.log.mark()
+    site.get(mode, "/streams?word=" + word)
+    lines = site.log.wait_for(word, mark, count=4)
+    assert [record(line)[1] for line in lines] == ["print " + word, "stderr " + word, "stderr print " + word, "lines " + word]
+    assert all("[script %s]" % site.path() in line for line in lines)
+
+
+def test_streams_of_a_background_thread(site, mode):
+    word = "background-" + mode
+    mark = site.log.mark()
+    site.get(mode, "/thread?word=" + word)
+    lines = site.log.wait_for(word, mark, count=2)
+    assert not [line for line in lines if "[script" in line], lines
+
+
+def test_an_exception_in_a_background_thread(site, mode):
+    mark = site.log.mark()
+    site.get(mode, "/thread_raises?word=" + mode)
+    site.log.wait_for("ValueError: in a thread " + mode, mark)
+
+
+def test_records_go_to_their_virtual_host(site, mode):
+    word = "vhost-" + mode
+    answer = site.httpd.request("GET", "/%s/streams?word=%s" % (mode, word), host="other.example")
+    assert answer.status == 200
+    other = type(site.log)(site.httpd.root + "/other_log")
+    other.wait_for(word, count=4)
+    assert not site.log.lines(word)
+
+
+def test_logging_levels(site, mode):
+    word = "levels-" + mode
+    mark = site.log.mark()
+    site.get(mode, "/log?word=" + word)
+    # The server keeps wsgi:info; the two lines of one record are two records.
+    lines = site.log.wait_for(word, mark, count=5)
+    assert [record(line) for line in lines] == [
+        ("crit", "level 50 of " + word), ("error", "level 40 of " + word), ("warn", "level 30 of " + word),
+        ("info", "level 20 of " + word), ("error", "lines of " + word)]
+
+
+def test_warnings(site, mode):
+    mark = site.log.mark()
+    site.get(mode, "/warn?word=" + mode)
+    site.log.wait_for("UserWarning: a warning " + mode, mark)
+
+
+def test_concurrent_lines_stay_whole(site, mode):
+    mark = site.log.mark()
+    answers = run_together(8, lambda index: site.get(mode, "/many?word=who%d-%s" % (index, mode)))
+    assert all(answer.status == 200 for answer in answers)
+    lines = site.log.wait_for(r"who\d-%s" % mode, mark, count=400)
+    assert len(lines) == 400
+    for line in lines:
+        assert re.search(r" who\d-%s line \d\d x{300} end$" % mode, line), line
+    for who in range(8):
+        mine = [line for line in lines if "who%d-" % who in line]
+        assert [int(re.search(r"line (\d\d)", line).group(1)) for line in mine] == list(range(50)), "in order"
