@@ -1,4 +1,5 @@
 """A real httpd for a test: its own ServerRoot, port and configuration, started in the foreground and ended by pid."""
+import atexit
 import glob
 import os
 import re
@@ -6,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -376,3 +378,24 @@ def run_together(count, work, deadline=120):
         thread.join(max(0, end - time.monotonic()))
         assert not thread.is_alive(), "not within %g s" % deadline
     return results
+
+
+def readable_by_all(path):
+    """Whether httpd's user can reach a directory."""
+    path = os.path.realpath(path)
+    while path != "/":
+        if not os.stat(path).st_mode & 0o001:
+            return False
+        path = os.path.dirname(path)
+    return True
+
+
+def virtual_environment():
+    """The environment that the tests run in, or a copy of it where httpd's user cannot reach it."""
+    if readable_by_all(sys.prefix):
+        return sys.prefix
+    copy = os.path.join(tempfile.gettempdir(), "wsgi-venv-%d" % os.getpid())
+    if not os.path.exists(copy):
+        shutil.copytree(sys.prefix, copy, symlinks=True)
+        atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    return copy
