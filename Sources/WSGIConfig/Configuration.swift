@@ -7,6 +7,7 @@ public final class Configuration: Sendable {
   public let groups: [DaemonGroup]
   /// For each group, whether all that leads to it is one application.
   public let servesSingleApplication: [Bool]
+  let groupUse: [GroupUse]
   /// WSGICaseSensitivity is Off.
   public let isCaseInsensitive: Bool
 
@@ -19,7 +20,8 @@ public final class Configuration: Sendable {
       if let server = servers.first(where: { $0.identity.id == group.server.id }) { group.server.name = server.identity.name }
       return group
     }
-    servesSingleApplication = GroupUse.all(global: global, servers: servers).map(\.isSingleApplication)
+    groupUse = GroupUse.all(global: global, servers: servers)
+    servesSingleApplication = groupUse.map(\.isSingleApplication)
     isCaseInsensitive = global.caseSensitivity == false
   }
 
@@ -44,13 +46,20 @@ public final class Configuration: Sendable {
 public struct ConfiguredServer: Sendable {
   public let identity: ServerIdentity
   public let config: ServerConfig
-  /// What diagnostics know of the addresses it answers; empty for the main server.
+  /// The addresses it answers, as `<VirtualHost>` has them, and its ServerAlias names; diagnostics alone look at them.
   public let addresses: [String]
+  public let aliases: [String]
+  public let location: ConfigLocation?
 
-  public init(identity: ServerIdentity, config: ServerConfig, addresses: [String] = []) {
+  public init(
+    identity: ServerIdentity, config: ServerConfig, addresses: [String] = [], aliases: [String] = [],
+    location: ConfigLocation? = nil
+  ) {
     self.identity = identity
     self.config = config
     self.addresses = addresses
+    self.aliases = aliases
+    self.location = location
   }
 }
 

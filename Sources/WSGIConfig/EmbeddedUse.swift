@@ -6,14 +6,13 @@ extension Configuration {
     if global.restrictEmbedded == true { return false }
     if global.imports.contains(where: { $0.processGroup.isEmpty }) { return true }
     return servers.contains { server in
-      server.config.aliases.contains { mayBeEmbedded($0.processGroup ?? group(coveringAlias: $0) ?? server.config.scope.processGroup) }
-        || server.config.scope.handlerScripts.contains { mayBeEmbedded($0.processGroup ?? server.config.scope.processGroup) }
+      server.config.aliases.contains { alias in
+        switch global.route(of: alias, in: server) {
+        case .embedded, .open: true
+        case .daemon, .missing: false
+        }
+      } || server.config.scope.handlerScripts.contains { mayBeEmbedded($0.processGroup ?? server.config.scope.processGroup) }
     }
-  }
-
-  /// The WSGIProcessGroup of the deepest section that covers all that an alias leads to.
-  private func group(coveringAlias alias: ScriptAlias) -> NameTemplate? {
-    GroupUse.section(of: alias, global.references)
   }
 
   private func mayBeEmbedded(_ template: NameTemplate?) -> Bool {

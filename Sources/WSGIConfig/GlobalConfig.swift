@@ -36,6 +36,9 @@ public struct GlobalConfig: Sendable {
   public var imports: [ImportScript] = []
   /// Where a WSGIProcessGroup stands, for diagnostics and for `%{AUTO}`.
   public var references: [GroupReference] = []
+  /// The scripts of directory sections, which are looked at only by diagnostics; each request finds its own.
+  public var serviceScripts: [ServiceScript] = []
+  public var handlerScripts: [HandlerScript] = []
 
   /// Lines for the log, to be written when the configuration is put to use.
   public var notices: [ConfigNotice] = []
@@ -65,7 +68,7 @@ public struct TelemetryOptions: OptionSet, Sendable {
   public static let all: TelemetryOptions = [.captureUserAgent]
 }
 
-/// A WSGIProcessGroup as it was written.
+/// A WSGIProcessGroup as it was written, or a `process-group=` of WSGIHandlerScript.
 public struct GroupReference: Equatable, Sendable {
   public let name: NameTemplate
   public let server: UInt

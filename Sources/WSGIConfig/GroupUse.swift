@@ -1,6 +1,17 @@
-/// What leads to a process group, as far as the configuration alone can tell.
+/// Where an alias leads, as far as the configuration alone can tell.
+enum AliasRoute: Equatable {
+  case embedded
+  /// The group's place in `GlobalConfig.groups`.
+  case daemon(Int)
+  /// A name that no group has.
+  case missing([UInt8])
+  /// Only a request decides.
+  case open
+}
+
+/// What leads to a process group.
 struct GroupUse {
-  /// Aliases that name the group, or stand where it is the one in force.
+  /// Aliases that lead to it.
   var aliases: [ScriptAlias] = []
   /// Something names the group: an alias, a handler script, WSGIProcessGroup, an import.
   var isReferred = false
@@ -16,60 +27,93 @@ struct GroupUse {
   /// The use of each of `global.groups`.
   static func all(global: GlobalConfig, servers: [ConfiguredServer]) -> [GroupUse] {
     var uses = [GroupUse](repeating: GroupUse(), count: global.groups.count)
-    var isDynamic = false
-    func use(_ template: NameTemplate?, _ change: (inout GroupUse) -> Void) {
-      switch template {
-      case .fixed(let name): if let index = global.groupIndex(named: name) { change(&uses[index]) }
-      case nil: break
-      default: isDynamic = true
+    var isOpen = global.serviceScripts.contains { $0.kind == ScriptKind.dispatch.name }
+    func refer(_ name: NameTemplate?, _ change: (inout GroupUse) -> Void) {
+      guard let name else { return }
+      guard let fixed = name.fixedName else {
+        isOpen = true
+        return
       }
+      if let index = global.groupIndex(named: fixed) { change(&uses[index]) }
     }
     for reference in global.references {
-      use(reference.name) {
-        $0.isReferred = true
-        // A section whose path is no plain path may cover anything.
-        if let path = reference.path, path.bytes.first != Ascii.slash || path.bytes.contains(where: isWildcard) {
-          $0.isOpen = true
-        }
+      refer(reference.name) { group in
+        group.isReferred = true
+        if reference.path.map({ !reference.isPlain($0) }) == true { group.isOpen = true }
       }
     }
-    for script in global.imports { use(.fixed(script.processGroup)) { $0.isReferred = true } }
+    for script in global.imports { refer(.fixed(script.processGroup)) { $0.isReferred = true } }
+    for script in global.handlerScripts {
+      refer(script.processGroup) { group in
+        group.isReferred = true
+        group.isOpen = true
+      }
+    }
+    // A section that covers no alias has scripts that only the file system knows.
+    let aliases = servers.flatMap(\.config.aliases)
+    for reference in global.references where reference.isPlainSection && !aliases.contains(where: reference.covers) {
+      refer(reference.name) { $0.isOpen = true }
+    }
     for server in servers {
-      for script in server.config.scope.handlerScripts {
-        use(script.processGroup ?? server.config.scope.processGroup) {
-          $0.isReferred = true
-          $0.isOpen = true
-        }
-      }
-      // A virtual host's aliases are followed by the main server's, which its own WSGIProcessGroup then applies to.
       for alias in server.config.aliases {
-        let template = alias.processGroup ?? section(of: alias, global.references) ?? server.config.scope.processGroup
-        use(template) { group in
-          group.isReferred = true
-          if !group.aliases.contains(where: { $0 === alias }) { group.aliases.append(alias) }
+        switch global.route(of: alias, in: server) {
+        case .daemon(let index):
+          uses[index].isReferred = true
+          if !uses[index].aliases.contains(where: { $0 === alias }) { uses[index].aliases.append(alias) }
+        case .open: isOpen = true
+        case .embedded, .missing: break
         }
       }
     }
-    if isDynamic {
+    if isOpen {
       for index in uses.indices { uses[index].isOpen = true }
     }
     return uses
   }
+}
 
-  /// The WSGIProcessGroup of the deepest section that covers all that an alias leads to: its script's directory, or its URL.
-  static func section(of alias: ScriptAlias, _ references: [GroupReference]) -> NameTemplate? {
-    guard case .path(let url) = alias.pattern else { return nil }
-    let covering = references.filter { reference in
-      guard let path = reference.path else { return false }
-      return covers(path.bytes, alias.target) || covers(path.bytes, url)
+extension GlobalConfig {
+  /// Where `alias` leads for requests of `server`, one of whose aliases it is.
+  func route(of alias: ScriptAlias, in server: ConfiguredServer) -> AliasRoute {
+    let template = alias.processGroup ?? section(of: alias)?.name ?? server.config.scope.processGroup
+    guard let template else {
+      return references.contains { $0.path.map { path in !path.isEmpty } == true && !$0.isPlainSection } ? .open : .embedded
     }
-    return covering.max { ($0.path?.count ?? 0) < ($1.path?.count ?? 0) }?.name
+    guard let name = template.fixedName else { return .open }
+    if name.isEmpty { return .embedded }
+    return groupIndex(named: name).map { .daemon($0) } ?? .missing(name)
   }
 
-  private static func covers(_ section: [UInt8], _ path: [UInt8]) -> Bool {
-    guard path.starts(with: section) else { return false }
+  /// The WSGIProcessGroup of the deepest section that covers all that an alias leads to: its URL, else its script's directory,
+  /// since httpd looks at sections by URL after those by directory.
+  private func section(of alias: ScriptAlias) -> GroupReference? {
+    guard case .path(let url) = alias.pattern else { return nil }
+    let plain = references.filter(\.isPlainSection)
+    let byURL = plain.filter { $0.covers(url) && !$0.covers(alias.target) }
+    return (byURL.isEmpty ? plain.filter { $0.covers(alias.target) } : byURL).max {
+      ($0.path?.count ?? 0) < ($1.path?.count ?? 0)
+    }
+  }
+}
+
+extension GroupReference {
+  /// The section it stands in covers a path and what is below it; a pattern, or a file's name, may cover anything.
+  var isPlainSection: Bool { path.map(isPlain) ?? false }
+
+  func isPlain(_ path: ByteText) -> Bool {
+    path.bytes.first == Ascii.slash && !path.bytes.contains { GroupReference.patternBytes.contains($0) }
+  }
+
+  /// All that the alias leads to is in the section.
+  func covers(_ alias: ScriptAlias) -> Bool {
+    guard case .path(let url) = alias.pattern else { return false }
+    return covers(url) || covers(alias.target)
+  }
+
+  fileprivate func covers(_ path: [UInt8]) -> Bool {
+    guard let section = self.path?.bytes, path.starts(with: section) else { return false }
     return section.last == Ascii.slash || path.count == section.count || path[section.count] == Ascii.slash
   }
 
-  private static func isWildcard(_ byte: UInt8) -> Bool { byte == 0x2A || byte == 0x3F || byte == 0x5B || byte == 0x5E }
+  private static let patternBytes = [UInt8]("*?[]^$()|+\\".utf8)
 }

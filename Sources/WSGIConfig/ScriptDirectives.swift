@@ -133,9 +133,10 @@ extension HandlerScript {
         "WSGIHandlerScript cannot have process-group= or application-group= in .htaccess. "
           + "Let the server configuration set WSGIProcessGroup and WSGIApplicationGroup for the directory.")
     }
-    parse.scope.setHandlerScript(
-      HandlerScript(
-        name: name.bytes, path: path.bytes, options: options, requiresExecCGI: parse.isAccessFile, location: parse.location))
+    let script = HandlerScript(
+      name: name.bytes, path: path.bytes, options: options, requiresExecCGI: parse.isAccessFile, location: parse.location)
+    parse.scope.setHandlerScript(script)
+    if !parse.isAccessFile { parse.global.value.handlerScripts.append(script) }
   }
 }
 
@@ -146,8 +147,11 @@ extension ServiceScript {
     try kind.readOptions(&line) { (_, value) throws(ConfigError) in
       interpreter = NameTemplate(try ScriptOptions.applicationGroup(value), for: .scriptInterpreter)
     }
-    self.init(path: path.bytes, applicationGroup: interpreter, location: parse.location)
-    if !parse.isAccessFile { parse.global.value.childrenNeedPython = true }
+    self.init(kind: kind.name, path: path.bytes, applicationGroup: interpreter, location: parse.location)
+    if !parse.isAccessFile {
+      parse.global.value.childrenNeedPython = true
+      parse.global.value.serviceScripts.append(self)
+    }
   }
 }
 

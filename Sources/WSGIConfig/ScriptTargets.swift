@@ -67,6 +67,8 @@ public final class HandlerScript: Sendable {
 
 /// A script that runs in the httpd child: WSGIDispatchScript and the access, auth user and auth group scripts.
 public struct ServiceScript: Hashable, Sendable {
+  /// `dispatch script`, `access script` and so on, for messages.
+  public let kind: String
   public let path: [UInt8]
   /// Only `%{GLOBAL}`, `%{SERVER}` and `%{HOST}` expand; the main interpreter where none was named.
   public let applicationGroup: NameTemplate

@@ -1,0 +1,91 @@
+// What leads where: aliases and process groups.
+
+extension Diagnostics {
+  mutating func checkAliases() {
+    for server in configuration.servers {
+      let own = server.config.aliases.filter { $0.server == server.identity.id }
+      for (index, alias) in own.enumerated() {
+        checkReachable(alias, behind: own[..<index])
+        checkRoute(alias, server)
+      }
+    }
+  }
+
+  /// WSGI0300: the first alias that matches wins, however short it is.
+  private mutating func checkReachable(_ alias: ScriptAlias, behind earlier: ArraySlice<ScriptAlias>) {
+    guard case .path(let path) = alias.pattern else { return }
+    for before in earlier {
+      guard case .path(let shorter) = before.pattern, AliasMatching.consumed(by: shorter.span, of: path.span) > 0 else {
+        continue
+      }
+      warn(
+        300, server: alias.server,
+        "WSGIScriptAlias \(alias.source) (\(alias.location)) is never reached: WSGIScriptAlias \(before.source) "
+          + "(\(before.location)) stands before it and matches all that it would. Put the longer path first.")
+      return
+    }
+  }
+
+  private mutating func checkRoute(_ alias: ScriptAlias, _ server: ConfiguredServer) {
+    switch global.route(of: alias, in: server) {
+    case .open: break
+    case .embedded:
+      guard global.restrictEmbedded == true else { return }
+      warn(
+        302, server: alias.server,
+        "WSGIScriptAlias \(alias.source) (\(alias.location)) runs in embedded mode, which WSGIRestrictEmbedded On refuses: "
+          + "every request will get 500. Give it a process-group=, or set WSGIProcessGroup.")
+    case .missing(let name):
+      warn(
+        301, server: alias.server,
+        "WSGIScriptAlias \(alias.source) (\(alias.location)) leads to the process group '\(ByteText(name))', which no "
+          + "WSGIDaemonProcess defines: every request will get 500.\(suggestion(for: name))")
+    case .daemon(let index):
+      let group = configuration.groups[index]
+      if configuration.processGroup(named: group.name.bytes, for: server.identity) == .notVisible {
+        warn(
+          303, server: alias.server,
+          "WSGIScriptAlias \(alias.source) (\(alias.location)) leads to the process group '\(group.name)', which belongs to "
+            + "another virtual host (\(group.location)): every request will get 500. Define the group in the main server.")
+      }
+      if group.threads == 0 {
+        warn(
+          304, server: alias.server,
+          "WSGIScriptAlias \(alias.source) (\(alias.location)) leads to the process group '\(group.name)', which has "
+            + "threads=0 (\(group.location)) and serves no requests. Give it threads, or the alias another group.")
+      }
+    }
+  }
+
+  private func suggestion(for name: [UInt8]) -> String {
+    let near = closest(to: ByteText(name).description, among: configuration.groups.map(\.name.description))
+    return near.map { " Did you mean '\($0)'?" } ?? ""
+  }
+
+  mutating func checkGroups() {
+    for reference in global.references {
+      guard let name = reference.name.fixedName, !name.isEmpty, global.groupIndex(named: name) == nil,
+        !ByteText(name).contains("%{")
+      else { continue }
+      warn(
+        301, server: reference.server,
+        "WSGIProcessGroup \(ByteText(name)) (\(reference.location)) names a process group that no WSGIDaemonProcess defines: "
+          + "requests will get 500.\(suggestion(for: name))")
+    }
+    for (index, group) in configuration.groups.enumerated() {
+      let use = configuration.groupUse[index]
+      if !use.isReferred, !use.isOpen {
+        warn(
+          305, server: group.server.id,
+          "The process group '\(group.name)' (\(group.location)) is used by nothing: its processes only cost memory. Name it in "
+            + "WSGIProcessGroup or in the process-group= of an alias, or remove it.")
+      }
+      if let locale = group.locale, !system.hasLocale(locale) {
+        warn(
+          306, server: group.server.id,
+          "The process group '\(group.name)' (\(group.location)) has locale=\(locale), which the system does not know. "
+            + "`locale -a` lists those it does; C.UTF-8 is always a good choice.")
+      }
+    }
+  }
+}

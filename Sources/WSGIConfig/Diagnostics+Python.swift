@@ -1,0 +1,98 @@
+// Which Python: environments, versions and engines.
+
+extension Diagnostics {
+  mutating func checkPython() {
+    if let home = global.pythonHome {
+      let place = global.pythonHomeLocation.map { " (\($0))" } ?? ""
+      checkHome(home, "WSGIPythonHome\(place)", at: home, embeddedCredentials, 0)
+    }
+    for group in configuration.groups {
+      let credentials = credentials(of: group)
+      if let home = group.pythonHome {
+        checkHome(
+          home, "The python-home= of the process group '\(group.name)' (\(group.location))", at: inRoot(home, group), credentials,
+          group.server.id)
+      }
+      if let python = group.python { checkInterpreter(python, group, credentials) }
+    }
+  }
+
+  /// WSGI0310: no environment is there. WSGI0311: one is, and no engine speaks its version.
+  private mutating func checkHome(
+    _ home: ByteText, _ what: String, at path: ByteText, _ credentials: FileCredentials?, _ server: UInt
+  ) {
+    // `prefix:exec_prefix` is two directories, of which the first decides.
+    let directory = path.split(Ascii.colon).first ?? path
+    guard directory.bytes.first == Ascii.slash else {
+      warn(310, server: server, "\(what) is \(home), which is no absolute path. Give the directory of a Python environment.")
+      return
+    }
+    if let obstacle = system.obstacle(to: directory, for: credentials) {
+      warn(310, server: server, "\(what) is \(home), but \(obstacle.text(for: credentials?.name ?? "")).")
+      return
+    }
+    guard case .found(let isDirectory, _, _, _) = system.file(directory) else { return }
+    guard isDirectory else {
+      warn(310, server: server, "\(what) is \(home), which is no directory. Give the directory above its bin.")
+      return
+    }
+    if let version = environmentVersion(directory) {
+      checkEngine(version, of: "\(what) is an environment of Python \(version)", python: "\(directory)/bin/python", server)
+    } else if !isInstallation(directory) {
+      warn(
+        310, server: server,
+        "\(what) is \(home), which is no Python environment: it has no pyvenv.cfg and no lib/python3.*. "
+          + "`python3 -m venv \(directory)` makes one.")
+    }
+  }
+
+  private mutating func checkInterpreter(_ python: ByteText, _ group: DaemonGroup, _ credentials: FileCredentials?) {
+    let what = "The python= of the process group '\(group.name)' (\(group.location))"
+    if let obstacle = system.obstacle(to: inRoot(python, group), for: credentials) {
+      warn(310, server: group.server.id, "\(what) is \(python), but \(obstacle.text(for: credentials?.name ?? "")).")
+    } else if let version = interpreterVersion(python) {
+      checkEngine(version, of: "\(what) is Python \(version)", python: python.description, group.server.id)
+    }
+  }
+
+  private mutating func checkEngine(_ version: String, of what: String, python: String, _ server: UInt) {
+    guard !system.hasEngine(version) else { return }
+    warn(
+      311, server: server,
+      "\(what), for which no engine is installed. `make PYTHON=\(python) engine install` builds wsgi-engine-\(version).so.")
+  }
+
+  /// The version in a virtual environment's pyvenv.cfg: `version = 3.11.2`, or `version_info = 3.11.2.final.0`.
+  private func environmentVersion(_ directory: ByteText) -> String? {
+    guard let content = system.content(ByteText(directory.bytes + "/pyvenv.cfg".utf8)) else { return nil }
+    for line in content.split(separator: 0x0A) {
+      let parts = line.split(separator: Ascii.equals, maxSplits: 1)
+      guard parts.count == 2 else { continue }
+      let key = ByteText(parts[0].filter { !isSpace($0) })
+      if key == "version" || key == "version_info" { return minorVersion(parts[1].filter { !isSpace($0) }[...]) }
+    }
+    return nil
+  }
+
+  /// The version that an interpreter's name ends in: `/usr/bin/python3.12`.
+  private func interpreterVersion(_ python: ByteText) -> String? {
+    let name = python.bytes.split(separator: Ascii.slash).last ?? []
+    guard name.starts(with: "python".utf8) else { return nil }
+    return minorVersion(name.dropFirst(6))
+  }
+
+  /// `3.12` of `3.12.1`; nil where there is no minor version.
+  private func minorVersion(_ text: ArraySlice<UInt8>) -> String? {
+    let parts = text.split(separator: Ascii.dot)
+    guard parts.count >= 2, parts[0] == [0x33], !parts[1].isEmpty, parts[1].allSatisfy(NumberSyntax.isDigit) else { return nil }
+    return "3." + String(decoding: parts[1], as: UTF8.self)
+  }
+
+  /// An installation has its library below `lib`, for one of the versions that exist.
+  private func isInstallation(_ directory: ByteText) -> Bool {
+    (6...30).contains { minor in
+      if case .found(true, _, _, _) = system.file(ByteText(directory.bytes + "/lib/python3.\(minor)".utf8)) { return true }
+      return false
+    }
+  }
+}

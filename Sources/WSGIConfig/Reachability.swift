@@ -1,0 +1,64 @@
+/// A process's identity as far as file permissions care.
+struct FileCredentials {
+  let name: String
+  let uid: UInt32
+  let groups: [UInt32]
+
+  /// The bits, shifted down to the lowest three, that apply to the process.
+  func bits(mode: UInt32, uid owner: UInt32, gid: UInt32) -> (bits: UInt32, who: String) {
+    if uid == owner { return (mode >> 6 & 7, "owner") }
+    if groups.contains(gid) { return (mode >> 3 & 7, "group") }
+    return (mode & 7, "others")
+  }
+}
+
+/// Why a process cannot use a file.
+enum Obstacle: Equatable {
+  case missing(ByteText)
+  /// A directory on the way that may not be passed, or the file itself that may not be read.
+  case denied(ByteText, bit: String, who: String, mode: UInt32)
+
+  /// The end of "…, but" or "…:".
+  func text(for user: String) -> String {
+    switch self {
+    case .missing(let path): "\(path) does not exist"
+    case .denied(let path, let bit, let who, let mode):
+      "the user '\(user)' cannot \(bit == "x" ? "pass the directory" : "read") \(path): its mode \(octal(mode)) has no "
+        + "'\(bit)' for \(who)"
+    }
+  }
+
+  private func octal(_ mode: UInt32) -> String {
+    let digits = String(mode & 0o7777, radix: 8)
+    return String(repeating: "0", count: max(0, 4 - digits.utf8.count)) + digits
+  }
+}
+
+extension SystemFacts {
+  /// What keeps `credentials` from reading `path`; nil: nothing, or nothing that can be told from here.
+  func obstacle(to path: ByteText, for credentials: FileCredentials?) -> Obstacle? {
+    if let credentials, let denied = deniedParent(of: path, credentials) { return denied }
+    switch file(path) {
+    case .missing: return .missing(path)
+    case .unknown: return nil
+    case .found(let isDirectory, let mode, let uid, let gid):
+      guard let credentials, credentials.uid != 0 else { return nil }
+      let (bits, who) = credentials.bits(mode: mode, uid: uid, gid: gid)
+      if bits & 4 == 0 { return .denied(path, bit: "r", who: who, mode: mode) }
+      if isDirectory, bits & 1 == 0 { return .denied(path, bit: "x", who: who, mode: mode) }
+      return nil
+    }
+  }
+
+  /// The first directory above `path` that `credentials` may not pass.
+  private func deniedParent(of path: ByteText, _ credentials: FileCredentials) -> Obstacle? {
+    guard credentials.uid != 0 else { return nil }
+    for index in path.bytes.indices where path.bytes[index] == Ascii.slash {
+      let parent = index == 0 ? ByteText("/") : ByteText(path.bytes[..<index])
+      guard case .found(true, let mode, let uid, let gid) = file(parent) else { return nil }
+      let (bits, who) = credentials.bits(mode: mode, uid: uid, gid: gid)
+      if bits & 1 == 0 { return .denied(parent, bit: "x", who: who, mode: mode) }
+    }
+    return nil
+  }
+}

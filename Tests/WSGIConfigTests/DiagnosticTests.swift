@@ -1,0 +1,230 @@
+import Testing
+
+@testable import WSGIConfig
+
+@Suite struct DiagnosticTests {
+  /// A system with a few files. Every directory above a file exists, mode 0755, unless it is listed itself.
+  struct System {
+    var files: [String: (isDirectory: Bool, mode: UInt32, uid: UInt32, gid: UInt32)] = [
+      "/srv/app.wsgi": (false, 0o644, 0, 0), "/srv/b.wsgi": (false, 0o644, 0, 0),
+      "/venv": (true, 0o755, 0, 0), "/venv/pyvenv.cfg": (false, 0o644, 0, 0),
+      "/venv312": (true, 0o755, 0, 0), "/venv312/pyvenv.cfg": (false, 0o644, 0, 0),
+      "/usr": (true, 0o755, 0, 0), "/usr/lib/python3.11": (true, 0o755, 0, 0), "/usr/bin/python3.11": (false, 0o755, 0, 0),
+      "/usr/bin/python3.12": (false, 0o755, 0, 0), "/empty": (true, 0o755, 0, 0),
+    ]
+    var contents = [
+      "/venv/pyvenv.cfg": "home = /usr/bin\nversion = 3.11.2\n",
+      "/venv312/pyvenv.cfg": "home=/x\nversion_info = 3.12.1.final.0\n",
+    ]
+    var mpm = "event"
+
+    var facts: SystemFacts {
+      var all = files
+      for path in files.keys {
+        var parent = path[...]
+        while let slash = parent.lastIndex(of: "/") {
+          parent = parent[..<slash]
+          let name = parent.isEmpty ? "/" : String(parent)
+          if all[name] == nil { all[name] = (true, 0o755, 0, 0) }
+        }
+      }
+      let known = all
+      let texts = contents
+      return SystemFacts(
+        file: { path in
+          guard let file = known[path.description] else { return .missing }
+          return .found(isDirectory: file.isDirectory, mode: file.mode, uid: file.uid, gid: file.gid)
+        }, content: { path in texts[path.description].map { [UInt8]($0.utf8) } },
+        groups: { $0.uid == 1001 ? [2001, 50] : [$0.gid] }, hasLocale: { $0 == "C.UTF-8" }, hasEngine: { $0 == "3.11" },
+        user: UserRecord(name: "www-data", uid: 33, gid: 33, home: "/var/www"), group: 33, mpm: mpm, processLimit: 256)
+    }
+  }
+
+  struct Case: Sendable, CustomTestStringConvertible {
+    let what: String
+    var lines: [String]
+    /// Lines of a virtual host.
+    var virtual: [String] = []
+    var section: (path: ByteText, lines: [String])?
+    var change: @Sendable (inout System) -> Void = { _ in }
+    /// Numbers, and a piece of each message.
+    var expected: [(Int, String)] = []
+    var testDescription: String { what }
+  }
+
+  static let cases: [Case] = [
+    Case(what: "good", lines: ["WSGIScriptAlias / /srv/app.wsgi"]),
+    Case(
+      what: "good daemon",
+      lines: [
+        "WSGIDaemonProcess a user=shop python-home=/venv locale=C.UTF-8 home=/srv python-path=/srv:/usr",
+        "WSGIScriptAlias / /srv/app.wsgi process-group=a",
+      ]),
+    Case(what: "good long before short", lines: ["WSGIScriptAlias /a /srv/app.wsgi", "WSGIScriptAlias / /srv/b.wsgi"]),
+    Case(what: "beside each other", lines: ["WSGIScriptAlias /a /srv/app.wsgi", "WSGIScriptAlias /ab /srv/b.wsgi"]),
+    Case(
+      what: "short before long", lines: ["WSGIScriptAlias / /srv/b.wsgi", "WSGIScriptAlias /a /srv/app.wsgi"],
+      expected: [(300, "WSGIScriptAlias /a (test.conf:2) is never reached: WSGIScriptAlias / (test.conf:1)")]),
+    Case(
+      what: "twice", lines: ["WSGIScriptAlias /a /srv/b.wsgi", "WSGIScriptAlias //a /srv/app.wsgi"],
+      expected: [(300, "WSGIScriptAlias //a (test.conf:2) is never reached")]),
+    Case(what: "virtual host over main", lines: ["WSGIScriptAlias /a /srv/b.wsgi"], virtual: ["WSGIScriptAlias / /srv/b.wsgi"]),
+    Case(
+      what: "missing group", lines: ["WSGIDaemonProcess shop", "WSGIScriptAlias / /srv/b.wsgi process-group=shopp"],
+      expected: [
+        (301, "'shopp', which no WSGIDaemonProcess defines: every request will get 500. Did you mean 'shop'?"), (305, "'shop'"),
+      ]),
+    Case(
+      what: "missing group in a section", lines: [], section: ("/srv/", ["WSGIProcessGroup nowhere"]),
+      expected: [(301, "WSGIProcessGroup nowhere (test.conf:1)")]),
+    Case(
+      what: "embedded and forbidden", lines: ["WSGIRestrictEmbedded On", "WSGIScriptAlias / /srv/b.wsgi"],
+      expected: [(302, "which WSGIRestrictEmbedded On refuses")]),
+    Case(
+      what: "group of another host", lines: ["WSGIScriptAlias / /srv/b.wsgi process-group=v"], virtual: ["WSGIDaemonProcess v"],
+      expected: [(303, "belongs to another virtual host")]),
+    Case(
+      what: "a service that gets requests",
+      lines: ["WSGIDaemonProcess s threads=0", "WSGIScriptAlias / /srv/b.wsgi process-group=s"], expected: [(304, "threads=0")]),
+    Case(
+      what: "a group that nothing uses", lines: ["WSGIDaemonProcess a"], expected: [(305, "'a' (test.conf:1) is used by nothing")]
+    ),
+    Case(what: "a group by server", lines: ["WSGIDaemonProcess a", "WSGIProcessGroup a"]),
+    Case(what: "a group by section", lines: ["WSGIDaemonProcess a"], section: ("*.wsgi", ["WSGIProcessGroup a"])),
+    Case(
+      what: "a group by import",
+      lines: ["WSGIDaemonProcess a threads=0", "WSGIImportScript /srv/b.wsgi process-group=a application-group=b"]),
+    Case(
+      what: "a group by handler", lines: ["WSGIDaemonProcess a"],
+      section: ("/srv/", ["WSGIHandlerScript h /srv/b.wsgi process-group=a"])),
+    Case(what: "a group by variable", lines: ["WSGIDaemonProcess a", "WSGIProcessGroup %{ENV:x}"]),
+    Case(what: "a group by dispatch", lines: ["WSGIDaemonProcess a", "WSGIDispatchScript /srv/b.wsgi"]),
+    Case(
+      what: "unknown locale", lines: ["WSGIDaemonProcess a locale=xx_XX", "WSGIProcessGroup a"],
+      expected: [(306, "locale=xx_XX, which the system does not know")]),
+    Case(
+      what: "missing script", lines: ["WSGIScriptAlias / /srv/none.wsgi"],
+      expected: [(307, "WSGIScriptAlias / (test.conf:1) leads to /srv/none.wsgi, but /srv/none.wsgi does not exist.")]),
+    Case(what: "a script of each request", lines: ["WSGIScriptAliasMatch ^/(.*) /srv/$1.wsgi"]),
+    Case(
+      what: "a script behind a closed directory",
+      lines: ["WSGIDaemonProcess a user=shop", "WSGIScriptAlias / /srv/in/app.wsgi process-group=a"],
+      change: {
+        $0.files["/srv/in/app.wsgi"] = (false, 0o644, 0, 0); $0.files["/srv/in"] = (true, 0o750, 0, 0)
+      },
+      expected: [(307, "the user 'shop' cannot pass the directory /srv/in: its mode 0750 has no 'x' for others.")]),
+    Case(
+      what: "a script behind a directory of the user's group",
+      lines: ["WSGIDaemonProcess a user=shop", "WSGIScriptAlias / /srv/in/app.wsgi process-group=a"],
+      change: {
+        $0.files["/srv/in/app.wsgi"] = (false, 0o640, 0, 2001); $0.files["/srv/in"] = (true, 0o710, 0, 50)
+      }),
+    Case(
+      what: "the group option replaces groups",
+      lines: ["WSGIDaemonProcess a user=shop supplementary-groups=www", "WSGIScriptAlias / /srv/app.wsgi process-group=a"],
+      change: { $0.files["/srv/app.wsgi"] = (false, 0o640, 0, 50) },
+      expected: [(307, "cannot read /srv/app.wsgi: its mode 0640 has no 'r' for others.")]),
+    Case(
+      what: "owner bits count for the owner",
+      lines: ["WSGIDaemonProcess a user=shop", "WSGIScriptAlias / /srv/app.wsgi process-group=a"],
+      change: { $0.files["/srv/app.wsgi"] = (false, 0o044, 1001, 0) }, expected: [(307, "has no 'r' for owner")]),
+    Case(
+      what: "embedded runs as httpd's user", lines: ["WSGIScriptAlias / /srv/app.wsgi"],
+      change: { $0.files["/srv/app.wsgi"] = (false, 0o640, 1001, 2001) }, expected: [(307, "the user 'www-data' cannot read")]),
+    Case(
+      what: "auth scripts", lines: [], section: ("/srv/", ["WSGIAuthUserScript /srv/none.py", "WSGIAccessScript /srv/app.wsgi"]),
+      expected: [(307, "The auth user script (test.conf:1) leads to /srv/none.py, but /srv/none.py does not exist.")]),
+    Case(
+      what: "outside the chroot", lines: ["WSGIDaemonProcess a chroot=/jail", "WSGIScriptAlias / /srv/app.wsgi process-group=a"],
+      expected: [(307, "outside the chroot=/jail")]),
+    Case(
+      what: "missing home and path entry",
+      lines: ["WSGIDaemonProcess a home=/none python-path=/srv:/gone", "WSGIScriptAlias / /srv/app.wsgi process-group=a"],
+      expected: [(308, "has home=/none, but /none does not exist."), (309, "/gone does not exist")]),
+    Case(
+      what: "home in the chroot",
+      lines: ["WSGIDaemonProcess a chroot=/srv home=/in", "WSGIScriptAlias / /srv/app.wsgi process-group=a"],
+      change: { $0.files["/srv/in"] = (true, 0o755, 0, 0) }),
+    Case(what: "WSGIPythonPath", lines: ["WSGIPythonPath /srv:/gone"], expected: [(309, "WSGIPythonPath (test.conf:1)")]),
+    Case(what: "an installation", lines: ["WSGIPythonHome /usr"]),
+    Case(
+      what: "no home", lines: ["WSGIPythonHome /none"],
+      expected: [(310, "WSGIPythonHome (test.conf:1) is /none, but /none does not exist.")]),
+    Case(what: "a relative home", lines: ["WSGIPythonHome venv"], expected: [(310, "no absolute path")]),
+    Case(what: "a file as home", lines: ["WSGIPythonHome /srv/app.wsgi"], expected: [(310, "no directory")]),
+    Case(
+      what: "no environment", lines: ["WSGIDaemonProcess a python-home=/empty", "WSGIProcessGroup a"],
+      expected: [(310, "no Python environment: it has no pyvenv.cfg")]),
+    Case(
+      what: "no engine", lines: ["WSGIDaemonProcess a python-home=/venv312", "WSGIProcessGroup a"],
+      expected: [
+        (311, "environment of Python 3.12, for which no engine is installed. `make PYTHON=/venv312/bin/python engine")
+      ]),
+    Case(what: "python", lines: ["WSGIDaemonProcess a python=/usr/bin/python3.11", "WSGIProcessGroup a"]),
+    Case(
+      what: "python without engine", lines: ["WSGIDaemonProcess a python=/usr/bin/python3.12", "WSGIProcessGroup a"],
+      expected: [(311, "is Python 3.12, for which no engine is installed. `make PYTHON=/usr/bin/python3.12 engine")]),
+    Case(
+      what: "no such python", lines: ["WSGIDaemonProcess a python=/usr/bin/python3.99", "WSGIProcessGroup a"],
+      expected: [(310, "/usr/bin/python3.99 does not exist")]),
+    Case(
+      what: "prefork", lines: ["WSGIScriptAlias / /srv/app.wsgi"], change: { $0.mpm = "prefork" },
+      expected: [(312, "up to 256 processes will each load the application")]),
+    Case(
+      what: "prefork with daemons", lines: ["WSGIDaemonProcess a", "WSGIScriptAlias / /srv/app.wsgi process-group=a"],
+      change: { $0.mpm = "prefork" }),
+    Case(
+      what: "slow requests to nobody", lines: ["WSGISlowRequests 1"], expected: [(314, "no effect without")]),
+    Case(what: "slow requests", lines: ["WSGISlowRequests 1", "WSGITelemetryService unix:/run/t"]),
+  ]
+
+  @Test(arguments: cases.indices)
+  func finds(_ index: Int) {
+    let test = DiagnosticTests.cases[index]
+    var config = TestConfig()
+    for line in test.lines { #expect(config.read(line) == nil, "\(line)") }
+    let main = config.serverConfig.value
+    config.server = ServerIdentity(id: 9, name: "v")
+    config.serverConfig = Holder(ServerConfig())
+    for line in test.virtual { #expect(config.read(line) == nil, "\(line)") }
+    config.server = .main
+    if let (path, lines) = test.section {
+      config.path = path
+      for line in lines { #expect(config.read(line) == nil, "\(line)") }
+    }
+    var system = System()
+    test.change(&system)
+    let virtual = ServerConfig.merge(main, config.serverConfig.value)
+    let configuration = Configuration(
+      global: config.global.value,
+      servers: [
+        ConfiguredServer(identity: .main, config: main),
+        ConfiguredServer(identity: ServerIdentity(id: 9, name: "v"), config: virtual, addresses: ["*:80"]),
+      ])
+    var diagnostics = Diagnostics(configuration, system.facts)
+    let found = diagnostics.run()
+    #expect(found.map(\.number) == test.expected.map(\.0), "\(found.map(\.description))")
+    for (diagnostic, expected) in zip(found, test.expected) {
+      #expect(diagnostic.message.contains(expected.1), "\(diagnostic)")
+      #expect(diagnostic.description.hasPrefix("WSGI0\(expected.0): "))
+    }
+  }
+
+  @Test func theFirstOfSeveralHostsCatchesTheRest() {
+    var config = TestConfig()
+    config.server = ServerIdentity(id: 1, name: "shop.example")
+    config.read("WSGIScriptAlias / /srv/app.wsgi")
+    let shop = config.serverConfig.value
+    func found(_ servers: [ConfiguredServer]) -> [Int] {
+      var diagnostics = Diagnostics(Configuration(global: config.global.value, servers: servers), System().facts)
+      return diagnostics.run().map(\.number)
+    }
+    let first = ConfiguredServer(identity: config.server, config: shop, addresses: ["*:80", "*:443"])
+    let catching = ConfiguredServer(identity: config.server, config: shop, addresses: ["*:80"], aliases: ["*"])
+    let other = ConfiguredServer(identity: ServerIdentity(id: 2, name: "b"), config: ServerConfig(), addresses: ["*:80"])
+    #expect(found([first, other]) == [313])
+    #expect(found([other, first]) == [])
+    #expect(found([first]) == [])
+    #expect(found([catching, other]) == [])
+  }
+}
