@@ -66,8 +66,9 @@ enum {
   WSGI_SEND_TRY = 4,   /* fail with WSGI_IO_WOULD_BLOCK rather than wait; the caller holds the GIL */
 };
 
-/* Per request: how the engine reaches the client.  The first argument is the `exchange` given to `run`.  All functions are
- * called on the thread that called `run`; apart from `log` and WSGI_SEND_TRY without the GIL. */
+/* Per request: how the engine reaches the client.  The first argument is the `exchange` given to `run`.  Functions are called
+ * one at a time, and not after `run` has returned: on the thread that called `run`, but for `send` with WSGI_SEND_TRY, which
+ * may come from a thread of the engine's.  Apart from `log` and WSGI_SEND_TRY they are called without the GIL. */
 typedef struct wsgi_exchange {
   /* Reads up to capacity bytes of the request body; 0 at its end.  Waits until at least one byte is there. */
   int64_t (*read)(void *exchange, uint8_t *buffer, size_t capacity);

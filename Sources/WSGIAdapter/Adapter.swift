@@ -20,6 +20,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   static let version = (6, 1, 1)
   let running = RunningRequests()
   let inspector = Inspector()
+  let pacer = ResponsePacer()
   private let stoppingOnce = FirstTime()
 
   /// Initialises Python on the calling thread and sets up the main interpreter.

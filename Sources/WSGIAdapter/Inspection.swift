@@ -114,19 +114,7 @@ final class Inspector: @unchecked Sendable {  // everything is guarded by `mutex
 
   private func startThread() -> Bool {
     if isStarted { return true }
-    var thread = pthread_t()
-    let context = Unmanaged.passRetained(self).toOpaque()
-    let failed = pthread_create(
-      &thread, nil,
-      { context in
-        if let context { Unmanaged<Inspector>.fromOpaque(context).takeRetainedValue().loop() }
-        return nil
-      }, context)
-    if failed != 0 {
-      Unmanaged<Inspector>.fromOpaque(context).release()
-      return false
-    }
-    pthread_detach(thread)
+    guard BackgroundThread.start({ [self] in loop() }) else { return false }
     isStarted = true
     return true
   }

@@ -49,6 +49,9 @@ final class RequestRunner: @unchecked Sendable {
   var status: UInt32 = 0
   var head = ResponseHeadWriter()
   private var body = FlatWriter(capacity: 16384)
+  private var gathered = GatheredOutput()
+  /// The first block left without waiting: further ones may be gathered.
+  private var mayGather = false
   private(set) var bytesSent: Int64 = 0
   private var offered: UInt64 = 0
   private var writes: UInt64 = 0
@@ -91,14 +94,23 @@ final class RequestRunner: @unchecked Sendable {
     return Int(clamping: max(0, contentLength &- Int64(clamping: inputLength)))
   }
 
-  /// Talks to the host without the GIL. Attached.
+  /// Talks to the host without the GIL, after what has been gathered has gone. Attached.
   func detached<R>(_ body: (RequestExchange) -> R) -> R {
     let exchange = self.exchange
-    return attachment.detached { body(exchange) }
+    guard gathered.isShared else { return attachment.detached { body(exchange) } }
+    return attachment.detached {
+      gathered.lock.lock()
+      defer { gathered.lock.unlock() }
+      _ = sendAllGathered([.flush])
+      return body(exchange)
+    }
   }
 
   func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {
+    let isShared = gathered.isShared
+    if isShared { gathered.lock.lock() }
     exchange.log(level, text, file: file, line: line)
+    if isShared { gathered.lock.unlock() }
   }
 
   // MARK: a request
@@ -116,6 +128,7 @@ final class RequestRunner: @unchecked Sendable {
       outcome = execute(request, rejectsStale: rejectsStale, sendsBody: &sendsBody)
       finish()
     }
+    stopGathering()
     ticket.store(0, ordering: .relaxed)
     thread.current = outer
     if sendsBody {
@@ -147,6 +160,7 @@ final class RequestRunner: @unchecked Sendable {
     contentLength = request.contentLength
     isHead = request.flags.contains(.isHead)
     body.reset()
+    mayGather = false
   }
 
   private func failure(_ status: Int32) -> RequestOutcome {
@@ -381,7 +395,7 @@ final class RequestRunner: @unchecked Sendable {
   /// Sends a block; false when nobody is left to send to.
   private func sendBlock(_ block: UnsafeRawBufferPointer, flushes: Bool, counts: Bool) throws(Raised) -> Bool {
     do throws(WriteFailure) {
-      try transmit(block, flushes ? .flush : [], counts: counts)
+      try transmit(block, flushes ? .flush : [], counts: counts, gathers: flushes)
       return true
     } catch {
       if case .notStarted = error { throw notStarted() }
@@ -395,7 +409,9 @@ final class RequestRunner: @unchecked Sendable {
   }
 
   /// Passes bytes on, after the head where that has not gone yet; what exceeds Content-Length is dropped. Attached.
-  private func transmit(_ block: UnsafeRawBufferPointer, _ flags: SendFlags, counts: Bool) throws(WriteFailure) {
+  private func transmit(
+    _ block: UnsafeRawBufferPointer, _ flags: SendFlags, counts: Bool, gathers: Bool = false
+  ) throws(WriteFailure) {
     guard isStarted else { throw .notStarted }
     if let clientFailure { throw .exchange(clientFailure) }
     if counts { offered &+= UInt64(block.count) }
@@ -408,9 +424,15 @@ final class RequestRunner: @unchecked Sendable {
     bytesSent &+= Int64(block.count)
     let encoded = isCommitted ? nil : head.finish()
     if isCommitted && block.isEmpty && !flags.contains(.end) { return }
+    if gathers && mayGather && encoded == nil && block.count < GatheredOutput.limit {
+      if try gather(block) { return }
+    }
     var result = ExchangeFailure.wouldBlock.rawValue
-    if block.count <= RequestRunner.tryLimit {
+    if gathered.isShared {
+      result = sendAfterGathered(block, flags)
+    } else if block.count <= RequestRunner.tryLimit {
       result = exchange.send(head: encoded, body: block, flags: flags.union(.tryOnly))
+      mayGather = result == 0
     }
     if result == ExchangeFailure.wouldBlock.rawValue {
       result = detached { $0.send(head: encoded, body: block, flags: flags) }
@@ -422,6 +444,78 @@ final class RequestRunner: @unchecked Sendable {
       throw .exchange(failure)
     }
     if flags.contains(.end) { hasEnded = true }
+  }
+
+  // MARK: gathering
+
+  /// Keeps a block for a moment, for the pacer to send if nothing else does. False where there is no pacer.
+  private func gather(_ block: UnsafeRawBufferPointer) throws(WriteFailure) -> Bool {
+    if !gathered.isShared {
+      guard adapter.pacer.watch(self) else {
+        mayGather = false
+        return false
+      }
+      gathered.isShared = true
+    }
+    gathered.lock.lock()
+    gathered.bytes.append(block)
+    var result = gathered.failure?.rawValue ?? 0
+    if gathered.bytes.count >= GatheredOutput.limit { result = sendAllGathered([.flush, .tryOnly]) }
+    gathered.lock.unlock()
+    if result == ExchangeFailure.wouldBlock.rawValue { result = detached { _ in gathered.failure?.rawValue ?? 0 } }
+    guard result < 0 else { return true }
+    let failure = ExchangeFailure(code: Int64(result))
+    clientFailure = failure
+    throw .exchange(failure)
+  }
+
+  /// Sends all that was gathered; 0, or why not. Under the lock.
+  private func sendAllGathered(_ flags: SendFlags) -> Int32 {
+    if let failure = gathered.failure { return failure.rawValue }
+    if gathered.bytes.count == 0 { return 0 }
+    let result = exchange.send(head: nil, body: gathered.bytes.bytes, flags: flags)
+    if result == ExchangeFailure.wouldBlock.rawValue { return result }
+    gathered.bytes.reset()
+    if result < 0 { gathered.failure = ExchangeFailure(code: Int64(result)) }
+    return result
+  }
+
+  /// Sends a block behind what was gathered, in one piece where it fits, without waiting.
+  private func sendAfterGathered(_ block: UnsafeRawBufferPointer, _ flags: SendFlags) -> Int32 {
+    gathered.lock.lock()
+    defer { gathered.lock.unlock() }
+    if let failure = gathered.failure { return failure.rawValue }
+    guard block.count <= RequestRunner.tryLimit else { return ExchangeFailure.wouldBlock.rawValue }
+    if gathered.bytes.count == 0 { return exchange.send(head: nil, body: block, flags: flags.union(.tryOnly)) }
+    let before = gathered.bytes.count
+    gathered.bytes.append(block)
+    let result = exchange.send(head: nil, body: gathered.bytes.bytes, flags: flags.union(.tryOnly))
+    if result == ExchangeFailure.wouldBlock.rawValue {
+      gathered.bytes.truncate(to: before)
+    } else {
+      gathered.bytes.reset()
+    }
+    return result
+  }
+
+  /// The pacer's call: sends what has waited, unless the request's thread is at it. Another thread's.
+  func sendGathered() {
+    guard gathered.lock.tryLock() else { return }
+    if gathered.isShared { _ = sendAllGathered([.flush, .tryOnly]) }
+    gathered.lock.unlock()
+  }
+
+  /// The request is over: the host goes.
+  private func stopGathering() {
+    guard gathered.isShared else { return }
+    adapter.pacer.forget(self)
+    gathered.lock.lock()
+    // Left over where the application failed: the client gets what came before that.
+    _ = sendAllGathered(.flush)
+    gathered.isShared = false
+    gathered.bytes.reset()
+    gathered.failure = nil
+    gathered.lock.unlock()
   }
 
   /// Larger blocks are never sent with the GIL held.

@@ -21,6 +21,9 @@ public struct FlatWriter: ~Copyable {
 
   public mutating func reset() { count = 0 }
 
+  /// Drops what stands behind the first `length` bytes.
+  public mutating func truncate(to length: Int) { count = min(count, max(0, length)) }
+
   /// Makes room for `more` bytes behind what is written.
   @inline(never)
   private mutating func grow(_ more: Int) {
