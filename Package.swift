@@ -90,8 +90,13 @@ let package = Package(
     .testTarget(name: "WSGICoreTests", dependencies: ["WSGICore"], swiftSettings: common),
     .testTarget(name: "WSGIConfigTests", dependencies: ["WSGIConfig", "WSGICore"], swiftSettings: common),
     .testTarget(name: "DaemonTransportTests", dependencies: ["DaemonTransport", "WSGICore", "CPosix"], swiftSettings: common),
+    // A worker, and a parent of supervisors, that do what a test tells them.
+    .executableTarget(
+      name: "SupervisionProbe", dependencies: ["ProcessSupervision", "CPosix"], path: "Tests/SupervisionProbe",
+      swiftSettings: common),
     .testTarget(
-      name: "ProcessSupervisionTests", dependencies: ["ProcessSupervision", "WSGICore", "CPosix"], swiftSettings: common),
+      name: "ProcessSupervisionTests", dependencies: ["ProcessSupervision", "SupervisionProbe", "WSGICore", "CPosix"],
+      swiftSettings: common),
   ],
   swiftLanguageModes: [.v6]
 )

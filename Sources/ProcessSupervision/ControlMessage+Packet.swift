@@ -4,7 +4,7 @@ extension ControlMessage {
   private enum Kind: UInt32 {
     case ready = 1
     case loaded, loadFailed, startFailed, draining, ended, reloadWanted, log, metricsWanted
-    case begin, drain, stop, handOver, reloading, reloadRefused, metrics
+    case begin, drain, stop, handOver, takeOver, reloading, reloadRefused, metrics
   }
 
   /// Writes the packet into `writer`, dropping what was there. Texts that are too long are cut.
@@ -30,6 +30,7 @@ extension ControlMessage {
     case .drain(let reason): Self.begin(&writer, .drain, number: reason.rawValue)
     case .stop: Self.begin(&writer, .stop)
     case .handOver: Self.begin(&writer, .handOver)
+    case .takeOver: Self.begin(&writer, .takeOver)
     case .reloading(let change): Self.append(change, .reloading, to: &writer)
     case .reloadRefused(let change): Self.append(change, .reloadRefused, to: &writer)
     case .metrics(let ticket): Self.begin(&writer, .metrics, value: ticket)
@@ -65,6 +66,7 @@ extension ControlMessage {
     case .drain: return ShutdownReason(rawValue: number).map { .drain($0) }
     case .stop: return .stop
     case .handOver: return .handOver
+    case .takeOver: return .takeOver
     case .reloading: return .reloading(try readChange(&reader, value))
     case .reloadRefused: return .reloadRefused(try readChange(&reader, value))
     case .metrics: return .metrics(ticket: value)

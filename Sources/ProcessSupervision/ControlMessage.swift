@@ -8,7 +8,7 @@ import WSGICore
 /// **A changed script.** The worker whose request has seen it sends `reloadWanted`, keeps that request, and runs others with the
 /// code it has. The supervisor starts a candidate that loads the script, and answers with `handOver` and one end of a
 /// SOCK_SEQPACKET pair: the worker writes its request there as it would stand in the group's queue, and closes it. The
-/// candidate gets the other end, also by `handOver`: a further queue, to be read to its end. Other workers of the group are told
+/// candidate gets the other end by `takeOver`: a further queue, to be read to its end. Other workers of the group are told
 /// `reloading`: they too leave the script alone. When the candidate has said `loaded` (or `loadFailed`), old workers get `drain`;
 /// once they have answered `draining`, candidates get `begin`, and only then do they answer what was handed over and take from
 /// the group's queue. Where the group keeps its old code (`reload=rolling`) and the new one does not load, the candidate gets
@@ -36,15 +36,18 @@ public enum ControlMessage: Equatable, Sendable {
   // MARK: from the supervisor
   /// A candidate may take requests.
   case begin
-  /// Finish what runs, within the graceful timeout, and end for this reason.
+  /// Finish what runs, within the graceful timeout, and end for this reason. A request that was kept for a reload goes back.
   case drain(ShutdownReason)
   /// End now, within the shutdown timeout.
   case stop
-  /// Comes with a descriptor: to the worker that wants a reload, where its request goes; to a candidate, a queue.
+  /// Comes with a descriptor, to a worker that wanted a reload: where its request goes.
   case handOver
+  /// Comes with a descriptor, to a candidate: a queue with a request that waits for the new code.
+  case takeOver
   /// The script is being loaded elsewhere.
   case reloading(ScriptChange)
-  /// The script's new code does not load: run what you have until it changes again.
+  /// The script's new code does not load, or kills its process: run what you have until it changes again. A request that was
+  /// kept for it and not handed over is run so too.
   case reloadRefused(ScriptChange)
   /// Comes with a descriptor, a sealed memory file of pairs; without one there is no scoreboard to be had.
   case metrics(ticket: UInt64)

@@ -1,0 +1,90 @@
+/// How and why a worker ended, as its supervisor found it.
+public struct EndRecord: Equatable, Sendable {
+  public enum Cause: Equatable, Sendable {
+    case exited(code: Int32)
+    case killed(signal: Int32)
+    /// It ended while no supervisor was its parent.
+    case unknown
+  }
+
+  public struct Flags: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// A core dump was written.
+    public static let core = Flags(rawValue: 1)
+    /// The kernel ran out of memory, here or in the cgroup, while the worker ran: most likely it was chosen.
+    public static let outOfMemory = Flags(rawValue: 2)
+    /// The supervisor killed it: it had not ended in time.
+    public static let overdue = Flags(rawValue: 4)
+    /// It used up its cpu-time-limit.
+    public static let cpuLimit = Flags(rawValue: 8)
+    /// It had started, and taken or been able to take requests.
+    public static let wasReady = Flags(rawValue: 16)
+    /// The group has a memory-limit or virtual-memory-limit.
+    public static let memoryLimited = Flags(rawValue: 32)
+  }
+
+  public var pid: Int32
+  /// Names the process among all that the group ever had.
+  public var instance: UInt64
+  /// Microseconds since the epoch.
+  public var started: Int64
+  public var ended: Int64
+  public var cause: Cause
+  public var flags: Flags
+  /// What the worker said it ended for.
+  public var reason: ShutdownReason?
+
+  public init(
+    pid: Int32, instance: UInt64, started: Int64, ended: Int64, cause: Cause, flags: Flags = [], reason: ShutdownReason? = nil
+  ) {
+    self.pid = pid
+    self.instance = instance
+    self.started = started
+    self.ended = ended
+    self.cause = cause
+    self.flags = flags
+    self.reason = reason
+  }
+
+  /// It ended of its own accord and in good order.
+  public var isNormal: Bool { cause == .exited(code: 0) && reason != nil || cause == .unknown && reason != nil }
+
+  /// What happened, to follow "the process": "was killed by signal 11 (SIGSEGV), core dumped".
+  public var sentence: String {
+    var text = causeText
+    if let reason { text += isNormal ? " (\(reason.name))" : " while ending for \(reason.name)" }
+    return text
+  }
+
+  private var causeText: String {
+    switch cause {
+    case .unknown: return reason == nil ? "ended, why is not known (its supervisor had been replaced)" : "ended"
+    case .exited(let code):
+      if code == 0 { return "ended" }
+      if code == WorkerExit.shutdownTimeout.rawValue {
+        return WorkerExit.shutdownTimeout.sentence + " and gave up (exit code 255)"
+      }
+      if !flags.contains(.wasReady), let known = WorkerExit(rawValue: code) { return known.sentence + " (exit code \(code))" }
+      return "exited with code \(code)"
+    case .killed(let signal):
+      var text = "was killed by signal \(signal)"
+      if let name = Self.signalName(signal) { text += " (\(name))" }
+      if flags.contains(.overdue) { text += " from its supervisor: it had not ended in time" }
+      if flags.contains(.cpuLimit) { text += ": its cpu-time-limit was used up" }
+      if flags.contains(.outOfMemory) { text += ", most likely because memory ran out" }
+      if flags.contains(.core) { text += ", core dumped" }
+      if flags.contains(.memoryLimited), signal == 6 || signal == 11 { text += "; it has a memory limit" }
+      return text
+    }
+  }
+
+  static func signalName(_ signal: Int32) -> String? {
+    let names: [Int32: String] = [
+      1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL",
+      10: "SIGUSR1", 11: "SIGSEGV", 12: "SIGUSR2", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM", 24: "SIGXCPU", 25: "SIGXFSZ",
+      31: "SIGSYS",
+    ]
+    return names[signal]
+  }
+}

@@ -1,0 +1,55 @@
+import Glibc
+
+/// What /proc says; small files of the kernel's, read in one go.
+enum ProcessFacts {
+  /// When process `pid` was started, in clock ticks since boot: with the pid it names one process only. nil: there is no such
+  /// process, or it is a zombie.
+  static func startTicks(_ pid: Int32) -> UInt64? {
+    guard let text = read("/proc/\(pid)/stat") else { return nil }
+    // The second field is the program's name in parentheses, and may hold any character.
+    guard let end = text.lastIndex(of: 0x29) else { return nil }
+    let fields = text[(end + 1)...].split(separator: 0x20)
+    guard fields.count > 19, fields[0] != [0x5A] else { return nil }
+    return UInt64(String(decoding: fields[19], as: UTF8.self))
+  }
+
+  /// How many processes the kernel has killed for lack of memory, in this cgroup and on this machine together.
+  static func memoryKills() -> UInt64 {
+    var kills = number(after: "oom_kill ", in: read("/proc/vmstat") ?? [])
+    if let cgroup = ownCgroup() {
+      kills = kills &+ number(after: "oom_kill ", in: read("/sys/fs/cgroup\(cgroup)/memory.events") ?? [])
+    }
+    return kills
+  }
+
+  private static func ownCgroup() -> String? {
+    guard let text = read("/proc/self/cgroup") else { return nil }
+    for line in text.split(separator: 0x0A) where line.starts(with: Array("0::/".utf8)) {
+      let path = String(decoding: line.dropFirst(3), as: UTF8.self)
+      return path == "/" ? "" : path
+    }
+    return nil
+  }
+
+  private static func number(after key: String, in text: [UInt8]) -> UInt64 {
+    for line in text.split(separator: 0x0A) where line.starts(with: key.utf8) {
+      return UInt64(String(decoding: line.dropFirst(key.utf8.count), as: UTF8.self)) ?? 0
+    }
+    return 0
+  }
+
+  private static func read(_ path: String) -> [UInt8]? {
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return nil }
+    defer { close(file) }
+    var bytes = [UInt8](repeating: 0, count: 32_768)
+    var used = 0
+    while used < bytes.count {
+      let count = bytes.withUnsafeMutableBytes { Glibc.read(file, $0.baseAddress.map { $0 + used }, $0.count &- used) }
+      if count < 0, errno == EINTR { continue }
+      if count <= 0 { break }
+      used = used &+ count
+    }
+    return used > 0 ? Array(bytes[0..<used]) : nil
+  }
+}

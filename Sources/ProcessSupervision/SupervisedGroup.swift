@@ -1,0 +1,78 @@
+/// A process group as its supervisor is told of it, by the httpd parent that made the descriptors before it forked.
+public struct SupervisedGroup: Sendable {
+  /// For messages.
+  public var name: String
+  public var processes: Int
+  /// What a process of the group is told; the instance and the candidate are filled in for each.
+  public var settings: WorkerSettings
+  public var engineSettings: [(key: String, value: [UInt8])]
+  /// The path of `wsgi-worker`.
+  public var program: [UInt8]
+  /// Its argv, what `ps` shows: `display-name`, or the program and the group.
+  public var arguments: [[UInt8]]
+  public var environment: [[UInt8]]
+  /// The read end of the group's queue.
+  public var queue: Int32
+  /// Old code is kept when new code does not load (`reload=rolling`).
+  public var keepsOldCode: Bool
+  /// httpd's scoreboard may be asked for.
+  public var offersMetrics: Bool
+
+  public init(
+    name: String, processes: Int, settings: WorkerSettings, engineSettings: [(key: String, value: [UInt8])] = [],
+    program: [UInt8], arguments: [[UInt8]], environment: [[UInt8]], queue: Int32, keepsOldCode: Bool = false,
+    offersMetrics: Bool = false
+  ) {
+    self.name = name
+    self.processes = processes
+    self.settings = settings
+    self.engineSettings = engineSettings
+    self.program = program
+    self.arguments = arguments
+    self.environment = environment
+    self.queue = queue
+    self.keepsOldCode = keepsOldCode
+    self.offersMetrics = offersMetrics
+  }
+
+  /// How long a worker may take to end once it has been told to stop, in microseconds.
+  var stopAllowance: Int64 {
+    let timeout = settings.shutdownTimeout > 0 ? settings.shutdownTimeout : 5_000
+    return min(timeout, 3_600_000) &* 1_000 &+ 1_000_000
+  }
+
+  /// The same for one that drains; nil: as long as its requests take.
+  var drainAllowance: Int64? {
+    guard settings.gracefulTimeout > 0, settings.shutdownTimeout > 0 else { return nil }
+    return min(settings.gracefulTimeout, 86_400_000) &* 1_000 &+ stopAllowance &+ 5_000_000
+  }
+}
+
+/// What the supervisor needs of the process that it runs in.
+public struct SupervisorHost {
+  /// Writes a record into the ErrorLog of the group's server, or of the main server. The text may hold any byte but NUL.
+  public var log: (SupervisorLog) -> Void
+  /// httpd's scoreboard as pairs; nil where there is none.
+  public var metrics: () -> [UInt8]?
+
+  public init(log: @escaping (SupervisorLog) -> Void, metrics: @escaping () -> [UInt8]? = { nil }) {
+    self.log = log
+    self.metrics = metrics
+  }
+}
+
+public struct SupervisorLog: Equatable, Sendable {
+  /// The group's place in the list of groups; nil: none in particular.
+  public var group: Int?
+  /// APLOG_*.
+  public var level: Int32
+  /// The Python source that the record names; empty and 0: none.
+  public var file: [UInt8] = []
+  public var line: UInt32 = 0
+  public var text: [UInt8]
+
+  static let alert: Int32 = 1
+  static let error: Int32 = 3
+  static let warning: Int32 = 4
+  static let info: Int32 = 6
+}

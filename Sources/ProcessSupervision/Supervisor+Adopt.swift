@@ -1,0 +1,68 @@
+import CPosix
+import Glibc
+
+extension Supervisor {
+  /// Takes over the workers of a supervisor that is no more, if there was one: the board says who they were, the keep how to
+  /// reach them.
+  func adoptWorkers() {
+    var kept: [UInt64: WorkerKeep.Ends] = [:]
+    for ends in keep.takeAll() { kept[ends.instance] = ends }
+    for group in groups {
+      for index in 0..<board.slotCount(ofGroup: group.index) {
+        let slot = board.slot(index, ofGroup: group.index)
+        guard slot.pid > 0 else { continue }
+        adopt(slot, index, group, kept.removeValue(forKey: slot.instance))
+      }
+      settleCandidates(group)
+      if !group.workers.isEmpty {
+        log(group, SupervisorLog.info, "Process group '\(group.plan.name)' goes on with \(group.workers.count) processes.")
+      }
+    }
+    for ends in kept.values { ends.closeAll() }
+  }
+
+  private func adopt(_ slot: Board.Slot, _ index: Int, _ group: ProcessGroup, _ ends: WorkerKeep.Ends?) {
+    let worker = Worker(
+      group: group.index, slot: index, pid: slot.pid, isChild: false, ends: ends ?? .init(instance: slot.instance),
+      state: Worker.State(rawValue: slot.state) ?? .starting, startedEpoch: slot.started,
+      memoryKills: ProcessFacts.memoryKills())
+    // The number may be another process's by now. What the pidfd names can no longer change: only now does the time tell.
+    guard ProcessFacts.startTicks(slot.pid) == slot.startTicks else {
+      receive(from: worker)
+      leave(worker.output)
+      worker.closeDescriptors()
+      board.record(
+        EndRecord(
+          pid: slot.pid, instance: slot.instance, started: slot.started, ended: wsgi_posix_epoch(), cause: .unknown,
+          reason: worker.reason), ofGroup: group.index)
+      board.setSlot(index, ofGroup: group.index, to: Board.Slot())
+      return
+    }
+    if worker.state == .ready { worker.readySince = worker.started }
+    group.workers.append(worker)
+    if let ends {
+      _ = keep.put(ends)
+      if worker.state == .draining { worker.killAt = group.plan.drainAllowance.map { wsgi_posix_monotonic() &+ $0 } }
+      if worker.state == .stopping { worker.killAt = wsgi_posix_monotonic() &+ group.plan.stopAllowance }
+    } else {
+      // Nothing can be said to it: it finishes, and is replaced.
+      setState(worker, .stopping)
+      worker.killAt = wsgi_posix_monotonic() &+ group.plan.stopAllowance
+      worker.signal(SIGTERM)
+    }
+  }
+
+  /// A reload that was under way is brought to its end: the new workers serve, the old ones go.
+  private func settleCandidates(_ group: ProcessGroup) {
+    let candidates = group.workers.filter { $0.state == .candidate }
+    guard let first = candidates.map(\.instance).min() else { return }
+    for worker in group.workers where worker.isActive && worker.instance < first {
+      worker.line.send(.drain(.scriptReload))
+      beginDraining(worker, group)
+    }
+    for candidate in candidates {
+      candidate.readySince = candidate.started
+      begin(candidate)
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import CPosix
+import Glibc
+
+extension Supervisor {
+  /// Takes note of a worker's end, if it has ended.
+  func checkEnd(of worker: Worker) {
+    guard let cause = endCause(of: worker) else { return }
+    let group = groups[worker.group]
+    let now = wsgi_posix_monotonic()
+    // What it said last explains its end.
+    receive(from: worker)
+    leave(worker.output)
+    if isStopping, worker.isChild {
+      // As httpd does with its own process group: what the application started ends too. The id is still the zombie's.
+      kill(-worker.pid, SIGTERM)
+    }
+    var end = wsgi_posix_end()
+    if worker.isChild { _ = wsgi_posix_reap(worker.pid, &end) }
+    worker.isDone = true
+    let record = makeRecord(worker, group, cause, end)
+    board.record(record, ofGroup: group.index)
+    board.setSlot(worker.slot, ofGroup: group.index, to: Board.Slot())
+    let instance = worker.instance
+    keep.remove { $0 == instance }
+    worker.closeDescriptors()
+    adjustBackoff(worker, group, record, now: now)
+    report(worker, group, record, now: now)
+    candidateEnded(worker, group)
+  }
+
+  /// nil: it still runs.
+  private func endCause(of worker: Worker) -> EndRecord.Cause? {
+    guard worker.isChild else {
+      if worker.pidfd >= 0 {
+        var entry = pollfd(fd: worker.pidfd, events: Int16(POLLIN), revents: 0)
+        return poll(&entry, 1, 0) > 0 ? .unknown : nil
+      }
+      let slot = board.slot(worker.slot, ofGroup: worker.group)
+      return ProcessFacts.startTicks(worker.pid) == slot.startTicks ? nil : .unknown
+    }
+    // 0: runs; negative: it is not there to be waited for, which it can only be when it is gone.
+    return wsgi_posix_has_ended(worker.pid) == 0 ? nil : .exited(code: 0)
+  }
+
+  private func makeRecord(
+    _ worker: Worker, _ group: ProcessGroup, _ cause: EndRecord.Cause, _ end: wsgi_posix_end
+  ) -> EndRecord {
+    var flags: EndRecord.Flags = []
+    var cause = cause
+    let settings = group.plan.settings
+    if worker.isChild { cause = end.signal != 0 ? .killed(signal: end.signal) : .exited(code: end.code) }
+    if end.core != 0 { flags.insert(.core) }
+    if worker.wasKilled { flags.insert(.overdue) }
+    if worker.readySince != nil { flags.insert(.wasReady) }
+    if settings.memoryLimit > 0 || settings.virtualMemoryLimit > 0 { flags.insert(.memoryLimited) }
+    if settings.cpuTimeLimit > 0, end.signal == SIGXCPU || end.signal == SIGKILL,
+      end.cpu_micros / 1_000_000 >= Int64(clamping: settings.cpuTimeLimit)
+    {
+      flags.insert(.cpuLimit)
+    } else if end.signal == SIGKILL, !worker.wasKilled, ProcessFacts.memoryKills() != worker.memoryKills {
+      flags.insert(.outOfMemory)
+    }
+    return EndRecord(
+      pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: wsgi_posix_epoch(), cause: cause,
+      flags: flags, reason: worker.reason)
+  }
+
+  private func adjustBackoff(_ worker: Worker, _ group: ProcessGroup, _ record: EndRecord, now: Int64) {
+    if isStopping || worker.wasKilled || worker.isLeaving && record.reason != nil {
+      return  // it was on its way out: its replacement has been seen to
+    }
+    if record.isNormal {
+      if group.plan.settings.isService {
+        group.backoff.serviceReturned(after: now &- worker.started, now: now)
+      } else {
+        group.backoff.succeeded()
+      }
+    } else if let since = worker.readySince {
+      group.backoff.crashed(ready: now &- since, started: worker.started, now: now)
+    } else {
+      group.backoff.failedToStart(started: worker.started, now: now)
+    }
+  }
+
+  private func report(_ worker: Worker, _ group: ProcessGroup, _ record: EndRecord, now: Int64) {
+    let name = title(worker)
+    let ran = seconds(now &- worker.started)
+    if record.isNormal {
+      log(group, SupervisorLog.info, "The \(name) \(record.sentence) after \(ran).")
+    } else if isStopping, worker.state == .stopping, record.cause == .killed(signal: SIGTERM) {
+      log(group, SupervisorLog.info, "The \(name) was stopped while it was starting.")
+    } else if worker.wasKilled {
+      log(group, SupervisorLog.warning, "WSGI0453: The \(name) \(record.sentence).")
+    } else if worker.readySince == nil, !record.flags.contains(.wasReady), worker.isChild {
+      reportStartFailure(worker, group, record, now: now)
+    } else {
+      log(
+        group, SupervisorLog.error,
+        "WSGI0451: The \(name) \(record.sentence) after \(ran). Requests that it was running are lost."
+          + " \(retryText(group, now: now))")
+    }
+  }
+
+  private func reportStartFailure(_ worker: Worker, _ group: ProcessGroup, _ record: EndRecord, now: Int64) {
+    var number = "WSGI0452"
+    if case .exited(let code) = record.cause, let known = WorkerExit(rawValue: code) { number = "\(known.logNumber)" }
+    let detail = worker.startFailure.map { ": \($0)" } ?? ""
+    log(
+      group, SupervisorLog.alert,
+      "\(number): The \(title(worker)) \(record.sentence) while it was starting\(detail). \(retryText(group, now: now))")
+  }
+}

@@ -1,0 +1,69 @@
+import CPosix
+import Glibc
+
+extension Supervisor {
+  /// Takes what a worker has sent, so much at a time that no worker can keep the loop to itself.
+  func receive(from worker: Worker) {
+    guard worker.line.incoming >= 0, !worker.hasHungUp else { return }
+    for _ in 0..<64 {
+      switch worker.line.receive() {
+      case .message(let message, _): handle(message, from: worker)
+      case .malformed:
+        worker.malformedMessages = worker.malformedMessages &+ 1
+        if worker.malformedMessages == 1 {
+          log(
+            groups[worker.group], SupervisorLog.warning,
+            "WSGI0463: The \(title(worker)) sent its supervisor something that is no message: it is passed over.")
+        }
+      case .nothing: return
+      case .ended:
+        worker.hasHungUp = true
+        return
+      }
+    }
+  }
+
+  private func handle(_ message: ControlMessage, from worker: Worker) {
+    guard groups.indices.contains(worker.group) else { return }
+    let group = groups[worker.group]
+    switch message {
+    case .ready: becomeReady(worker, group)
+    case .loaded: worker.verdict = .loaded
+    case .loadFailed: worker.verdict = .failed
+    case .startFailed(let sentence): worker.startFailure = String(sentence.prefix(500))
+    case .draining(let reason), .ended(let reason):
+      worker.reason = worker.reason ?? reason
+      if worker.state != .stopping, worker.state != .draining { beginDraining(worker, group) }
+    case .reloadWanted(let change): reload(change, wantedBy: worker, group)
+    case .log(let record): relay(record, from: worker)
+    case .metricsWanted(let ticket): answerMetrics(ticket, worker, group)
+    case .begin, .drain, .stop, .handOver, .takeOver, .reloading, .reloadRefused, .metrics: break  // ours to say, not a worker's
+    }
+  }
+
+  private func becomeReady(_ worker: Worker, _ group: ProcessGroup) {
+    if worker.readySince == nil { worker.readySince = wsgi_posix_monotonic() }
+    if worker.state == .starting { setState(worker, .ready) }
+    // A candidate whose reload is no longer under way has nobody to wait for.
+    if worker.state == .candidate, group.reload?.candidates.contains(where: { $0 === worker }) != true { begin(worker) }
+  }
+
+  /// A worker takes no more requests: its replacement starts at once, and it has so long to finish.
+  func beginDraining(_ worker: Worker, _ group: ProcessGroup) {
+    setState(worker, .draining)
+    worker.killAt = group.plan.drainAllowance.map { wsgi_posix_monotonic() &+ $0 }
+  }
+
+  private func answerMetrics(_ ticket: UInt64, _ worker: Worker, _ group: ProcessGroup) {
+    let now = wsgi_posix_monotonic()
+    // Ten a second and group: building it costs, and httpd's own counters change no faster.
+    guard group.plan.offersMetrics, now &- max(group.metricsGiven, 0) >= 100_000, let pairs = host.metrics() else {
+      worker.line.send(.metrics(ticket: ticket))
+      return
+    }
+    group.metricsGiven = now
+    let file = pairs.withUnsafeBytes { raw in raw.baseAddress.map { wsgi_posix_sealed_file($0, raw.count) } ?? -EINVAL }
+    worker.line.send(.metrics(ticket: ticket), descriptor: file)
+    if file >= 0 { close(file) }
+  }
+}

@@ -1,0 +1,41 @@
+extension Supervisor {
+  /// Pipes of ended workers that are kept for those whom they were passed on to.
+  private static let mostLeftovers = 64
+
+  /// Relays what came through a worker's standard output and error, to the log of its group's server.
+  func relay(_ output: WorkerOutput) {
+    let lines = output.readLines()
+    if !lines.isEmpty { reportSuppressed(output) }
+    for line in lines { host.log(SupervisorLog(group: output.group, level: SupervisorLog.error, text: line)) }
+  }
+
+  /// The worker has ended; processes that it started may still hold its output.
+  func leave(_ output: WorkerOutput) {
+    relay(output)
+    for line in output.finishLine() { host.log(SupervisorLog(group: output.group, level: SupervisorLog.error, text: line)) }
+    reportSuppressed(output)
+    guard output.descriptor >= 0 else { return }
+    leftovers.append(output)
+    if leftovers.count > Self.mostLeftovers { leftovers.removeFirst().closeDescriptor() }
+  }
+
+  /// Relays a record that a worker sent.
+  func relay(_ record: ControlLog, from worker: Worker) {
+    guard worker.output.mayPass() else { return }
+    reportSuppressed(worker.output)
+    // A worker is no authority on emergencies.
+    let level = min(max(record.level, SupervisorLog.alert), 15)
+    let text = record.text.map { $0 == 0 ? 0x20 : $0 }
+    host.log(SupervisorLog(group: worker.group, level: level, file: record.file, line: record.line, text: text))
+  }
+
+  func reportSuppressed(_ output: WorkerOutput) {
+    let suppressed = output.takeSuppressed()
+    guard suppressed > 0, groups.indices.contains(output.group) else { return }
+    let group = groups[output.group]
+    log(
+      group, SupervisorLog.warning,
+      "WSGI0458: \(suppressed) lines of process \(output.pid) of process group '\(group.plan.name)' are missing here: it wrote more"
+        + " than \(RateLimit.perSecond) a second outside of requests.")
+  }
+}

@@ -1,0 +1,123 @@
+import CPosix
+import Glibc
+
+extension Supervisor {
+  /// How long old workers may take to say that they drain, before new ones answer all the same.
+  private static let switchAllowance: Int64 = 250_000
+  /// How long the first candidate that is ready waits for the others, at least.
+  private static let stragglerAllowance: Int64 = 5_000_000
+
+  /// A worker has seen a changed script and keeps the request that showed it.
+  func reload(_ change: ScriptChange, wantedBy worker: Worker, _ group: ProcessGroup) {
+    guard !group.isFinished, !isStopping, worker.state == .ready || worker.state == .draining else { return }
+    if group.reload == nil { beginReload(change, group) }
+    guard let reload = group.reload else {
+      // No new worker can be had now: its request goes back to the queue, and it makes room for one that will come.
+      worker.line.send(.drain(.scriptReload))
+      return
+    }
+    guard reload.candidates.contains(where: { !$0.isDone && handOver(from: worker, to: $0) }) else {
+      worker.line.send(.reloadRefused(change))  // they died at once
+      return
+    }
+    if group.reload?.changes.contains(change) == false {
+      group.reload?.changes.append(change)
+      tellOthers(.reloading(change), group)
+    }
+  }
+
+  private func beginReload(_ change: ScriptChange, _ group: ProcessGroup) {
+    let now = wsgi_posix_monotonic()
+    var reload = ProcessGroup.Reload(
+      changes: [change], candidates: [], old: Set(group.workers.map(\.instance)), started: now)
+    let script = WorkerSettings.Script(script: change.script, applicationGroup: change.applicationGroup)
+    // As many at once as a machine has room for beside the old ones; the rest of a large group follows.
+    let wanted = max(min(group.plan.processes, 4), group.plan.processes / 4)
+    while reload.candidates.count < wanted, let candidate = start(group, candidate: script, now: now) {
+      reload.candidates.append(candidate)
+    }
+    guard !reload.candidates.isEmpty else { return }
+    group.reload = reload
+    tellOthers(.reloading(change), group)
+  }
+
+  /// Makes the way from the worker that keeps a request to the candidate that will answer it.
+  private func handOver(from worker: Worker, to candidate: Worker) -> Bool {
+    var pair: [Int32] = [-1, -1]
+    guard wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0 else { return false }
+    defer { for end in pair { close(end) } }
+    return candidate.line.send(.takeOver, descriptor: pair[1]) && worker.line.send(.handOver, descriptor: pair[0])
+  }
+
+  private func tellOthers(_ message: ControlMessage, _ group: ProcessGroup) {
+    guard let old = group.reload?.old else { return }
+    for worker in group.workers where worker.state == .ready && old.contains(worker.instance) { worker.line.send(message) }
+  }
+
+  /// A candidate that has ended has failed.
+  func candidateEnded(_ worker: Worker, _ group: ProcessGroup) {
+    group.reload?.candidates.removeAll { $0 === worker }
+  }
+
+  /// Moves a reload on: waits for the candidates, then for the old workers.
+  func attendReload(_ group: ProcessGroup, now: Int64) {
+    guard let reload = group.reload else { return }
+    switch reload.phase {
+    case .loading:
+      guard reload.candidates.allSatisfy(\.hasSettled) || now >= reload.patience(Self.stragglerAllowance) else { return }
+      let hasLoaded = reload.candidates.contains { $0.verdict == .loaded }
+      if reload.candidates.isEmpty || (group.plan.keepsOldCode && !hasLoaded) {
+        refuse(reload, group)
+      } else {
+        makeRoom(group, reload, now: now)
+      }
+    case .switching(let waiting, let until):
+      let slow = group.workers.filter { waiting.contains($0.instance) && $0.reason == nil && !$0.isDone }
+      if slow.isEmpty || now >= until {
+        for candidate in reload.candidates { begin(candidate) }
+        group.reload = nil
+      }
+    }
+  }
+
+  func reloadDeadline(_ reload: ProcessGroup.Reload) -> Int64 {
+    switch reload.phase {
+    case .loading: reload.patience(Self.stragglerAllowance)
+    case .switching(_, let until): until
+    }
+  }
+
+  /// The old workers drain. A request that comes now is to be answered by new code only, so the new ones wait for their word.
+  private func makeRoom(_ group: ProcessGroup, _ reload: ProcessGroup.Reload, now: Int64) {
+    var told: Set<UInt64> = []
+    for worker in group.workers where reload.old.contains(worker.instance) && worker.isActive {
+      worker.line.send(.drain(.scriptReload))
+      if worker.state == .ready { told.insert(worker.instance) }
+      beginDraining(worker, group)
+    }
+    group.reload?.phase = .switching(waitingFor: told, until: now &+ Self.switchAllowance)
+  }
+
+  /// The new code does not load, or its process does not live: the old workers keep what they have.
+  private func refuse(_ reload: ProcessGroup.Reload, _ group: ProcessGroup) {
+    for candidate in reload.candidates {
+      candidate.line.send(.drain(.scriptReload))
+      beginDraining(candidate, group)
+    }
+    for change in reload.changes { tellOthers(.reloadRefused(change), group) }
+    group.reload = nil
+    let script = reload.changes.first.map { String(decoding: $0.script, as: UTF8.self) } ?? ""
+    log(
+      group, SupervisorLog.error,
+      "WSGI0460: Process group '\(group.plan.name)' keeps serving the code it has: the changed script '\(script)'"
+        + " \(reload.candidates.isEmpty ? "ended the processes that were to load it" : "does not load"). It is tried again when"
+        + " the script changes again.")
+  }
+
+  /// A candidate becomes a worker like the others.
+  func begin(_ candidate: Worker) {
+    guard candidate.state == .candidate, !candidate.isDone else { return }
+    candidate.line.send(.begin)
+    setState(candidate, candidate.readySince == nil ? .starting : .ready)
+  }
+}

@@ -1,0 +1,150 @@
+import CPosix
+import Glibc
+
+extension Supervisor {
+  /// Starts what the group lacks, as far as its back-off allows.
+  func fill(_ group: ProcessGroup, now: Int64) {
+    if group.backoff.isProbing, group.workers.contains(where: { isStable($0, now: now) }) { group.backoff.succeeded() }
+    guard !group.isFinished, !isStopping, now >= group.backoff.notBefore else { return }
+    // Candidates are workers to be.
+    var missing = group.plan.processes &- group.active &- (group.reload?.candidates.count ?? 0)
+    if group.backoff.isProbing, group.ready == 0 { missing = min(missing, 1 &- group.active) }
+    while missing > 0 {
+      guard start(group, candidate: nil, now: now) != nil else { return }
+      missing = missing &- 1
+    }
+  }
+
+  private func isStable(_ worker: Worker, now: Int64) -> Bool {
+    guard worker.state == .ready, let since = worker.readySince else { return false }
+    return now &- since >= RestartBackoff.stable
+  }
+
+  /// Starts a worker. nil: there is no slot, or it could not be done, which the back-off has been told.
+  @discardableResult
+  func start(_ group: ProcessGroup, candidate: WorkerSettings.Script?, now: Int64) -> Worker? {
+    guard let slot = freeSlot(group) else {
+      if !group.hasReportedFullSlots {
+        group.hasReportedFullSlots = true
+        log(
+          group, SupervisorLog.warning,
+          "WSGI0464: Process group '\(group.plan.name)' has \(group.workers.count) processes that are still ending: further ones"
+            + " start when these have gone. A graceful-timeout would bound how long they may take.")
+      }
+      return nil
+    }
+    group.hasReportedFullSlots = false
+    var settings = group.plan.settings
+    settings.instance = board.nextInstance()
+    settings.candidate = candidate
+    switch launch(group, settings) {
+    case .success(let launched):
+      let worker = Worker(
+        group: group.index, slot: slot, pid: launched.pid, isChild: true, ends: launched.ends,
+        state: candidate == nil ? .starting : .candidate, startedEpoch: wsgi_posix_epoch(),
+        memoryKills: ProcessFacts.memoryKills())
+      group.workers.append(worker)
+      board.setSlot(
+        slot, ofGroup: group.index,
+        to: Board.Slot(
+          pid: worker.pid, state: worker.state.rawValue, instance: worker.instance,
+          startTicks: ProcessFacts.startTicks(worker.pid) ?? 0, started: worker.startedEpoch))
+      _ = keep.put(launched.ends)
+      return worker
+    case .failure(let failure):
+      group.backoff.failedToStart(started: now, now: now)
+      log(
+        group, SupervisorLog.alert,
+        "WSGI0024: Unable to spawn a process for process group '\(group.plan.name)': \(failure.what):"
+          + " \(String(cString: strerror(failure.errno))). \(retryText(group, now: now))")
+      return nil
+    }
+  }
+
+  func retryText(_ group: ProcessGroup, now: Int64) -> String {
+    if group.isFinished || isStopping { return "It is not replaced." }
+    let wait = group.backoff.notBefore &- now
+    return wait <= 0 ? "A replacement is started." : "The next try is in \(seconds(wait))."
+  }
+
+  func seconds(_ micros: Int64) -> String {
+    let tenths = (max(micros, 0) &+ 50_000) / 100_000
+    return tenths % 10 == 0 ? "\(tenths / 10) s" : "\(tenths / 10).\(tenths % 10) s"
+  }
+
+  private func freeSlot(_ group: ProcessGroup) -> Int? {
+    let taken = Set(group.workers.map(\.slot))
+    return (0..<board.slotCount(ofGroup: group.index)).first { !taken.contains($0) }
+  }
+
+  // MARK: launching
+
+  private struct Launched {
+    var pid: Int32
+    var ends: WorkerKeep.Ends
+  }
+
+  private struct LaunchFailure: Error {
+    var what: String
+    var errno: Int32
+  }
+
+  private func launch(_ group: ProcessGroup, _ settings: WorkerSettings) -> Result<Launched, LaunchFailure> {
+    var opened: [Int32] = []
+    func pair(_ make: (UnsafeMutablePointer<Int32>) -> Int32) throws(LaunchFailure) -> [Int32] {
+      var ends: [Int32] = [-1, -1]
+      let result = make(&ends)
+      guard result == 0 else { throw LaunchFailure(what: "no pipes and sockets", errno: -result) }
+      opened += ends
+      return ends
+    }
+    do throws(LaunchFailure) {
+      let orders = try pair { wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), $0) }
+      let reports = try pair(wsgi_posix_report_pipe)
+      let output = try pair(wsgi_posix_output_pipe)
+      // So that a program of the group's user may open /dev/stderr.
+      if let credentials = settings.credentials { _ = fchown(output[1], credentials.user, credentials.group) }
+      let bytes = settings.encoded(engineSettings: group.plan.engineSettings)
+      let file = bytes.withUnsafeBytes { raw in raw.baseAddress.map { wsgi_posix_sealed_file($0, raw.count) } ?? -EINVAL }
+      guard file >= 0 else { throw LaunchFailure(what: "no memory file for the settings", errno: -file) }
+      opened.append(file)
+      lseek(file, 0, SEEK_SET)
+      let pid = execute(group, [nullDevice, output[1], output[1], file, group.plan.queue, orders[1], reports[1]])
+      guard pid > 0 else { throw LaunchFailure(what: String(decoding: group.plan.program, as: UTF8.self), errno: -pid) }
+      closeAll([output[1], file, orders[1], reports[1]])
+      let ends = WorkerKeep.Ends(instance: settings.instance, orders: orders[0], reports: reports[0], output: output[0])
+      return .success(Launched(pid: pid, ends: ends))
+    } catch {
+      closeAll(opened)
+      return .failure(error)
+    }
+  }
+
+  private func execute(_ group: ProcessGroup, _ descriptors: [Int32]) -> Int32 {
+    guard descriptors.count == Int(WSGI_POSIX_LAST_DESCRIPTOR) + 1 else { return -EINVAL }
+    return withCStrings([group.plan.program]) { program in
+      withCStrings(group.plan.arguments) { arguments in
+        withCStrings(group.plan.environment) { environment in
+          program[0].map { wsgi_posix_launch($0, arguments, environment, descriptors) } ?? -EINVAL
+        }
+      }
+    }
+  }
+
+  private func closeAll(_ descriptors: [Int32]) {
+    for descriptor in descriptors where descriptor >= 0 { close(descriptor) }
+  }
+}
+
+/// Gives `body` the texts as C strings with a null pointer behind the last.
+private func withCStrings<R>(_ texts: [[UInt8]], _ body: ([UnsafeMutablePointer<CChar>?]) -> R) -> R {
+  var pointers: [UnsafeMutablePointer<CChar>?] = texts.map { text in
+    let copy = UnsafeMutablePointer<CChar>.allocate(capacity: text.count &+ 1)
+    for (index, byte) in text.enumerated() { copy[index] = CChar(bitPattern: byte) }
+    copy[text.count] = 0
+    return copy
+  }
+  defer { for pointer in pointers { pointer?.deallocate() } }
+  pointers.append(nil)
+  return body(pointers)
+}

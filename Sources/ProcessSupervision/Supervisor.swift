@@ -1,0 +1,190 @@
+import CPosix
+import Glibc
+
+/// Keeps the workers of a generation's process groups: starts, watches, replaces, drains and stops them, and relays what they
+/// say. It runs in a process of its own, as root where httpd does, and so takes nothing from a worker but packets and output of
+/// bounded size, whose values it checks.
+///
+/// One thread, one loop: `run` returns when no worker is left and none is to be started.
+public final class Supervisor {
+  let groups: [ProcessGroup]
+  let board: Board
+  let keep: WorkerKeep
+  let host: SupervisorHost
+  private let commands: ControlLine
+  private let parent: Int32
+  private let parentDescriptor: Int32
+  let nullDevice: Int32
+  /// Output of workers that have ended, which their own children may still write to.
+  var leftovers: [WorkerOutput] = []
+  var isStopping = false
+
+  /// - commands: this process's end of the socket on which its parent sends `stop`.
+  /// - parent: the process whose end is this one's.
+  public init(
+    groups: [SupervisedGroup], board: Board, keep: WorkerKeep, commands: Int32, parent: Int32, host: SupervisorHost
+  ) {
+    self.groups = groups.enumerated().map { ProcessGroup(index: $0.offset, plan: $0.element) }
+    self.board = board
+    self.keep = keep
+    self.host = host
+    self.commands = ControlLine(socket: commands)
+    self.parent = parent
+    parentDescriptor = max(wsgi_posix_pidfd(parent), -1)
+    nullDevice = open("/dev/null", O_RDWR | O_CLOEXEC)
+  }
+
+  deinit {
+    if parentDescriptor >= 0 { close(parentDescriptor) }
+    if nullDevice >= 0 { close(nullDevice) }
+  }
+
+  /// Makes the calling process, a fresh fork of httpd's parent, fit to supervise: out of reach of the signals that httpd sends
+  /// its process group, and with none of httpd's signal handlers.
+  public static func prepareProcess() {
+    setpgid(0, 0)
+    wsgi_posix_default_signals()
+    for number in [SIGPIPE, SIGHUP, SIGINT, SIGUSR1, SIGUSR2] { signal(number, SIG_IGN) }
+    wsgi_posix_set_name("wsgi-supervisor")
+  }
+
+  /// Supervises until all is over.
+  public func run() {
+    adoptWorkers()
+    while true {
+      let now = wsgi_posix_monotonic()
+      checkParent()
+      for group in groups {
+        checkQueue(group)
+        attendReload(group, now: now)
+        killOverdue(group, now: now)
+        fill(group, now: now)
+        publish(group)
+      }
+      if groups.allSatisfy({ $0.isFinished && $0.workers.isEmpty }) { break }
+      waitAndServe(until: nextDeadline(after: now))
+    }
+    for output in leftovers { relay(output) }
+  }
+
+  // MARK: the loop
+
+  /// What a polled descriptor belongs to.
+  private enum Source {
+    case parent
+    case commands
+    case queue
+    case reports(Worker)
+    case output(WorkerOutput)
+    case process(Worker)
+  }
+
+  private func waitAndServe(until deadline: Int64) {
+    var sources: [Source] = []
+    var entries: [pollfd] = []
+    func watch(_ descriptor: Int32, _ source: Source, events: Int32 = POLLIN) {
+      guard descriptor >= 0 else { return }
+      entries.append(pollfd(fd: descriptor, events: Int16(truncatingIfNeeded: events), revents: 0))
+      sources.append(source)
+    }
+    if !isStopping {
+      watch(parentDescriptor, .parent)
+      watch(commands.incoming, .commands)
+    }
+    for group in groups {
+      // Requests are none of our business; the hang-up is, and is reported without being asked for.
+      if !group.isFinished, !group.isEnding { watch(group.plan.queue, .queue, events: 0) }
+      for worker in group.workers {
+        watch(worker.hasHungUp ? -1 : worker.line.incoming, .reports(worker))
+        watch(worker.output.descriptor, .output(worker.output))
+        watch(worker.pidfd, .process(worker))
+      }
+    }
+    for output in leftovers { watch(output.descriptor, .output(output)) }
+
+    let wait = max(deadline &- wsgi_posix_monotonic(), 0)
+    let milliseconds = Int32(clamping: min((wait &+ 999) / 1_000, 60_000))
+    let ready = poll(&entries, nfds_t(entries.count), milliseconds)
+    if ready > 0 {
+      for (entry, source) in zip(entries, sources) where entry.revents != 0 { serve(source) }
+    }
+    for group in groups {
+      // Output and messages first, then the end: what a worker said last explains it.
+      for worker in group.workers where worker.pidfd < 0 { checkEnd(of: worker) }
+      group.workers.removeAll { $0.isDone }
+    }
+    leftovers.removeAll { $0.descriptor < 0 }
+  }
+
+  private func serve(_ source: Source) {
+    switch source {
+    case .parent: stopAll("httpd's parent process has gone")
+    case .commands: serveCommand()
+    case .queue: break  // checkQueue looks for itself
+    case .reports(let worker): if !worker.isDone { receive(from: worker) }
+    case .output(let output): relay(output)
+    case .process(let worker): if !worker.isDone { checkEnd(of: worker) }
+    }
+  }
+
+  private func serveCommand() {
+    switch commands.receive() {
+    case .message(.stop, _): stopAll(nil)
+    case .message(_, let descriptor): if descriptor >= 0 { close(descriptor) }
+    case .ended: stopAll("httpd's parent process has gone")
+    case .malformed, .nothing: break
+    }
+  }
+
+  private func checkParent() {
+    // Where the kernel has no pidfds, and for a parent that went before ours was opened.
+    if !isStopping, getppid() != parent { stopAll("httpd's parent process has gone") }
+  }
+
+  /// The time of the next thing to do that no descriptor announces.
+  private func nextDeadline(after now: Int64) -> Int64 {
+    var next = now &+ 60_000_000
+    if parentDescriptor < 0, !isStopping { next = min(next, now &+ 500_000) }
+    for group in groups {
+      if group.isEnding, !group.isFinished { next = min(next, now &+ 100_000) }
+      if !group.isFinished, group.active < group.plan.processes, group.backoff.notBefore > now {
+        next = min(next, group.backoff.notBefore)
+      }
+      if group.backoff.isProbing, group.ready > 0 { next = min(next, now &+ 250_000) }
+      if let reload = group.reload { next = min(next, reloadDeadline(reload)) }
+      for worker in group.workers {
+        if let killAt = worker.killAt { next = min(next, killAt) }
+        if worker.pidfd < 0 { next = min(next, now &+ 200_000) }
+      }
+    }
+    return next
+  }
+
+  // MARK: words
+
+  func log(_ group: ProcessGroup?, _ level: Int32, _ text: String) {
+    host.log(SupervisorLog(group: group?.index, level: level, text: Array(text.utf8)))
+  }
+
+  /// How a worker is named in messages.
+  func title(_ worker: Worker) -> String {
+    "process \(worker.pid) of process group '\(groups.indices.contains(worker.group) ? groups[worker.group].plan.name : "")'"
+  }
+
+  /// Shows how the group stands to those who wait for it.
+  func publish(_ group: ProcessGroup) {
+    var state = Board.GroupState()
+    state.ready = group.ready
+    state.starting = group.workers.count { $0.state == .starting }
+    let wait = group.backoff.notBefore &- wsgi_posix_monotonic()
+    if !group.isFinished, wait > 0, group.active < group.plan.processes { state.retry = wsgi_posix_epoch() &+ wait }
+    board.setState(state, ofGroup: group.index)
+  }
+
+  func setState(_ worker: Worker, _ state: Worker.State) {
+    worker.state = state
+    var slot = board.slot(worker.slot, ofGroup: worker.group)
+    slot.state = state.rawValue
+    board.setSlot(worker.slot, ofGroup: worker.group, to: slot)
+  }
+}

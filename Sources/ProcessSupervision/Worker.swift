@@ -1,0 +1,139 @@
+import CPosix
+import Glibc
+
+/// A worker as its supervisor sees it. Times in microseconds of the monotonic clock unless they say otherwise.
+final class Worker {
+  enum State: UInt32 {
+    case starting = 1
+    case ready
+    /// It loads a changed script and waits for `begin`.
+    case candidate
+    /// It takes no more requests.
+    case draining
+    /// It was told to stop.
+    case stopping
+  }
+
+  enum Verdict {
+    case loaded
+    case failed
+  }
+
+  let group: Int
+  let slot: Int
+  let pid: Int32
+  let instance: UInt64
+  /// False: an earlier supervisor started it; its exit status is not ours to get.
+  let isChild: Bool
+  /// -1: the kernel has none; the process is looked at from time to time.
+  let pidfd: Int32
+  let line: ControlLine
+  let output: WorkerOutput
+  let started: Int64
+  /// Microseconds since the epoch.
+  let startedEpoch: Int64
+  /// The kernel's count of out-of-memory kills when it was started.
+  let memoryKills: UInt64
+
+  var state: State
+  var readySince: Int64?
+  var reason: ShutdownReason?
+  var startFailure: String?
+  var verdict: Verdict?
+  /// When it is killed; nil: not yet decided, or never.
+  var killAt: Int64?
+  var wasKilled = false
+  var isDone = false
+  var malformedMessages = 0
+  /// It has closed its end of the reports.
+  var hasHungUp = false
+
+  init(
+    group: Int, slot: Int, pid: Int32, isChild: Bool, ends: WorkerKeep.Ends, state: State, startedEpoch: Int64,
+    memoryKills: UInt64
+  ) {
+    self.group = group
+    self.slot = slot
+    self.pid = pid
+    instance = ends.instance
+    self.isChild = isChild
+    line = ControlLine(reports: ends.reports, orders: ends.orders)
+    output = WorkerOutput(group: group, pid: pid, descriptor: ends.output)
+    self.state = state
+    self.startedEpoch = startedEpoch
+    self.memoryKills = memoryKills
+    started = wsgi_posix_monotonic()
+    pidfd = max(wsgi_posix_pidfd(pid), -1)
+  }
+
+  /// It takes requests, or will.
+  var isActive: Bool { state == .starting || state == .ready }
+
+  /// A candidate that has loaded its script or failed to, and could begin.
+  var hasSettled: Bool { verdict != nil && readySince != nil }
+
+  /// It is on its way out.
+  var isLeaving: Bool { state == .draining || state == .stopping }
+
+  /// Signals it, and no process that came after it. A child is ours until it is reaped.
+  func signal(_ number: Int32) {
+    if pidfd >= 0 {
+      _ = wsgi_posix_pidfd_signal(pidfd, number)
+    } else if isChild, !isDone {
+      kill(pid, number)
+    }
+  }
+
+  /// Closes what belongs to the process; its output may have more to say.
+  func closeDescriptors() {
+    if pidfd >= 0 { close(pidfd) }
+    if line.incoming >= 0 { close(line.incoming) }
+    if line.outgoing >= 0 { close(line.outgoing) }
+  }
+}
+
+/// A group with its workers.
+final class ProcessGroup {
+  let index: Int
+  let plan: SupervisedGroup
+  var workers: [Worker] = []
+  var backoff = RestartBackoff()
+  var reload: Reload?
+  /// Its queue has come to its end, or everything ends: no worker is started any more.
+  var isFinished = false
+  /// The write ends are closed, but messages are left.
+  var isEnding = false
+  var metricsGiven: Int64 = .min
+  var hasReportedFullSlots = false
+
+  init(index: Int, plan: SupervisedGroup) {
+    self.index = index
+    self.plan = plan
+  }
+
+  var active: Int { workers.count { $0.isActive } }
+  var ready: Int { workers.count { $0.state == .ready } }
+
+  /// A changed script on its way into the group.
+  struct Reload {
+    enum Phase: Equatable {
+      case loading
+      /// The old workers have been told to drain; those that have not said so yet.
+      case switching(waitingFor: Set<UInt64>, until: Int64)
+    }
+
+    var changes: [ScriptChange]
+    var candidates: [Worker]
+    /// Workers that were there before: they make room.
+    var old: Set<UInt64>
+    var started: Int64
+    var phase = Phase.loading
+
+    /// When the candidates that are ready need no longer wait for the others: as long again as the first of them took.
+    func patience(_ least: Int64) -> Int64 {
+      let ready = candidates.filter(\.hasSettled).compactMap(\.readySince)
+      guard let first = ready.min() else { return .max }
+      return first &+ max(first &- started, least)
+    }
+  }
+}

@@ -1,0 +1,79 @@
+import CPosix
+import Glibc
+import Testing
+
+@testable import ProcessSupervision
+
+@Suite struct ReloadTests {
+  @Test func theRequestThatNoticesIsAnsweredByANewProcess() throws {
+    let it = try SupervisionCase([.init("g", "serve"), .init("other", "serve", processes: 2)])
+    wait("ready") { it.ready(0) == 1 && it.ready(1) == 2 }
+    let others = it.pids(1)
+    for round in 0..<3 {
+      let old = try #require(it.pids().first)
+      let answer = it.scratch.file("answer\(round)")
+      it.send("changed /srv/a.wsgi \(answer)")
+      wait("the answer") { contents(answer) != nil }
+      let new = contents(answer).flatMap { Int32($0) }
+      #expect(new != old)
+      // From now on nobody gets the old code.
+      #expect(it.servingPid() == new)
+      wait("the old process ends") { it.pids().count == 1 }
+    }
+    #expect(it.pids(1) == others)
+    #expect(!it.hasLogged("WSGI0451"))
+    it.finish()
+  }
+
+  @Test func allProcessesAreReplacedAndTheRestIsTold() throws {
+    let it = try SupervisionCase([.init("g", "serve", processes: 3)])
+    wait("ready") { it.ready() == 3 }
+    let old = Set(it.pids())
+    let answer = it.scratch.file("answer")
+    it.send("changed /srv/a.wsgi \(answer)")
+    wait("the answer") { contents(answer) != nil }
+    wait("three new ones") { it.ready() == 3 && it.pids().count == 3 && old.isDisjoint(with: it.pids()) }
+    wait("others were told") { it.log.count { $0 == "reloading:/srv/a.wsgi" } == 3 }
+    #expect(it.log.count { $0 == "candidate:/srv/a.wsgi" } == 3)
+    it.finish()
+  }
+
+  @Test func codeThatDoesNotLoadReplacesTheOldByDefault() throws {
+    let it = try SupervisionCase([.init("g", "badload serve")])
+    wait("ready") { it.ready() == 1 }
+    let old = try #require(it.pids().first)
+    let answer = it.scratch.file("answer")
+    it.send("changed /srv/a.wsgi \(answer)")
+    wait("the answer") { contents(answer) != nil }
+    wait("the old process ends") { it.ready() == 1 && !it.pids().contains(old) }
+    it.finish()
+  }
+
+  @Test func codeThatDoesNotLoadLeavesTheOldWhereTheGroupRolls() throws {
+    var group = SupervisionCase.Group("g", "badload serve", processes: 2)
+    group.keepsOldCode = true
+    let it = try SupervisionCase([group])
+    wait("ready") { it.ready() == 2 }
+    let old = Set(it.pids())
+    let answer = it.scratch.file("answer")
+    it.send("changed /srv/a.wsgi \(answer)")
+    // The request that showed the change gets the new code's failure, from a process that goes again.
+    wait("the answer") { contents(answer) != nil }
+    #expect(contents(answer).flatMap { Int32($0) }.map { !old.contains($0) } == true)
+    wait("the candidates have gone") { Set(it.pids()) == old }
+    #expect(it.hasLogged("WSGI0460: Process group 'g' keeps serving the code it has: the changed script '/srv/a.wsgi'"))
+    wait("the old ones know") { it.log.count { $0 == "refused:/srv/a.wsgi" } == 2 }
+    #expect(it.servingPid().map { old.contains($0) } == true)
+    it.finish()
+  }
+
+  @Test func candidatesThatDieLeaveTheOld() throws {
+    let it = try SupervisionCase([.init("g", "unless=%T/first,serve exit=7", processes: 1)])
+    wait("ready") { it.ready() == 1 }
+    let old = try #require(it.pids().first)
+    it.send("changed /srv/a.wsgi \(it.scratch.file("answer"))")
+    wait("it is said") { it.hasLogged("WSGI0460") }
+    #expect(it.servingPid() == old)
+    it.finish()
+  }
+}

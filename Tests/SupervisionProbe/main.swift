@@ -1,0 +1,161 @@
+import CPosix
+import Glibc
+import ProcessSupervision
+
+// What a test has this process do: commands of the variable PROBE, separated by spaces, in order.
+//
+//   privileges        Privileges.drop, warnings to the log
+//   say=X err=X       a line on stdout, on stderr
+//   flood=N           N lines on stdout
+//   ready             tell the supervisor so
+//   fail=X            tell the supervisor why the start fails
+//   exit=N signal=N   end
+//   unless=F,C        command C unless file F exists, which it does afterwards
+//   child             start a process that sleeps
+//   stubborn          ignore orders to end
+//   badload           a candidate's script does not load
+//   spin              use CPU time
+//   serve             take orders and requests until told to end
+final class Probe {
+  let settings: WorkerSettings
+  let line = ControlLine.worker
+  var isStubborn = false
+  var loadsBadly = false
+  var pending: [UInt8]?
+  var queues: [Int32] = []
+  var takesRequests: Bool
+
+  init(_ settings: WorkerSettings) {
+    self.settings = settings
+    takesRequests = settings.candidate == nil
+  }
+
+  func run(_ command: Substring) {
+    let words = command.split(separator: "=", maxSplits: 1)
+    let argument = words.count > 1 ? String(words[1]) : ""
+    switch words.first {
+    case "privileges":
+      for warning in Privileges.drop(settings) { line.send(.log(ControlLog(level: 4, text: Array(warning.utf8)))) }
+    case "say": write(1, argument + "\n", argument.utf8.count + 1)
+    case "err": write(2, argument, argument.utf8.count)
+    case "flood": for number in 0..<(Int(argument) ?? 0) { run("say=\(number)") }
+    case "ready": line.send(.ready)
+    case "fail": line.send(.startFailed(argument))
+    case "exit": _exit(Int32(argument) ?? 1)
+    case "signal":
+      signal(Int32(argument) ?? 9, SIG_DFL)
+      kill(getpid(), Int32(argument) ?? 9)
+    case "unless":
+      let parts = argument.split(separator: ",", maxSplits: 1)
+      let file = open(String(parts[0]), O_CREAT | O_EXCL | O_WRONLY, 0o644)
+      if file >= 0, parts.count > 1 {
+        close(file)
+        run(parts[1])
+      }
+    case "child":
+      if wsgi_posix_fork() == 0 {
+        sleep(1000)
+        _exit(0)
+      }
+    case "stubborn":
+      isStubborn = true
+      signal(SIGTERM, SIG_IGN)
+    case "badload": loadsBadly = true
+    case "spin": while true {}
+    case "serve": serve()
+    default: _exit(99)
+    }
+  }
+
+  /// A test's requests are words: `note F` writes this process's id into file F, `changed S F` does so in the process that has
+  /// loaded script S anew, `exit N` and `signal N` end the process.
+  func answer(_ request: [UInt8]) {
+    let words = String(decoding: request, as: UTF8.self).split(separator: " ").map(String.init)
+    switch words.first {
+    case "note":
+      let file = open(words[1] + ".new", O_CREAT | O_WRONLY | O_TRUNC, 0o644)
+      let number = "\(getpid())"
+      write(file, number, number.utf8.count)
+      close(file)
+      rename(words[1] + ".new", words[1])
+    case "changed":
+      pending = Array("note \(words[2])".utf8)
+      line.send(.reloadWanted(ScriptChange(script: Array(words[1].utf8), applicationGroup: [], modified: 1)))
+    case let command?: run("\(command)=\(words.dropFirst().joined(separator: "="))")
+    case nil: break
+    }
+  }
+
+  func end(_ reason: ShutdownReason) {
+    guard !isStubborn else { return }
+    line.send(.draining(reason))
+    for queue in queues { while takeRequest(from: queue) {} }
+    line.send(.ended(reason))
+    _exit(0)
+  }
+
+  /// False at the end, or when nothing is there.
+  func takeRequest(from queue: Int32) -> Bool {
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    let count = recv(queue, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+    guard count > 0 else {
+      if count == 0, queue == ControlLine.queueDescriptor { end(.shutdownSignal) }
+      return false
+    }
+    answer(Array(buffer[0..<count]))
+    return true
+  }
+
+  func obey(_ order: ControlMessage, _ descriptor: Int32) {
+    switch order {
+    case .stop: end(.shutdownSignal)
+    case .drain(let reason): end(reason)
+    case .begin: takesRequests = true
+    case .handOver:
+      if let pending { send(descriptor, pending, pending.count, 0) }
+      pending = nil
+      close(descriptor)
+    case .takeOver: queues.append(descriptor)
+    case .reloadRefused(let change):
+      if let pending { answer(pending) }
+      pending = nil
+      run("say=refused:\(String(decoding: change.script, as: UTF8.self))")
+    case .reloading(let change): run("say=reloading:\(String(decoding: change.script, as: UTF8.self))")
+    default: break
+    }
+  }
+
+  func serve() {
+    if let candidate = settings.candidate {
+      run("say=candidate:\(String(decoding: candidate.script, as: UTF8.self))")
+      line.send(loadsBadly ? .loadFailed : .loaded)
+    }
+    line.send(.ready)
+    while true {
+      var entries = [pollfd(fd: 5, events: Int16(POLLIN), revents: 0)]
+      if takesRequests {
+        for queue in queues + [ControlLine.queueDescriptor] {
+          entries.append(pollfd(fd: queue, events: Int16(POLLIN), revents: 0))
+        }
+      }
+      poll(&entries, nfds_t(entries.count), -1)
+      if entries[0].revents != 0 {
+        switch line.receive() {
+        case .message(let order, let descriptor): obey(order, descriptor)
+        case .ended: end(.shutdownSignal)
+        case .malformed, .nothing: break
+        }
+      }
+      if isStubborn, takesRequests, entries.contains(where: { $0.fd == 4 && $0.revents & Int16(POLLHUP) != 0 }) { sleep(1000) }
+      for entry in entries.dropFirst() where entry.revents != 0 {
+        if !takeRequest(from: entry.fd), entry.fd != ControlLine.queueDescriptor { queues.removeAll { $0 == entry.fd } }
+      }
+    }
+  }
+}
+
+guard let told = WorkerSettings.read() else { _exit(WorkerExit.settings.rawValue) }
+let probe = Probe(told.settings)
+let commands = getenv("PROBE").map { String(cString: $0) } ?? ""
+for command in commands.split(separator: " ") { probe.run(command) }
+_exit(0)
