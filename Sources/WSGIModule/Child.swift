@@ -1,4 +1,5 @@
 import CHTTPD
+import DaemonTransport
 import Glibc
 import WSGIConfig
 
@@ -6,12 +7,17 @@ import WSGIConfig
 final class Child: Sendable {
   let process = getpid()
   let python: EmbeddedPython
+  /// The child's place in the ledger of requests in flight; nil where there are no process groups.
+  let seat: LedgerSeat?
 
   /// SAFETY: written by the child's main thread before its other threads exist, and after they have ended or while nothing
   /// can be done about them any more.
   nonisolated(unsafe) private(set) static var current: Child?
 
-  private init(_ generation: Generation) { python = EmbeddedPython(generation) }
+  private init(_ generation: Generation) {
+    python = EmbeddedPython(generation)
+    seat = generation.daemons?.ledger?.takeSeat(pid: process)
+  }
 
   static func begin(_ generation: Generation, _ pool: OpaquePointer) {
     let child = Child(generation)

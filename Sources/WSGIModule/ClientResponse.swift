@@ -1,11 +1,10 @@
-import CEngine
 import CHTTPD
-import Glibc
 import WSGICore
 
 /// A response on its way through httpd's filters to the client; the same for embedded and daemon applications.
 ///
-/// It belongs to the thread that handles the request, and lives as long as the handler runs.
+/// It belongs to the thread that handles the request, and lives as long as the handler runs. Functions give 0 or one of
+/// `engine.h`'s `WSGI_IO_…`.
 struct ClientResponse: ~Copyable {
   enum Phase {
     case awaitingHead, sending
@@ -20,8 +19,6 @@ struct ClientResponse: ~Copyable {
   let overridesErrors: Bool
   let allowsSendfile: Bool
   private(set) var phase = Phase.awaitingHead
-  /// Something of the head has been given to httpd.
-  private(set) var isBegun = false
   /// How much of Content-Length is still to come; -1 where the application gave none.
   private var remaining: Int64 = -1
   private var carriesBody = true
@@ -33,36 +30,31 @@ struct ClientResponse: ~Copyable {
     self.allowsSendfile = allowsSendfile
   }
 
-  /// Bytes that a response head may take in httpd beside what the application gave.
-  private static let headAllowance = 2048
+  // MARK: the body
 
-  // MARK: sending
-
-  /// Sends response bytes, as `engine.h` says of `send`.
-  mutating func send(_ head: UnsafeRawBufferPointer?, _ body: UnsafeRawBufferPointer, flags: UInt32) -> Int32 {
-    if flags & SendFlag.tryOnly != 0 {
-      let length = body.count + (head.map { $0.count + ClientResponse.headAllowance } ?? 0)
-      guard wsgi_httpd_would_fit(request, length) != 0 else { return IOResult.wouldBlock }
-    }
-    if let failure = begin(head) { return failure }
+  /// Sends bytes of the body, valid during the call; those beyond Content-Length are dropped.
+  mutating func write(_ bytes: UnsafeRawBufferPointer, flush: Bool) -> Int32 {
     guard case .sending = phase else { return resultWhenNotSending }
-    let taken = clip(body)
-    guard flags & SendFlag.end != 0 else { return write(taken, flags & SendFlag.flush != 0 ? WriteFlag.flush : 0) }
-    return isShort ? sendShort(taken) : finish(taken)
+    return pass(clip(bytes), flush ? WriteFlag.flush : 0)
   }
 
-  /// Sends part of a regular file and ends the response. The descriptor stays the caller's.
-  mutating func sendFile(_ head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64) -> Int32 {
-    guard offset >= 0, length >= 0 else { return IOResult.failed }
-    let size = wsgi_httpd_file_size(descriptor)
-    guard size >= 0 else { return IOResult.failed }
-    if let failure = begin(head) { return failure }
+  /// Sends the last bytes. A body that is shorter than its Content-Length is cut, since the client waits for the rest.
+  mutating func end(_ bytes: UnsafeRawBufferPointer) -> Int32 {
     guard case .sending = phase else { return resultWhenNotSending }
+    let taken = clip(bytes)
+    return finish(taken, isCut: remaining > 0 && carriesBody)
+  }
+
+  /// Sends part of a regular file as the rest of the body. The descriptor stays the caller's.
+  mutating func sendFile(descriptor: Int32, offset: Int64, length: Int64) -> Int32 {
+    guard case .sending = phase else { return resultWhenNotSending }
+    let size = wsgi_httpd_file_size(descriptor)
+    guard offset >= 0, length >= 0, size >= 0 else { return IOResult.failed }
     let wanted = remaining >= 0 ? min(length, remaining) : length
     let available = min(wanted, max(0, size - offset))
     if remaining >= 0 { remaining -= available }
-    let isCut = available < wanted || isShort
-    guard available > 0 else { return isCut ? sendShort(nothing) : finish(nothing) }
+    let isCut = (available < wanted || remaining > 0) && carriesBody
+    guard available > 0 else { return finish(nothing, isCut: isCut) }
     let result = wsgi_httpd_write_file(
       request, makeBrigade(), descriptor, offset, available, allowsSendfile ? 1 : 0, isCut ? 0 : WriteFlag.end)
     guard result == 0 else { return close(result) }
@@ -79,16 +71,54 @@ struct ClientResponse: ~Copyable {
   /// httpd has answered the client in our place, while the request's body was read.
   mutating func wasAnswered() { phase = .closed }
 
+  private mutating func finish(_ bytes: UnsafeRawBufferPointer, isCut: Bool) -> Int32 {
+    let result = pass(bytes, isCut ? 0 : WriteFlag.end)
+    guard result == 0 else { return result }
+    if isCut { cut() } else { phase = .complete }
+    return 0
+  }
+
+  /// The part of the bytes that Content-Length has room for.
+  private mutating func clip(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    guard remaining >= 0 else { return bytes }
+    let taken = UnsafeRawBufferPointer(rebasing: bytes.prefix(Int(clamping: remaining)))
+    remaining -= Int64(taken.count)
+    return taken
+  }
+
+  private mutating func pass(_ bytes: UnsafeRawBufferPointer, _ flags: UInt32) -> Int32 {
+    let result = wsgi_httpd_write(request, makeBrigade(), start(of: bytes), bytes.count, flags)
+    return result == 0 ? 0 : close(result)
+  }
+
+  private mutating func close(_ result: Int32) -> Int32 {
+    phase = .closed
+    return result == IOResult.answered ? IOResult.closed : result
+  }
+
+  /// What a write gets where nothing is sent: an overridden response takes everything and drops it.
+  private var resultWhenNotSending: Int32 {
+    if case .overridden = phase { return 0 }
+    return IOResult.closed
+  }
+
+  private mutating func makeBrigade() -> OpaquePointer {
+    if let brigade { return brigade }
+    let made = wsgi_httpd_make_brigade(request)
+    brigade = made
+    return made
+  }
+
   // MARK: the head
 
-  /// Takes the head, where there is one; a failure's value, or nil to go on.
-  private mutating func begin(_ head: UnsafeRawBufferPointer?) -> Int32? {
-    guard let head, !isBegun else { return nil }
+  /// Takes an encoded `ResponseHead`, which nothing has checked yet. `IOResult.badHead`: it cannot be sent, and nothing was.
+  mutating func begin(_ head: UnsafeRawBufferPointer) -> Int32 {
+    guard case .awaitingHead = phase else { return resultWhenNotSending }
     do throws(FlatFailure) {
       let head = try ResponseHead(decoding: head)
       guard try ClientResponse.isSendable(head) else { return IOResult.badHead }
       try apply(head)
-      return nil
+      return 0
     } catch {
       return IOResult.badHead
     }
@@ -108,9 +138,7 @@ struct ClientResponse: ~Copyable {
     let status = Int32(clamping: head.status)
     let isOverridden = overridesErrors && status >= 400
     // httpd looks for an error document only where no other error stands on the request.
-    if !isOverridden {
-      wsgi_httpd_set_status(request, status, start(of: head.reason), head.reason.count)
-    }
+    if !isOverridden { wsgi_httpd_set_status(request, status, start(of: head.reason), head.reason.count) }
     let pool = wsgi_httpd_request_pool(request)
     var headers = head.headers
     for _ in 0..<head.headerCount {
@@ -118,7 +146,6 @@ struct ClientResponse: ~Copyable {
       add(name, value ?? nothing, pool)
     }
     if head.contentLength >= 0 { wsgi_httpd_set_content_length(request, head.contentLength) }
-    isBegun = true
     if isOverridden {
       phase = .overridden(status: status)
     } else {
@@ -141,51 +168,15 @@ struct ClientResponse: ~Copyable {
     }
   }
 
-  // MARK: the body
+  // MARK: the end
 
-  /// The part of the bytes that Content-Length has room for.
-  private mutating func clip(_ body: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
-    guard remaining >= 0 else { return body }
-    let taken = UnsafeRawBufferPointer(rebasing: body.prefix(Int(clamping: remaining)))
-    remaining -= Int64(taken.count)
-    return taken
-  }
-
-  private var isShort: Bool { remaining > 0 && carriesBody }
-
-  private mutating func sendShort(_ body: UnsafeRawBufferPointer) -> Int32 {
-    let result = write(body, 0)
-    if result == 0 { cut() }
-    return result
-  }
-
-  private mutating func finish(_ body: UnsafeRawBufferPointer) -> Int32 {
-    let result = write(body, WriteFlag.end)
-    if result == 0 { phase = .complete }
-    return result
-  }
-
-  private mutating func write(_ body: UnsafeRawBufferPointer, _ flags: UInt32) -> Int32 {
-    let result = wsgi_httpd_write(
-      request, makeBrigade(), body.baseAddress?.assumingMemoryBound(to: UInt8.self), body.count, flags)
-    return result == 0 ? 0 : close(result)
-  }
-
-  private mutating func close(_ result: Int32) -> Int32 {
-    phase = .closed
-    return result == IOResult.answered ? IOResult.closed : result
-  }
-
-  /// What a send gets where nothing is sent: an overridden response takes everything and drops it.
-  private var resultWhenNotSending: Int32 {
-    if case .overridden = phase { return 0 }
-    return IOResult.closed
-  }
-
-  private mutating func makeBrigade() -> OpaquePointer {
-    if let brigade { return brigade }
-    let made = wsgi_httpd_make_brigade(request)
-    brigade = made
-    return made
+  /// What the handler tells httpd. Only to be asked when no more is sent; a response that is begun and not whole was cut.
+  var hookResult: Int32 {
+    switch phase {
+    case .complete, .sending: HookResult.ok
+    case .overridden(let status): status
+    case .closed: wsgi_httpd_is_aborted(request) != 0 ? HookResult.ok : HookResult.answered
+    case .awaitingHead: wsgi_httpd_is_aborted(request) != 0 ? HookResult.ok : 500
+    }
   }
 }

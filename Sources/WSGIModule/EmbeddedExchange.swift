@@ -9,38 +9,41 @@ import WSGICore
 /// `WSGI_SEND_TRY` it is called without the GIL.
 struct EmbeddedExchange: ~Copyable {
   let request: OpaquePointer
-  let script: UnsafePointer<CChar>
   private(set) var response: ClientResponse
-  private var bodyBrigade: OpaquePointer?
-  private var bodyFailure: Int64 = 0
+  private var body: ClientBody
+  private let script: UnsafePointer<CChar>
   private var prefix: UnsafePointer<CChar>?
 
   init(_ request: OpaquePointer, script: UnsafePointer<CChar>, response: consuming ClientResponse) {
     self.request = request
     self.script = script
     self.response = response
+    body = ClientBody(request)
   }
 
   mutating func read(into buffer: UnsafeMutablePointer<UInt8>, capacity: Int) -> Int64 {
-    guard bodyFailure == 0 else { return bodyFailure }
-    let brigade = bodyBrigade ?? wsgi_httpd_make_brigade(request)
-    bodyBrigade = brigade
-    let count = wsgi_httpd_read(request, brigade, buffer, capacity)
-    guard count < 0 else { return count }
-    bodyFailure = count
-    if count == Int64(IOResult.answered) {
-      response.wasAnswered()
-      bodyFailure = Int64(wsgi_httpd_status(request) == 413 ? IOResult.tooLarge : IOResult.failed)
-    }
-    return bodyFailure
+    let count = body.read(into: UnsafeMutableRawBufferPointer(start: buffer, count: capacity), wait: true)
+    if body.wasAnswered { response.wasAnswered() }
+    return count
   }
 
+  /// Bytes that a response head may take in httpd beside what the application gave.
+  private static let headAllowance = 2048
+
   mutating func send(_ head: UnsafeRawBufferPointer?, _ body: UnsafeRawBufferPointer, flags: UInt32) -> Int32 {
-    response.send(head, body, flags: flags)
+    if flags & SendFlag.tryOnly != 0 {
+      let length = body.count + (head.map { $0.count + EmbeddedExchange.headAllowance } ?? 0)
+      guard wsgi_httpd_would_fit(request, length) != 0 else { return IOResult.wouldBlock }
+    }
+    let begun = head.map { response.begin($0) } ?? 0
+    guard begun == 0 else { return begun }
+    if flags & SendFlag.end != 0 { return response.end(body) }
+    return response.write(body, flush: flags & SendFlag.flush != 0)
   }
 
   mutating func sendFile(_ head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64) -> Int32 {
-    response.sendFile(head, descriptor: descriptor, offset: offset, length: length)
+    let begun = head.map { response.begin($0) } ?? 0
+    return begun == 0 ? response.sendFile(descriptor: descriptor, offset: offset, length: length) : begun
   }
 
   mutating func log(_ record: wsgi_log_record) {
@@ -51,21 +54,15 @@ struct EmbeddedExchange: ~Copyable {
       file: record.file, line: record.line)
   }
 
-  /// Ends the response as the engine says the application ended; what the handler returns to httpd.
+  /// Ends the response as the engine says that the application ended; what the handler tells httpd.
   mutating func conclude(_ outcome: wsgi_outcome) -> Int32 {
-    switch (outcome.end, response.phase) {
-    case (_, .closed):
-      return wsgi_httpd_is_aborted(request) != 0 ? HookResult.ok : HookResult.answered
-    case (_, .overridden(let status)): return status
-    case (_, .complete): return HookResult.ok
-    case (_, .sending):
-      response.cut()
-      return HookResult.ok
-    case (Int32(WSGI_FAILED), .awaitingHead):
+    switch response.phase {
+    case .sending: response.cut()
+    case .awaitingHead where outcome.end == WSGI_FAILED:
       return (400...599).contains(outcome.status) ? outcome.status : 500
-    case (_, .awaitingHead):
-      return wsgi_httpd_is_aborted(request) != 0 ? HookResult.ok : 500
+    default: break
     }
+    return response.hookResult
   }
 }
 

@@ -6,11 +6,13 @@ import WSGICore
 /// One reading of the configuration, from `post_config` until httpd throws it away at a restart or its end.
 ///
 /// Made in the parent; httpd's children inherit it by fork and read it on all their threads.
-final class Generation: @unchecked Sendable {  // constant once `current` holds it
+final class Generation: @unchecked Sendable {  // constant once httpd has children
   let configuration: Configuration
   let mainServer: OpaquePointer
   /// The pool that httpd keeps the configuration in; what belongs to the generation is tied to it.
   let pool: OpaquePointer
+  /// The process groups; nil where none is declared.
+  private(set) var daemons: (any DaemonGroups)?
 
   /// SAFETY: written by the parent's main thread while there are no other threads, in post_config and the pool's cleanup.
   nonisolated(unsafe) private(set) static var current: Generation?

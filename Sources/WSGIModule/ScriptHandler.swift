@@ -1,5 +1,6 @@
 import CEngine
 import CHTTPD
+import DaemonTransport
 import Glibc
 import WSGIConfig
 import WSGICore
@@ -82,8 +83,10 @@ struct ScriptHandler {
     case .embedded:
       let head = try encode(destination, body, &writer)
       return try runEmbedded(head, destination)
-    case .daemon:
-      throw Refusal(500, "WSGI0351: Process group '\(ByteText(destination.processGroup))' is not running.")
+    case .daemon(let group):
+      try checkOwnership(group)
+      let head = try encode(destination, body, &writer)
+      return try runDaemon(head, destination, group)
     case .restricted:
       throw Refusal(
         500, "WSGI0149: Process group '\(ByteText(destination.processGroup))' is not one that WSGIRestrictProcess allows here.")
@@ -153,11 +156,7 @@ struct ScriptHandler {
     if generation.configuration.global.restrictEmbedded == true {
       throw Refusal(500, "WSGI0143: Embedded mode of mod_wsgi disabled by WSGIRestrictEmbedded; name a daemon process group.")
     }
-    var exchange = EmbeddedExchange(
-      request, script: script,
-      response: ClientResponse(
-        request, overridesErrors: destination.flags.isOn(.errorOverride),
-        allowsSendfile: destination.flags.isOn(.enableSendfile)))
+    var exchange = EmbeddedExchange(request, script: script, response: response(for: destination))
     var outcome = wsgi_outcome()
     let ran: Void? = Child.current?.python.withEngine { engine in
       // The request's address: no other running request has it.
@@ -171,6 +170,52 @@ struct ScriptHandler {
       throw Refusal(500, "WSGI0210: Python is not available in this httpd process; see the line WSGI0001 of its start.")
     }
     return exchange.conclude(outcome)
+  }
+
+  private func response(for destination: Destination) -> ClientResponse {
+    ClientResponse(
+      request, overridesErrors: destination.flags.isOn(.errorOverride),
+      allowsSendfile: destination.flags.isOn(.enableSendfile))
+  }
+
+  // MARK: daemon mode
+
+  private func checkOwnership(_ group: Int) throws(Refusal) {
+    guard generation.configuration.groups.indices.contains(group) else { return }
+    try ScriptOwnership.check(script, for: generation.configuration.groups[group])
+  }
+
+  private func runDaemon(
+    _ head: UnsafeRawBufferPointer, _ destination: Destination, _ group: Int
+  ) throws(Refusal) -> Int32 {
+    let name = ByteText(destination.processGroup).description
+    guard let daemons = generation.daemons, let endpoint = daemons.endpoint(of: group), let seat = Child.current?.seat else {
+      throw Refusal(500, "WSGI0151: Process group '\(name)' was not started; the log of httpd's start says why.")
+    }
+    let timeout = ClientTimeout(request, generation.configuration.groups[group])
+    defer { timeout.restore() }
+    var exchange = DaemonExchange(
+      request, group: group, of: daemons, script: script, response: response(for: destination))
+    let outcome = ThreadState.withDaemonClient(seat: seat) { client in
+      client.run(head, on: endpoint, logLevel: wsgi_httpd_request_log_level(request), host: &exchange)
+    }
+    return exchange.conclude(outcome, groupName: name)
+  }
+}
+
+/// `response-socket-timeout`: how long the client may keep a response waiting.
+private struct ClientTimeout {
+  private let request: OpaquePointer
+  private let before: Int64
+
+  init(_ request: OpaquePointer, _ group: WSGIConfig.DaemonGroup) {
+    self.request = request
+    let milliseconds = group.responseSocketTimeout > 0 ? group.responseSocketTimeout : group.socketTimeout
+    before = milliseconds > 0 ? wsgi_httpd_set_client_timeout(request, Int64(milliseconds)) : -1
+  }
+
+  func restore() {
+    if before >= 0 { _ = wsgi_httpd_set_client_timeout(request, before) }
   }
 }
 

@@ -1,17 +1,30 @@
+import DaemonTransport
 import Glibc
 import WSGICore
 
-/// What a thread of httpd keeps between requests, so that an ordinary request allocates nothing to be written down.
+/// What a thread of httpd keeps between requests, so that an ordinary request allocates nothing to be written down or sent on.
+///
+/// What it keeps is lent to one request at a time: a server-side include runs one request within another, and the inner one
+/// then has its own.
 final class ThreadState {
-  /// nil while a request of this thread is using it: a server-side include runs one request within another.
-  private var spare: RequestHeadWriter?
+  private var spareWriter: RequestHeadWriter?
+  private var spareClient: DaemonClient?
 
   /// Lends the thread's head writer.
   static func withHeadWriter<R>(_ body: (inout RequestHeadWriter) -> R) -> R {
     let state = ThreadState.current
-    var writer = state?.spare.take() ?? RequestHeadWriter()
+    var writer = state?.spareWriter.take() ?? RequestHeadWriter()
     let result = body(&writer)
-    state?.spare = consume writer
+    state?.spareWriter = consume writer
+    return result
+  }
+
+  /// Lends the thread's client of the daemon processes.
+  static func withDaemonClient<R>(seat: LedgerSeat, _ body: (inout DaemonClient) -> R) -> R {
+    let state = ThreadState.current
+    var client = state?.spareClient.take() ?? DaemonClient(seat: seat)
+    let result = body(&client)
+    state?.spareClient = consume client
     return result
   }
 

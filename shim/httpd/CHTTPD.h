@@ -220,10 +220,17 @@ const char *_Nullable wsgi_httpd_ssl_variable(request_rec *request, const char *
 enum { WSGI_HTTPD_ANSWERED = -100 };
 
 apr_bucket_brigade *wsgi_httpd_make_brigade(request_rec *request);
-/* Reads body bytes through the input filters, at least one; 0 at the end. `brigade` keeps what was not taken, for this
- * function alone. */
-int64_t wsgi_httpd_read(request_rec *request, apr_bucket_brigade *brigade, uint8_t *buffer, size_t capacity);
-
+/* Reads body bytes through the input filters; 0 at the end.  With `wait` it brings at least one byte, without it fails with
+ * WSGI_IO_WOULD_BLOCK where there is none.  `brigade` keeps what was not taken, for this function alone. */
+int64_t wsgi_httpd_read(request_rec *request, apr_bucket_brigade *brigade, uint8_t *buffer, size_t capacity, int32_t wait);
+/* Asks a client that waits for it (Expect: 100-continue) for its body. */
+void wsgi_httpd_send_continue(request_rec *request);
+/* The client's socket; -1 where requests share a connection (HTTP/2). */
+int32_t wsgi_httpd_client_socket(request_rec *request);
+/* httpd's Timeout for the server of the request. */
+int64_t wsgi_httpd_timeout_milliseconds(request_rec *request);
+/* Sets how long the client may keep a write waiting; the time before, or -1 where it was not set. */
+int64_t wsgi_httpd_set_client_timeout(request_rec *request, int64_t milliseconds);
 /* The status that httpd has set: its own after WSGI_HTTPD_ANSWERED. */
 int32_t wsgi_httpd_status(request_rec *request);
 /* Sets the status line; `reason` may be empty: httpd's own words for the status. */

@@ -40,25 +40,29 @@ static int64_t read_failure(request_rec *request, apr_status_t status) {
   return WSGI_IO_FAILED;
 }
 
-int64_t wsgi_httpd_read(request_rec *request, apr_bucket_brigade *brigade, uint8_t *buffer, size_t capacity) {
+/* Fills an empty brigade.  0, or the failure. */
+static int64_t fill(request_rec *request, apr_bucket_brigade *brigade, int32_t wait) {
+  apr_status_t status = ap_get_brigade(request->input_filters, brigade, AP_MODE_READBYTES,
+                                       wait ? APR_BLOCK_READ : APR_NONBLOCK_READ, READ_AHEAD);
+  if (!wait && (APR_STATUS_IS_EAGAIN(status) || (status == APR_SUCCESS && APR_BRIGADE_EMPTY(brigade)))) {
+    return WSGI_IO_WOULD_BLOCK;
+  }
+  if (status != APR_SUCCESS) return read_failure(request, status);
+  /* A filter that succeeds without data would be asked for ever. */
+  return APR_BRIGADE_EMPTY(brigade) ? read_failure(request, APR_EGENERAL) : 0;
+}
+
+int64_t wsgi_httpd_read(request_rec *request, apr_bucket_brigade *brigade, uint8_t *buffer, size_t capacity, int32_t wait) {
   size_t taken = 0;
-  if (capacity == 0) return 0;
-  for (;;) {
+  while (taken < capacity) {
     if (APR_BRIGADE_EMPTY(brigade)) {
-      if (taken > 0) return (int64_t)taken;
-      apr_status_t status = ap_get_brigade(request->input_filters, brigade, AP_MODE_READBYTES, APR_BLOCK_READ, READ_AHEAD);
-      if (status != APR_SUCCESS) return read_failure(request, status);
-      /* A filter that succeeds without data would make this loop spin. */
-      if (APR_BRIGADE_EMPTY(brigade)) return read_failure(request, APR_EGENERAL);
+      int64_t failure = taken > 0 ? 0 : fill(request, brigade, wait);
+      if (taken > 0 || failure != 0) return taken > 0 ? (int64_t)taken : failure;
     }
-    while (!APR_BRIGADE_EMPTY(brigade)) {
-      apr_bucket *bucket = APR_BRIGADE_FIRST(brigade);
-      /* The end stays in the brigade, so that every later read finds it. */
-      if (APR_BUCKET_IS_EOS(bucket)) return (int64_t)taken;
-      if (APR_BUCKET_IS_METADATA(bucket)) {
-        apr_bucket_delete(bucket);
-        continue;
-      }
+    apr_bucket *bucket = APR_BRIGADE_FIRST(brigade);
+    /* The end stays in the brigade, so that every later read finds it. */
+    if (APR_BUCKET_IS_EOS(bucket)) break;
+    if (!APR_BUCKET_IS_METADATA(bucket)) {
       const char *data;
       apr_size_t length;
       apr_status_t status = apr_bucket_read(bucket, &data, &length, APR_BLOCK_READ);
@@ -69,10 +73,37 @@ int64_t wsgi_httpd_read(request_rec *request, apr_bucket_brigade *brigade, uint8
       }
       memcpy(buffer + taken, data, length);
       taken += length;
-      apr_bucket_delete(bucket);
-      if (taken == capacity) return (int64_t)taken;
     }
+    apr_bucket_delete(bucket);
   }
+  return (int64_t)taken;
+}
+
+void wsgi_httpd_send_continue(request_rec *request) {
+  if (!request->expecting_100 || request->proto_num < HTTP_VERSION(1, 1)) return;
+  int status = request->status;
+  const char *line = request->status_line;
+  request->status = HTTP_CONTINUE;
+  request->status_line = NULL;
+  ap_send_interim_response(request, 0);
+  request->status = status;
+  request->status_line = line;
+}
+
+int32_t wsgi_httpd_client_socket(request_rec *request) {
+  apr_os_sock_t number;
+  if (request->connection->master) return -1;
+  apr_socket_t *socket = ap_get_conn_socket(request->connection);
+  return socket && apr_os_sock_get(&number, socket) == APR_SUCCESS ? number : -1;
+}
+
+int64_t wsgi_httpd_timeout_milliseconds(request_rec *request) { return request->server->timeout / 1000; }
+
+int64_t wsgi_httpd_set_client_timeout(request_rec *request, int64_t milliseconds) {
+  apr_interval_time_t before;
+  apr_socket_t *socket = request->connection->master ? NULL : ap_get_conn_socket(request->connection);
+  if (!socket || apr_socket_timeout_get(socket, &before) != APR_SUCCESS) return -1;
+  return apr_socket_timeout_set(socket, milliseconds * 1000) == APR_SUCCESS ? before / 1000 : -1;
 }
 
 /* ---- Response head ---- */
@@ -198,12 +229,10 @@ int32_t wsgi_httpd_would_fit(request_rec *request, size_t length) {
   if (connection->master || !passes_directly(request->output_filters)) return 0;
   /* httpd keeps this much itself before it waits for the client. */
   if (!connection->data_in_output_filters && length < buffered_by_httpd(connection)) return 1;
-  apr_socket_t *socket = ap_get_conn_socket(connection);
-  apr_os_sock_t number;
-  int queued = 0, room = 0;
+  int number = wsgi_httpd_client_socket(request), queued = 0, room = 0;
   socklen_t size = sizeof(room);
-  if (!socket || apr_os_sock_get(&number, socket) != APR_SUCCESS || ioctl(number, SIOCOUTQ, &queued) != 0 ||
-      getsockopt(number, SOL_SOCKET, SO_SNDBUF, &room, &size) != 0 || queued < 0 || room < 0) {
+  if (number < 0 || ioctl(number, SIOCOUTQ, &queued) != 0 || getsockopt(number, SOL_SOCKET, SO_SNDBUF, &room, &size) != 0 ||
+      queued < 0 || room < 0) {
     return 0;
   }
   /* The kernel counts its own overhead against the buffer: at worst about as much as the data. */

@@ -1,0 +1,133 @@
+import CHTTPD
+import DaemonTransport
+import Glibc
+import WSGICore
+
+/// One request of an application that runs in a daemon process: what its client in this httpd child is offered.
+struct DaemonExchange: DaemonClientHost, ~Copyable {
+  let request: OpaquePointer
+  let group: Int
+  let daemons: any DaemonGroups
+  private(set) var response: ClientResponse
+  private var body: ClientBody
+  private let script: UnsafePointer<CChar>
+  private var prefix: UnsafePointer<CChar>?
+
+  init(
+    _ request: OpaquePointer, group: Int, of daemons: any DaemonGroups, script: UnsafePointer<CChar>,
+    response: consuming ClientResponse
+  ) {
+    self.request = request
+    self.group = group
+    self.daemons = daemons
+    self.script = script
+    self.response = response
+    body = ClientBody(request)
+  }
+
+  // MARK: the request's body
+
+  mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead {
+    let count = body.read(into: buffer, wait: false)
+    if body.wasAnswered { response.wasAnswered() }
+    return switch count {
+    case 1...: .bytes(Int(count))
+    case 0: .end
+    case Int64(IOResult.wouldBlock): .wouldWait
+    case Int64(IOResult.closed): .failed(.closed)
+    case Int64(IOResult.timeout): .failed(.timedOut)
+    case Int64(IOResult.tooLarge): .failed(.tooLarge)
+    default: .failed(.failed)
+    }
+  }
+
+  var bodyDescriptor: Int32 { wsgi_httpd_client_socket(request) }
+  var bodyTimeoutMilliseconds: Int64 { wsgi_httpd_timeout_milliseconds(request) }
+
+  // MARK: the response
+
+  mutating func begin(_ head: UnsafeRawBufferPointer) -> Bool { response.begin(head) == 0 }
+  mutating func write(_ bytes: UnsafeRawBufferPointer) -> Bool { response.write(bytes, flush: false) == 0 }
+  mutating func flush() -> Bool { response.write(nothing, flush: true) == 0 }
+
+  mutating func sendFile(_ file: consuming Descriptor, offset: Int64, length: Int64) -> Bool {
+    response.sendFile(descriptor: file.number, offset: offset, length: length) == 0
+  }
+
+  mutating func log(level: Int32, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer) {
+    let pool = wsgi_httpd_request_pool(request)
+    logRequest(level, request, prefix: logPrefix(), text, file: file.isEmpty ? nil : poolCopy(file, pool), line: line)
+  }
+
+  private mutating func logPrefix() -> UnsafePointer<CChar>? {
+    if prefix == nil { prefix = scriptPrefix(script, request) }
+    return prefix
+  }
+
+  // MARK: the group
+
+  func isServed() -> Bool { daemons.isServed(group) }
+
+  mutating func requeued(attempt: UInt32) {
+    WSGIModule.log(
+      .info, request: request, script: script,
+      "Queueing the request again, attempt #\(attempt): the daemon process that took it is being replaced.")
+  }
+
+  // MARK: the end
+
+  /// Ends the response as the client says that the request ended; what the handler tells httpd.
+  mutating func conclude(_ outcome: DaemonOutcome, groupName: String) -> Int32 {
+    switch outcome {
+    case .done: _ = response.end(nothing)
+    case .clientGone: break
+    case .failed(let failure):
+      report(failure, groupName, isCut: false)
+      if case .awaitingHead = response.phase { return failure.status }
+    case .cut(let failure):
+      report(failure, groupName, isCut: true)
+    }
+    if case .sending = response.phase { response.cut() }
+    return response.hookResult
+  }
+
+  private func report(_ failure: DaemonFailure, _ groupName: String, isCut: Bool) {
+    guard let message = failure.message(groupName, isCut: isCut, cause: { daemons.cause(ofEnd: $0, in: group) }) else { return }
+    WSGIModule.log(.error, request: request, script: script, message)
+  }
+}
+
+extension DaemonFailure {
+  /// The line for the log; nil where the daemon process has logged why.
+  fileprivate func message(_ group: String, isCut: Bool, cause: (UInt32) -> String?) -> String? {
+    switch self {
+    case .overloaded:
+      "WSGI0353: As many requests of process group '\(group)' are in flight as may be, so that httpd keeps threads for others; "
+        + "give the group more processes or threads, or a larger queue-limit."
+    case .queueFull:
+      "WSGI0116: The queue of process group '\(group)' was full for its connect-timeout; give it more processes or threads."
+    case .notServed:
+      "WSGI0117: Process group '\(group)' has had no running process for its connect-timeout; the log says why above."
+    case .queueClosed: "WSGI0354: Process group '\(group)' is gone: httpd is being stopped or restarted."
+    case .system(let errno):
+      "WSGI0115: Unable to make a channel to process group '\(group)': \(String(cString: strerror(errno)))."
+    case .queueTimedOut: "WSGI0084: No process of group '\(group)' took the request within its queue-timeout."
+    case .requeuedTooOften(let attempts):
+      "WSGI0124: Maximum number of attempts exceeded for process group '\(group)': \(attempts) processes in turn were being "
+        + "replaced when they took the request."
+    case .timedOut: "WSGI0145: Process group '\(group)' sent nothing for its socket-timeout."
+    case .workerEnded(let pid): endMessage(group, pid, isCut: isCut, cause: cause)
+    case .protocolViolation(let failure):
+      "WSGI0122: A process of group '\(group)' sent what it must not send (\(failure))."
+    case .headRefused: "WSGI0148: The application's response headers cannot be sent: a name or a value is malformed."
+    case .answered, .aborted: nil
+    }
+  }
+
+  private func endMessage(_ group: String, _ pid: UInt32, isCut: Bool, cause: (UInt32) -> String?) -> String {
+    let process = pid == 0 ? "A daemon process of group '\(group)'" : "Daemon process \(pid) of group '\(group)'"
+    let why = cause(pid).map { ": it \($0)" } ?? ""
+    return isCut
+      ? "WSGI0119: \(process) ended while it sent the response\(why)." : "WSGI0146: \(process) ended before it answered\(why)."
+  }
+}

@@ -1,0 +1,16 @@
+import DaemonTransport
+
+/// The process groups as httpd's children reach them. Made in the parent with the generation, before any child; read on all
+/// threads of the children.
+///
+/// Groups are named by their place in `Configuration.groups`.
+protocol DaemonGroups: AnyObject, Sendable {
+  /// nil: the group could not be started, and the log has said why.
+  func endpoint(of group: Int) -> DaemonEndpoint?
+  /// Whether the group has a process that takes requests.
+  func isServed(_ group: Int) -> Bool
+  /// How a process of the group ended, to follow "it": "was killed by signal 9"; nil where that is not known (yet).
+  func cause(ofEnd pid: UInt32, in group: Int) -> String?
+  /// Counts the requests in flight; nil where there are no groups.
+  var ledger: QueueLedger? { get }
+}
