@@ -8,6 +8,7 @@ public final class Configuration: Sendable {
   /// For each group, whether all that leads to it is one application.
   public let servesSingleApplication: [Bool]
   let groupUse: [GroupUse]
+  private let groupNames: [[UInt8]]
   /// WSGICaseSensitivity is Off.
   public let isCaseInsensitive: Bool
 
@@ -20,6 +21,7 @@ public final class Configuration: Sendable {
       if let server = servers.first(where: { $0.identity.id == group.server.id }) { group.server.name = server.identity.name }
       return group
     }
+    groupNames = global.groups.map(\.name.bytes)
     groupUse = GroupUse.all(global: global, servers: servers)
     servesSingleApplication = groupUse.map(\.isSingleApplication)
     isCaseInsensitive = global.caseSensitivity == false
@@ -28,10 +30,9 @@ public final class Configuration: Sendable {
   /// Where a name leads, for requests of `server`.
   public func processGroup(named name: [UInt8], for server: ServerIdentity) -> ProcessGroupLookup {
     guard !name.isEmpty else { return .embedded }
-    for (index, group) in groups.enumerated() where group.name.bytes == name {
-      return isVisible(group.server, to: server) ? .daemon(index) : .notVisible
-    }
-    return .unknown
+    // The names stand by themselves: going through the groups would copy each on the way.
+    guard let index = groupNames.firstIndex(of: name) else { return .unknown }
+    return isVisible(groups[index].server, to: server) ? .daemon(index) : .notVisible
   }
 
   /// A group of the main server is everybody's; that of a virtual host is its own, and its namesakes' on other ports.

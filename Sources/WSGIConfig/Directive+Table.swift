@@ -4,36 +4,36 @@ extension Directive {
 
   private static let mapping: [Directive] = [
     Directive(
-      "WSGIScriptAlias", .server, "a URL path and the script it leads to, then options",
+      "WSGIScriptAlias", .server, default: "–", "a URL path and the script it leads to, then options",
       .line { (parse, line) throws(ConfigError) in try ScriptAlias.add(&parse, &line, isMatch: false) }),
     Directive(
-      "WSGIScriptAliasMatch", .server, "a regular expression and the script it leads to, then options",
+      "WSGIScriptAliasMatch", .server, default: "–", "a regular expression and the script it leads to, then options",
       .line { (parse, line) throws(ConfigError) in try ScriptAlias.add(&parse, &line, isMatch: true) }),
     Directive(
-      "WSGIHandlerScript", .everywhere, "a handler name and the script behind it, then options",
+      "WSGIHandlerScript", .everywhere, default: "–", "a handler name and the script behind it, then options",
       .line { (parse, line) throws(ConfigError) in try HandlerScript.add(&parse, &line) }),
     Directive(
-      "WSGIDispatchScript", .everywhere, "a script that may choose where a request runs, then options",
+      "WSGIDispatchScript", .everywhere, default: "none", "a script that may choose where a request runs, then options",
       .line { (parse, line) throws(ConfigError) in
         parse.scope.dispatchScript = try ServiceScript(.dispatch, &parse, &line)
       }),
     Directive(
-      "WSGIImportScript", .server, "a script to load at process start, with process-group= and application-group=",
+      "WSGIImportScript", .server, default: "–", "a script to load at process start, then both group options",
       .line { (parse, line) throws(ConfigError) in try ImportScript.add(&parse, &line) }),
     Directive(
-      "WSGICallableObject", .everywhere, "the name of the WSGI application object in its script",
+      "WSGICallableObject", .everywhere, default: "application", "the name of the WSGI application object in its script",
       .one { (parse, word) in parse.scope.callableObject = NameTemplate(word, for: .callable) }),
     Directive(
-      "WSGICaseSensitivity", .global, "whether the file system distinguishes case: On or Off",
+      "WSGICaseSensitivity", .global, default: "On", "whether the file system distinguishes case: On or Off",
       .flag { (parse, isOn) in parse.global.value.caseSensitivity = isOn }),
   ]
 
   private static let processes: [Directive] = [
     Directive(
-      "WSGIDaemonProcess", .server, "the name of a process group, then options",
+      "WSGIDaemonProcess", .server, default: "–", "the name of a process group, then options",
       .line { (parse, line) throws(ConfigError) in try DaemonGroup.add(&parse, &line) }),
     Directive(
-      "WSGIProcessGroup", .serverAndDirectory, "the name of the process group to run in",
+      "WSGIProcessGroup", .serverAndDirectory, default: "%{GLOBAL}", "the name of the process group to run in",
       .one { (parse, word) in
         let name = NameTemplate(word, for: .processGroup)
         parse.scope.processGroup = name
@@ -41,73 +41,75 @@ extension Directive {
           GroupReference(name: name, server: parse.server.id, path: parse.path, location: parse.location))
       }),
     Directive(
-      "WSGIApplicationGroup", .serverAndDirectory, "the name of the application group to run in",
+      "WSGIApplicationGroup", .serverAndDirectory, default: "%{RESOURCE}", "the name of the application group to run in",
       .one { (parse, word) in parse.scope.applicationGroup = NameTemplate(word, for: .applicationGroup) }),
     Directive(
-      "WSGIRestrictProcess", .serverAndDirectory, "the process groups that may be used here",
+      "WSGIRestrictProcess", .serverAndDirectory, default: "unrestricted", "the process groups that may be used here",
       .line { (parse, line) throws(ConfigError) in try applyRestrictProcess(&parse, &line) }),
     Directive(
-      "WSGIRestrictEmbedded", .global, "whether requests are refused in embedded mode: On or Off",
+      "WSGIRestrictEmbedded", .global, default: "Off", "whether requests are refused in embedded mode: On or Off",
       .flag { (parse, isOn) in parse.global.value.restrictEmbedded = isOn }),
   ]
 
   private static let python: [Directive] = [
     Directive(
-      "WSGIPythonHome", .global, "the directory of a Python installation or virtual environment",
+      "WSGIPythonHome", .global, default: "the engine's own", "the directory of a Python installation or virtual environment",
       .one { (parse, word) in
         parse.global.value.pythonHome = word
         parse.global.value.pythonHomeLocation = parse.location
       }),
     Directive(
-      "WSGIPythonEggs", .global, "the directory that eggs are unpacked to",
+      "WSGIPythonEggs", .global, default: "none", "the directory that eggs are unpacked to",
       .one { (parse, word) in parse.global.value.pythonEggs = word }),
     Directive(
-      "WSGIPythonOptimize", .global, "Python's optimisation level: 0, 1 or 2",
+      "WSGIPythonOptimize", .global, default: "0", "Python's optimisation level: 0, 1 or 2",
       .one { (parse, word) throws(ConfigError) in try applyOptimize(&parse, word) }),
     Directive(
-      "WSGIPythonWarnings", .global, "a warning filter, as for python -W",
+      "WSGIPythonWarnings", .global, default: "none", "a warning filter, as for python -W",
       .one { (parse, word) in parse.global.value.pythonWarnings.append(word) }),
     Directive(
-      "WSGIPythonHashSeed", .global, "'random', or a number from 0 to 4294967295",
+      "WSGIPythonHashSeed", .global, default: "Python's own", "'random', or a number from 0 to 4294967295",
       .one { (parse, word) throws(ConfigError) in try applyHashSeed(&parse, word) }),
     Directive(
-      "WSGIDontWriteBytecode", .global, "whether Python writes no .pyc files: On or Off",
+      "WSGIDontWriteBytecode", .global, default: "Off", "whether Python writes no .pyc files: On or Off",
       .flag { (parse, isOn) in parse.global.value.dontWriteBytecode = isOn }),
     Directive(
-      "WSGIDestroyInterpreter", .global, "whether interpreters are ended when a process ends: On or Off",
+      "WSGIDestroyInterpreter", .global, default: "On", "whether interpreters are ended when a process ends: On or Off",
       .flag { (parse, isOn) in parse.global.value.destroyInterpreter = isOn }),
   ]
 
   private static let interpreters: [Directive] = [
     Directive(
-      "<WSGIInterpreterOptions", .global, "process-group=NAME and application-group=NAME, either or both or none",
+      "<WSGIInterpreterOptions", .global, default: "–", "process-group=NAME and application-group=NAME, either or both or none",
       .section { (parse, line) throws(ConfigError) in try InterpreterOptions.open(&parse, &line) }),
     Directive(
-      "WSGIPythonPath", .global, "directories to find Python modules in, separated by ':'", scopable: true,
+      "WSGIPythonPath", .global, default: "none", "directories to find Python modules in, separated by ':'", scopable: true,
       .one { (parse, word) in
         parse.setInterpreter { $0.pythonPath = word }
         if parse.global.value.openBlock == nil { parse.global.value.pythonPathLocation = parse.location }
       }),
     Directive(
-      "WSGISwitchInterval", .global, "seconds, above 0, after which Python switches threads", scopable: true,
+      "WSGISwitchInterval", .global, default: "Python's own", "seconds, above 0, after which Python switches threads",
+      scopable: true,
       .one { (parse, word) throws(ConfigError) in
         let seconds = try positiveSeconds(word, of: "WSGISwitchInterval")
         parse.setInterpreter { $0.switchInterval = seconds }
       }),
     Directive(
-      "WSGIPerInterpreterGIL", .global, "whether each sub-interpreter has its own GIL: On or Off", scopable: true,
+      "WSGIPerInterpreterGIL", .global, default: "Off", "whether each sub-interpreter has its own GIL: On or Off", scopable: true,
       .flag { (parse, isOn) in parse.setInterpreter { $0.perInterpreterGIL = isOn } }),
     Directive(
-      "WSGIFreeThreading", .global, "whether a free-threaded Python runs without the GIL: On or Off", scopable: true,
+      "WSGIFreeThreading", .global, default: "Off", "whether a free-threaded Python runs without the GIL: On or Off",
+      scopable: true,
       .flag { (parse, isOn) in parse.setInterpreter { $0.freeThreading = isOn } }),
     Directive(
-      "WSGIRestrictStdin", .global, "whether reading sys.stdin is refused: On or Off", scopable: true,
+      "WSGIRestrictStdin", .global, default: "Off", "whether reading sys.stdin is refused: On or Off", scopable: true,
       .flag { (parse, isOn) in parse.setInterpreter { $0.restrictStdin = isOn } }),
     Directive(
-      "WSGIRestrictStdout", .global, "whether writing sys.stdout is refused: On or Off", scopable: true,
+      "WSGIRestrictStdout", .global, default: "Off", "whether writing sys.stdout is refused: On or Off", scopable: true,
       .flag { (parse, isOn) in parse.setInterpreter { $0.restrictStdout = isOn } }),
     Directive(
-      "WSGIRestrictSignal", .global, "whether signal handlers are not registered: On or Off", scopable: true,
+      "WSGIRestrictSignal", .global, default: "On", "whether signal handlers are not registered: On or Off", scopable: true,
       .flag { (parse, isOn) in parse.setInterpreter { $0.restrictSignal = isOn } }),
   ]
 
@@ -120,7 +122,7 @@ extension Directive {
     scopeFlag("WSGIIgnoreActivity", .ignoreActivity, "whether requests leave the inactivity timer alone: On or Off"),
     scopeFlag("WSGIEnableSendfile", .enableSendfile, "whether files are sent by sendfile: On or Off"),
     Directive(
-      "WSGIMapHEADToGET", .everywhere, "whether applications see HEAD as GET: On, Off or Auto",
+      "WSGIMapHEADToGET", .everywhere, default: "Auto", "whether applications see HEAD as GET: On, Off or Auto",
       .one { (parse, word) throws(ConfigError) in
         if word.equalsIgnoringCase("Auto") {
           parse.scope.mapHEADToGET = .auto
@@ -131,13 +133,13 @@ extension Directive {
         }
       }),
     Directive(
-      "WSGITrustedProxyHeaders", .everywhere, "the headers to believe of a trusted proxy",
+      "WSGITrustedProxyHeaders", .everywhere, default: "none", "the headers to believe of a trusted proxy",
       .each { (parse, word) throws(ConfigError) in
         let header = try ProxyHeader(configured: word)
         parse.scope.trustedProxyHeaders = (parse.scope.trustedProxyHeaders ?? []) + [header]
       }),
     Directive(
-      "WSGITrustedProxies", .everywhere, "the addresses or subnets of trusted proxies",
+      "WSGITrustedProxies", .everywhere, default: "every peer", "the addresses or subnets of trusted proxies",
       .each { (parse, word) throws(ConfigError) in
         let subnet = try applyProxy(word)
         parse.scope.trustedProxies = (parse.scope.trustedProxies ?? []) + [subnet]
@@ -146,58 +148,61 @@ extension Directive {
 
   private static let auth: [Directive] = [
     Directive(
-      "WSGIAccessScript", .directoryAuth, "a script that defines allow_access, then options",
+      "WSGIAccessScript", .directoryAuth, default: "none", "a script that defines allow_access, then options",
       .line { (parse, line) throws(ConfigError) in
         parse.directoryConfig.value.accessScript = try ServiceScript(.access, &parse, &line)
       }),
     Directive(
-      "WSGIAuthUserScript", .directoryAuth, "a script that defines check_password or get_realm_hash, then options",
+      "WSGIAuthUserScript", .directoryAuth, default: "none",
+      "a script that defines check_password or get_realm_hash, then options",
       .line { (parse, line) throws(ConfigError) in
         parse.directoryConfig.value.authUserScript = try ServiceScript(.authUser, &parse, &line)
       }),
     Directive(
-      "WSGIAuthGroupScript", .directoryAuth, "a script that defines groups_for_user, then options",
+      "WSGIAuthGroupScript", .directoryAuth, default: "none", "a script that defines groups_for_user, then options",
       .line { (parse, line) throws(ConfigError) in
         parse.directoryConfig.value.authGroupScript = try ServiceScript(.authGroup, &parse, &line)
       }),
     Directive(
-      "WSGIGroupAuthoritative", .directoryAuth, "accepted and without effect: On or Off",
+      "WSGIGroupAuthoritative", .directoryAuth, default: "On", "accepted and without effect: On or Off",
       .flag { (parse, isOn) in parse.directoryConfig.value.groupAuthoritative = isOn }),
   ]
 
   private static let telemetry: [Directive] = [
     Directive(
-      "WSGIServerMetrics", .global, "whether embedded applications can read httpd's scoreboard: On or Off",
+      "WSGIServerMetrics", .global, default: "Off", "whether embedded applications can read httpd's scoreboard: On or Off",
       .flag { (parse, isOn) in parse.global.value.serverMetrics = isOn }),
     Directive(
-      "WSGITelemetryService", .global, "unix:PATH, then interval=SECONDS",
+      "WSGITelemetryService", .global, default: "none", "unix:PATH, then interval=SECONDS",
       .line { (parse, line) throws(ConfigError) in try applyTelemetryService(&parse, &line) }),
     Directive(
-      "WSGISlowRequests", .global, "seconds from which a request is reported as slow; 0 for never",
+      "WSGISlowRequests", .global, default: "0", "seconds from which a request is reported as slow; 0 for never",
       .one { (parse, word) throws(ConfigError) in try applySlowRequests(&parse, word) }),
     Directive(
-      "WSGITelemetryOptions", .global, "CaptureUserAgent, None or All; or flags with + and -",
+      "WSGITelemetryOptions", .global, default: "None", "CaptureUserAgent, None or All; or flags with + and -",
       .line { (parse, line) throws(ConfigError) in try applyTelemetryOptions(&parse, &line) }),
   ]
 
   /// What the reference needs and this module has no use for.
   private static let obsolete: [Directive] = [
     Directive(
-      "WSGISocketPrefix", .global, "accepted and without effect",
+      "WSGISocketPrefix", .global, default: "–", "accepted and without effect",
       .one { (parse, _) in parse.noteObsolete("WSGISocketPrefix", "process groups are reached without socket files") }),
     Directive(
-      "WSGISocketRotation", .global, "accepted and without effect: On or Off",
+      "WSGISocketRotation", .global, default: "–", "accepted and without effect: On or Off",
       .flag { (parse, _) in parse.noteObsolete("WSGISocketRotation", "process groups are reached without socket files") }),
     Directive(
-      "WSGIAcceptMutex", .global, "accepted and without effect",
+      "WSGIAcceptMutex", .global, default: "–", "accepted and without effect",
       .one { (parse, word) throws(ConfigError) in try applyAcceptMutex(&parse, word) }),
     Directive(
-      "WSGIVerboseDebugging", .global, "accepted and without effect: On or Off",
+      "WSGIVerboseDebugging", .global, default: "–", "accepted and without effect: On or Off",
       .flag { (parse, _) in parse.noteObsolete("WSGIVerboseDebugging", "write 'LogLevel wsgi:debug'") }),
   ]
 
   private static func scopeFlag(_ name: StaticString, _ flag: ScopeFlags.Flag, _ usage: StaticString) -> Directive {
-    Directive(name, .everywhere, usage, .flag { (parse, isOn) in parse.scope.flags[flag] = isOn })
+    Directive(
+      name, .everywhere, default: flag == .scriptReloading ? "On" : "Off", usage,
+      .flag { (parse, isOn) in parse.scope.flags[flag] = isOn })
   }
 }
 

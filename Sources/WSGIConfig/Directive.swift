@@ -38,6 +38,8 @@ public struct Directive: Sendable {
 
   public let name: StaticString
   public let context: DirectiveContext
+  /// What holds where the directive is not, for the documentation.
+  public let defaultValue: StaticString
   /// What the argument is; ends httpd's "takes one argument, …".
   public let usage: StaticString
   /// Has a meaning of its own inside `<WSGIInterpreterOptions>`.
@@ -45,10 +47,12 @@ public struct Directive: Sendable {
   let arguments: Arguments
 
   init(
-    _ name: StaticString, _ context: DirectiveContext, _ usage: StaticString, scopable: Bool = false, _ arguments: Arguments
+    _ name: StaticString, _ context: DirectiveContext, default defaultValue: StaticString, _ usage: StaticString,
+    scopable: Bool = false, _ arguments: Arguments
   ) {
     self.name = name
     self.context = context
+    self.defaultValue = defaultValue
     self.usage = usage
     isScopable = scopable
     self.arguments = arguments

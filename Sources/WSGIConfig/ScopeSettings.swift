@@ -43,32 +43,96 @@ public struct ScopeFlags: Equatable, Sendable {
 public enum HeadMapping: Sendable { case off, on, auto }
 
 /// What may be said for a server and again for a directory; nil or empty is "not said here".
+///
+/// httpd has the settings of nested sections merged for each request, so that a copy must cost little: but for the flags, they
+/// are one reference to values that never change.
 public struct ScopeSettings: Sendable {
   public var flags = ScopeFlags()
   public var mapHEADToGET: HeadMapping?
-  public var processGroup: NameTemplate?
-  public var applicationGroup: NameTemplate?
-  public var callableObject: NameTemplate?
-  public var dispatchScript: ServiceScript?
-  public var trustedProxyHeaders: [ProxyHeader]?
-  public var trustedProxies: [Subnet]?
-  /// WSGIRestrictProcess, lower case: the names are compared without regard to case. An empty name is embedded mode.
-  public var restrictProcess: [[UInt8]]?
-  public var handlerScripts: [HandlerScript] = []
+  private var named: Shared<NamedSettings>?
 
   public init() {}
 
-  public var isEmpty: Bool {
-    flags == ScopeFlags() && mapHEADToGET == nil && processGroup == nil && applicationGroup == nil && callableObject == nil
-      && dispatchScript == nil && trustedProxyHeaders == nil && trustedProxies == nil && restrictProcess == nil
-      && handlerScripts.isEmpty
+  public var processGroup: NameTemplate? {
+    get { named?.value.processGroup }
+    set { change { $0.processGroup = newValue } }
   }
 
+  public var applicationGroup: NameTemplate? {
+    get { named?.value.applicationGroup }
+    set { change { $0.applicationGroup = newValue } }
+  }
+
+  public var callableObject: NameTemplate? {
+    get { named?.value.callableObject }
+    set { change { $0.callableObject = newValue } }
+  }
+
+  public var dispatchScript: ServiceScript? {
+    get { named?.value.dispatchScript }
+    set { change { $0.dispatchScript = newValue } }
+  }
+
+  public var trustedProxyHeaders: [ProxyHeader]? {
+    get { named?.value.trustedProxyHeaders }
+    set { change { $0.trustedProxyHeaders = newValue } }
+  }
+
+  public var trustedProxies: [Subnet]? {
+    get { named?.value.trustedProxies }
+    set { change { $0.trustedProxies = newValue } }
+  }
+
+  /// WSGIRestrictProcess, lower case: the names are compared without regard to case. An empty name is embedded mode.
+  public var restrictProcess: [[UInt8]]? {
+    get { named?.value.restrictProcess }
+    set { change { $0.restrictProcess = newValue } }
+  }
+
+  public var handlerScripts: [HandlerScript] { named?.value.handlerScripts ?? [] }
+
+  /// Adds a handler script, in the place of one of the same name.
+  mutating func setHandlerScript(_ script: HandlerScript) { change { $0.setHandlerScript(script) } }
+
+  public var isEmpty: Bool { flags == ScopeFlags() && mapHEADToGET == nil && named == nil }
+
   /// These settings with an inner scope's on top: each of its values wins, handler scripts by name.
-  public func overlaid(by inner: borrowing ScopeSettings) -> ScopeSettings {
+  public func overlaid(by inner: ScopeSettings) -> ScopeSettings {
     var merged = self
     merged.flags = flags.overlaid(by: inner.flags)
     merged.mapHEADToGET = inner.mapHEADToGET ?? mapHEADToGET
+    if let above = inner.named {
+      merged.named = named.map { Shared($0.value.overlaid(by: above.value)) } ?? above
+    }
+    return merged
+  }
+
+  private mutating func change(_ body: (inout NamedSettings) -> Void) {
+    var value = named?.value ?? NamedSettings()
+    body(&value)
+    named = Shared(value)
+  }
+}
+
+/// A value that does not change, by reference.
+final class Shared<Value: Sendable>: Sendable {
+  let value: Value
+  init(_ value: Value) { self.value = value }
+}
+
+/// The settings of a scope that are names and lists.
+private struct NamedSettings: Sendable {
+  var processGroup: NameTemplate?
+  var applicationGroup: NameTemplate?
+  var callableObject: NameTemplate?
+  var dispatchScript: ServiceScript?
+  var trustedProxyHeaders: [ProxyHeader]?
+  var trustedProxies: [Subnet]?
+  var restrictProcess: [[UInt8]]?
+  var handlerScripts: [HandlerScript] = []
+
+  func overlaid(by inner: NamedSettings) -> NamedSettings {
+    var merged = self
     merged.processGroup = inner.processGroup ?? processGroup
     merged.applicationGroup = inner.applicationGroup ?? applicationGroup
     merged.callableObject = inner.callableObject ?? callableObject
@@ -80,7 +144,6 @@ public struct ScopeSettings: Sendable {
     return merged
   }
 
-  /// Adds a handler script, in the place of one of the same name.
   mutating func setHandlerScript(_ script: HandlerScript) {
     if let index = handlerScripts.firstIndex(where: { $0.name == script.name }) {
       handlerScripts[index] = script

@@ -15,30 +15,51 @@ public struct ServerConfig: Sendable {
   }
 }
 
-/// What is configured for a directory-type section or an `.htaccess` file.
+/// What is configured for a directory-type section or an `.htaccess` file. A copy costs little, as for `ScopeSettings`.
 public struct DirectoryConfig: Sendable {
   public var scope = ScopeSettings()
-  public var accessScript: ServiceScript?
-  public var authUserScript: ServiceScript?
-  public var authGroupScript: ServiceScript?
+  private var auth: Shared<AuthScripts>?
   /// Accepted for compatibility; httpd's authorization framework leaves nothing for it to decide.
   public var groupAuthoritative: Bool?
 
   public init() {}
 
-  /// Nothing was said: merging it changes nothing.
-  public var isEmpty: Bool {
-    accessScript == nil && authUserScript == nil && authGroupScript == nil && groupAuthoritative == nil && scope.isEmpty
+  public var accessScript: ServiceScript? {
+    get { auth?.value.access }
+    set { auth = Shared(AuthScripts(access: newValue, user: authUserScript, group: authGroupScript)) }
   }
 
+  public var authUserScript: ServiceScript? {
+    get { auth?.value.user }
+    set { auth = Shared(AuthScripts(access: accessScript, user: newValue, group: authGroupScript)) }
+  }
+
+  public var authGroupScript: ServiceScript? {
+    get { auth?.value.group }
+    set { auth = Shared(AuthScripts(access: accessScript, user: authUserScript, group: newValue)) }
+  }
+
+  /// Nothing was said: merging it changes nothing.
+  public var isEmpty: Bool { auth == nil && groupAuthoritative == nil && scope.isEmpty }
+
   /// An inner section's configuration on top of an outer one's.
-  public static func merge(_ outer: borrowing DirectoryConfig, _ inner: borrowing DirectoryConfig) -> DirectoryConfig {
-    var merged = copy outer
+  public static func merge(_ outer: DirectoryConfig, _ inner: DirectoryConfig) -> DirectoryConfig {
+    var merged = outer
     merged.scope = outer.scope.overlaid(by: inner.scope)
-    merged.accessScript = inner.accessScript ?? outer.accessScript
-    merged.authUserScript = inner.authUserScript ?? outer.authUserScript
-    merged.authGroupScript = inner.authGroupScript ?? outer.authGroupScript
+    if let above = inner.auth?.value {
+      merged.auth = Shared(
+        AuthScripts(
+          access: above.access ?? outer.accessScript, user: above.user ?? outer.authUserScript,
+          group: above.group ?? outer.authGroupScript))
+    }
     merged.groupAuthoritative = inner.groupAuthoritative ?? outer.groupAuthoritative
     return merged
   }
+}
+
+/// The scripts that decide who may see a directory.
+private struct AuthScripts: Sendable {
+  let access: ServiceScript?
+  let user: ServiceScript?
+  let group: ServiceScript?
 }
