@@ -199,8 +199,11 @@ def test_continue_is_not_sent_when_it_does_not(site, mode):
 @pytest.mark.difference("the reference's daemon mode always asks for the body")
 def test_reading_nothing_asks_for_the_body(site, mode):
     with site.httpd.client() as client:
-        client.send(client.head("POST", "/%s/read?how=i.read(0)" % mode, EXPECT))
-        assert client.read_head().interim == [100]
+        client.send(client.head("POST", "/%s/read?how=[i.read(0),i.read()]" % mode, EXPECT))
+        assert client.file.readline().startswith(b"HTTP/1.1 100 ")
+        client.file.readline()
+        client.send(b"12345")
+        assert client.read_response().text == "[b'', b'12345']"
 
 
 # MARK: both directions at once

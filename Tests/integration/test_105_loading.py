@@ -87,7 +87,7 @@ def test_an_exception_at_import_has_its_traceback(site, mode):
     script.get()
     site.log.wait_for(r"ValueError: on purpose", mark)
     assert REFERENCE or re.search(r"line 2, in inner", site.log.text(mark))
-    assert "WSGI0174" in site.log.text(mark)
+    site.log.wait_for(r"WSGI0109", mark)
 
 
 def test_a_missing_script(site, mode):

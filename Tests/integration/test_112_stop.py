@@ -1,0 +1,31 @@
+"""Stopping a server whose applications run: what they are doing must not end in a crash."""
+import pytest
+
+from httpd_env import Httpd
+from http_client import Client
+from load import CONF, Load
+
+
+def test_a_stop_under_requests(mode):
+    with Httpd(CONF[mode], apps="restart", name="restart", processes=2) as server:
+        load = Load(server)
+        load.wait_for(50)
+        server.stop()
+        load.stop()
+
+
+@pytest.mark.parametrize("mpm, case", [("event", "busy"), ("event", "blocked"), ("event", "reading"), ("prefork", "blocked")])
+def test_a_stop_while_applications_run(mode, mpm, case):
+    """Requests that no stop can wait for: their end with the process must not be a crash."""
+    with Httpd(CONF[mode], apps="restart", mpm=mpm, name="restart", processes=2) as server:
+        clients = []
+        for path in ("/a", "/b"):
+            server.get(path)
+        for path in ("/a/", "/b/"):
+            client = Client(server.port)
+            client.send(client.head("POST", path + case, [("Content-Length", "10")]))
+            clients.append(client)
+        server.log.wait_for(r"running %s" % case, count=2)
+        server.stop()
+        for client in clients:
+            client.close()
