@@ -227,23 +227,50 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     }
     guard destroys else { return }
     let thread = self.thread
+    var allEnded = true
     for interpreter in interpreters where !interpreter.isMain {
-      end(interpreter, attachments.filter { $0.interpreter === interpreter }, thread)
+      let ended = end(interpreter, attachments.filter { $0.interpreter === interpreter }, thread)
+      allEnded = allEnded && ended
     }
     PyEval_RestoreThread(mainState)
     for attachment in attachments where attachment.interpreter.isMain { attachment.environ.clear() }
     discard(main)
-    Py_FinalizeEx()
+    if allEnded {
+      Py_FinalizeEx()
+    } else {
+      // Py_FinalizeEx is fatal while there are sub-interpreters.
+      Python.joinThreads()
+      Python.runExitFunctions()
+      _ = PyEval_SaveThread()
+    }
   }
 
-  private func end(_ interpreter: Interpreter, _ attachments: [Attachment], _ thread: Thread) {
+  /// What Python does first when it ends: non-daemon threads are joined. Attached.
+  private static func joinThreads() {
+    do throws(Raised) {
+      guard let threading = try PythonCode.modules.item("threading") else { return }
+      _ = try threading.attribute("_shutdown").call()
+      // Py_EndInterpreter calls it again, and Python 3.12 does not expect that; `bool()` does nothing.
+      if let nothing = try PythonCode.builtins.item("bool") { try threading.setAttribute("_shutdown", nothing) }
+    } catch { PyErr_Clear() }
+  }
+
+  /// Runs the `atexit` functions of an interpreter that cannot be ended. Attached.
+  private static func runExitFunctions() {
+    do throws(Raised) {
+      _ = try PythonCode.importModule("atexit").attribute("_run_exitfuncs").call()
+    } catch { PyErr_Clear() }
+  }
+
+  /// Ends a sub-interpreter; false where a daemon thread of the application still runs in it.
+  private func end(_ interpreter: Interpreter, _ attachments: [Attachment], _ thread: Thread) -> Bool {
     let own: UnsafeMutablePointer<PyThreadState>
     if let attachment = thread.attachments.first(where: { $0.interpreter === interpreter }) {
       own = attachment.state
     } else if let state = PyThreadState_New(interpreter.state) {
       own = state
     } else {
-      return
+      return false
     }
     PyEval_RestoreThread(own)
     for attachment in attachments { attachment.environ.clear() }
@@ -254,23 +281,16 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
       PyThreadState_Clear(attachment.state)
       PyThreadState_Delete(attachment.state)
     }
-    do throws(Raised) {
-      if let threading = try PythonCode.modules.item("threading") {
-        _ = try threading.attribute("_shutdown").call()
-        // Py_EndInterpreter calls it again, and Python 3.12 does not expect that; `bool()` does nothing.
-        if let nothing = try PythonCode.builtins.item("bool") { try threading.setAttribute("_shutdown", nothing) }
-      }
-    } catch { PyErr_Clear() }
-    if wsgi_py_thread_count(interpreter.state) == 1 {
-      Py_EndInterpreter(own)
-      PyThreadState_Swap(thread.mainState)
-    } else {
-      // A daemon thread still runs in it; it cannot be ended, but its exit functions can have their turn.
-      do throws(Raised) {
-        _ = try PythonCode.importModule("atexit").attribute("_run_exitfuncs").call()
-      } catch { PyErr_Clear() }
+    Python.joinThreads()
+    guard wsgi_py_thread_count(interpreter.state) == 1 else {
+      Python.runExitFunctions()
+      _ = PyEval_SaveThread()
+      return false
     }
+    Py_EndInterpreter(own)
+    PyThreadState_Swap(thread.mainState)
     _ = PyEval_SaveThread()
+    return true
   }
 
   /// Takes and gives back the main interpreter's GIL.

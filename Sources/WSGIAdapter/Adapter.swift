@@ -22,6 +22,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   let inspector = Inspector()
   let pacer = ResponsePacer()
   private let stoppingOnce = FirstTime()
+  private let isStopping = Atomic<Bool>(false)
 
   /// Initialises Python on the calling thread and sets up the main interpreter.
   public init(settings: AdapterSettings, host: ProcessHost) throws(InterpreterFailure) {
@@ -157,7 +158,10 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   @inline(__always)
   func withRunner<R>(_ request: RequestHead, _ exchange: RequestExchange, _ body: (RequestRunner) -> R) -> R? {
     let attachment: Attachment
-    do throws(InterpreterFailure) { attachment = try python.attachment(request.applicationGroup) } catch {
+    do throws(InterpreterFailure) {
+      if isStopping.load(ordering: .relaxed) { throw .stopping }
+      attachment = try python.attachment(request.applicationGroup)
+    } catch {
       refuse(request, exchange, error)
       return nil
     }
@@ -222,6 +226,41 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
       (interpreter.contents as? InterpreterContents)?.publishStopping(reason)
     }
   }
+
+  /// Ends Python, on the thread that started it. A request that still runs after a while keeps Python from being ended: a
+  /// thread cannot be taken out of an application.
+  public func stop() {
+    isStopping.store(true, ordering: .relaxed)
+    var waited: UInt32 = 0
+    while !running.running().isEmpty, waited < Adapter.stopPatience {
+      usleep(Adapter.stopStep)
+      waited &+= Adapter.stopStep
+    }
+    guard running.running().isEmpty else {
+      host.log(.info, "Requests are still running; Python is left as it is.")
+      return
+    }
+    if !settings.isDaemon { limitStop() }
+    python.stop()
+  }
+
+  /// A daemon has shutdown-timeout; an httpd child has nobody who would end it when an application's thread or exit function
+  /// never returns.
+  private func limitStop() {
+    _ = BackgroundThread.start { [host] in
+      sleep(Adapter.stopLimit)
+      host.log(
+        .warning, "WSGI0505: Python did not end within \(Adapter.stopLimit) s: an application's thread or atexit function "
+          + "does not return. The process ends without it.")
+      _exit(0)
+    }
+  }
+
+  /// Seconds.
+  private static let stopLimit: UInt32 = 10
+  /// Microseconds.
+  private static let stopPatience: UInt32 = 3_000_000
+  private static let stopStep: UInt32 = 5000
 
   /// Publishes process_signal to every interpreter.
   public func signal(_ name: String, _ number: Int) {

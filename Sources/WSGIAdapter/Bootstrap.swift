@@ -126,7 +126,7 @@ enum Bootstrap {
 
 
     def make_stream(log):
-        return io.TextIOWrapper(log, encoding='utf-8', errors='replace', write_through=True)
+        return io.TextIOWrapper(log, encoding='utf-8', errors='replace', line_buffering=True, write_through=True)
 
 
     def format_exception(exception):

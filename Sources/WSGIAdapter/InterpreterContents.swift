@@ -27,6 +27,7 @@ final class InterpreterContents {
   let schemeHTTP: PyObj
   let schemeHTTPS: PyObj
   let zero: PyObj
+  let restartWarning = FirstTime()
 
   init(_ adapter: Adapter, _ interpreter: Interpreter) throws(Raised) {
     self.adapter = adapter

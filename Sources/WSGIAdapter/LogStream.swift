@@ -22,6 +22,7 @@ final class LogStream: NativeObject {
   /// The application closed it: it is not used for another request.
   private(set) var wasClosed = false
   private var tails: [UInt: [UInt8]] = [:]
+  private var followsLineEnd = false
   private static let warned = FirstTime()
 
   init(_ adapter: Adapter, request: RequestRunner?) {
@@ -34,7 +35,8 @@ final class LogStream: NativeObject {
     case 0: return try write(arguments)
     case 1: return try writeLines(arguments)
     case 2:
-      flushTail()
+      // A text stream flushes by itself after a text with a line end in it; what follows that end still waits for its own.
+      if followsLineEnd { followsLineEnd = false } else { flushTail() }
       return .none()
     case 3:
       flushTail()
@@ -90,6 +92,7 @@ final class LogStream: NativeObject {
 
   private func append(_ bytes: UnsafeRawBufferPointer) {
     let key = LogStream.threadKey
+    followsLineEnd = false
     var start = 0
     var tail = tails.removeValue(forKey: key) ?? []
     for index in bytes.indices where bytes[index] == 0x0A {
@@ -101,6 +104,7 @@ final class LogStream: NativeObject {
         tail.removeAll(keepingCapacity: true)
       }
       start = index + 1
+      followsLineEnd = true
     }
     if start < bytes.count { tail.append(contentsOf: bytes[start...]) }
     if tail.count >= LogStream.recordLimit {

@@ -45,7 +45,6 @@ final class RequestRunner: @unchecked Sendable {
   private(set) var isCommitted = false
   private var hasEnded = false
   private var clientFailure: ExchangeFailure?
-  private var restartWasLogged = false
   var status: UInt32 = 0
   var head = ResponseHeadWriter()
   private var body = FlatWriter(capacity: 16384)
@@ -150,7 +149,6 @@ final class RequestRunner: @unchecked Sendable {
     isCommitted = false
     hasEnded = false
     clientFailure = nil
-    restartWasLogged = false
     status = 0
     bytesSent = 0
     offered = 0
@@ -380,7 +378,7 @@ final class RequestRunner: @unchecked Sendable {
     Raised(.typeError, "response iterable must yield bytes, not \(item.typeName)")
   }
 
-  private func notStarted() -> Raised { Raised(.runtimeError, "response has not been started") }
+  private func notStarted() -> Raised { Raised(.runtimeError, "response has not been started: start_response() was not called") }
 
   private func answer(iterable: PyObj) throws -> RequestOutcome {
     let iterator = try iterable.iterator()
@@ -633,10 +631,9 @@ final class RequestRunner: @unchecked Sendable {
     return failure(500)
   }
 
-  /// Says once that start_response replaced an earlier call's status and headers.
+  /// Says once in each interpreter that start_response replaced an earlier call's status and headers.
   func logRestart() {
-    guard !restartWasLogged else { return }
-    restartWasLogged = true
+    guard contents.restartWarning.isFirst else { return }
     contents.adapter.logHere(
       .warning,
       "WSGI0504: start_response() called again without exc_info before any output; PEP 3333 forbids that. "

@@ -150,7 +150,10 @@ struct ScriptLoader {
     if PythonException.isSystemExit(exception.object) {
       contents.log(exception.object, "WSGI0107: SystemExit raised by WSGI script '\(path)' while it was loaded; ignored.")
     } else {
-      contents.log(exception.object, "WSGI0109: Exception while loading WSGI script '\(path)'.")
+      contents.adapter.logHere(.error, "WSGI0109: Target WSGI script '\(path)' cannot be loaded as Python module.")
+      contents.log(
+        exception.object, "WSGI0174: Exception \(exception.object.typeName) while loading WSGI script '\(path)' into the "
+          + "\(contents.interpreter.label).")
     }
   }
 }

@@ -102,8 +102,9 @@ final class StartResponse: NativeObject {
       for byte in name where byte <= 0x20 || byte == 0x7F {
         throw Raised(.valueError, "control character or space in header name")
       }
-      for byte in value where byte == 0x0D || byte == 0x0A {
-        throw Raised(.valueError, "embedded CR or LF in header value")
+      // A NUL would end the value in httpd's hands.
+      for byte in value where byte == 0x0D || byte == 0x0A || byte == 0 {
+        throw Raised(.valueError, "embedded CR, LF or NUL in header value")
       }
       if name.count == 14, isContentLength(name) {
         guard let length = StartResponse.length(value) else { throw Raised(.valueError, "invalid content length") }

@@ -135,4 +135,4 @@ func wsgi_swift_engine_stopping(_ reason: UnsafePointer<CChar>?) {
 }
 
 @c @implementation
-func wsgi_swift_engine_stop() { adapter?.python.stop() }
+func wsgi_swift_engine_stop() { adapter?.stop() }
