@@ -70,7 +70,8 @@ enum {
  * one at a time, and not after `run` has returned: on the thread that called `run`, but for `send` with WSGI_SEND_TRY, which
  * may come from a thread of the engine's.  Apart from `log` and WSGI_SEND_TRY they are called without the GIL. */
 typedef struct wsgi_exchange {
-  /* Reads up to capacity bytes of the request body; 0 at its end.  Waits until at least one byte is there. */
+  /* Reads up to capacity bytes of the request body; 0 at its end.  Waits until at least one byte is there.  With capacity 0
+   * it waits for nothing: it only says that the body is wanted ("100 Continue"). */
   int64_t (*read)(void *exchange, uint8_t *buffer, size_t capacity);
   /* Sends response bytes.  The first call of a response carries its head (encoded), later ones NULL, 0.  All bytes are
    * taken, or the result is negative.  body may be NULL when body_length is 0. */

@@ -94,7 +94,7 @@ final class InputStream: NativeObject {
     try requireNoFailure()
     if limit == 0 {
       // Tells a client that waits for "100 Continue" that its body is wanted.
-      if !isAtEnd && start == end { _ = try refill() }
+      if !isAtEnd && start == end { _ = runner.detached { $0.read(into: UnsafeMutableRawBufferPointer(start: nil, count: 0)) } }
       return try PyRef.bytes(UnsafeRawBufferPointer(start: nil, count: 0))
     }
     if start == end && isAtEnd { return try PyRef.bytes(UnsafeRawBufferPointer(start: nil, count: 0)) }

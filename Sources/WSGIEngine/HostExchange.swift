@@ -17,8 +17,8 @@ final class HostExchange: RequestExchange {
   }
 
   override func read(into buffer: UnsafeMutableRawBufferPointer) -> Int64 {
-    guard let base = buffer.baseAddress, let read = functions.pointee.read else { return Int64(WSGI_IO_FAILED) }
-    return read(context, base.assumingMemoryBound(to: UInt8.self), buffer.count)
+    guard let read = functions.pointee.read else { return Int64(WSGI_IO_FAILED) }
+    return read(context, buffer.baseAddress?.assumingMemoryBound(to: UInt8.self), buffer.count)
   }
 
   override func send(head: UnsafeRawBufferPointer?, body: UnsafeRawBufferPointer, flags: SendFlags) -> Int32 {

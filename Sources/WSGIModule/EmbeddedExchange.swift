@@ -21,7 +21,7 @@ struct EmbeddedExchange: ~Copyable {
     body = ClientBody(request)
   }
 
-  mutating func read(into buffer: UnsafeMutablePointer<UInt8>, capacity: Int) -> Int64 {
+  mutating func read(into buffer: UnsafeMutablePointer<UInt8>?, capacity: Int) -> Int64 {
     let count = body.read(into: UnsafeMutableRawBufferPointer(start: buffer, count: capacity), wait: true)
     if body.wasAnswered { response.wasAnswered() }
     return count
@@ -74,7 +74,7 @@ extension EmbeddedExchange {
     let table = UnsafeMutablePointer<wsgi_exchange>.allocate(capacity: 1)
     table.initialize(to: wsgi_exchange(
       read: { exchange, buffer, capacity in
-        guard let exchange = EmbeddedExchange.at(exchange), let buffer else { return Int64(IOResult.failed) }
+        guard let exchange = EmbeddedExchange.at(exchange) else { return Int64(IOResult.failed) }
         return exchange.pointee.read(into: buffer, capacity: capacity)
       },
       send: { exchange, head, headLength, body, bodyLength, flags in
