@@ -110,8 +110,9 @@ public struct Directive: Sendable {
 
   private static func notScopable(_ name: String) -> ConfigError {
     let scopable = table.filter(\.isScopable).map(\.name.description).joined(separator: ", ")
+    let title = name.hasPrefix("<") ? "\(name)>" : name
     return ConfigError(
-      "\(name) cannot occur within <WSGIInterpreterOptions>: it would apply to the whole server. Move it outside; "
+      "\(title) cannot occur within <WSGIInterpreterOptions>: it would apply to the whole server. Move it outside; "
         + "inside may stand \(scopable).")
   }
 }

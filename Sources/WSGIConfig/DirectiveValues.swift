@@ -114,6 +114,9 @@ func applyTelemetryOptions(_ parse: inout ConfigParse, _ line: inout ConfigLine)
 }
 
 private func telemetryFlag(_ word: ByteText, isSigned: Bool) throws(ConfigError) -> TelemetryOptions {
+  if word.isEmpty {
+    throw ConfigError("WSGITelemetryOptions: bare '+' / '-' is not a flag. Write the name of a flag behind it, without a space.")
+  }
   if word.equalsIgnoringCase("CaptureUserAgent") { return .captureUserAgent }
   let isNone = word.equalsIgnoringCase("None")
   if isNone || word.equalsIgnoringCase("All") {

@@ -72,7 +72,7 @@ private func environment(of place: wsgi_httpd_command) -> ParseEnvironment {
     compileRegex: { source in
       withCString(source) { wsgi_httpd_compile(pool, $0) }.map { RegexHandle(bitPattern: $0) }
     },
-    supplementaryGroupLimit: max(0, sysconf(Int32(_SC_NGROUPS_MAX))))
+    supplementaryGroupLimit: max(0, sysconf(Int32(_SC_NGROUPS_MAX))), hasGroupWithID: { getgrgid($0) != nil })
 }
 
 extension UserRecord {

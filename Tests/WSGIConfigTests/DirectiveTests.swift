@@ -127,7 +127,7 @@ import Testing
     ("WSGISlowRequests abc", "WSGISlowRequests threshold must be non-negative. 'abc'"),
     ("WSGITelemetryOptions", "WSGITelemetryOptions: at least one flag required."),
     ("WSGITelemetryOptions foo", "WSGITelemetryOptions: unknown flag 'foo'"),
-    ("WSGITelemetryOptions +", "WSGITelemetryOptions: unknown flag ''"),
+    ("WSGITelemetryOptions +", "WSGITelemetryOptions: bare '+' / '-' is not a flag."),
     ("WSGITelemetryOptions +CaptureUserAgent All", "WSGITelemetryOptions: cannot mix"),
     ("WSGITelemetryOptions -None", "WSGITelemetryOptions: 'None' may not have"),
     ("WSGILazyInitialization On", "Invalid command"),
