@@ -75,6 +75,14 @@ public struct ChannelServer: ~Copyable {
     input.reset()
   }
 
+  /// Gives the channel up as if nothing had happened on it: the caller owns it. nil when something was sent already.
+  public mutating func detach() -> Int32? {
+    guard failure == nil, pending.isEmpty, !hasBegun, !hasEnded, !hasAskedForBody else { return nil }
+    let descriptor = channel
+    channel = -1
+    return descriptor
+  }
+
   /// Whether the child gave the request up already. A system call: for requests that waited long.
   public func peerHasGone() -> Bool {
     waitUntilReady(channel, for: 0, milliseconds: 0).first & (POLLHUP | POLLERR) != 0

@@ -69,13 +69,12 @@ public struct QueueReader: ~Copyable {
     return .request(channel: channel.release(), envelope)
   }
 
-  /// Puts the request received last into another queue, channel and all, as it came. The channel stays the caller's. False: that
-  /// queue takes nothing.
-  public func pass(on channel: Int32, _ envelope: QueueEnvelope, to queue: Int32) -> Bool {
-    var envelope = envelope
-    envelope.flags.remove(.headInFile)
-    if case .done = QueueWriter.send(head, envelope, channel: channel, to: queue) { return true }
-    return false
+  /// Takes flags away from the request received last.
+  public func clear(_ flags: RequestHead.Flags) {
+    guard headCount >= RequestHead.flagsOffset + 4 else { return }
+    let start = largeHead ?? buffer + QueueEnvelope.size
+    let held = start.load(fromByteOffset: RequestHead.flagsOffset, as: UInt32.self)
+    start.storeBytes(of: held & ~flags.rawValue, toByteOffset: RequestHead.flagsOffset, as: UInt32.self)
   }
 
   /// A zero-length message also reads as nothing: only a hang-up is the end.

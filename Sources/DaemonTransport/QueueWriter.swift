@@ -2,8 +2,19 @@ import CPosix
 import Glibc
 import WSGICore
 
-/// Puts requests into a group's queue. Runs in an httpd child, on the request's thread.
-enum QueueWriter {
+/// Puts requests into a queue.
+public enum QueueWriter {
+  /// Puts a request that was received, and belongs to somebody else, into another queue as it came. The channel stays the
+  /// caller's. False: that queue takes nothing.
+  public static func pass(
+    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, to queue: Int32
+  ) -> Bool {
+    var envelope = envelope
+    envelope.flags.remove(.headInFile)
+    if case .done = send(head, envelope, channel: channel, to: queue) { return true }
+    return false
+  }
+
   enum Sent {
     case done
     /// No room, or too many descriptors of this user under way: worth another try.

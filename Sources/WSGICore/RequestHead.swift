@@ -76,7 +76,8 @@ public struct RequestHead {
 
   /// Where `queue start` stands, for whoever stamps an encoded head just before it is queued.
   public static let queueStartOffset = 40
-  /// Where `attempt` stands.
+  /// Where the flags and `attempt` stand.
+  public static let flagsOffset = 8
   public static let attemptOffset = 12
 }
 

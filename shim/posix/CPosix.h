@@ -3,4 +3,5 @@
 #define WSGI_CPOSIX_H
 #include "channel.h"
 #include "supervision.h"
+#include "worker.h"
 #endif

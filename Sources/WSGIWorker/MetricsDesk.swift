@@ -1,0 +1,54 @@
+import CPosix
+import Glibc
+import ProcessSupervision
+import Synchronization
+
+/// Asks the supervisor for httpd's scoreboard, for `mod_wsgi.server_metrics()`.
+final class MetricsDesk: Sendable {
+  private let line: ControlLine
+  private let isOffered: Bool
+  /// The last answer's ticket, and its pairs.
+  private let answer = Mutex<(ticket: UInt64, pairs: [UInt8])>((0, []))
+  private let tickets = Atomic<UInt64>(0)
+  private let answered = Wakeup()
+
+  private static let limit: Int64 = 64 << 20
+
+  init(_ line: ControlLine, isOffered: Bool) {
+    self.line = line
+    self.isOffered = isOffered
+  }
+
+  /// The scoreboard as pairs; empty where there is none, or nobody answers within a second.
+  func ask() -> [UInt8] {
+    guard isOffered else { return [] }
+    let ticket = tickets.wrappingAdd(1, ordering: .relaxed).newValue
+    let deadline = monotonicMilliseconds() &+ 1000
+    guard line.send(.metricsWanted(ticket: ticket)) else { return [] }
+    while true {
+      let seen = answered.value
+      let (last, pairs) = answer.withLock { $0 }
+      if last == ticket { return pairs }
+      let remaining = deadline &- monotonicMilliseconds()
+      // An answer to somebody who asked after us is as good.
+      if last > ticket { return pairs }
+      guard remaining > 0 else { return [] }
+      answered.wait(while: seen, milliseconds: remaining)
+    }
+  }
+
+  /// The supervisor's answer: a sealed file, which is now ours, or -1.
+  func answer(_ ticket: UInt64, _ file: Int32) {
+    var pairs: [UInt8] = []
+    if file >= 0 {
+      let size = wsgi_posix_sealed_size(file)
+      if size > 0, size <= MetricsDesk.limit {
+        pairs = [UInt8](repeating: 0, count: Int(size))
+        if pread(file, &pairs, pairs.count, 0) != pairs.count { pairs = [] }
+      }
+      close(file)
+    }
+    answer.withLock { $0 = (ticket, pairs) }
+    answered.add(1)
+  }
+}

@@ -1,0 +1,135 @@
+import ProcessSupervision
+import Synchronization
+
+/// Looks after the timeouts, on a thread of its own. What it asks of Python has a limit, so that a process whose GIL is never
+/// to be had again comes to its end as well.
+final class Monitor: Sendable {
+  private let pool: RequestPool
+  private let watch: Mutex<Watch>
+  private let lastFreeGIL = Atomic<Int64>(0)
+  private let bell = Wakeup()
+  private let probing = Wakeup()
+  /// The threads that call the engine have left it for good.
+  private let isEnding = Atomic<Bool>(false)
+
+  /// How long a stack may take to read.
+  private static let stackPatience: UInt32 = 300
+
+  init(_ pool: RequestPool) {
+    self.pool = pool
+    watch = Mutex(Watch(pool.settings.limits, now: monotonicMilliseconds()))
+  }
+
+  /// Starts the threads; an errno value, or 0.
+  func start() -> Int32 {
+    let stackSize = pool.settings.stackSize
+    let failure = WorkerThread.start("wsgi:monitor", stackSize: stackSize) { [self] in run() }
+    guard failure == 0, pool.settings.deadlockTimeout > 0 else { return failure }
+    lastFreeGIL.store(monotonicMilliseconds(), ordering: .relaxed)
+    probing.set(1)
+    return WorkerThread.start("wsgi:probe", stackSize: stackSize) { [self] in probe() }
+  }
+
+  /// Something begins that has a limit.
+  func notice() { bell.add(1) }
+
+  /// Waits until no thread of the monitor is in the engine, or will be.
+  func leaveEngine() {
+    isEnding.store(true, ordering: .sequentiallyConsistent)
+    bell.add(1)
+    while probing.value != 0 {
+      probing.set(2)
+      probing.wait(while: 2, milliseconds: 50)
+    }
+    watch.withLock { _ in }
+  }
+
+  // MARK: threads
+
+  private func run() {
+    while true {
+      let heard = bell.value
+      let now = monotonicMilliseconds()
+      let facts = pool.facts(lastFreeGIL: lastFreeGIL.load(ordering: .relaxed))
+      var pause: Int64 = 0
+      watch.withLock { watch in
+        if isEnding.load(ordering: .sequentiallyConsistent) { return }
+        let requests = pool.inFlight.requests
+        pause = watch.pause(requests, facts, now: now)
+        guard pool.lifecycle.isRunning, let verdict = watch.look(requests, facts, now: now) else { return }
+        act(on: verdict, now)
+        // There may be more to say than one thing.
+        pause = 10
+      }
+      if !pool.lifecycle.isRunning { pause = attendEnd(now) }
+      bell.wait(while: heard, milliseconds: pause)
+    }
+  }
+
+  /// While the process ends: a thread may still have to be woken from its wait, and a deadline to be kept.
+  private func attendEnd(_ now: Int64) -> Int64 {
+    if pool.lifecycle.isOverdue(now: now) {
+      pool.log.write(
+        ProcessLog.Level.info,
+        "Process '\(pool.settings.groupName)' restart timer expired with requests in progress; forcing shutdown.")
+      pool.stop(pool.lifecycle.reason)
+    }
+    pool.stopIfDrained()
+    return pool.turns.interrupt() ? 5 : 100
+  }
+
+  private func probe() {
+    let interval = min(max(pool.settings.deadlockTimeout / 20, 50), 5000)
+    while !isEnding.load(ordering: .sequentiallyConsistent) {
+      pool.engine.probe()
+      lastFreeGIL.store(monotonicMilliseconds(), ordering: .relaxed)
+      probing.wait(while: 1, milliseconds: interval)
+    }
+    probing.set(0)
+  }
+
+  // MARK: verdicts
+
+  private func act(on verdict: Watch.Verdict, _ now: Int64) {
+    switch verdict {
+    case .interrupt(let request):
+      report("WSGI0410", "A request has run for \(seconds(now &- request.since)): RequestTimeout is raised in it", request)
+      _ = pool.engine.interrupt(request.ticket)
+    case .end(let reason, let drains, let request): end(reason, drains: drains, request, now)
+    }
+  }
+
+  private func end(_ reason: ShutdownReason, drains: Bool, _ request: InFlight.Request?, _ now: Int64) {
+    let settings = pool.settings
+    let how = drains && settings.gracefulTimeout > 0 ? "the others are waited for" : "the process is stopped"
+    switch reason {
+    case .requestTimeout:
+      let age = seconds(now &- (request?.since ?? now))
+      report("WSGI0411", "Request time limit exceeded, a request has run for \(age): \(how)", request)
+    case .startupTimeout:
+      report("WSGI0412", "No script was loaded within startup-timeout, \(seconds(settings.startupTimeout)): \(how)", request)
+    case .deadlockTimeout:
+      report("WSGI0413", "The GIL was not to be had for deadlock-timeout, \(seconds(settings.deadlockTimeout)): \(how)", request)
+    case .inactivityTimeout:
+      pool.log.write(ProcessLog.Level.info, "Inactivity timeout of '\(settings.groupName)' expired: the process is stopped.")
+    default:
+      pool.log.write(ProcessLog.Level.info, "Restart interval of '\(settings.groupName)' expired: \(how).")
+    }
+    if drains, settings.gracefulTimeout > 0 { pool.drain(reason) } else { pool.stop(reason) }
+  }
+
+  /// One line: what happened, and where the request is.
+  private func report(_ number: String, _ what: String, _ request: InFlight.Request?) {
+    var text = "\(number): \(what) (process group '\(pool.settings.groupName)')."
+    if let request {
+      let frames = pool.engine.stack(request.ticket, milliseconds: Monitor.stackPatience)
+      text += frames.isEmpty ? " It runs no Python code." : " " + frames.joined(separator: ", ") + "."
+    }
+    pool.log.write(ProcessLog.Level.warning, text)
+  }
+
+  private func seconds(_ milliseconds: Int64) -> String {
+    let tenths = max(milliseconds, 0) / 100
+    return tenths % 10 == 0 ? "\(tenths / 10) s" : "\(tenths / 10).\(tenths % 10) s"
+  }
+}

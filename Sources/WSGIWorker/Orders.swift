@@ -1,0 +1,114 @@
+import CPosix
+import Glibc
+import ProcessSupervision
+import Synchronization
+
+/// Receives what the supervisor says, on a thread of its own, and sees that it is done.
+final class Orders: Sendable {
+  private enum Receiver {
+    /// Python is being started; what comes is kept until that is done.
+    case starting([(message: ControlMessage, descriptor: Int32)])
+    case pool(RequestPool, awaitsBegin: Bool)
+    case service
+  }
+
+  private let line: ControlLine
+  private let receiver = Mutex(Receiver.starting([]))
+  private let metrics: MetricsDesk
+  /// A service process was told to end.
+  private let isEnding = Atomic<Bool>(false)
+
+  init(_ line: ControlLine, metrics: MetricsDesk) {
+    self.line = line
+    self.metrics = metrics
+  }
+
+  /// Receives until nobody is left who could say something. An errno value, or 0.
+  func start(stackSize: Int) -> Int32 {
+    WorkerThread.start("wsgi:control", stackSize: stackSize) { [self] in
+      while true {
+        guard line.wait(milliseconds: -1) else { continue }
+        switch line.receive() {
+        case .message(let message, let descriptor): receive(message, descriptor)
+        case .malformed, .nothing: continue
+        case .ended:
+          receive(.drain(.shutdownSignal), -1)
+          return
+        }
+      }
+    }
+  }
+
+  var isServiceEnding: Bool { isEnding.load(ordering: .acquiring) }
+
+  /// From now on orders are for `pool`. A candidate takes requests only when it is told to.
+  func deliver(to pool: RequestPool, awaitsBegin: Bool) {
+    replay(.pool(pool, awaitsBegin: awaitsBegin))
+  }
+
+  /// From now on orders are for the scripts of a service process, which run on the main thread.
+  func deliverToService() { replay(.service) }
+
+  private func replay(_ next: sending Receiver) {
+    let early = receiver.withLock { receiver in
+      guard case .starting(let early) = receiver else { return [(message: ControlMessage, descriptor: Int32)]() }
+      receiver = next
+      return early
+    }
+    for (message, descriptor) in early { receive(message, descriptor) }
+  }
+
+  private func receive(_ message: ControlMessage, _ descriptor: Int32) {
+    if case .metrics(let ticket) = message { return metrics.answer(ticket, descriptor) }
+    let action = receiver.withLock { receiver -> (@Sendable () -> Void)? in
+      switch receiver {
+      case .starting(var early):
+        if message == .stop || early.count >= 64 { _exit(0) }
+        early.append((message, descriptor))
+        receiver = .starting(early)
+        return nil
+      case .service: return { [self] in endService(message) }
+      case .pool(let pool, let awaitsBegin):
+        let begins = awaitsBegin && Orders.ends(waiting: message)
+        if begins { receiver = .pool(pool, awaitsBegin: false) }
+        return { Orders.obey(message, descriptor, pool, isWaiting: awaitsBegin, begins: begins) }
+      }
+    }
+    action?()
+  }
+
+  /// A candidate that is not to become a worker answers what it was given all the same.
+  private static func ends(waiting message: ControlMessage) -> Bool {
+    switch message {
+    case .begin, .drain, .stop: true
+    default: false
+    }
+  }
+
+  private static func obey(
+    _ message: ControlMessage, _ descriptor: Int32, _ pool: RequestPool, isWaiting: Bool, begins: Bool
+  ) {
+    switch message {
+    case .begin: break
+    case .drain(let reason): pool.drain(reason)
+    case .stop: pool.stop(.shutdownSignal)
+    case .handOver:
+      if descriptor < 0 { return }
+      if isWaiting { pool.turns.add(descriptor) } else { pool.handOver(to: descriptor) }
+    case .reloading(let change): pool.reloads.isBeingReloaded(change)
+    case .reloadRefused(let change): pool.reloads.wasRefused(change)
+    default: if descriptor >= 0 { close(descriptor) }
+    }
+    if begins, !pool.start() { pool.stop(.shutdownSignal) }
+  }
+
+  private func endService(_ message: ControlMessage) {
+    switch message {
+    case .stop, .drain:
+      isEnding.store(true, ordering: .releasing)
+      // What ends a script that runs on the main thread: Python's own handler raises SystemExit there.
+      kill(getpid(), SIGTERM)
+    default: break
+    }
+  }
+}

@@ -1,0 +1,45 @@
+import CEngine
+import Glibc
+import ProcessSupervision
+
+/// The log records of the process that belong to no request. The supervisor writes them into the log of the group's server.
+final class ProcessLog: Sendable {
+  /// APLOG_* levels.
+  enum Level {
+    static let critical: Int32 = 2
+    static let error: Int32 = 3
+    static let warning: Int32 = 4
+    static let info: Int32 = 6
+    static let debug: Int32 = 7
+  }
+
+  /// The highest level that the log would keep.
+  let level: Int32
+  private let control: ControlLine
+
+  init(level: Int32, control: ControlLine = .worker) {
+    self.level = level
+    self.control = control
+  }
+
+  func write(_ level: Int32, _ text: String) {
+    guard level <= self.level else { return }
+    pass(ControlLog(level: level, text: Array(text.utf8)))
+  }
+
+  func write(_ record: wsgi_log_record) {
+    guard record.level <= level, let text = record.text else { return }
+    let file = record.file.map { Array(UnsafeBufferPointer(start: $0, count: strlen($0))).map { UInt8(bitPattern: $0) } }
+    pass(
+      ControlLog(
+        level: record.level, file: file ?? [], line: record.line,
+        text: Array(UnsafeBufferPointer(start: text, count: record.length))))
+  }
+
+  private func pass(_ record: ControlLog) {
+    if control.send(.log(record)) { return }
+    // The supervisor is being replaced, or has much to do: it reads our standard error too.
+    let line = record.text + [0x0A]
+    _ = line.withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
+  }
+}

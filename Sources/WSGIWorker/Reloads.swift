@@ -1,0 +1,95 @@
+import DaemonTransport
+import ProcessSupervision
+import Synchronization
+import WSGICore
+
+/// Scripts that changed, and what becomes of requests for them.
+///
+/// The request that finds a change is kept, and the supervisor asked for a process with the new code. Until that process is
+/// there, other requests for the script run with the code that is here. Then the kept request goes there; or, if the supervisor
+/// says `drain`, back to the group's queue.
+final class Reloads: Sendable {
+  /// A request that waits for a process with new code. Its channel is its own.
+  struct Kept {
+    var channel: Int32
+    var envelope: QueueEnvelope
+    var head: [UInt8]
+  }
+
+  fileprivate struct Key: Hashable {
+    var script: [UInt8]
+    var applicationGroup: [UInt8]
+  }
+
+  private enum Standing {
+    case underWay
+    /// The code of that time does not load.
+    case refused(modified: Int64)
+  }
+
+  private struct State {
+    var standings: [Key: Standing] = [:]
+    /// In the order in which they were asked for, which is the order of the answers.
+    var kept: [Kept] = []
+    var isClosed = false
+  }
+
+  private let state = Mutex(State())
+  /// Whether there is anything to look up.
+  private let isConcerned = Atomic<Bool>(false)
+
+  /// Whether a request must be run with the code that is here, whatever its script looks like.
+  @inline(__always)
+  func leavesAlone(_ head: RequestHead) -> Bool {
+    isConcerned.load(ordering: .relaxed) && isSettled(head)
+  }
+
+  @inline(never)
+  private func isSettled(_ head: RequestHead) -> Bool {
+    let key = Key(script: Array(head.script), applicationGroup: Array(head.applicationGroup))
+    return state.withLock { state in
+      switch state.standings[key] {
+      case nil: false
+      case .underWay: true
+      case .refused(let modified): modified == head.scriptModified
+      }
+    }
+  }
+
+  /// Keeps a request that found `change`. False: no answer is to be expected any more, and the request is still the caller's.
+  func keep(_ request: Kept, for change: ScriptChange, _ control: ControlLine) -> Bool {
+    state.withLock { state in
+      guard !state.isClosed, control.send(.reloadWanted(change)) else { return false }
+      state.kept.append(request)
+      state.standings[Key(change)] = .underWay
+      isConcerned.store(true, ordering: .relaxed)
+      return true
+    }
+  }
+
+  /// The request that is to be handed over next.
+  func takeNext() -> Kept? { state.withLock { $0.kept.isEmpty ? nil : $0.kept.removeFirst() } }
+
+  /// Every request that still waits; none is kept from now on.
+  func close() -> [Kept] {
+    state.withLock { state in
+      state.isClosed = true
+      defer { state.kept = [] }
+      return state.kept
+    }
+  }
+
+  func isBeingReloaded(_ change: ScriptChange) { set(.underWay, change) }
+  func wasRefused(_ change: ScriptChange) { set(.refused(modified: change.modified), change) }
+
+  private func set(_ standing: Standing, _ change: ScriptChange) {
+    state.withLock { $0.standings[Key(change)] = standing }
+    isConcerned.store(true, ordering: .relaxed)
+  }
+}
+
+extension Reloads.Key {
+  fileprivate init(_ change: ScriptChange) {
+    self.init(script: change.script, applicationGroup: change.applicationGroup)
+  }
+}

@@ -1,0 +1,196 @@
+import CEngine
+import CPosix
+import DaemonTransport
+import Glibc
+import ProcessSupervision
+import Synchronization
+import WSGICore
+
+/// The threads that run requests, and when they end.
+final class RequestPool: Sendable {
+  let settings: WorkerSettings
+  let engine: EngineImage
+  let log: ProcessLog
+  let control: ControlLine
+  let processID: UInt32
+  let turns: Turns
+  let inFlight: InFlight
+  let lifecycle = Lifecycle()
+  let reloads = Reloads()
+  /// Threads that have not ended.
+  let living = Wakeup()
+  /// Says to whoever runs the process that it is to be shut down.
+  private let stopped: @Sendable () -> Void
+  private let completed = Atomic<Int>(0)
+
+  // For the monitor; milliseconds of the monotonic clock, 0: not yet.
+  private let lastActivity = Atomic<Int64>(0)
+  private let waitsForScriptSince = Atomic<Int64>(0)
+  private let hasScript = Atomic<Bool>(false)
+
+  init(
+    _ settings: WorkerSettings, _ engine: EngineImage, queue: Int32, log: ProcessLog, control: ControlLine = .worker,
+    stopped: @escaping @Sendable () -> Void
+  ) {
+    self.settings = settings
+    self.engine = engine
+    self.log = log
+    self.control = control
+    self.stopped = stopped
+    processID = UInt32(bitPattern: getpid())
+    turns = Turns(count: settings.threads, queue: queue)
+    inFlight = InFlight(count: settings.threads)
+  }
+
+  /// Starts the threads; false when not one can be had.
+  func start() -> Bool {
+    for index in 0..<settings.threads {
+      living.add(1)
+      let failure = WorkerThread.start("wsgi:\(index)", stackSize: settings.stackSize) { [self] in
+        let thread = UnsafeMutablePointer<RequestThread>.allocate(capacity: 1)
+        thread.initialize(to: RequestThread(index, self))
+        RequestThread.serve(thread)
+        thread.deinitialize(count: 1)
+        thread.deallocate()
+        living.add(.max)
+      }
+      if failure != 0 {
+        living.add(.max)
+        log.write(
+          ProcessLog.Level.error,
+          "WSGI0022: Only \(index) of \(settings.threads) threads could be started: \(String(cString: strerror(failure))).")
+        return index > 0
+      }
+    }
+    return true
+  }
+
+  // MARK: a request
+
+  @inline(__always)
+  func begin(_ thread: Int, number: UInt64, marksActivity: Bool) -> UInt64 {
+    let now = monotonicMilliseconds()
+    if settings.startupTimeout > 0, !hasScript.load(ordering: .relaxed) { armStartup(now) }
+    return inFlight.begin(thread, number: number, now: now)
+  }
+
+  @inline(__always)
+  func end(_ thread: Int, _ outcome: wsgi_outcome) {
+    if outcome.script_loaded != 0, !hasScript.load(ordering: .relaxed) { scriptLoaded() }
+    inFlight.end(thread)
+    if settings.maximumRequests > 0, outcome.end != Int32(WSGI_STALE) { countRequest() }
+    if !lifecycle.isRunning { stopIfDrained() }
+  }
+
+  @inline(__always)
+  func markActivity() { lastActivity.store(monotonicMilliseconds(), ordering: .relaxed) }
+
+  @inline(never)
+  private func armStartup(_ now: Int64) {
+    let (isFirst, _) = waitsForScriptSince.compareExchange(expected: 0, desired: now, ordering: .relaxed)
+    if isFirst { log.write(ProcessLog.Level.info, "Application startup timer of '\(settings.groupName)' started.") }
+  }
+
+  @inline(never)
+  private func scriptLoaded() {
+    hasScript.store(true, ordering: .relaxed)
+    if waitsForScriptSince.exchange(0, ordering: .relaxed) > 0 {
+      log.write(ProcessLog.Level.info, "Application startup timer of '\(settings.groupName)' cancelled: the script is loaded.")
+    }
+  }
+
+  private func countRequest() {
+    let number = completed.wrappingAdd(1, ordering: .relaxed).newValue
+    guard number >= settings.maximumRequests, lifecycle.isRunning else { return }
+    log.write(ProcessLog.Level.info, "Maximum requests reached, shutting down daemon process '\(settings.groupName)'.")
+    if settings.gracefulTimeout == 0 { stop(.maximumRequests) } else { drain(.maximumRequests) }
+  }
+
+  // MARK: the end
+
+  /// No more requests are taken; those that run have so long (milliseconds, nil: graceful-timeout; 0: as long as they like).
+  func drain(_ reason: ShutdownReason, allowance: Int64? = nil) {
+    let allowance = allowance ?? settings.gracefulTimeout
+    let deadline = allowance > 0 ? monotonicMilliseconds() &+ allowance : nil
+    guard lifecycle.beginDraining(reason, deadline: deadline) else { return }
+    turns.leaveQueue()
+    returnKept()
+    // Who is told that we drain relies on it: the thread that waits on the queue must have left it.
+    var patience = 200
+    while turns.interrupt(), patience > 0 {
+      usleep(1000)
+      patience -= 1
+    }
+    control.send(.draining(reason))
+    stopIfDrained()
+  }
+
+  /// The process ends now.
+  func stop(_ reason: ShutdownReason) {
+    guard lifecycle.beginStopping(reason) else { return }
+    turns.close()
+    returnKept()
+    stopped()
+  }
+
+  /// Ends the process when it has drained.
+  func stopIfDrained() {
+    guard lifecycle.phase == .draining, !turns.isOpen else { return }
+    let limits = settings.limits
+    let now = monotonicMilliseconds()
+    let isBusy = inFlight.requests.contains { limits.staleAge == 0 || now &- $0.since <= limits.staleAge }
+    if !isBusy { stop(lifecycle.reason) }
+  }
+
+  /// A thread found that a source of requests is at its end.
+  func sourceEnded(_ source: Int32) {
+    guard turns.ended(source) else { return }
+    log.write(ProcessLog.Level.info, "No more requests can come for daemon process '\(settings.groupName)': it finishes.")
+  }
+
+  /// A thread leaves: no more requests are taken.
+  func drained() {
+    if lifecycle.isRunning { drain(.shutdownSignal) } else { stopIfDrained() }
+  }
+
+  /// Requests that wait for new code go back to the queue: another process will have it.
+  private func returnKept() {
+    for request in reloads.close() {
+      var channel = ChannelServer(workerID: processID, socketTimeout: settings.socketTimeout)
+      channel.open(request.channel)
+      channel.handBack()
+      channel.close()
+    }
+  }
+
+  /// Puts the request that waited longest for new code into the queue of a process that has it.
+  func handOver(to queue: Int32) {
+    defer { close(queue) }
+    guard let request = reloads.takeNext() else { return }
+    let isTaken = request.head.withUnsafeBytes {
+      QueueWriter.pass($0, request.envelope, channel: request.channel, to: queue)
+    }
+    var channel = ChannelServer(workerID: processID, socketTimeout: settings.socketTimeout)
+    channel.open(request.channel)
+    if !isTaken { channel.handBack() }
+    channel.close()
+  }
+
+  // MARK: for the monitor
+
+  func facts(lastFreeGIL: Int64) -> Watch.Facts {
+    Watch.Facts(
+      waitsForScriptSince: waitsForScriptSince.load(ordering: .relaxed), lastActivity: lastActivity.load(ordering: .relaxed),
+      lastFreeGIL: lastFreeGIL)
+  }
+}
+
+extension WorkerSettings {
+  var groupName: String { String(decoding: processGroup, as: UTF8.self) }
+
+  var limits: Watch.Limits {
+    Watch.Limits(
+      request: requestTimeout, interrupt: interruptTimeout, startup: startupTimeout, deadlock: deadlockTimeout,
+      inactivity: inactivityTimeout, restart: restartInterval, threads: threads)
+  }
+}

@@ -1,0 +1,171 @@
+import CEngine
+import DaemonTransport
+import Glibc
+import ProcessSupervision
+import WSGICore
+
+/// What a thread keeps between the requests that it runs. It is never moved: the engine is given its address.
+struct RequestThread: ~Copyable {
+  let index: Int
+  unowned(unsafe) let worker: RequestPool
+  var reader = QueueReader()
+  var channel: ChannelServer
+  private var number: UInt64 = 0
+  /// Of the current request.
+  private(set) var logLevel: Int32 = 0
+  private(set) var marksActivity = false
+
+  init(_ index: Int, _ worker: RequestPool) {
+    self.index = index
+    self.worker = worker
+    channel = ChannelServer(workerID: worker.processID, socketTimeout: worker.settings.socketTimeout)
+  }
+
+  /// Takes requests and runs them until no more are taken.
+  static func serve(_ thread: UnsafeMutablePointer<RequestThread>) {
+    let index = thread.pointee.index
+    let worker = thread.pointee.worker
+    while var source = worker.turns.take(index) {
+      waiting: while true {
+        switch thread.pointee.reader.receive(from: source) {
+        case .request(let channel, let envelope):
+          worker.turns.pass(index)
+          run(thread, channel, envelope)
+          break waiting
+        case .interrupted: break
+        case .ended: worker.sourceEnded(source)
+        case .malformed(let what):
+          worker.log.write(
+            ProcessLog.Level.error, "WSGI0080: A message in the queue of the process group is no request (\(what)): dropped.")
+        case .failed(let error):
+          worker.log.write(ProcessLog.Level.error, "WSGI0401: The queue of the process group cannot be read: errno \(error).")
+          worker.sourceEnded(source)
+        }
+        guard let next = worker.turns.source(index) else {
+          worker.drained()
+          return
+        }
+        source = next
+      }
+    }
+  }
+
+  private static func run(_ thread: UnsafeMutablePointer<RequestThread>, _ channel: Int32, _ envelope: QueueEnvelope) {
+    thread.pointee.channel.open(channel)
+    if thread.pointee.admit(envelope) {
+      thread.pointee.number &+= 1
+      let worker = thread.pointee.worker
+      let ticket = worker.begin(thread.pointee.index, number: thread.pointee.number, marksActivity: thread.pointee.marksActivity)
+      let outcome = worker.engine.run(thread, RequestExchange.functions, thread.pointee.reader.head, ticket: ticket)
+      let isKept = thread.pointee.conclude(outcome, channel, envelope)
+      if !isKept { thread.pointee.channel.close() }
+      worker.end(thread.pointee.index, outcome)
+    } else {
+      thread.pointee.channel.close()
+    }
+  }
+
+  /// Whether the request is to be run; if not, it is answered.
+  private mutating func admit(_ envelope: QueueEnvelope) -> Bool {
+    logLevel = envelope.logLevel
+    guard let head = try? RequestHead(decoding: reader.head) else {
+      worker.log.write(ProcessLog.Level.error, "WSGI0080: A request in the queue of the process group cannot be read.")
+      channel.fail(status: 500)
+      return false
+    }
+    marksActivity = worker.settings.inactivityTimeout > 0 && !head.flags.contains(.ignoreActivity)
+    if envelope.flags.contains(.announce) { channel.announce() }
+    let waited = epochMicroseconds() &- envelope.queueStart
+    if waited > 500_000 || worker.settings.queueTimeout > 0, !isStillWanted(head) { return false }
+    if worker.reloads.leavesAlone(head) { reader.clear(.scriptReloading) }
+    return true
+  }
+
+  @inline(never)
+  private mutating func isStillWanted(_ head: RequestHead) -> Bool {
+    let limit = worker.settings.queueTimeout
+    let age = epochMicroseconds() &- head.requestStart
+    if limit > 0, head.requestStart > 0, age / 1000 > limit {
+      log(
+        ProcessLog.Level.error,
+        "WSGI0084: Queue timeout expired for WSGI daemon process '\(worker.settings.groupName)': no thread took the request"
+          + " within \(limit / 1000) seconds.")
+      channel.fail(status: 504)
+      return false
+    }
+    return !channel.peerHasGone()
+  }
+
+  /// Says how the request ended. True: it is kept, channel and all, for a process with new code.
+  private mutating func conclude(_ outcome: wsgi_outcome, _ descriptor: Int32, _ envelope: QueueEnvelope) -> Bool {
+    switch outcome.end {
+    case Int32(WSGI_DONE): break
+    case Int32(WSGI_FAILED): channel.fail(status: outcome.status)
+    case Int32(WSGI_STALE): return keep(envelope)
+    default: channel.abort()
+    }
+    return false
+  }
+
+  private mutating func keep(_ envelope: QueueEnvelope) -> Bool {
+    guard let head = try? RequestHead(decoding: reader.head) else { return false }
+    let change = ScriptChange(
+      script: Array(head.script), applicationGroup: Array(head.applicationGroup), modified: head.scriptModified)
+    log(ProcessLog.Level.info, "The script changed: the request waits for a process with its new code.")
+    guard let descriptor = channel.detach() else { return false }
+    let request = Reloads.Kept(channel: descriptor, envelope: envelope, head: Array(reader.head))
+    if worker.reloads.keep(request, for: change, worker.control) { return true }
+    channel.open(descriptor)
+    channel.handBack()
+    return false
+  }
+
+  // MARK: what the engine asks for
+
+  mutating func send(
+    head: UnsafeRawBufferPointer?, body: UnsafeRawBufferPointer, flags: ChannelServer.SendFlags
+  ) -> Int32 {
+    if marksActivity, !body.isEmpty || flags.contains(.end) { worker.markActivity() }
+    do throws(ChannelFailure) {
+      try channel.send(head: head, body: body, flags: flags)
+      return 0
+    } catch {
+      return error.rawValue
+    }
+  }
+
+  mutating func sendFile(head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64) -> Int32 {
+    if marksActivity { worker.markActivity() }
+    do throws(ChannelFailure) {
+      try channel.sendFile(head: head, descriptor: descriptor, offset: offset, length: length)
+      return 0
+    } catch {
+      return error.rawValue
+    }
+  }
+
+  mutating func read(into buffer: UnsafeMutableRawBufferPointer) -> Int64 {
+    if marksActivity { worker.markActivity() }
+    do throws(ChannelFailure) {
+      return Int64(try channel.read(into: buffer))
+    } catch {
+      return Int64(error.rawValue)
+    }
+  }
+
+  mutating func log(_ record: wsgi_log_record) {
+    guard record.level <= logLevel, let text = record.text else { return }
+    let file = UnsafeRawBufferPointer(start: record.file, count: record.file.map { strlen($0) } ?? 0)
+    let isTaken = channel.log(
+      level: record.level, file: file, line: record.line, text: UnsafeRawBufferPointer(start: text, count: record.length))
+    // The response is complete, or the child has gone: the process's log is better than none.
+    if !isTaken { worker.log.write(record) }
+  }
+
+  private mutating func log(_ level: Int32, _ text: String) {
+    var text = text
+    text.withUTF8 { utf8 in
+      log(wsgi_log_record(level: level, line: 0, file: nil, text: utf8.baseAddress, length: utf8.count))
+    }
+  }
+}

@@ -1,0 +1,157 @@
+import CEngine
+import CPosix
+import Glibc
+import ProcessSupervision
+import WSGICore
+
+/// A daemon process of a process group, from exec to exit: what it is told, root given up, Python, then requests or services.
+enum WorkerMain {
+  /// Why the process cannot do its work.
+  private struct Failure: Error {
+    var exit: WorkerExit
+    var sentence: String
+  }
+
+  /// What the engine is given for the life of the process.
+  private final class Host {
+    let log: ProcessLog
+    let metrics: MetricsDesk
+
+    init(_ log: ProcessLog, _ metrics: MetricsDesk) {
+      self.log = log
+      self.metrics = metrics
+    }
+  }
+
+  /// The result is the process's exit code.
+  static func run() -> Int32 {
+    let control = ControlLine.worker
+    do throws(Failure) {
+      return try run(control)
+    } catch {
+      control.send(.startFailed(error.sentence))
+      return error.exit.rawValue
+    }
+  }
+
+  private static func run(_ control: ControlLine) throws(Failure) -> Int32 {
+    guard let (settings, bytes) = WorkerSettings.read() else {
+      throw Failure(exit: .settings, sentence: "its settings cannot be read")
+    }
+    guard settings.version == ControlMessage.version else {
+      throw Failure(exit: .version, sentence: "version \(settings.version) was asked for, this is \(ControlMessage.version)")
+    }
+    let log = ProcessLog(level: settings.logLevel)
+    // Behind chroot the image is not to be found any more.
+    var engine = settings.changeRoot == nil ? nil : try loadEngine(settings)
+    for warning in Privileges.drop(settings) { log.write(ProcessLog.Level.warning, warning) }
+    setLocale(settings, log)
+    let metrics = MetricsDesk(control, isOffered: settings.offersMetrics(bytes))
+    let orders = Orders(control, metrics: metrics)
+    let failure = orders.start(stackSize: settings.stackSize)
+    if failure != 0 { throw Failure(exit: .threads, sentence: String(cString: strerror(failure))) }
+    if engine == nil { engine = try loadEngine(settings) }
+    guard let engine else { throw Failure(exit: .engineUnusable, sentence: "no engine") }
+    try startPython(engine, bytes, log, metrics)
+    return settings.isService
+      ? runServices(settings, engine, log, control, orders) : try serve(settings, engine, log, control, orders)
+  }
+
+  private static func loadEngine(_ settings: WorkerSettings) throws(Failure) -> EngineImage? {
+    do throws(EngineImage.Failure) {
+      return try EngineImage(path: settings.engine)
+    } catch {
+      throw Failure(exit: error.isMissing ? .engineMissing : .engineUnusable, sentence: error.sentence)
+    }
+  }
+
+  /// The environment has LANG and LC_ALL already; C code, and Python, go by what setlocale says.
+  private static func setLocale(_ settings: WorkerSettings, _ log: ProcessLog) {
+    guard let name = settings.locale else { return }
+    if setlocale(LC_ALL, name.map { CChar(bitPattern: $0) } + [0]) == nil {
+      log.write(
+        ProcessLog.Level.warning,
+        "WSGI0079: The locale '\(String(decoding: name, as: UTF8.self))' of process group '\(settings.groupName)' does not exist"
+          + " on this system.")
+    }
+  }
+
+  private static func startPython(
+    _ engine: EngineImage, _ bytes: [UInt8], _ log: ProcessLog, _ metrics: MetricsDesk
+  ) throws(Failure) {
+    let host = UnsafeMutablePointer<wsgi_host>.allocate(capacity: 1)
+    host.initialize(
+      to: wsgi_host(
+        context: Unmanaged.passRetained(Host(log, metrics)).toOpaque(),
+        log: { context, record in
+          if let record { WorkerMain.host(context)?.log.write(record.pointee) }
+        },
+        log_level: { WorkerMain.host($0)?.log.level ?? 0 },
+        server_metrics: { context, buffer, capacity in
+          let pairs = WorkerMain.host(context)?.metrics.ask() ?? []
+          if let buffer, pairs.count <= capacity {
+            UnsafeMutableRawBufferPointer(start: buffer, count: capacity).copyBytes(from: pairs)
+          }
+          return pairs.count
+        }))
+    do throws(EngineImage.Failure) {
+      try engine.start(host, settings: bytes)
+    } catch {
+      throw Failure(exit: .python, sentence: error.sentence)
+    }
+  }
+
+  private static func host(_ context: UnsafeMutableRawPointer?) -> Host? {
+    context.map { Unmanaged<Host>.fromOpaque($0).takeUnretainedValue() }
+  }
+
+  // MARK: requests
+
+  private static func serve(
+    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlLine, _ orders: Orders
+  ) throws(Failure) -> Int32 {
+    // A script that does not load is the engine's to log; the request that needs it tries again.
+    for script in settings.imports { _ = engine.load(script.script, applicationGroup: script.applicationGroup) }
+    let verdict: ControlMessage? = settings.candidate.map {
+      engine.load($0.script, applicationGroup: $0.applicationGroup) ? .loaded : .loadFailed
+    }
+    guard let process = WorkerProcess(settings, engine, log: log, control: control) else {
+      throw Failure(exit: .threads, sentence: "signals: \(String(cString: strerror(errno)))")
+    }
+    return process.run(orders, verdict: verdict)
+  }
+
+  // MARK: service scripts
+
+  /// Runs the scripts one after the other on this thread, where Python handles the signals.
+  private static func runServices(
+    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlLine, _ orders: Orders
+  ) -> Int32 {
+    orders.deliverToService()
+    control.send(.ready)
+    for script in settings.imports where !orders.isServiceEnding {
+      _ = engine.load(script.script, applicationGroup: script.applicationGroup)
+    }
+    let reason = ShutdownReason.shutdownSignal
+    Reaper.start(settings, engine, log, control, reason)
+    engine.stopping(reason.name)
+    control.send(.ended(reason))
+    engine.stop()
+    return 0
+  }
+}
+
+extension WorkerSettings {
+  /// Whether the engine's settings say that the scoreboard may be asked for.
+  fileprivate func offersMetrics(_ bytes: [UInt8]) -> Bool {
+    bytes.withUnsafeBytes { raw in
+      var reader = FlatReader(raw)
+      guard let count = try? reader.readUInt32() else { return false }
+      for _ in 0..<count {
+        guard let pair = try? reader.readPair() else { return false }
+        if pair.key.elementsEqual(EngineSettings.serverMetrics.utf8) { return pair.value?.elementsEqual("1".utf8) ?? false }
+      }
+      return false
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import CEngine
+import CPosix
+import Glibc
+import ProcessSupervision
+import Synchronization
+
+/// A daemon process that takes requests, from the start of its threads to its exit. Runs on the main thread.
+final class WorkerProcess {
+  private let settings: WorkerSettings
+  private let engine: EngineImage
+  private let log: ProcessLog
+  private let control: ControlLine
+  /// Signals arrive here, one byte each; 0: the process is to be shut down.
+  private let events: (read: Int32, write: Int32)
+  private let pool: RequestPool
+  private let monitor: Monitor
+  private let dispatcher: SignalDispatcher
+
+  /// nil: no sockets for the events, or no handler for the signals.
+  init?(_ settings: WorkerSettings, _ engine: EngineImage, log: ProcessLog, control: ControlLine) {
+    var ends: [Int32] = [-1, -1]
+    guard wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), &ends) == 0, fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0,
+      wsgi_posix_catch_signals(ends[1]) == 0
+    else { return nil }
+    self.settings = settings
+    self.engine = engine
+    self.log = log
+    self.control = control
+    events = (ends[0], ends[1])
+    let bell = ends[1]
+    pool = RequestPool(settings, engine, queue: ControlLine.queueDescriptor, log: log, control: control) {
+      var zero: UInt8 = 0
+      _ = write(bell, &zero, 1)
+    }
+    monitor = Monitor(pool)
+    dispatcher = SignalDispatcher(engine, stackSize: settings.stackSize)
+  }
+
+  /// Serves until the process is to end, and ends Python. `verdict` is a candidate's.
+  func run(_ orders: Orders, verdict: ControlMessage?) -> Int32 {
+    var failure = monitor.start()
+    if failure == 0, settings.candidate == nil, !pool.start() { failure = EAGAIN }
+    guard failure == 0 else {
+      control.send(.startFailed("no threads: \(String(cString: strerror(failure)))"))
+      return WorkerExit.threads.rawValue
+    }
+    orders.deliver(to: pool, awaitsBegin: settings.candidate != nil)
+    if let verdict { control.send(verdict) }
+    control.send(.ready)
+    log.write(ProcessLog.Level.info, "Daemon process '\(settings.groupName)' takes requests.")
+    awaitEnd()
+    return shutDown()
+  }
+
+  private func awaitEnd() {
+    while true {
+      var byte: UInt8 = 0
+      let count = read(events.read, &byte, 1)
+      if count < 0, errno == EINTR { continue }
+      guard count == 1 else { return pool.stop(.signalPipeError) }
+      switch Int32(byte) {
+      case 0: if pool.lifecycle.phase == .stopping { return }
+      case SIGTERM, SIGINT: pool.stop(.shutdownSignal)
+      case SIGUSR1: restart()
+      case SIGXCPU: leaveForCPULimit()
+      default: dispatcher.dispatch(Int32(byte))
+      }
+      monitor.notice()
+    }
+  }
+
+  private func restart() {
+    let evicts = settings.evictionTimeout > 0
+    log.write(
+      ProcessLog.Level.info,
+      "Process \(evicts ? "eviction" : "restart") of '\(settings.groupName)' requested: waiting for requests to finish.")
+    if evicts {
+      pool.drain(.evictionSignal, allowance: settings.evictionTimeout)
+    } else {
+      pool.drain(.gracefulSignal)
+    }
+  }
+
+  private func leaveForCPULimit() {
+    log.write(
+      ProcessLog.Level.warning,
+      "WSGI0414: The cpu-time-limit of process group '\(settings.groupName)' is used up: the process ends.")
+    if settings.gracefulTimeout > 0 { pool.drain(.cpuTimeLimit) } else { pool.stop(.cpuTimeLimit) }
+  }
+
+  // MARK: shutdown
+
+  private func shutDown() -> Int32 {
+    let reason = pool.lifecycle.reason
+    log.write(ProcessLog.Level.info, "Shutdown requested '\(settings.groupName)' (\(reason.name)).")
+    Reaper.start(settings, engine, log, control, reason)
+    dispatcher.end()
+    engine.stopping(reason.name)
+    while pool.living.value != 0 { pool.living.wait(while: pool.living.value, milliseconds: 1000) }
+    monitor.leaveEngine()
+    log.write(ProcessLog.Level.info, "Stopping process '\(settings.groupName)'.")
+    control.send(.ended(reason))
+    engine.stop()
+    log.write(ProcessLog.Level.info, "Exiting process '\(settings.groupName)'.")
+    return 0
+  }
+}
+
+/// Ends a process that does not get its shutdown done.
+enum Reaper {
+  static func start(
+    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlLine, _ reason: ShutdownReason
+  ) {
+    guard settings.shutdownTimeout > 0 else { return }
+    let name = settings.groupName
+    let timeout = settings.shutdownTimeout
+    _ = WorkerThread.start("wsgi:reaper", stackSize: settings.stackSize) {
+      let deadline = monotonicMilliseconds() &+ timeout
+      while monotonicMilliseconds() < deadline { poll(nil, 0, Int32(clamping: deadline &- monotonicMilliseconds())) }
+      log.write(ProcessLog.Level.info, "Shutdown timeout expired; aborting process '\(name)'.")
+      control.send(.ended(reason))
+      _exit(WorkerExit.shutdownTimeout.rawValue)
+    }
+  }
+}

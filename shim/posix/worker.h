@@ -1,0 +1,27 @@
+/* Signals and waiting in a worker: handlers must be C, futex has no libc function, and the real-time signals are macros over a
+ * call. */
+#ifndef WSGI_POSIX_WORKER_H
+#define WSGI_POSIX_WORKER_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+/* From now on SIGTERM, SIGINT, SIGUSR1, SIGXCPU, SIGHUP and SIGUSR2 are written, one byte each, to `descriptor`, which must
+ * be non-blocking.  Only in this process: in one that it forks they have their default effect again, whatever the fork did. No
+ * signal is blocked, so that programs that the application starts inherit nothing.  SIGPIPE is ignored.  0, or -errno. */
+int32_t wsgi_posix_catch_signals(int32_t descriptor);
+
+/* What `top -H` shows of the calling thread; 15 bytes at most. */
+void wsgi_posix_name_thread(const char *name);
+
+/* Makes a system call in which `thread` waits fail with EINTR.  Needs wsgi_posix_catch_signals. */
+void wsgi_posix_interrupt(pthread_t thread);
+
+/* Waits until somebody wakes `word`, at most so many milliseconds (negative: for ever), unless it is not `expected`. */
+void wsgi_posix_wait(const uint32_t *word, uint32_t expected, int64_t milliseconds);
+void wsgi_posix_wake(const uint32_t *word, int32_t count);
+
+#pragma clang assume_nonnull end
+#endif
