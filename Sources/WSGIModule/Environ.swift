@@ -90,8 +90,7 @@ struct Environ: ~Copyable {
   private mutating func writePath(to writer: inout FlatWriter) {
     let uri = rawBytes(of: fields.uri)
     let info = rawBytes(of: fields.path_info)
-    // An include has the path info of the page that includes it, which its own URI does not end in.
-    let length = fields.is_included != 0 || info.isEmpty ? uri.count : RequestPath.scriptNameLength(uri: uri, pathInfo: info)
+    let length = RequestPath.scriptNameLength(uri: uri, pathInfo: info)
     let name = UnsafeRawBufferPointer(rebasing: uri.prefix(length))
     RequestPath.withCollapsedSlashes(name) { name in
       write("SCRIPT_NAME", name, to: &writer)

@@ -12,7 +12,7 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
   /// The pool that httpd keeps the configuration in; what belongs to the generation is tied to it.
   let pool: OpaquePointer
   /// The process groups; nil where none is declared.
-  private(set) var daemons: (any DaemonGroups)?
+  var daemons: (any DaemonGroups)?
 
   /// SAFETY: written by the parent's main thread while there are no other threads, in post_config and the pool's cleanup.
   nonisolated(unsafe) private(set) static var current: Generation?

@@ -134,7 +134,7 @@ struct ScriptHandler {
       fields: fields, proxy: proxy,
       options: EnvironOptions(
         passAuthorization: destination.flags.isOn(.passAuthorization), mapHEADToGET: destination.mapHEADToGET,
-        handlerScript: handlerScript?.path ?? [], processID: getpid()))
+        handlerScript: handlerScript?.path ?? [], processID: Child.current?.process ?? getpid()))
     let pairs = environ.write(to: &writer.writer)
     let head = writer.finish(pairs: pairs)
     guard head.count <= RequestHead.limit else {

@@ -183,7 +183,6 @@ typedef struct wsgi_httpd_request {
   int32_t passes_authorization; /* CGIPassAuth On */
   int32_t current_uri;       /* CGIVar REQUEST_URI current-uri */
   int32_t filters_content;   /* the first output filter works on content, so that a HEAD needs the body */
-  int32_t is_included;       /* a server-side include */
   wsgi_httpd_table headers;
   wsgi_httpd_table variables; /* SetEnv and its like */
 } wsgi_httpd_request;

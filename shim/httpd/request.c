@@ -116,7 +116,6 @@ wsgi_httpd_request wsgi_httpd_get_request(request_rec *request) {
   fields.passes_authorization = core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
   fields.current_uri = uses_current_uri(core);
   fields.filters_content = request->output_filters && request->output_filters->frec->ftype < AP_FTYPE_PROTOCOL;
-  fields.is_included = strcmp(request->protocol, "INCLUDED") == 0;
   fields.headers = rows(request->headers_in);
   fields.variables = rows(request->subprocess_env);
   return fields;
