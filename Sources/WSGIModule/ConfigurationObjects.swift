@@ -20,10 +20,64 @@ final class ServerObject: @unchecked Sendable {  // constant once httpd serves r
     wsgi_httpd_server_config(server).map { Unmanaged<ServerObject>.fromOpaque($0).takeUnretainedValue() }
   }
 
-  /// A virtual host that says nothing of its own shares the main server's object, but not its identity.
-  func identified(as identity: ServerIdentity) -> ServerObject { ServerObject(holder, identity: identity) }
+  /// Gives all servers objects that know who they are. A virtual host that says nothing of its own has shared the main
+  /// server's object until now.
+  static func identifyAll(from mainServer: OpaquePointer, _ pool: OpaquePointer) {
+    for server in allServers(from: mainServer) {
+      guard let object = ServerObject.of(server) else { continue }
+      wsgi_httpd_set_server_config(server, own(ServerObject(object.holder, identity: ServerIdentity(server)), pool))
+    }
+  }
+}
 
-  func install(on server: OpaquePointer, _ pool: OpaquePointer) { wsgi_httpd_set_server_config(server, own(self, pool)) }
+/// The main server and all virtual hosts.
+private func allServers(from mainServer: OpaquePointer) -> [OpaquePointer] {
+  var servers: [OpaquePointer] = []
+  var next: OpaquePointer? = mainServer
+  while let server = next {
+    servers.append(server)
+    next = wsgi_httpd_next_server(server)
+  }
+  return servers
+}
+
+extension ServerIdentity {
+  /// The same for a server whenever it is asked for while one configuration is in use.
+  init(_ server: OpaquePointer) {
+    self.init(
+      id: wsgi_httpd_server_is_virtual(server) == 0 ? 0 : UInt(bitPattern: server),
+      name: wsgi_httpd_server_name(server).map { ByteText($0) })
+  }
+}
+
+extension ConfiguredServer {
+  /// All servers, the main one first, as the configuration is to see them.
+  static func all(from mainServer: OpaquePointer) -> [ConfiguredServer] {
+    allServers(from: mainServer).compactMap { server in
+      guard let object = ServerObject.of(server) else { return nil }
+      let isVirtual = wsgi_httpd_server_is_virtual(server) != 0
+      var line: UInt32 = 0
+      let file = wsgi_httpd_server_file(server, &line).map { String(cString: $0) }
+      return ConfiguredServer(
+        identity: ServerIdentity(server), config: object.holder.value, addresses: isVirtual ? addresses(of: server) : [],
+        aliases: names(of: server), location: file.map { ConfigLocation(file: $0, line: Int(line)) })
+    }
+  }
+
+  private static func addresses(of server: OpaquePointer) -> [String] {
+    var found: [String] = []
+    var port: UInt32 = 0
+    while let address = wsgi_httpd_server_address(server, UInt32(found.count), &port) {
+      found.append(String(cString: address) + (port == 0 ? ":*" : ":\(port)"))
+    }
+    return found
+  }
+
+  private static func names(of server: OpaquePointer) -> [String] {
+    var found: [String] = []
+    while let name = wsgi_httpd_server_alias(server, UInt32(found.count)) { found.append(String(cString: name)) }
+    return found
+  }
 }
 
 /// The configuration being read, from `pre_config` until `post_config` has made a `Generation` of it.
@@ -33,6 +87,11 @@ enum ConfigurationReading {
   nonisolated(unsafe) static var global = Holder(GlobalConfig())
 
   static func begin() { global = Holder(GlobalConfig()) }
+
+  /// What has been read, when it has been to the end.
+  static func configuration(_ mainServer: OpaquePointer) -> Configuration {
+    Configuration(global: global.value, servers: ConfiguredServer.all(from: mainServer))
+  }
 }
 
 /// What httpd has for a directory section, or all that apply to a request; borrowed from its pool.

@@ -36,8 +36,7 @@ private func apply(
   let isAccessFile = place.is_htaccess != 0
   var parse = ConfigParse(
     location: ConfigLocation(file: String(cString: place.file), line: Int(place.line)),
-    server: ServerIdentity(
-      id: place.is_virtual == 0 ? 0 : UInt(bitPattern: place.server), name: place.server_name.map { ByteText($0) }),
+    server: ServerIdentity(place.server),
     path: place.path.map { ByteText($0) }, isAccessFile: isAccessFile, environment: environment(of: place),
     // A request's thread reads .htaccess files: it may not touch what all share.
     global: isAccessFile ? Holder(GlobalConfig()) : ConfigurationReading.global,
@@ -76,7 +75,7 @@ private func environment(of place: wsgi_httpd_command) -> ParseEnvironment {
 }
 
 extension UserRecord {
-  fileprivate init(entry: UnsafeMutablePointer<passwd>) {
+  init(entry: UnsafeMutablePointer<passwd>) {
     self.init(
       name: entry.pointee.pw_name.map { ByteText($0) } ?? "", uid: entry.pointee.pw_uid, gid: entry.pointee.pw_gid,
       home: entry.pointee.pw_dir.map { ByteText($0) } ?? "")

@@ -72,41 +72,42 @@ extension EmbeddedExchange {
   /// SAFETY: filled once, never changed.
   nonisolated(unsafe) static let functions: UnsafePointer<wsgi_exchange> = {
     let table = UnsafeMutablePointer<wsgi_exchange>.allocate(capacity: 1)
-    table.initialize(to: wsgi_exchange(
-      read: { exchange, buffer, capacity in
-        guard let exchange = EmbeddedExchange.at(exchange) else { return Int64(IOResult.failed) }
-        return exchange.pointee.read(into: buffer, capacity: capacity)
-      },
-      send: { exchange, head, headLength, body, bodyLength, flags in
-        guard let exchange = EmbeddedExchange.at(exchange) else { return IOResult.failed }
-        return exchange.pointee.send(
-          head.map { UnsafeRawBufferPointer(start: $0, count: headLength) },
-          UnsafeRawBufferPointer(start: body, count: bodyLength), flags: flags)
-      },
-      send_file: { exchange, head, headLength, descriptor, offset, length in
-        guard let exchange = EmbeddedExchange.at(exchange) else { return IOResult.failed }
-        return exchange.pointee.sendFile(
-          head.map { UnsafeRawBufferPointer(start: $0, count: headLength) }, descriptor: descriptor, offset: offset,
-          length: length)
-      },
-      log: { exchange, record in
-        guard let exchange = EmbeddedExchange.at(exchange), let record else { return }
-        exchange.pointee.log(record.pointee)
-      },
-      log_level: { exchange in
-        EmbeddedExchange.at(exchange).map { wsgi_httpd_request_log_level($0.pointee.request) } ?? LogLevel.error.rawValue
-      },
-      started: { _, _ in },
-      is_https: { exchange in EmbeddedExchange.at(exchange).map { wsgi_httpd_is_https($0.pointee.request) } ?? 0 },
-      ssl_variable: { exchange, name, buffer, capacity in
-        guard let exchange = EmbeddedExchange.at(exchange), let name,
-          let value = wsgi_httpd_ssl_variable(exchange.pointee.request, name)
-        else { return -1 }
-        let length = strlen(value)
-        if let buffer { memcpy(buffer, value, min(length, capacity)) }
-        return Int64(length)
-      },
-      request_record: { exchange in EmbeddedExchange.at(exchange).map { UnsafeMutableRawPointer($0.pointee.request) } }))
+    table.initialize(
+      to: wsgi_exchange(
+        read: { exchange, buffer, capacity in
+          guard let exchange = EmbeddedExchange.at(exchange) else { return Int64(IOResult.failed) }
+          return exchange.pointee.read(into: buffer, capacity: capacity)
+        },
+        send: { exchange, head, headLength, body, bodyLength, flags in
+          guard let exchange = EmbeddedExchange.at(exchange) else { return IOResult.failed }
+          return exchange.pointee.send(
+            head.map { UnsafeRawBufferPointer(start: $0, count: headLength) },
+            UnsafeRawBufferPointer(start: body, count: bodyLength), flags: flags)
+        },
+        send_file: { exchange, head, headLength, descriptor, offset, length in
+          guard let exchange = EmbeddedExchange.at(exchange) else { return IOResult.failed }
+          return exchange.pointee.sendFile(
+            head.map { UnsafeRawBufferPointer(start: $0, count: headLength) }, descriptor: descriptor, offset: offset,
+            length: length)
+        },
+        log: { exchange, record in
+          guard let exchange = EmbeddedExchange.at(exchange), let record else { return }
+          exchange.pointee.log(record.pointee)
+        },
+        log_level: { exchange in
+          EmbeddedExchange.at(exchange).map { wsgi_httpd_request_log_level($0.pointee.request) } ?? LogLevel.error.rawValue
+        },
+        started: { _, _ in },
+        is_https: { exchange in EmbeddedExchange.at(exchange).map { wsgi_httpd_is_https($0.pointee.request) } ?? 0 },
+        ssl_variable: { exchange, name, buffer, capacity in
+          guard let exchange = EmbeddedExchange.at(exchange), let name,
+            let value = wsgi_httpd_ssl_variable(exchange.pointee.request, name)
+          else { return -1 }
+          let length = strlen(value)
+          if let buffer { memcpy(buffer, value, min(length, capacity)) }
+          return Int64(length)
+        },
+        request_record: { exchange in EmbeddedExchange.at(exchange).map { UnsafeMutableRawPointer($0.pointee.request) } }))
     return UnsafePointer(table)
   }()
 

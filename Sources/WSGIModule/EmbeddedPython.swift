@@ -14,7 +14,7 @@ final class EmbeddedPython: Sendable {
   private enum State {
     case idle
     case running(Engine, thread: PythonThread?)
-    case failed
+    case failed(EngineFailure)
     case ended
   }
 
@@ -37,8 +37,8 @@ final class EmbeddedPython: Sendable {
   func withEngine<R>(_ body: (Engine) -> R) -> R? {
     inFlight.add(1, ordering: .sequentiallyConsistent)
     defer { inFlight.subtract(1, ordering: .acquiringAndReleasing) }
-    if let engine = Engine(bits: running.load(ordering: .sequentiallyConsistent)) { return body(engine) }
-    return startForRequest().map(body)
+    guard let engine = Engine(bits: running.load(ordering: .sequentiallyConsistent)) ?? startForRequest() else { return nil }
+    return ThreadState.inEngine { body(engine) }
   }
 
   @inline(never)
@@ -53,6 +53,13 @@ final class EmbeddedPython: Sendable {
         start(on: thread, &state)
         return Engine(bits: running.load(ordering: .sequentiallyConsistent))
       }
+    }
+  }
+
+  /// Why there is no engine, as the end of a sentence.
+  var reason: String {
+    state.withLock { state in
+      if case .failed(let failure) = state { failure.description } else { "it is being stopped" }
     }
   }
 
@@ -73,7 +80,7 @@ final class EmbeddedPython: Sendable {
       }
       running.store(engine.bits, ordering: .sequentiallyConsistent)
     } catch {
-      state = .failed
+      state = .failed(error)
       log(.critical, generation.mainServer, "WSGI0001: Python cannot be used in this httpd process: \(error).")
     }
   }
@@ -106,7 +113,8 @@ final class EmbeddedPython: Sendable {
   /// Ends Python, on the thread that ends the child. Where requests are still running (httpd was told to stop at once) its
   /// interpreters are left as they are: the process ends anyway.
   func end() {
-    guard getpid() == process else { return }
+    // A child of prefork that is told to end does so in a signal handler, which may have interrupted Python itself.
+    guard getpid() == process, !ThreadState.isInEngine else { return }
     running.store(0, ordering: .sequentiallyConsistent)
     let ended = state.withLock { state in
       let before = state

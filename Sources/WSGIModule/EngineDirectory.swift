@@ -19,9 +19,13 @@ enum EngineDirectory {
   static func engine(home: String?) throws(EngineChoiceFailure) -> String {
     let directory = path ?? "?"
     let version = try EngineChoice.version(
-      home: home.map(inspect), engines: versions(in: directory, prefix: "wsgi-engine-", suffix: ".so"),
-      preferred: preferredVersion, directory: directory)
+      home: home.map(inspect), engines: engines(), preferred: preferredVersion, directory: directory)
     return "\(directory)/wsgi-engine-\(version).so"
+  }
+
+  /// The versions that there are engines for.
+  static func engines() -> [PythonVersion] {
+    path.map { versions(in: $0, prefix: "wsgi-engine-", suffix: ".so") } ?? []
   }
 
   /// Looks at a Python home.
@@ -50,7 +54,7 @@ enum EngineDirectory {
   }
 
   /// A small regular file's text.
-  private static func text(of path: String) -> String? {
+  static func text(of path: String) -> String? {
     // Not to wait for a writer where someone has put a pipe there.
     let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }

@@ -24,11 +24,12 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
   }
 
   /// Puts to use what has been read.
-  static func begin(_ mainServer: OpaquePointer, _ pool: OpaquePointer) {
-    let servers = ConfiguredServer.all(from: mainServer, pool)
-    let configuration = Configuration(global: ConfigurationReading.global.value, servers: servers)
-    current = Generation(configuration, mainServer, pool)
+  static func begin(_ mainServer: OpaquePointer, _ pool: OpaquePointer) -> Generation {
+    let generation = Generation(ConfigurationReading.configuration(mainServer), mainServer, pool)
+    current = generation
+    ServerObject.identifyAll(from: mainServer, pool)
     wsgi_httpd_watch_configuration(pool)
+    return generation
   }
 
   static func end() { current = nil }
@@ -62,48 +63,30 @@ extension SettingsPairs {
   }
 }
 
-extension ConfiguredServer {
-  /// All servers, the main one first. Each gets its identity, which names it to the configuration.
-  static func all(from mainServer: OpaquePointer, _ pool: OpaquePointer) -> [ConfiguredServer] {
-    var servers: [ConfiguredServer] = []
-    var next: OpaquePointer? = mainServer
-    while let server = next {
-      next = wsgi_httpd_next_server(server)
-      guard let object = ServerObject.of(server) else { continue }
-      let identity = ServerIdentity(
-        id: wsgi_httpd_server_is_virtual(server) == 0 ? 0 : UInt(bitPattern: server),
-        name: wsgi_httpd_server_name(server).map { ByteText($0) })
-      servers.append(ConfiguredServer(identity: identity, config: object.holder.value))
-      object.identified(as: identity).install(on: server, pool)
-    }
-    return servers
-  }
-}
-
 @c @implementation
 func wsgi_swift_pre_config(_ pool: OpaquePointer) -> Int32 {
   ConfigurationReading.begin()
   return HookResult.ok
 }
 
+/// `apachectl configtest` says on the terminal what is odd about the configuration.
 @c @implementation
 func wsgi_swift_check_config(_ pool: OpaquePointer, _ mainServer: OpaquePointer) -> Int32 {
-  // httpd reads the configuration twice when it starts; once is enough to say what is to be said.
-  guard wsgi_httpd_is_dry_run() == 0 || wsgi_httpd_is_config_test() != 0 else { return HookResult.ok }
-  for notice in ConfigurationReading.global.value.notices {
-    log(notice.level == .warning ? .warning : .info, mainServer, notice.message)
-  }
+  if wsgi_httpd_is_config_test() != 0 { Examination.report(ConfigurationReading.configuration(mainServer), mainServer) }
   return HookResult.ok
 }
 
 @c @implementation
 func wsgi_swift_post_config(_ pool: OpaquePointer, _ mainServer: OpaquePointer) -> Int32 {
+  // httpd reads the configuration twice when it starts, and throws the first reading away.
   guard wsgi_httpd_is_dry_run() == 0 else { return HookResult.ok }
   wsgi_httpd_add_version_component(pool, "mod_wsgi/6.1.1")
   if let version = EngineDirectory.preferredVersion {
     wsgi_httpd_add_version_component(pool, poolCopy("Python/\(version)", pool))
   }
-  Generation.begin(mainServer, pool)
+  let generation = Generation.begin(mainServer, pool)
+  // Now, and not before: the error logs are open.
+  Examination.report(generation.configuration, mainServer)
   return HookResult.ok
 }
 

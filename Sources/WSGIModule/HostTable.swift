@@ -7,17 +7,18 @@ struct HostTable: @unchecked Sendable {  // the table is constant
 
   init(server: OpaquePointer) {
     let table = UnsafeMutablePointer<wsgi_host>.allocate(capacity: 1)
-    table.initialize(to: wsgi_host(
-      context: UnsafeMutableRawPointer(server),
-      log: { context, record in
-        guard let record else { return }
-        let text = UnsafeRawBufferPointer(start: record.pointee.text, count: record.pointee.length)
-        logServer(record.pointee.level, OpaquePointer(context), text, file: record.pointee.file, line: record.pointee.line)
-      },
-      log_level: { context in
-        OpaquePointer(context).map { wsgi_httpd_server_log_level($0) } ?? LogLevel.error.rawValue
-      },
-      server_metrics: { _, _, _ in 0 }))
+    table.initialize(
+      to: wsgi_host(
+        context: UnsafeMutableRawPointer(server),
+        log: { context, record in
+          guard let record else { return }
+          let text = UnsafeRawBufferPointer(start: record.pointee.text, count: record.pointee.length)
+          logServer(record.pointee.level, OpaquePointer(context), text, file: record.pointee.file, line: record.pointee.line)
+        },
+        log_level: { context in
+          OpaquePointer(context).map { wsgi_httpd_server_log_level($0) } ?? LogLevel.error.rawValue
+        },
+        server_metrics: { _, _, _ in 0 }))
     pointer = UnsafePointer(table)
   }
 }

@@ -34,10 +34,12 @@ final class PythonThread: @unchecked Sendable {  // `job` is guarded by `mutex`
     defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
     var thread = pthread_t()
     let retained = Unmanaged.passRetained(self)
-    let result = pthread_create(&thread, nil, { this in
-      if let this { Unmanaged<PythonThread>.fromOpaque(this).takeRetainedValue().work() }
-      return nil
-    }, retained.toOpaque())
+    let result = pthread_create(
+      &thread, nil,
+      { this in
+        if let this { Unmanaged<PythonThread>.fromOpaque(this).takeRetainedValue().work() }
+        return nil
+      }, retained.toOpaque())
     guard result == 0 else {
       retained.release()
       return false

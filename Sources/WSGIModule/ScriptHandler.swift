@@ -53,9 +53,12 @@ struct ScriptHandler {
     self.directory = directory
     self.handlerScript = handlerScript
     // An alias's options are for the script that it led to, not for what another handler makes of the request.
-    alias = handlerScript != nil ? nil : wsgi_httpd_request_note(request).map {
-      Unmanaged<ScriptAlias>.fromOpaque($0).takeUnretainedValue()
-    }
+    alias =
+      handlerScript != nil
+      ? nil
+      : wsgi_httpd_request_note(request).map {
+        Unmanaged<ScriptAlias>.fromOpaque($0).takeUnretainedValue()
+      }
     target = wsgi_httpd_get_target(request)
   }
 
@@ -94,7 +97,8 @@ struct ScriptHandler {
       throw Refusal(500, "WSGI0150: No WSGI daemon process called '\(ByteText(destination.processGroup))' has been configured.")
     case .notVisible:
       throw Refusal(
-        500, "WSGI0152: Daemon process called '\(ByteText(destination.processGroup))' cannot be accessed by this WSGI application.")
+        500,
+        "WSGI0152: Daemon process called '\(ByteText(destination.processGroup))' cannot be accessed by this WSGI application.")
     }
   }
 
@@ -167,7 +171,8 @@ struct ScriptHandler {
       }
     }
     guard ran != nil else {
-      throw Refusal(500, "WSGI0210: Python is not available in this httpd process; see the line WSGI0001 of its start.")
+      let reason = Child.current?.python.reason ?? "it has not been initialised"
+      throw Refusal(500, "WSGI0210: Python cannot be used in this httpd process: \(reason).")
     }
     return exchange.conclude(outcome)
   }

@@ -11,7 +11,8 @@ enum ScriptOwnership {
     } catch {
       let isUser = group.scriptUser != nil
       let option = isUser ? "script-user" : "script-group"
-      throw Refusal(403, "WSGI\(number(error, isUser: isUser)): \(reason(error)), which \(option)= of process group '\(group.name)' forbids.")
+      throw Refusal(
+        403, "WSGI\(number(error, isUser: isUser)): \(reason(error)), which \(option)= of process group '\(group.name)' forbids.")
     }
   }
 

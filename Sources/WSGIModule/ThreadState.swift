@@ -10,6 +10,20 @@ final class ThreadState {
   private var spareWriter: RequestHeadWriter?
   private var spareClient: DaemonClient?
 
+  /// How many requests the thread is running in an engine: one within another counts.
+  private var depth = 0
+
+  /// Whether the calling thread is in an engine, perhaps with the GIL in its hands.
+  static var isInEngine: Bool { (existing?.depth ?? 0) > 0 }
+
+  /// Marks the thread as being in an engine while `body` runs.
+  static func inEngine<R>(_ body: () -> R) -> R {
+    let state = ThreadState.current
+    state?.depth += 1
+    defer { state?.depth -= 1 }
+    return body()
+  }
+
   /// Lends the thread's head writer.
   static func withHeadWriter<R>(_ body: (inout RequestHeadWriter) -> R) -> R {
     let state = ThreadState.current
@@ -37,9 +51,13 @@ final class ThreadState {
     return made == 0 ? key : nil
   }()
 
+  private static var existing: ThreadState? {
+    key.flatMap { pthread_getspecific($0) }.map { Unmanaged<ThreadState>.fromOpaque($0).takeUnretainedValue() }
+  }
+
   private static var current: ThreadState? {
+    if let existing { return existing }
     guard let key else { return nil }
-    if let kept = pthread_getspecific(key) { return Unmanaged<ThreadState>.fromOpaque(kept).takeUnretainedValue() }
     let made = Unmanaged.passRetained(ThreadState())
     guard pthread_setspecific(key, made.toOpaque()) == 0 else {
       made.release()

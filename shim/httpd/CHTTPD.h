@@ -56,10 +56,8 @@ typedef struct wsgi_httpd_command {
   server_rec *server;
   const char *file;
   uint32_t line;
-  int32_t is_virtual;          /* inside <VirtualHost> */
   int32_t is_htaccess;
   const char *_Nullable path;  /* the section's directory, location or file; NULL at server level */
-  const char *_Nullable server_name;
 } wsgi_httpd_command;
 
 wsgi_httpd_command wsgi_httpd_describe_command(cmd_parms *command);
@@ -84,6 +82,16 @@ void wsgi_httpd_set_server_config(server_rec *server, void *config);
 server_rec *_Nullable wsgi_httpd_next_server(server_rec *server);
 const char *_Nullable wsgi_httpd_server_name(server_rec *server);
 int32_t wsgi_httpd_server_is_virtual(server_rec *server);
+/* The n-th address of a virtual host as it is written, and its port (0: any); NULL after the last. */
+const char *_Nullable wsgi_httpd_server_address(server_rec *server, uint32_t n, uint32_t *port);
+/* The n-th name of its ServerAlias lines; NULL after the last. */
+const char *_Nullable wsgi_httpd_server_alias(server_rec *server, uint32_t n);
+/* Where <VirtualHost> stands; NULL for the main server. */
+const char *_Nullable wsgi_httpd_server_file(server_rec *server, uint32_t *line);
+/* httpd's User and Group.  The name is NULL where it was given as a number. */
+const char *_Nullable wsgi_httpd_user(uint32_t *user, uint32_t *group);
+/* A file has an access control list beside its permission bits.  Here because Swift's Glibc has no <sys/xattr.h>. */
+int32_t wsgi_httpd_has_access_list(const char *path);
 /* The first of the two times that httpd reads its configuration at start-up, whose results it throws away. */
 int32_t wsgi_httpd_is_dry_run(void);
 /* `apachectl configtest`. */

@@ -34,10 +34,8 @@ wsgi_httpd_command wsgi_httpd_describe_command(cmd_parms *command) {
   description.server = command->server;
   description.file = command->directive && command->directive->filename ? command->directive->filename : "";
   description.line = command->directive ? (uint32_t)command->directive->line_num : 0;
-  description.is_virtual = command->server->is_virtual;
   description.is_htaccess = command->pool == command->temp_pool;
   description.path = command->path;
-  description.server_name = command->server->server_hostname;
   return description;
 }
 

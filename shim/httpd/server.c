@@ -7,6 +7,8 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
+#include <unixd.h>
 
 void *wsgi_httpd_server_config(server_rec *server) {
   return ap_get_module_config(server->module_config, &wsgi_module);
@@ -21,6 +23,37 @@ server_rec *wsgi_httpd_next_server(server_rec *server) { return server->next; }
 const char *wsgi_httpd_server_name(server_rec *server) { return server->server_hostname; }
 
 int32_t wsgi_httpd_server_is_virtual(server_rec *server) { return server->is_virtual; }
+
+const char *wsgi_httpd_server_address(server_rec *server, uint32_t n, uint32_t *port) {
+  const server_addr_rec *address = server->addrs;
+  while (address && n-- > 0) address = address->next;
+  if (!address) return NULL;
+  *port = address->host_port;
+  return address->virthost;
+}
+
+const char *wsgi_httpd_server_alias(server_rec *server, uint32_t n) {
+  const apr_array_header_t *lists[] = {server->names, server->wild_names};
+  for (int list = 0; list < 2; list++) {
+    uint32_t count = lists[list] ? (uint32_t)lists[list]->nelts : 0;
+    if (n < count) return APR_ARRAY_IDX(lists[list], n, const char *);
+    n -= count;
+  }
+  return NULL;
+}
+
+const char *wsgi_httpd_server_file(server_rec *server, uint32_t *line) {
+  *line = server->defn_line_number;
+  return server->defn_name;
+}
+
+const char *wsgi_httpd_user(uint32_t *user, uint32_t *group) {
+  *user = ap_unixd_config.user_id;
+  *group = ap_unixd_config.group_id;
+  return ap_unixd_config.user_name;
+}
+
+int32_t wsgi_httpd_has_access_list(const char *path) { return getxattr(path, "system.posix_acl_access", NULL, 0) > 0; }
 
 int32_t wsgi_httpd_is_dry_run(void) { return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG; }
 
