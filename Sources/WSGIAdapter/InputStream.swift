@@ -7,8 +7,10 @@ import PythonRuntime
 final class InputStream: NativeObject {
   static let methods: [StaticString] = ["read", "readline", "readlines", "close"]
   private static let bufferSize = 65536
-  /// The first step of a read whose size is not known or not to be believed.
+  /// The first step of a read whose size is not known.
   private static let firstStep = 65536
+  /// The first step of one whose size the client or the application names: a name costs nothing, memory does.
+  private static let largestFirstStep = 1 << 20
 
   unowned(unsafe) let runner: RequestRunner
   private var buffer: UnsafeMutableRawBufferPointer?
@@ -103,10 +105,9 @@ final class InputStream: NativeObject {
       start += limit
       return data
     }
-    // The length that the client announced bounds what is set aside for it; a body without one grows step by step.
-    let known = runner.remainingInput
-    var size = limit < 0 ? (known ?? InputStream.firstStep) : min(limit, max(known ?? InputStream.firstStep, InputStream.firstStep))
-    size = max(size, end - start, 1)
+    let known = runner.remainingInput ?? InputStream.firstStep
+    let wanted = limit < 0 ? known : min(limit, max(known, InputStream.firstStep))
+    let size = max(min(wanted, InputStream.largestFirstStep), end - start, 1)
     var block = try BytesBlock(size: size)
     // With a limit the buffer holds less than that: otherwise it would have been the whole answer, above.
     block.append(buffered)
