@@ -95,6 +95,10 @@ let package = Package(
       name: "SupervisionProbe", dependencies: ["ProcessSupervision", "CPosix"], path: "Tests/SupervisionProbe",
       swiftSettings: common),
     .testTarget(
+      name: "WSGIWorkerTests",
+      dependencies: ["WSGIWorker", "DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"],
+      swiftSettings: common),
+    .testTarget(
       name: "ProcessSupervisionTests", dependencies: ["ProcessSupervision", "SupervisionProbe", "WSGICore", "CPosix"],
       swiftSettings: common),
   ],
