@@ -66,11 +66,12 @@ extension Supervisor {
   }
 
   private func adjustBackoff(_ worker: Worker, _ group: ProcessGroup, _ record: EndRecord, now: Int64) {
-    if isStopping || worker.wasKilled || worker.isLeaving && record.reason != nil {
+    let isService = group.plan.settings.isService
+    if isStopping || worker.wasKilled || !isService && worker.isLeaving && record.reason != nil {
       return  // it was on its way out: its replacement has been seen to
     }
     if record.isNormal {
-      if group.plan.settings.isService {
+      if isService {
         group.backoff.serviceReturned(after: now &- worker.started, now: now)
       } else {
         group.backoff.succeeded()
