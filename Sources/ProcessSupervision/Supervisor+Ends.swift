@@ -88,7 +88,7 @@ extension Supervisor {
     let ran = seconds(now &- worker.started)
     if record.isNormal {
       log(group, SupervisorLog.info, "The \(name) \(record.sentence) after \(ran).")
-    } else if isStopping, worker.state == .stopping, record.cause == .killed(signal: SIGTERM) {
+    } else if worker.state == .stopping, record.cause == .killed(signal: SIGTERM) || record.cause == .exited(code: 0) {
       log(group, SupervisorLog.info, "The \(name) was stopped while it was starting.")
     } else if worker.wasKilled {
       log(group, SupervisorLog.warning, "WSGI0453: The \(name) \(record.sentence).")

@@ -112,14 +112,11 @@ final class Probe {
     case .drain(let reason): end(reason)
     case .begin: takesRequests = true
     case .handOver:
-      if let pending { send(descriptor, pending, pending.count, 0) }
+      if let pending { send(descriptor, pending, pending.count, Int32(MSG_NOSIGNAL)) }
       pending = nil
       close(descriptor)
     case .takeOver: queues.append(descriptor)
-    case .reloadRefused(let change):
-      if let pending { answer(pending) }
-      pending = nil
-      run("say=refused:\(String(decoding: change.script, as: UTF8.self))")
+    case .reloadRefused(let change): run("say=refused:\(String(decoding: change.script, as: UTF8.self))")
     case .reloading(let change): run("say=reloading:\(String(decoding: change.script, as: UTF8.self))")
     default: break
     }
