@@ -22,6 +22,8 @@ let pure: [SwiftSetting] = common + [.strictMemorySafety()]
 // Rooms on the request path. Exclusive access is what the compiler can prove; the checks it would leave for run time cost a
 // tenth of a request there, and end the process where they find something.
 let hot: [SwiftSetting] = common + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+// Rooms that see Python.h, which defines _GNU_SOURCE: for the C library's own module too, as the two must agree on its types.
+let pythonFlags: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude, "-Xcc", "-D_GNU_SOURCE"])]
 let posixFlags: [CSetting] = [.define("_GNU_SOURCE"), .unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
 
 func image(_ map: String) -> [LinkerSetting] {
@@ -68,13 +70,13 @@ let package = Package(
     // MARK: Python
     .target(
       name: "PythonRuntime", dependencies: ["CPython"],
-      swiftSettings: hot + [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])]),
+      swiftSettings: hot + pythonFlags),
     .target(
       name: "WSGIAdapter", dependencies: ["PythonRuntime", "WSGICore"],
-      swiftSettings: hot + [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])]),
+      swiftSettings: hot + pythonFlags),
     .target(
       name: "WSGIEngine", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine", "CEngineTable"],
-      swiftSettings: hot + [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])],
+      swiftSettings: hot + pythonFlags,
       linkerSettings: [.unsafeFlags(["-L", pythonLibraryPath]), .linkedLibrary(pythonLibrary)] + image("wsgi_engine.map")),
 
     // MARK: images
@@ -95,9 +97,9 @@ let package = Package(
       name: "SupervisionProbe", dependencies: ["ProcessSupervision", "CPosix"], path: "Tests/SupervisionProbe",
       swiftSettings: common),
     .testTarget(
-      name: "WSGIWorkerTests",
-      dependencies: ["WSGIWorker", "DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"],
-      swiftSettings: common),
+      name: "WSGIAdapterTests", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGICore"],
+      swiftSettings: common + pythonFlags,
+      linkerSettings: [.unsafeFlags(["-L", pythonLibraryPath]), .linkedLibrary(pythonLibrary)]),
     .testTarget(
       name: "ProcessSupervisionTests", dependencies: ["ProcessSupervision", "SupervisionProbe", "WSGICore", "CPosix"],
       swiftSettings: common),

@@ -1,4 +1,5 @@
 import CPython
+import Synchronization
 
 /// One application group's interpreter in this process.
 ///
@@ -60,15 +61,39 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   /// CPython's identity of this thread.
   public var identity: UInt { UInt(wsgi_py_thread_ident(state)) }
 
+  /// Whether `run` and `detached` time how long they wait for the GIL. Set by the attachment's own thread.
+  public var timesWaits = false
+  /// How long (nanoseconds) and how often they waited while it was set. Written by its own thread, read by any.
+  public let waited = Atomic<UInt64>(0)
+  public let waits = Atomic<UInt64>(0)
+
   init(_ interpreter: Interpreter, _ state: UnsafeMutablePointer<PyThreadState>) {
     self.interpreter = interpreter
     self.state = state
   }
 
+  @inline(__always)
+  private func acquire() {
+    if timesWaits { acquireTimed() } else { PyEval_RestoreThread(state) }
+  }
+
+  @inline(never)
+  private func acquireTimed() {
+    var before = timespec()
+    var after = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &before)
+    PyEval_RestoreThread(state)
+    clock_gettime(CLOCK_MONOTONIC, &after)
+    let seconds = Int64(after.tv_sec) &- Int64(before.tv_sec)
+    let nanoseconds = seconds &* 1_000_000_000 &+ Int64(after.tv_nsec) &- Int64(before.tv_nsec)
+    waited.store(waited.load(ordering: .relaxed) &+ UInt64(clamping: nanoseconds), ordering: .relaxed)
+    waits.store(waits.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+  }
+
   /// Runs `body` attached: with this thread's state current and its GIL held.
   @inline(__always)
   public func run<R>(_ body: () -> R) -> R {
-    PyEval_RestoreThread(state)
+    acquire()
     let result = body()
     _ = PyEval_SaveThread()
     return result
@@ -79,7 +104,7 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   public func detached<R>(_ body: () -> R) -> R {
     _ = PyEval_SaveThread()
     let result = body()
-    PyEval_RestoreThread(state)
+    acquire()
     return result
   }
 

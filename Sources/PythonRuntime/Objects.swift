@@ -97,6 +97,13 @@ extension PyObj {
     return Int(value)
   }
 
+  /// A float's value, or what can be taken for one.
+  public func double() throws(Raised) -> Double {
+    let value = PyFloat_AsDouble(pointer)
+    if value == -1 && PyErr_Occurred() != nil { throw Raised() }
+    return value
+  }
+
   public func attribute(_ name: StaticString) throws(Raised) -> PyRef {
     try PyRef(
       result: UnsafeRawPointer(name.utf8Start).withMemoryRebound(to: CChar.self, capacity: name.utf8CodeUnitCount) {

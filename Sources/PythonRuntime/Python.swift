@@ -299,10 +299,19 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     _ = PyEval_SaveThread()
   }
 
+  /// Runs `body`, which may wait, without the GIL, on any thread that holds one.
+  public static func detached<R>(_ body: () -> R) -> R {
+    let state = PyEval_SaveThread()
+    defer { PyEval_RestoreThread(state) }
+    return body()
+  }
+
   /// Writes all stacks to a descriptor without the GIL; approximate, for when it is not to be had.
   public static func dumpWithoutGIL(to descriptor: Int32) { wsgi_py_dump_without_gil(descriptor) }
 
   public static var version: String { String(cString: wsgi_py_version_text()) }
+  /// "3.11.2": that of the library that runs.
+  public static var fullVersion: String { String(String(cString: Py_GetVersion()).prefix { $0 != " " }) }
   public static var versionHex: UInt32 { wsgi_py_version_hex() }
   public static var isBuiltWithoutGIL: Bool { wsgi_py_built_without_gil() }
 }
