@@ -21,6 +21,13 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   let running = RunningRequests()
   let inspector = Inspector()
   let pacer = ResponsePacer()
+  let accounting: Accounting
+  let sampler: MetricsSampler
+  /// Nil where WSGISlowRequests is not set.
+  let slowRequests: SlowRequests?
+  /// A telemetry service takes the process's figures.
+  let hasTelemetry: Bool
+  private var telemetry: Telemetry?
   private let stoppingOnce = FirstTime()
   private let isStopping = Atomic<Bool>(false)
 
@@ -29,6 +36,11 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     self.settings = settings
     self.host = host
     pristine = Adapter.environment()
+    let threads = settings.number(EngineSettings.threads) ?? 1
+    accounting = Accounting(isDaemon: settings.isDaemon, threadLimit: threads)
+    sampler = MetricsSampler(accounting)
+    hasTelemetry = settings[EngineSettings.telemetryTarget] != nil
+    slowRequests = SlowRequests(settings, threads: threads)
     var start = PythonStart()
     start.warnings = settings.warnings
     start.optimize = Int32(clamping: settings.number(EngineSettings.optimize) ?? 0)
@@ -51,6 +63,16 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     python.configure = { [unowned self] interpreter throws(InterpreterFailure) in try self.configure(interpreter) }
     python.discard = { interpreter in (interpreter.contents as? InterpreterContents)?.drop() }
     try python.configureMain()
+    startTelemetry()
+  }
+
+  private func startTelemetry() {
+    guard hasTelemetry || slowRequests != nil else { return }
+    if slowRequests != nil { accounting.add(.slowRequests) }
+    if hasTelemetry { startRecording() }
+    var switchInterval: Double?
+    python.inEachInterpreter { switchInterval = ($0.contents as? InterpreterContents)?.switchInterval }
+    telemetry = Telemetry(self, switchInterval: switchInterval)
   }
 
   private static func environment() -> [([UInt8], [UInt8])] {
@@ -222,6 +244,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   /// Publishes process_stopping to every interpreter, once.
   public func stopping(reason: String) {
     guard stoppingOnce.isFirst else { return }
+    telemetry?.stopping(reason)
     python.inEachInterpreter { interpreter in
       (interpreter.contents as? InterpreterContents)?.publishStopping(reason)
     }
@@ -238,9 +261,12 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     }
     guard running.running().isEmpty else {
       host.log(.info, "Requests are still running; Python is left as it is.")
+      abandon()
       return
     }
     if !settings.isDaemon { limitStop() }
+    telemetry?.end()
+    inspector.waitUntilIdle()
     python.stop()
   }
 
@@ -261,6 +287,9 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   /// Microseconds.
   private static let stopPatience: UInt32 = 3_000_000
   private static let stopStep: UInt32 = 5000
+
+  /// The process is about to end without `stop`, or with requests running. Any thread; waits for nothing.
+  public func abandon() { telemetry?.abandon() }
 
   /// Publishes process_signal to every interpreter.
   public func signal(_ name: String, _ number: Int) {

@@ -2,12 +2,14 @@
 ///
 /// It is executed once in every new interpreter, with `native` (see `NativeFunctions`) and `settings` (dict of str) in its
 /// namespace, and leaves there what the adapter calls: `configure`, `make_stream`, `format_exception`, `module_name`,
-/// `compile_script`, `execute_script`, `publish`, and the classes `FileWrapper`, `RequestTimeout` and `LogHandler`.
+/// `compile_script`, `execute_script`, `publish`, `collector_snapshot`, and the classes `FileWrapper`, `RequestTimeout` and
+/// `LogHandler`.
 enum Bootstrap {
   /// The file name of its code in tracebacks, by which they are trimmed.
   static let file = "<mod_wsgi>"
 
   static let source = #"""
+    import gc
     import io
     import logging
     import os
@@ -176,6 +178,7 @@ enum Bootstrap {
 
     def subscribe_events(callback):
         module.event_callbacks.append(callback)
+        native.subscribed()
         return callback
 
 
@@ -193,6 +196,15 @@ enum Bootstrap {
             for line in ''.join(traceback.format_stack(sys._getframe(1))).splitlines():
                 native.log(6, line, None, 0)
         return callback
+
+
+    def collector_snapshot():
+        """Counts, thresholds, collections, collected and uncollectable by generation; enabled; frozen objects."""
+        stats = gc.get_stats()
+        numbers = [*gc.get_count(), *gc.get_threshold()]
+        for key in ('collections', 'collected', 'uncollectable'):
+            numbers += [generation[key] for generation in stats]
+        return numbers + [int(gc.isenabled()), gc.get_freeze_count()]
 
 
     def _isolate_environment(pristine):
@@ -289,6 +301,8 @@ enum Bootstrap {
             sys.path.insert(0, settings['home'])
         module = _make_module(info)
         sys.modules['mod_wsgi'] = module
+        if settings.get('telemetry-target'):
+            gc.callbacks.append(native.collector_event)
         sys.modules['apache'] = _make_apache_module(info, daemon)
 
 

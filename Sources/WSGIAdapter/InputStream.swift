@@ -65,6 +65,7 @@ final class InputStream: NativeObject {
   private func fetch(_ target: UnsafeMutableRawBufferPointer) throws(Raised) -> Int {
     try requireNoFailure()
     if isAtEnd { return 0 }
+    let begun = runner.meter.isOn ? Clock.monotonic() : 0
     let count = runner.detached { $0.read(into: target) }
     guard count >= 0, count <= target.count else {
       hasFailed = true
@@ -73,6 +74,7 @@ final class InputStream: NativeObject {
     }
     if count == 0 { isAtEnd = true }
     runner.inputLength &+= UInt64(count)
+    if runner.meter.isOn { runner.meter.read(since: begun, bytes: runner.inputLength, reads: runner.inputReads) }
     return Int(count)
   }
 

@@ -8,11 +8,10 @@ import Synchronization
 extension Adapter {
   /// Raises RequestTimeout in the thread that runs `ticket`. False where it does not run, or the GIL was not to be had.
   public func interrupt(_ ticket: UInt64) -> Bool {
-    let result = inspector.run(milliseconds: 1000) { [self] in
-      guard let runner = running.running(ticket).first else { return [] }
-      return raise(in: runner, ticket) ? [""] : []
-    }
-    return result.map { !$0.isEmpty } ?? false
+    inspector.run(milliseconds: 1000) { [self] in
+      guard let runner = running.running(ticket).first else { return false }
+      return raise(in: runner, ticket)
+    } ?? false
   }
 
   private func raise(in runner: RequestRunner, _ ticket: UInt64) -> Bool {
@@ -69,47 +68,48 @@ extension Adapter {
 
 /// One thread that does what may have to wait for the GIL, for callers who wait with a limit. It is started at its first
 /// use and kept, as its thread states in the interpreters are.
-final class Inspector: @unchecked Sendable {  // everything is guarded by `mutex`
-  final class Job {
-    fileprivate let work: () -> [String]
-    fileprivate var result: [String]?
-    fileprivate init(_ work: @escaping () -> [String]) { self.work = work }
+final class Inspector: @unchecked Sendable {  // everything is guarded by `monitor`
+  private final class Job {
+    let work: () -> Void
+    var isDone = false
+    init(_ work: @escaping () -> Void) { self.work = work }
   }
 
-  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-  private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  private final class Box<R> { var value: R? }
+
+  private let monitor = Monitor()
   private var jobs: [Job] = []
+  private var isWorking = false
   private var isStarted = false
 
-  init() {
-    pthread_mutex_init(mutex, nil)
-    pthread_cond_init(changed, nil)
-  }
-
-  deinit {
-    pthread_cond_destroy(changed)
-    pthread_mutex_destroy(mutex)
-    changed.deallocate()
-    mutex.deallocate()
-  }
-
-  /// The lines that `work` gives on the inspector's thread; nil where it has not ended in time (it goes on all the same).
-  func run(milliseconds: UInt32, _ work: @escaping @Sendable () -> [String]) -> [String]? {
-    let job = Job(work)
-    var deadline = timespec()
-    clock_gettime(CLOCK_REALTIME, &deadline)
-    let nanoseconds = Int(deadline.tv_nsec) &+ Int(milliseconds % 1000) &* 1_000_000
-    deadline.tv_sec = deadline.tv_sec &+ Int(milliseconds / 1000) &+ nanoseconds / 1_000_000_000
-    deadline.tv_nsec = nanoseconds % 1_000_000_000
-    pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
+  /// What `work` gives on the inspector's thread; nil where it has not ended in time (it goes on all the same).
+  func run<R: Sendable>(milliseconds: UInt32, _ work: @escaping @Sendable () -> R) -> R? {
+    let deadline = Clock.monotonic() &+ UInt64(milliseconds) &* 1_000_000
+    let box = Box<R>()
+    let job = Job { box.value = work() }
+    monitor.lock()
+    defer { monitor.unlock() }
     guard startThread() else { return nil }
     jobs.append(job)
-    pthread_cond_broadcast(changed)
-    while job.result == nil {
-      if pthread_cond_timedwait(changed, mutex, &deadline) == ETIMEDOUT { return job.result }
+    monitor.announce()
+    while !job.isDone {
+      if !monitor.wait(until: deadline) { return job.isDone ? box.value : nil }
     }
-    return job.result
+    return box.value
+  }
+
+  /// It has nothing to do, not even what a caller has stopped to wait for.
+  var isIdle: Bool {
+    monitor.lock()
+    defer { monitor.unlock() }
+    return jobs.isEmpty && !isWorking
+  }
+
+  /// Waits until it has nothing to do.
+  func waitUntilIdle() {
+    monitor.lock()
+    while !jobs.isEmpty || isWorking { monitor.wait() }
+    monitor.unlock()
   }
 
   private func startThread() -> Bool {
@@ -120,15 +120,17 @@ final class Inspector: @unchecked Sendable {  // everything is guarded by `mutex
   }
 
   private func loop() {
-    pthread_mutex_lock(mutex)
+    monitor.lock()
     while true {
-      while jobs.isEmpty { pthread_cond_wait(changed, mutex) }
+      while jobs.isEmpty { monitor.wait() }
       let job = jobs.removeFirst()
-      pthread_mutex_unlock(mutex)
-      let lines = job.work()
-      pthread_mutex_lock(mutex)
-      job.result = lines
-      pthread_cond_broadcast(changed)
+      isWorking = true
+      monitor.unlock()
+      job.work()
+      monitor.lock()
+      job.isDone = true
+      isWorking = false
+      monitor.announce()
     }
   }
 }

@@ -24,6 +24,8 @@ final class InterpreterContents {
   let scripts: ScriptTable
   /// The constant items of every environ.
   private(set) var constants = KeptRef()
+  /// Nil without telemetry.
+  let collectorLog: CollectorLog?
   let schemeHTTP: PyObj
   let schemeHTTPS: PyObj
   let zero: PyObj
@@ -49,6 +51,7 @@ final class InterpreterContents {
     schemeHTTPS = keep(try PyRef.interned("https"))
     zero = keep(try PyRef.float(0))
     scripts = ScriptTable()
+    collectorLog = adapter.hasTelemetry ? CollectorLog() : nil
     self.kept = kept
   }
 

@@ -4,7 +4,7 @@ import PythonRuntime
 final class NativeFunctions: NativeObject {
   static let methods: [StaticString] = [
     "log", "log_enabled", "stream", "request_data", "log_callback_exception", "server_metrics", "process_metrics",
-    "request_metrics", "start_recording_metrics",
+    "request_metrics", "start_recording_metrics", "collector_event", "subscribed",
   ]
 
   private unowned(unsafe) let contents: InterpreterContents
@@ -24,7 +24,22 @@ final class NativeFunctions: NativeObject {
     case 4:
       logCallbackException(arguments[0] ?? .none, arguments[1]?.text ?? "?")
       return .none()
+    case 5...8:
+      try arguments.expect(0...0, NativeFunctions.methods[method])
+      return try metrics(method)
+    case 9: try contents.collectorLog?.collects(arguments[0] ?? .none, arguments[1] ?? .none)
+    default: contents.adapter.accounting.add(.events)
+    }
+    return .none()
+  }
+
+  private func metrics(_ method: Int) throws(Raised) -> PyRef {
+    switch method {
+    case 5: return try contents.adapter.serverMetrics()
+    case 6: return try contents.adapter.processMetrics()
+    case 7: return try contents.adapter.requestMetrics()
     default:
+      contents.adapter.startRecording()
       return .none()
     }
   }

@@ -52,14 +52,22 @@ final class RequestRunner: @unchecked Sendable {
   /// The first block left without waiting: further ones may be gathered.
   private var mayGather = false
   private(set) var bytesSent: Int64 = 0
-  private var offered: UInt64 = 0
-  private var writes: UInt64 = 0
+  private(set) var offered: UInt64 = 0
+  private(set) var writes: UInt64 = 0
   var inputReads: UInt64 = 0
   var inputLength: UInt64 = 0
   private var contentLength: Int64 = -1
   private var isHead = false
   var pairs: [EnvironBuilder.Pair] = []
-  private var requestData = KeptRef()
+  /// Measures the request, while anybody wants to know.
+  let meter: RequestMeter
+  /// request_started has been published, and what it led to is to be.
+  private(set) var isPublished = false
+  private(set) var requestData = KeptRef()
+  /// `mod_wsgi.request_id`, where there is one.
+  private(set) var requestID = KeptRef()
+  /// What a subscriber to request_started wants called in place of the application.
+  private var substitute = KeptRef()
   /// Counts calls of auth, access and dispatch functions.
   var callNumber: UInt64 = 0
 
@@ -75,6 +83,7 @@ final class RequestRunner: @unchecked Sendable {
     self.attachment = attachment
     self.threadOrdinal = threadOrdinal
     adapter = contents.adapter
+    meter = RequestMeter(contents.adapter, attachment, threadOrdinal: threadOrdinal)
     exchange = RequestRunner.idle
   }
 
@@ -121,10 +130,15 @@ final class RequestRunner: @unchecked Sendable {
     let outer = thread.current
     thread.current = self
     ticket.store(number, ordering: .relaxed)
+    let interest = adapter.accounting.interest
+    takenUp = adapter.settings.isDaemon || !interest.isEmpty ? Clock.epoch() : 0
+    if !interest.isEmpty { meter.begin(request, start: takenUp, ticket: number, interest: interest) }
     var outcome = RequestOutcome()
     var sendsBody = false
     attachment.run {
       outcome = execute(request, rejectsStale: rejectsStale, sendsBody: &sendsBody)
+      if meter.isOn { meter.applicationFinished() }
+      if isPublished { publishFinished(request, outcome) }
       finish()
     }
     stopGathering()
@@ -132,9 +146,13 @@ final class RequestRunner: @unchecked Sendable {
     thread.current = outer
     if sendsBody {
       // The usual case: the whole response in one piece, sent after the GIL has gone to the next thread.
+      let begun = meter.isOn ? Clock.monotonic() : 0
       let result = exchange.send(head: head.finish(), body: body.bytes, flags: .end)
       if result == ExchangeFailure.badHead.rawValue { outcome = failure(500) }
+      writes &+= 1
+      if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
     }
+    if meter.isOn { account(for: request, outcome) } else if outcome.end != .stale { meter.account.countEnded() }
     outcome.bodyIn = inputLength
     outcome.bodyOut = offered
     self.exchange = RequestRunner.idle
@@ -145,6 +163,7 @@ final class RequestRunner: @unchecked Sendable {
   func begin(_ request: RequestHead, _ exchange: RequestExchange) {
     self.exchange = exchange
     isActive = true
+    isPublished = false
     isStarted = false
     isCommitted = false
     hasEnded = false
@@ -171,6 +190,7 @@ final class RequestRunner: @unchecked Sendable {
   private func execute(_ request: RequestHead, rejectsStale: Bool, sendsBody: inout Bool) -> RequestOutcome {
     do {
       try decodePairs(request)
+      if meter.isOn { meter.identify { value(of: $0) } }
       let loader = ScriptLoader(contents: contents, attachment: attachment)
       let script = try loader.script(
         ScriptLoader.Request(
@@ -250,7 +270,7 @@ final class RequestRunner: @unchecked Sendable {
     try dict.setItem(names.requestStart, try PyRef.float(Double(request.requestStart) / 1e6))
     if adapter.settings.isDaemon {
       try dict.setItem(names.queueStart, try PyRef.float(Double(request.queueStart) / 1e6))
-      try dict.setItem(names.daemonStart, try PyRef.float(Double(daemonStart) / 1e6))
+      try dict.setItem(names.daemonStart, try PyRef.float(Double(takenUp) / 1e6))
     } else {
       try dict.setItem(names.queueStart, contents.zero)
       try dict.setItem(names.daemonStart, contents.zero)
@@ -261,14 +281,8 @@ final class RequestRunner: @unchecked Sendable {
     return environ
   }
 
-  /// When this process began with the request (microseconds since the epoch).
-  private var daemonStart: Int64 = 0
-
-  private static func now() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Int64(time.tv_sec) &* 1_000_000 &+ Int64(time.tv_nsec) / 1000
-  }
+  /// When this process took the request up (microseconds since the epoch); in embedded mode only while it is measured.
+  private(set) var takenUp: Int64 = 0
 
   /// Makes those of the per-request objects that are not there to be used again.
   func makeObjects(hasBody: Bool) throws(Raised) {
@@ -307,24 +321,37 @@ final class RequestRunner: @unchecked Sendable {
         errorsStream = nil
       }
     }
+    if let id = requestID.object { contents.forgetRequest(id) }
+    requestID.drop()
     requestData.drop()
+    substitute.drop()
   }
 
   // MARK: the application
 
   private func call(_ application: borrowing PyRef, _ request: RequestHead, sendsBody: inout Bool) throws -> RequestOutcome {
-    daemonStart = adapter.settings.isDaemon ? RequestRunner.now() : 0
     let environ = try makeEnviron(request)
-    let started = RequestRunner.now()
+    let started = Clock.epoch()
     exchange.started(started)
     try environ.object.setItem(contents.names.applicationStart, try PyRef.float(Double(started) / 1e6))
-    let id = try environ.object.item(contents.names.requestID)
     let data = try PyRef.dict()
     requestData.set(data.object.retained())
-    if let id { try contents.activeRequests.setItem(id, data) }
-    defer { if let id { contents.forgetRequest(id) } }
-
-    let result = try application.call(environ.object, startResponse.orNone)
+    if let id = try environ.object.item(contents.names.requestID) {
+      requestID.set(id.retained())
+      try contents.activeRequests.setItem(id, data)
+    }
+    var callable = application.object
+    if contents.hasEventSubscribers {
+      adapter.accounting.add(.events)
+      if !meter.isOn { meter.begin(request, start: started, ticket: ticket.load(ordering: .relaxed), interest: .events) }
+      isPublished = true
+      if let wanted = publishStarted(request, application.object, environ.object, started) {
+        substitute.set(wanted)
+        callable = substitute.orNone
+      }
+    }
+    if meter.isOn { meter.applicationStarts(started) }
+    let result = try callable.call(environ.object, startResponse.orNone)
     let object = result.object
     if object.isExactList || object.isExactTuple {
       return try answer(sequence: object, sendsBody: &sendsBody)
@@ -351,7 +378,8 @@ final class RequestRunner: @unchecked Sendable {
     if !isCommitted, head.contentLength < 0, !(isHead && total == 0), RequestRunner.mayHaveBody(status) {
       head.addContentLength(Int64(total))
     }
-    if !isCommitted, total <= RequestRunner.smallBody {
+    // Who wants to hear of the end of the request must not keep the client waiting.
+    if !isCommitted, total <= RequestRunner.smallBody, !isPublished {
       for index in 0..<count { body.append((isList ? sequence.listItem(index) : sequence.tupleItem(index)).bytes) }
       let isCut = head.contentLength >= 0 && Int64(total) != head.contentLength
       guard isCut else {
@@ -422,8 +450,12 @@ final class RequestRunner: @unchecked Sendable {
     bytesSent &+= Int64(block.count)
     let encoded = isCommitted ? nil : head.finish()
     if isCommitted && block.isEmpty && !flags.contains(.end) { return }
+    let begun = meter.isOn ? Clock.monotonic() : 0
     if gathers && mayGather && encoded == nil && block.count < GatheredOutput.limit {
-      if try gather(block) { return }
+      if try gather(block) {
+        if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
+        return
+      }
     }
     var result = ExchangeFailure.wouldBlock.rawValue
     if gathered.isShared {
@@ -435,6 +467,7 @@ final class RequestRunner: @unchecked Sendable {
     if result == ExchangeFailure.wouldBlock.rawValue {
       result = detached { $0.send(head: encoded, body: block, flags: flags) }
     }
+    if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
     if result != ExchangeFailure.badHead.rawValue { isCommitted = true }
     guard result >= 0 else {
       let failure = ExchangeFailure(code: Int64(result))
@@ -565,9 +598,12 @@ final class RequestRunner: @unchecked Sendable {
     let length = head.contentLength >= 0 ? min(head.contentLength, available) : available
     let encoded = head.finish()
     offered &+= UInt64(length)
+    writes &+= 1
+    let begun = meter.isOn ? Clock.monotonic() : 0
     let result = detached {
       $0.sendFile(head: encoded, descriptor: file.descriptor, offset: file.offset, length: length)
     }
+    if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
     lseek(file.descriptor, off_t(file.offset), SEEK_SET)
     if result == ExchangeFailure.badHead.rawValue { return failure(500) }
     isCommitted = true
@@ -638,25 +674,6 @@ final class RequestRunner: @unchecked Sendable {
       .warning,
       "WSGI0504: start_response() called again without exc_info before any output; PEP 3333 forbids that. "
         + "The last call counts.")
-  }
-
-  // MARK: events
-
-  func publishResponseStarted(_ status: PyObj, _ headers: PyObj, _ excInfo: PyObj?) {
-    contents.publish("response_started") { payload throws(Raised) in
-      try payload.setItem("response_status", status)
-      try payload.setItem("response_headers", headers)
-      try payload.setItem("exception_info", excInfo ?? .none)
-      try payload.setItem("request_data", requestData.orNone)
-    }
-  }
-
-  private func publishException(_ exception: PyObj) {
-    guard contents.hasEventSubscribers else { return }
-    contents.publish("request_exception") { payload throws(Raised) in
-      try payload.setItem("exception_info", try PyRef(excInfoOf: exception))
-      try payload.setItem("request_data", requestData.orNone)
-    }
   }
 
   /// request_data() of this request.

@@ -27,6 +27,12 @@ final class RunningRequests: Sendable {
 
   func add(_ runner: RequestRunner) { runners.withLock { $0.append(runner) } }
 
+  /// All runners, those without a request among them.
+  var all: [RequestRunner] { runners.withLock { $0 } }
+
+  /// How many requests run now.
+  var count: Int { all.count { $0.ticket.load(ordering: .relaxed) != 0 } }
+
   /// The runners that run a request now, or the one that runs `ticket`.
   func running(_ ticket: UInt64 = 0) -> [RequestRunner] {
     runners.withLock { $0 }.filter { runner in

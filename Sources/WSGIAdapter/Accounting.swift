@@ -1,0 +1,197 @@
+import Glibc
+import Synchronization
+
+/// The stretches of a request's life that are measured. Their names are those of the keys of `request_metrics()`.
+enum Phase: Int, CaseIterable {
+  /// Received by httpd until queued for a daemon process; in embedded mode until the application starts.
+  case server
+  /// Queued until taken by a daemon process.
+  case queue
+  /// Taken until the application starts.
+  case daemon
+  /// The application, `close()` of its response included.
+  case application
+  /// The sum of the four.
+  case request
+  /// Waiting for the GIL, in all.
+  case gilWait
+  /// Reading the request's body, in all.
+  case inputRead
+  /// Passing the response on, in all.
+  case outputWrite
+
+  static let count = 8
+
+  var isDaemonOnly: Bool { self == .queue || self == .daemon }
+}
+
+/// What a request that has ended amounted to. Times are nanoseconds.
+struct RequestTotals {
+  var status: Int32 = 0
+  /// Indexed by `Phase`.
+  var phases = SIMD8<UInt64>(repeating: 0)
+  var busy: UInt64 = 0
+  var processor: UInt64 = 0
+  var inputBytes: UInt64 = 0
+  var inputReads: UInt64 = 0
+  var outputBytes: UInt64 = 0
+  var outputWrites: UInt64 = 0
+  var gilWaits: UInt64 = 0
+
+  subscript(phase: Phase) -> UInt64 {
+    get { phases[phase.rawValue] }
+    set { phases[phase.rawValue] = newValue }
+  }
+
+  /// 0 for 1xx … 4 for 5xx; a request without a status counts as failed.
+  var statusClass: Int { (100...599).contains(status) ? Int(status) / 100 - 1 : 4 }
+}
+
+/// The counters of one thread that runs requests. They only grow, so that readers take the difference to what they saw last;
+/// smallest and largest values, which cannot be had that way, are kept for the current and the previous period.
+final class ThreadAccount: Sendable {
+  /// Where each number stands among the words.
+  enum Word {
+    /// Every request that ended, measured or not.
+    static let ended = 0
+    /// Microseconds since the epoch; 0 while no measured request runs.
+    static let start = 1
+    static let measured = 2
+    static let statusClasses = 3
+    static let busy = 8
+    static let processor = 9
+    static let inputBytes = 10
+    static let inputReads = 11
+    static let outputBytes = 12
+    static let outputWrites = 13
+    static let gilWaits = 14
+    static let totals = 15
+    static let buckets = totals + Phase.count
+    static let banks = buckets + Phase.count * TimeHistogram.count
+    static let count = banks + 2 * Bank.count
+  }
+
+  /// The extremes of one period, of two that take turns.
+  enum Bank {
+    /// The period plus one that they are of.
+    static let period = 0
+    static let smallest = 1
+    static let largest = 1 + Phase.count
+    static let longestBusy = 1 + 2 * Phase.count
+    static let count = 2 + 2 * Phase.count
+
+    static func offset(_ period: UInt64) -> Int { Word.banks + Int(period & 1) * count }
+  }
+
+  /// The thread's `mod_wsgi.thread_id`.
+  let ordinal: Int
+  let words = WatchedWords(count: Word.count)
+
+  init(ordinal: Int) { self.ordinal = ordinal }
+
+  /// A request that was not measured has ended. Its own thread.
+  func countEnded() { words.add(Word.ended, 1) }
+
+  /// A measured request begins; false where another runs already, whose sub-request it is. Its own thread.
+  func begin(_ start: Int64) -> Bool {
+    guard words[Word.start] == 0 else { return false }
+    words.update { words[Word.start] = UInt64(clamping: start) }
+    return true
+  }
+
+  /// The request that `begin` was told of has ended. Its own thread.
+  func end(_ totals: RequestTotals?, isOutermost: Bool, period: borrowing Atomic<UInt64>) {
+    words.update {
+      words.add(Word.ended, 1)
+      if isOutermost { words[Word.start] = 0 }
+      if let totals { add(totals, isOutermost: isOutermost, period: period.load(ordering: .sequentiallyConsistent)) }
+    }
+  }
+
+  /// The request that `begin` was told of was none after all. Its own thread.
+  func abandon(isOutermost: Bool) {
+    if isOutermost { words[Word.start] = 0 }
+  }
+
+  private func add(_ totals: RequestTotals, isOutermost: Bool, period: UInt64) {
+    words.add(Word.measured, 1)
+    words.add(Word.statusClasses + totals.statusClass, 1)
+    words.add(Word.inputBytes, totals.inputBytes)
+    words.add(Word.inputReads, totals.inputReads)
+    words.add(Word.outputBytes, totals.outputBytes)
+    words.add(Word.outputWrites, totals.outputWrites)
+    words.add(Word.gilWaits, totals.gilWaits)
+    // What a sub-request takes is part of what the request takes that it belongs to.
+    if isOutermost {
+      words.add(Word.busy, totals.busy)
+      words.add(Word.processor, totals.processor)
+    }
+    let bank = Bank.offset(period)
+    let isFirst = words[bank + Bank.period] != period &+ 1
+    if isFirst {
+      words[bank + Bank.period] = period &+ 1
+      words[bank + Bank.longestBusy] = 0
+    }
+    for index in 0..<Phase.count {
+      let time = totals.phases[index]
+      words.add(Word.totals + index, time)
+      words.add(Word.buckets + index * TimeHistogram.count + TimeHistogram.bucket(microseconds: time / 1000), 1)
+      if isFirst || time < words[bank + Bank.smallest + index] { words[bank + Bank.smallest + index] = time }
+      if isFirst || time > words[bank + Bank.largest + index] { words[bank + Bank.largest + index] = time }
+    }
+    if totals.busy > words[bank + Bank.longestBusy] { words[bank + Bank.longestBusy] = totals.busy }
+  }
+}
+
+/// The accounts of one process, and who wants them. Requests are measured only while somebody does.
+final class Accounting: Sendable {
+  /// Why requests are measured.
+  struct Interest: OptionSet {
+    let rawValue: UInt8
+    /// Metrics are recorded.
+    static let recording = Interest(rawValue: 1)
+    /// An application has subscribed to events.
+    static let events = Interest(rawValue: 2)
+    /// Slow requests are looked for.
+    static let slowRequests = Interest(rawValue: 4)
+  }
+
+  let isDaemon: Bool
+  /// How many threads may run requests, by configuration.
+  let threadLimit: Int
+  /// When the process began, in microseconds since the epoch.
+  let processStart = Clock.epoch()
+  private let interestBits = Atomic<UInt8>(0)
+  private let accounts = Mutex<[ThreadAccount]>([])
+  /// The number of the current period of `MetricsSampler`.
+  let period = Atomic<UInt64>(0)
+  /// How many requests run now; counted while slow requests are looked for.
+  let active = Atomic<Int>(0)
+
+  init(isDaemon: Bool, threadLimit: Int) {
+    self.isDaemon = isDaemon
+    self.threadLimit = max(threadLimit, 1)
+  }
+
+  @inline(__always)
+  var interest: Interest { Interest(rawValue: interestBits.load(ordering: .relaxed)) }
+
+  /// From now on requests are measured for this reason too.
+  func add(_ interest: Interest) { interestBits.bitwiseOr(interest.rawValue, ordering: .sequentiallyConsistent) }
+
+  /// The account of a thread, opened at its first request. Called by that thread.
+  func account(forThread ordinal: Int) -> ThreadAccount {
+    accounts.withLock { accounts in
+      if let known = accounts.first(where: { $0.ordinal == ordinal }) { return known }
+      let opened = ThreadAccount(ordinal: ordinal)
+      accounts.append(opened)
+      return opened
+    }
+  }
+
+  /// All accounts, in the order in which their threads came.
+  var all: [ThreadAccount] { accounts.withLock { $0 } }
+
+  /// How many requests have ended in this process.
+  var endedRequests: UInt64 { all.reduce(0) { $0 &+ $1.words[ThreadAccount.Word.ended] } }
+}

@@ -1,0 +1,267 @@
+import Glibc
+import PythonRuntime
+import Synchronization
+import WSGICore
+
+/// Measures one runner's requests, while anybody wants to know. Between requests, and while nobody does, it is off.
+///
+/// Everything is called on the runner's thread but `running`, which shows other threads the request that runs.
+final class RequestMeter: @unchecked Sendable {  // what other threads read is in `live`
+  /// The numbers of the request that runs, for other threads.
+  private enum Live {
+    /// Microseconds since the epoch; 0 while no request runs.
+    static let start = 0
+    static let requestStart = 1
+    static let queueStart = 2
+    static let applicationStart = 3
+    static let activeAtStart = 4
+    static let inputBytes = 5
+    static let inputReads = 6
+    static let inputTime = 7
+    static let outputBytes = 8
+    static let outputWrites = 9
+    static let outputTime = 10
+    static let gilBase = 11
+    static let gilCountBase = 12
+    static let ticket = 13
+    static let identity = 14
+  }
+
+  private unowned(unsafe) let accounting: Accounting
+  private unowned(unsafe) let attachment: Attachment
+  let account: ThreadAccount
+  private let live: WatchedWords
+  private let slowRequests: SlowRequests?
+
+  /// A request is being measured.
+  private(set) var isOn = false
+  private var interest: Accounting.Interest = []
+  private var isOutermost = false
+  private(set) var start: Int64 = 0
+  private(set) var applicationStart: Int64 = 0
+  private(set) var applicationFinish: Int64 = 0
+  private var applicationProcessor: ProcessorTime?
+  /// Of the application, up to its end; nil where the kernel does not say.
+  private(set) var processor: ProcessorTime?
+  /// Nanoseconds.
+  private(set) var inputTime: UInt64 = 0
+  private(set) var outputTime: UInt64 = 0
+  private var gilBase: UInt64 = 0
+  private var gilCountBase: UInt64 = 0
+
+  init(_ adapter: Adapter, _ attachment: Attachment, threadOrdinal: Int) {
+    accounting = adapter.accounting
+    slowRequests = adapter.slowRequests
+    self.attachment = attachment
+    account = adapter.accounting.account(forThread: threadOrdinal)
+    live = WatchedWords(count: Live.identity + (slowRequests == nil ? 0 : RequestIdentity.wordCount))
+  }
+
+  /// How long the request has waited for the GIL (nanoseconds), and how often.
+  var gilWait: (time: UInt64, count: UInt64) {
+    (
+      attachment.waited.load(ordering: .relaxed) &- gilBase, attachment.waits.load(ordering: .relaxed) &- gilCountBase
+    )
+  }
+
+  // MARK: a request
+
+  /// A request begins, or turns out to be of interest. `start`: when this process took it up.
+  func begin(_ request: RequestHead, start: Int64, ticket: UInt64, interest: Accounting.Interest) {
+    isOn = true
+    self.interest = interest
+    self.start = start
+    applicationStart = 0
+    applicationFinish = 0
+    applicationProcessor = nil
+    processor = nil
+    inputTime = 0
+    outputTime = 0
+    attachment.timesWaits = true
+    gilBase = attachment.waited.load(ordering: .relaxed)
+    gilCountBase = attachment.waits.load(ordering: .relaxed)
+    isOutermost = account.begin(start)
+    guard slowRequests != nil else { return }
+    let active = accounting.active.add(1, ordering: .relaxed).newValue
+    live.update {
+      for index in 0..<Live.identity { live[index] = 0 }
+      live[Live.start] = UInt64(clamping: start)
+      live[Live.requestStart] = UInt64(clamping: request.requestStart)
+      live[Live.queueStart] = UInt64(clamping: request.queueStart)
+      live[Live.activeAtStart] = UInt64(clamping: active)
+      live[Live.gilBase] = gilBase
+      live[Live.gilCountBase] = gilCountBase
+      live[Live.ticket] = ticket
+      live[Live.identity] = 0
+    }
+  }
+
+  /// Notes who the request is, for those who watch from outside; `value` gives its environ.
+  func identify(_ value: (StaticString) -> UnsafeRawBufferPointer?) {
+    guard let slowRequests else { return }
+    live.update { RequestIdentity.write(to: live, at: Live.identity, agent: slowRequests.capturesUserAgent, value) }
+  }
+
+  func applicationStarts(_ time: Int64) {
+    applicationStart = time
+    applicationProcessor = .thread()
+    if slowRequests != nil { live[Live.applicationStart] = UInt64(clamping: time) }
+  }
+
+  func applicationFinished() {
+    applicationFinish = Clock.epoch()
+    if applicationStart == 0 { applicationStart = applicationFinish }
+    if let before = applicationProcessor { processor = ProcessorTime.thread()?.since(before) }
+  }
+
+  /// Some of the body has been read; `before` was the time before that.
+  func read(since before: UInt64, bytes: UInt64, reads: UInt64) {
+    inputTime &+= Clock.monotonic() &- before
+    guard slowRequests != nil else { return }
+    live[Live.inputBytes] = bytes
+    live[Live.inputReads] = reads
+    live[Live.inputTime] = inputTime
+  }
+
+  /// Some of the response has been passed on; `before` was the time before that.
+  func wrote(since before: UInt64, bytes: UInt64, writes: UInt64) {
+    outputTime &+= Clock.monotonic() &- before
+    guard slowRequests != nil else { return }
+    live[Live.outputBytes] = bytes
+    live[Live.outputWrites] = writes
+    live[Live.outputTime] = outputTime
+  }
+
+  /// What a request was made of, as its runner counted.
+  struct Traffic {
+    var inputBytes: UInt64
+    var inputReads: UInt64
+    var outputBytes: UInt64
+    var outputWrites: UInt64
+  }
+
+  /// The request has ended, with this status. Gives a record of it where it was slow.
+  func end(_ request: RequestHead, status: Int32, traffic: Traffic) -> SlowRequest? {
+    isOn = false
+    attachment.timesWaits = false
+    if applicationFinish == 0 { applicationFinished() }
+    let end = Clock.epoch()
+    let totals = makeTotals(request, status: status, traffic: traffic, end: end)
+    account.end(
+      interest.contains(.recording) ? totals : nil, isOutermost: isOutermost, period: accounting.period)
+    guard let slowRequests else { return nil }
+    let active = accounting.active.subtract(1, ordering: .relaxed).oldValue
+    defer { live.update { live[Live.start] = 0 } }
+    guard end &- start >= slowRequests.threshold else { return nil }
+    var record = makeRecord(live.snapshot(), totals)
+    record.isRunning = false
+    record.duration = max(0, end &- start)
+    record.status = status
+    record.activeAtCompletion = max(active, 0)
+    record.processor = processor ?? ProcessorTime()
+    return record
+  }
+
+  /// The request was not for this process, and is not counted.
+  func abandon() {
+    isOn = false
+    attachment.timesWaits = false
+    account.abandon(isOutermost: isOutermost)
+    guard slowRequests != nil else { return }
+    accounting.active.subtract(1, ordering: .relaxed)
+    live.update { live[Live.start] = 0 }
+  }
+
+  private func makeTotals(_ request: RequestHead, status: Int32, traffic: Traffic, end: Int64) -> RequestTotals {
+    var totals = RequestTotals()
+    let stages = RequestStages(
+      request, isDaemon: accounting.isDaemon, start: start, applicationStart: applicationStart,
+      applicationFinish: applicationFinish)
+    totals.status = status
+    totals[.server] = stages.server
+    totals[.queue] = stages.queue
+    totals[.daemon] = stages.daemon
+    totals[.application] = stages.application
+    totals[.request] = stages.server &+ stages.queue &+ stages.daemon &+ stages.application
+    let wait = gilWait
+    totals[.gilWait] = wait.time
+    totals[.inputRead] = inputTime
+    totals[.outputWrite] = outputTime
+    totals.busy = UInt64(clamping: end &- start) &* 1000
+    totals.processor = processor?.total ?? 0
+    totals.inputBytes = traffic.inputBytes
+    totals.inputReads = traffic.inputReads
+    totals.outputBytes = traffic.outputBytes
+    totals.outputWrites = traffic.outputWrites
+    totals.gilWaits = wait.count
+    return totals
+  }
+
+  // MARK: from outside
+
+  /// The request that runs now, if it has run for as long as `threshold` (microseconds). Any thread.
+  func running(longerThan threshold: Int64, now: Int64) -> SlowRequest? {
+    let started = live[Live.start]
+    guard started != 0, now &- Int64(clamping: started) >= threshold else { return nil }
+    let words = live.snapshot()
+    guard words[Live.start] != 0 else { return nil }
+    var totals = RequestTotals()
+    totals.inputBytes = words[Live.inputBytes]
+    totals.inputReads = words[Live.inputReads]
+    totals.outputBytes = words[Live.outputBytes]
+    totals.outputWrites = words[Live.outputWrites]
+    totals[.inputRead] = words[Live.inputTime]
+    totals[.outputWrite] = words[Live.outputTime]
+    totals[.gilWait] = attachment.waited.load(ordering: .relaxed) &- words[Live.gilBase]
+    totals.gilWaits = attachment.waits.load(ordering: .relaxed) &- words[Live.gilCountBase]
+    let stages = RequestStages(
+      requestStart: Int64(clamping: words[Live.requestStart]), queueStart: Int64(clamping: words[Live.queueStart]),
+      isDaemon: accounting.isDaemon, start: Int64(clamping: words[Live.start]),
+      applicationStart: words[Live.applicationStart] == 0 ? now : Int64(clamping: words[Live.applicationStart]),
+      applicationFinish: now)
+    totals[.server] = stages.server
+    totals[.queue] = stages.queue
+    totals[.daemon] = stages.daemon
+    totals[.application] = stages.application
+    var record = makeRecord(words, totals)
+    record.isRunning = true
+    record.duration = max(0, now &- record.start)
+    return record
+  }
+
+  private func makeRecord(_ words: [UInt64], _ totals: RequestTotals) -> SlowRequest {
+    SlowRequest(
+      start: Int64(clamping: words[Live.start]), thread: account.ordinal, ticket: words[Live.ticket],
+      identity: RequestIdentity(words, at: Live.identity), totals: totals,
+      activeAtStart: Int(clamping: words[Live.activeAtStart]))
+  }
+}
+
+/// The stages of a request that follow one another. Nanoseconds; none is negative, whatever the clocks say.
+struct RequestStages {
+  var server: UInt64 = 0
+  var queue: UInt64 = 0
+  var daemon: UInt64 = 0
+  var application: UInt64 = 0
+
+  init(
+    requestStart: Int64, queueStart: Int64, isDaemon: Bool, start: Int64, applicationStart: Int64,
+    applicationFinish: Int64
+  ) {
+    func stage(_ from: Int64, _ to: Int64) -> UInt64 { UInt64(clamping: to &- from) &* 1000 }
+    if isDaemon {
+      server = stage(requestStart, queueStart)
+      queue = stage(queueStart, start)
+      daemon = stage(start, applicationStart)
+    } else {
+      server = stage(requestStart, applicationStart)
+    }
+    application = stage(applicationStart, applicationFinish)
+  }
+
+  init(_ request: RequestHead, isDaemon: Bool, start: Int64, applicationStart: Int64, applicationFinish: Int64) {
+    self.init(
+      requestStart: request.requestStart, queueStart: request.queueStart, isDaemon: isDaemon, start: start,
+      applicationStart: applicationStart, applicationFinish: applicationFinish)
+  }
+}

@@ -1,0 +1,115 @@
+import Glibc
+import PythonRuntime
+import WSGICore
+
+// What a request tells those who subscribed to events, and what is counted of it (reference/python-module §2).
+
+extension RequestRunner {
+  /// Publishes request_started; gives what a subscriber wants called instead of the application.
+  func publishStarted(_ request: RequestHead, _ application: PyObj, _ environ: PyObj, _ started: Int64) -> PyRef? {
+    do throws(Raised) {
+      let payload = try makePayload()
+      let dict = payload.object
+      try setProcess(dict)
+      // A request is queued again when the process that took it turned it down, for its script had changed.
+      try dict.setItem("daemon_connects", try PyRef.int(Int(request.attempt)))
+      try dict.setItem("daemon_restarts", try PyRef.int(max(0, Int(request.attempt) - 1)))
+      try setTimes(request, dict)
+      try dict.setItem("application_start", try PyRef.float(Clock.seconds(started)))
+      try dict.setItem("application_object", application)
+      try dict.setItem("callable_object", try PyRef.utf8(request.callable))
+      try dict.setItem("request_environ", environ)
+      contents.publish("request_started", dict)
+      guard let wanted = try dict.item("application_object"), wanted != application else { return nil }
+      return wanted.retained()
+    } catch {
+      contents.logException("WSGI0104: Cannot publish event 'request_started'")
+      return nil
+    }
+  }
+
+  func publishResponseStarted(_ status: PyObj, _ headers: PyObj, _ excInfo: PyObj?) {
+    publish("response_started") { dict throws(Raised) in
+      try dict.setItem("response_status", status)
+      try dict.setItem("response_headers", headers)
+      try dict.setItem("exception_info", excInfo ?? .none)
+    }
+  }
+
+  func publishException(_ exception: PyObj) {
+    guard contents.hasEventSubscribers else { return }
+    publish("request_exception") { dict throws(Raised) in
+      try dict.setItem("exception_info", try PyRef(excInfoOf: exception))
+    }
+  }
+
+  func publishFinished(_ request: RequestHead, _ outcome: RequestOutcome) {
+    guard contents.hasEventSubscribers else { return }
+    publish("request_finished") { dict throws(Raised) in
+      try setProcess(dict)
+      try setTimes(request, dict)
+      let wait = meter.gilWait
+      let seconds = Clock.seconds(max(0, meter.applicationFinish &- meter.applicationStart))
+      for (key, value) in [
+        ("input_reads", inputReads), ("input_length", inputLength), ("output_length", offered), ("output_writes", writes),
+        ("gil_wait_count", wait.count),
+      ] as [(StaticString, UInt64)] {
+        try dict.setItem(key, try PyRef.int(Int(clamping: value)))
+      }
+      for (key, value) in [
+        ("input_time", Double(meter.inputTime) / 1e9), ("output_time", Double(meter.outputTime) / 1e9),
+        ("application_finish", Clock.seconds(meter.applicationFinish)), ("application_time", seconds),
+        ("gil_wait_time", Double(wait.time) / 1e9),
+      ] as [(StaticString, Double)] {
+        try dict.setItem(key, try PyRef.float(value))
+      }
+      try dict.setItem("status", try PyRef.int(Int(outcome.status)))
+      guard let processor = meter.processor else { return }
+      try dict.setItem("cpu_user_time", try PyRef.float(Double(processor.user) / 1e9))
+      try dict.setItem("cpu_system_time", try PyRef.float(Double(processor.system) / 1e9))
+      try dict.setItem("cpu_time", try PyRef.float(min(Double(processor.total) / 1e9, seconds)))
+    }
+  }
+
+  private func publish(_ event: StaticString, _ fill: (PyObj) throws(Raised) -> Void) {
+    do throws(Raised) {
+      let payload = try makePayload()
+      try fill(payload.object)
+      contents.publish(event, payload.object)
+    } catch { contents.logException("WSGI0104: Cannot publish event '\(event)'") }
+  }
+
+  /// What every event of a request says.
+  private func makePayload() throws(Raised) -> PyRef {
+    let payload = try PyRef.dict()
+    if let id = requestID.object { try payload.object.setItem("request_id", id) }
+    if let data = requestData.object { try payload.object.setItem("request_data", data) }
+    return payload
+  }
+
+  private func setProcess(_ dict: PyObj) throws(Raised) {
+    try dict.setItem("thread_id", try PyRef.int(threadOrdinal))
+    let server = value(of: "mod_wsgi.server_pid").flatMap { Int(String(decoding: $0, as: UTF8.self)) }
+    try dict.setItem("server_pid", try PyRef.int(server ?? Int(getpid())))
+  }
+
+  private func setTimes(_ request: RequestHead, _ dict: PyObj) throws(Raised) {
+    let isDaemon = adapter.settings.isDaemon
+    try dict.setItem("request_start", try PyRef.float(Clock.seconds(request.requestStart)))
+    try dict.setItem("queue_start", try PyRef.float(isDaemon ? Clock.seconds(request.queueStart) : 0))
+    try dict.setItem("daemon_start", try PyRef.float(isDaemon ? Clock.seconds(takenUp) : 0))
+  }
+
+  /// Adds a measured request that has ended to the thread's account, and says where it was slow. Not attached.
+  func account(for request: RequestHead, _ outcome: RequestOutcome) {
+    guard outcome.end != .stale else { return meter.abandon() }
+    let traffic = RequestMeter.Traffic(
+      inputBytes: inputLength, inputReads: inputReads, outputBytes: offered, outputWrites: writes)
+    guard let record = meter.end(request, status: outcome.status, traffic: traffic), let slow = adapter.slowRequests else {
+      return
+    }
+    slow.add(record)
+    var sentence = "WSGI0511: " + record.summary(threshold: slow.threshold)
+    sentence.withUTF8 { exchange.log(.warning, UnsafeRawBufferPointer($0), file: nil, line: 0) }
+  }
+}

@@ -1,0 +1,239 @@
+import Glibc
+import PythonRuntime
+import Synchronization
+import WSGICore
+
+/// The thread that reports what happens in this process: at each interval to the telemetry service, where there is one, and
+/// slow requests to the error log.
+///
+/// It needs no GIL for its figures; for what Python alone knows it asks through an `Inspector`, with a limit.
+final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used by its own thread only
+  private unowned(unsafe) let adapter: Adapter
+  /// Nil where slow requests are logged and nothing else.
+  private let socket: TelemetrySocket?
+  private let identity: TelemetryIdentity
+  /// Nanoseconds.
+  private let interval: UInt64
+  private let monitor = Monitor()
+  private var isEnding = false
+  private var hasEnded = false
+  private let hasStopped = FirstTime()
+  private let inspector = Inspector()
+  private var lateInspections: UInt64 = 0
+  private let switchInterval: Atomic<UInt64>
+  /// The slow requests that run and have been logged, by thread and start.
+  private var logged: [Int: Int64] = [:]
+
+  /// How long one look at Python may take before the report does without it.
+  private static let patience: UInt32 = 250
+  private static let stackPatience: UInt32 = 500
+  private static let interpreterLimit = 32
+  private static let eventLimit = 64
+  private static let runningLimit = 16
+
+  /// Starts to report; nil after logging why not, or where nothing is to be reported. At the end of the adapter's start.
+  init?(_ adapter: Adapter, switchInterval interval: Double?) {
+    let settings = adapter.settings
+    guard adapter.hasTelemetry || adapter.slowRequests != nil else { return nil }
+    self.adapter = adapter
+    identity = TelemetryIdentity(settings)
+    let seconds = settings[EngineSettings.telemetryInterval].flatMap { Double($0) } ?? 1
+    let bounded = min(max(seconds, 0.5), 86400)
+    self.interval = UInt64(bounded * 1e9)
+    switchInterval = Atomic((interval ?? 0).bitPattern)
+    do throws(TelemetrySocket.Failure) {
+      socket = try settings[EngineSettings.telemetryTarget].map { path throws(TelemetrySocket.Failure) in
+        try TelemetrySocket(path: path)
+      }
+    } catch {
+      socket = nil
+      adapter.host.log(.warning, "WSGI0132: There is no telemetry \(adapter.place): \(Telemetry.explain(error)).")
+    }
+    guard socket != nil || adapter.slowRequests != nil else { return nil }
+    if let socket { sendStarted(socket) }
+    guard BackgroundThread.start({ [self] in loop() }) else {
+      adapter.host.log(.warning, "WSGI0133: There is no telemetry \(adapter.place): the system has no room for a thread.")
+      return nil
+    }
+    let target = settings[EngineSettings.telemetryTarget].map { " to 'unix:\($0)'" } ?? " of slow requests"
+    adapter.host.log(.info, "Reporting\(target) every \(bounded) s \(adapter.place).")
+  }
+
+  private static func explain(_ failure: TelemetrySocket.Failure) -> String {
+    switch failure {
+    case .pathTooLong: "the path of WSGITelemetryService is longer than a socket's path may be"
+    case .noSocket(let code): "no socket can be made (\(String(cString: strerror(code))))"
+    }
+  }
+
+  // MARK: life
+
+  /// The process has been told to stop. Once.
+  func stopping(_ reason: String) {
+    let active = adapter.running.count
+    socket?.send(.processStopping, timestamp: Clock.seconds(Clock.epoch())) { datagram in
+      identity.setPlace(&datagram)
+      datagram.set(130, ifAny: reason.utf8)
+      datagram.set(133, active)
+    }
+    shutdownReason.withLock { $0 = reason }
+  }
+
+  private let shutdownReason = Mutex("")
+
+  /// Reports a last time, and ends. Not while attached, nor with requests running.
+  func end() {
+    monitor.lock()
+    isEnding = true
+    monitor.announce()
+    while !hasEnded { monitor.wait() }
+    monitor.unlock()
+    inspector.waitUntilIdle()
+    sendStopped(hasDrained: true)
+  }
+
+  /// The process is about to end in a hurry. Any thread; waits for nothing.
+  func abandon() { sendStopped(hasDrained: false) }
+
+  private func sendStopped(hasDrained: Bool) {
+    guard let socket, hasStopped.isFirst else { return }
+    let now = Clock.epoch()
+    let reason = shutdownReason.withLock { $0 }
+    socket.send(.processStopped, timestamp: Clock.seconds(now)) { datagram in
+      identity.setPlace(&datagram)
+      datagram.set(130, ifAny: reason.utf8)
+      datagram.set(131, Clock.seconds(now &- adapter.accounting.processStart))
+      datagram.set(132, adapter.accounting.endedRequests)
+      datagram.set(134, adapter.running.count)
+      datagram.set(135, hasDrained ? 1 : 0)
+    }
+    socket.close()
+  }
+
+  private func sendStarted(_ socket: TelemetrySocket) {
+    socket.send(.processStarted, timestamp: Clock.seconds(adapter.accounting.processStart)) { datagram in
+      identity.setAll(&datagram)
+      setSwitchInterval(&datagram)
+    }
+  }
+
+  // MARK: the thread
+
+  private func loop() {
+    var next = Clock.monotonic() &+ interval
+    monitor.lock()
+    while !isEnding {
+      guard !monitor.wait(until: next) else { continue }
+      monitor.unlock()
+      report()
+      // Missed ticks are not made up for.
+      next = max(next &+ interval, Clock.monotonic())
+      monitor.lock()
+    }
+    monitor.unlock()
+    report()
+    monitor.lock()
+    hasEnded = true
+    monitor.announce()
+    monitor.unlock()
+  }
+
+  private func report() {
+    let now = Clock.epoch()
+    if let socket, let sample = adapter.sampler.sample() { send(sample, socket) }
+    if let slow = adapter.slowRequests { reportSlow(slow, now) }
+    if let socket { reportCollector(socket, now) }
+  }
+
+  private func send(_ sample: MetricsSample, _ socket: TelemetrySocket) {
+    socket.send(.requestMetrics, timestamp: Clock.seconds(sample.stop)) { datagram in
+      identity.setAll(&datagram)
+      datagram.set(10, sample.seconds)
+      datagram.set(11, Double(interval) / 1e9)
+      datagram.set(12, Clock.seconds(adapter.slowRequests?.threshold ?? 0))
+      setSwitchInterval(&datagram)
+      sample.write(to: &datagram, isDaemon: adapter.accounting.isDaemon)
+    }
+  }
+
+  private func setSwitchInterval(_ datagram: inout Datagram) {
+    let seconds = Double(bitPattern: switchInterval.load(ordering: .relaxed))
+    if seconds > 0 { datagram.set(13, seconds) }
+  }
+
+  // MARK: slow requests
+
+  private func reportSlow(_ slow: SlowRequests, _ now: Int64) {
+    let running = adapter.running.all.compactMap { $0.meter.running(longerThan: slow.threshold, now: now) }
+      .sorted { $0.start < $1.start }
+    if let socket {
+      for record in slow.drain() + running.prefix(Telemetry.runningLimit) {
+        socket.send(.slowRequest, timestamp: Clock.seconds(now)) { record.write(to: &$0) }
+      }
+    }
+    logged = logged.filter { thread, start in running.contains { $0.thread == thread && $0.start == start } }
+    for record in running.prefix(Telemetry.runningLimit) where logged[record.thread] != record.start {
+      logged[record.thread] = record.start
+      log(record, slow)
+    }
+  }
+
+  private func log(_ record: SlowRequest, _ slow: SlowRequests) {
+    let (lines, isComplete) = adapter.stacks(record.ticket, milliseconds: Telemetry.stackPatience)
+    let id = String(decoding: record.identity[.logID], as: UTF8.self)
+    adapter.host.log(
+      .warning,
+      "WSGI0510: Slow request: \(record.name) of host '\(String(decoding: record.identity[.hostname], as: UTF8.self))' has run "
+        + "for \(SlowRequest.text(record.duration)) s so far (WSGISlowRequests \(SlowRequest.text(slow.threshold)))"
+        + "\(id.isEmpty ? "" : ", request id \(id)") \(adapter.place).")
+    if !isComplete {
+      adapter.host.log(
+        .warning, "WSGI0510: The GIL was not to be had within \(Telemetry.stackPatience) ms; what all threads seem to do:")
+    }
+    for line in lines { adapter.host.log(.warning, "WSGI0510: \(line)") }
+  }
+
+  // MARK: garbage collection
+
+  private func reportCollector(_ socket: TelemetrySocket, _ now: Int64) {
+    let interpreters = adapter.python.interpreters
+    let isOnly = interpreters.count == 1
+    let stamp = Clock.seconds(now)
+    var dropped: [[UInt8]: UInt64] = [:]
+    for interpreter in interpreters.prefix(Telemetry.interpreterLimit) {
+      guard let log = (interpreter.contents as? InterpreterContents)?.collectorLog else { continue }
+      let events = log.drain(limit: Telemetry.eventLimit)
+      dropped[interpreter.name] = events.dropped
+      for event in events.events {
+        socket.send(.collectorEvent, timestamp: stamp) { datagram in
+          if !isOnly { datagram.set(8, ifAny: interpreter.name) }
+          event.write(to: &datagram)
+        }
+      }
+    }
+    for snapshot in inspect() {
+      socket.send(.collectorSnapshot, timestamp: stamp) { datagram in
+        if !isOnly { datagram.set(8, ifAny: snapshot.interpreter) }
+        snapshot.write(to: &datagram, dropped: dropped[snapshot.interpreter] ?? 0)
+      }
+    }
+  }
+
+  /// What Python says of its collectors; nothing where the GIL is not to be had in time, or an earlier look still waits.
+  private func inspect() -> [CollectorSnapshot] {
+    guard inspector.isIdle else { return [] }
+    return inspector.run(milliseconds: Telemetry.patience) { [self] in
+      var snapshots: [CollectorSnapshot] = []
+      adapter.python.inEachInterpreter { interpreter in
+        guard let contents = interpreter.contents as? InterpreterContents else { return }
+        if interpreter.isMain, let seconds = contents.switchInterval {
+          switchInterval.store(seconds.bitPattern, ordering: .relaxed)
+        }
+        if snapshots.count < Telemetry.interpreterLimit, let snapshot = contents.collectorSnapshot() {
+          snapshots.append(snapshot)
+        }
+      }
+      return snapshots
+    } ?? []
+  }
+}

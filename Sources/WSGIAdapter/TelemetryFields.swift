@@ -1,0 +1,131 @@
+import Glibc
+import PythonRuntime
+import WSGICore
+
+// What goes into which field of a datagram; the numbers are those of the wire format that `mod_wsgi-telemetry` reads.
+
+/// Which process reports.
+struct TelemetryIdentity: Sendable {
+  private let processGroup: String
+  private let apacheVersion: String
+  private let mpm: String
+  private let hostname: String
+  private let parent = UInt64(clamping: getppid())
+
+  init(_ settings: AdapterSettings) {
+    processGroup = settings.processGroup
+    apacheVersion = settings[EngineSettings.apacheVersion] ?? ""
+    mpm = settings[EngineSettings.mpmName] ?? ""
+    var name = [UInt8](repeating: 0, count: 256)
+    let isKnown = name.withUnsafeMutableBytes { buffer in
+      buffer.withMemoryRebound(to: CChar.self) { text in
+        text.baseAddress.map { gethostname($0, text.count - 1) == 0 } ?? false
+      }
+    }
+    hostname = isKnown ? String(decoding: name.prefix { $0 != 0 }, as: UTF8.self) : ""
+  }
+
+  /// Host and process group.
+  func setPlace(_ datagram: inout Datagram) {
+    datagram.set(5, ifAny: hostname.utf8)
+    datagram.set(6, ifAny: processGroup.utf8)
+  }
+
+  func setAll(_ datagram: inout Datagram) {
+    datagram.set(1, "\(Adapter.version.0).\(Adapter.version.1).\(Adapter.version.2)")
+    datagram.set(2, Python.fullVersion)
+    datagram.set(3, ifAny: apacheVersion.utf8)
+    datagram.set(4, ifAny: mpm.utf8)
+    setPlace(&datagram)
+    datagram.set(7, parent)
+  }
+}
+
+extension MetricsSample {
+  /// The most threads that are told one by one.
+  private static let slotLimit = 128
+
+  func write(to datagram: inout Datagram, isDaemon: Bool) {
+    datagram.set(20, requests)
+    datagram.set(21, throughput)
+    datagram.set(22, capacityUtilization)
+    datagram.set(30, userUtilization)
+    datagram.set(31, systemUtilization)
+    datagram.set(32, userUtilization + systemUtilization)
+    datagram.set(40, memory.resident)
+    datagram.set(41, memory.largest)
+    datagram.set(50, threadsMaximum)
+    datagram.set(51, threadsStarted)
+    datagram.set(52, threadsActive)
+    writePhases(to: &datagram, isDaemon: isDaemon)
+    datagram.set(100, inputBytes)
+    datagram.set(101, inputReads)
+    datagram.set(102, outputBytes)
+    datagram.set(103, outputWrites)
+    for (index, count) in statusClasses.enumerated() { datagram.set(120 + UInt16(index), count) }
+    let slots = slots.prefix(MetricsSample.slotLimit)
+    datagram.set(110, slots.map { $0.ended })
+    datagram.set(111, slots.map { Double($0.busy) / 1e9 })
+    datagram.set(112, slots.map { Double($0.processor) / 1e9 })
+    datagram.set(113, slots.map { Double($0.elapsed) / 1e9 })
+    datagram.set(114, slots.map { Double($0.longest) / 1e9 })
+  }
+
+  private func writePhases(to datagram: inout Datagram, isDaemon: Bool) {
+    for phase in Phase.allCases {
+      let id = UInt16(phase.rawValue)
+      let times = phases[phase.rawValue]
+      if phase.isDaemonOnly && !isDaemon { continue }
+      if !phase.isDaemonOnly || requests > 0 { datagram.set(60 + id, mean(phase)) }
+      if let smallest = times.smallest { datagram.set(70 + id, nanoseconds: smallest) }
+      if let largest = times.largest { datagram.set(80 + id, nanoseconds: largest) }
+      datagram.set(90 + id, times.buckets)
+    }
+  }
+}
+
+extension SlowRequest {
+  func write(to datagram: inout Datagram) {
+    datagram.set(200, isRunning ? 0 : 1)
+    datagram.set(201, Clock.seconds(start))
+    datagram.set(202, Clock.seconds(duration))
+    datagram.set(203, thread)
+    datagram.set(204, ifAny: identity[.logID])
+    datagram.set(205, identity.serverPID == 0 ? UInt64(clamping: getpid()) : identity.serverPID)
+    let fields: [RequestIdentity.Field] = [
+      .method, .scheme, .hostname, .scriptName, .pathInfo, .httpProtocol, .peer, .userAgent,
+    ]
+    for (index, field) in fields.enumerated() { datagram.set(210 + UInt16(index), ifAny: identity[field]) }
+    let phases: [Phase] = [.server, .queue, .daemon, .application, .gilWait]
+    for (index, phase) in phases.enumerated() { datagram.set(220 + UInt16(index), nanoseconds: totals[phase]) }
+    datagram.set(225, totals.gilWaits)
+    datagram.set(230, totals.inputBytes)
+    datagram.set(231, totals.inputReads)
+    datagram.set(232, totals.outputBytes)
+    datagram.set(233, totals.outputWrites)
+    datagram.set(234, nanoseconds: totals[.inputRead])
+    datagram.set(235, nanoseconds: totals[.outputWrite])
+    datagram.set(240, UInt64(clamping: status))
+    datagram.set(250, nanoseconds: processor.user)
+    datagram.set(251, nanoseconds: processor.system)
+    datagram.set(260, activeAtStart)
+    datagram.set(261, activeAtCompletion)
+  }
+}
+
+extension CollectorSnapshot {
+  func write(to datagram: inout Datagram, dropped: UInt64) {
+    for (index, number) in numbers.enumerated() { datagram.set(300 + UInt16(index), number) }
+    datagram.set(317, dropped)
+  }
+}
+
+extension CollectorEvent {
+  func write(to datagram: inout Datagram) {
+    datagram.set(320, Clock.seconds(start))
+    datagram.set(321, nanoseconds: duration)
+    datagram.set(322, generation)
+    datagram.set(323, collected)
+    datagram.set(324, uncollectable)
+  }
+}

@@ -1,0 +1,70 @@
+import Glibc
+import Synchronization
+
+/// The way to a telemetry service: datagrams to a socket's path. Nothing waits for the service, and what it does not take is
+/// lost; it may come and go.
+final class TelemetrySocket: Sendable {
+  private struct State {
+    var descriptor: Int32
+    var sequence: UInt32 = 0
+  }
+
+  private let path: String
+  private let state: Mutex<State>
+
+  /// Why there is no telemetry.
+  enum Failure: Error {
+    case pathTooLong
+    case noSocket(Int32)
+  }
+
+  init(path: String) throws(Failure) {
+    guard path.utf8.count < MemoryLayout.size(ofValue: sockaddr_un().sun_path) else { throw .pathTooLong }
+    let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    guard descriptor >= 0 else { throw .noSocket(errno) }
+    var size: Int32 = 65536
+    setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+    self.path = path
+    state = Mutex(State(descriptor: descriptor))
+  }
+
+  /// Sends one datagram that `fill` completes. Any thread.
+  func send(_ kind: Datagram.Kind, timestamp: Double, _ fill: (inout Datagram) -> Void) {
+    state.withLock { state in
+      guard state.descriptor >= 0 else { return }
+      state.sequence &+= 1
+      var datagram = Datagram(
+        kind, process: UInt32(bitPattern: getpid()), sequence: state.sequence, timestamp: timestamp)
+      fill(&datagram)
+      transmit(datagram.bytes, state.descriptor)
+    }
+  }
+
+  private func transmit(_ bytes: [UInt8], _ descriptor: Int32) {
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+    var bytes = bytes
+    bytes.withUnsafeMutableBytes { payload in
+      var part = iovec(iov_base: payload.baseAddress, iov_len: payload.count)
+      withUnsafeMutablePointer(to: &address) { name in
+        withUnsafeMutablePointer(to: &part) { part in
+          var message = msghdr()
+          message.msg_name = UnsafeMutableRawPointer(name)
+          message.msg_namelen = socklen_t(MemoryLayout<sockaddr_un>.size)
+          message.msg_iov = part
+          message.msg_iovlen = 1
+          _ = sendmsg(descriptor, &message, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
+        }
+      }
+    }
+  }
+
+  /// Nothing is sent any more.
+  func close() {
+    state.withLock { state in
+      if state.descriptor >= 0 { Glibc.close(state.descriptor) }
+      state.descriptor = -1
+    }
+  }
+}
