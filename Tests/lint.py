@@ -21,7 +21,7 @@ ROOMS = {
     "DaemonTransport": {"WSGICore", "CPosix"} | PLATFORM,
     "ProcessSupervision": {"WSGICore", "CPosix"} | PLATFORM,
     "PythonRuntime": {"CPython"} | PLATFORM,
-    "WSGIAdapter": {"PythonRuntime", "WSGICore", "Synchronization"},
+    "WSGIAdapter": {"PythonRuntime", "WSGICore"} | PLATFORM,
     "WSGIEngine": {"WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine"} | PLATFORM,
     "WSGIWorker": {"DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"} | PLATFORM,
     "WSGIModule": {"WSGIConfig", "DaemonTransport", "ProcessSupervision", "WSGICore", "CHTTPD", "CEngine", "CPosix"} | PLATFORM,
