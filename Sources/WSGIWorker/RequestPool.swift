@@ -17,6 +17,7 @@ final class RequestPool: Sendable {
   let inFlight: InFlight
   let lifecycle = Lifecycle()
   let reloads = Reloads()
+  let pace = Pace()
   /// Threads that have not ended.
   let living = Wakeup()
   /// Says to whoever runs the process that it is to be shut down.
@@ -44,6 +45,11 @@ final class RequestPool: Sendable {
 
   /// Starts the threads; false when not one can be had.
   func start() -> Bool {
+    // Without an understudy a turn that is held would stay so; with one thread there is nobody to pass it to.
+    if settings.threads > 1 {
+      let failure = WorkerThread.start("wsgi:turns", stackSize: settings.stackSize) { [turns] in turns.runUnderstudy() }
+      guard failure == 0 else { return false }
+    }
     for index in 0..<settings.threads {
       living.add(1)
       let failure = WorkerThread.start("wsgi:\(index)", stackSize: settings.stackSize) { [self] in
@@ -68,8 +74,7 @@ final class RequestPool: Sendable {
   // MARK: a request
 
   @inline(__always)
-  func begin(_ thread: Int, number: UInt64, marksActivity: Bool) -> UInt64 {
-    let now = monotonicMilliseconds()
+  func begin(_ thread: Int, number: UInt64, now: Int64) -> UInt64 {
     if settings.startupTimeout > 0, !hasScript.load(ordering: .relaxed) { armStartup(now) }
     return inFlight.begin(thread, number: number, now: now)
   }

@@ -1,4 +1,5 @@
 import CEngine
+import CPosix
 import DaemonTransport
 import Glibc
 import ProcessSupervision
@@ -29,8 +30,10 @@ struct RequestThread: ~Copyable {
       waiting: while true {
         switch thread.pointee.reader.receive(from: source) {
         case .request(let channel, let envelope):
-          worker.turns.pass(index)
-          run(thread, channel, envelope)
+          let now = monotonicMilliseconds()
+          let isBrisk = worker.pace.isBrisk(now: now)
+          worker.turns.pass(index, holds: isBrisk)
+          run(thread, channel, envelope, now, isBrisk: isBrisk)
           break waiting
         case .interrupted: break
         case .ended: worker.sourceEnded(source)
@@ -50,13 +53,18 @@ struct RequestThread: ~Copyable {
     }
   }
 
-  private static func run(_ thread: UnsafeMutablePointer<RequestThread>, _ channel: Int32, _ envelope: QueueEnvelope) {
+  private static func run(
+    _ thread: UnsafeMutablePointer<RequestThread>, _ channel: Int32, _ envelope: QueueEnvelope, _ now: Int64, isBrisk: Bool
+  ) {
     thread.pointee.channel.open(channel)
     if thread.pointee.admit(envelope) {
       thread.pointee.number &+= 1
       let worker = thread.pointee.worker
-      let ticket = worker.begin(thread.pointee.index, number: thread.pointee.number, marksActivity: thread.pointee.marksActivity)
+      let ticket = worker.begin(thread.pointee.index, number: thread.pointee.number, now: now)
+      let isWatched = isBrisk && thread.pointee.number & (Pace.sample &- 1) == 0
+      let waits = isWatched ? wsgi_posix_waits() : 0
       let outcome = worker.engine.run(thread, RequestExchange.functions, thread.pointee.reader.head, ticket: ticket)
+      if isWatched { worker.pace.observe(waited: wsgi_posix_waits() != waits, now: now) }
       let isKept = thread.pointee.conclude(outcome, channel, envelope)
       if !isKept { thread.pointee.channel.close() }
       worker.end(thread.pointee.index, outcome)

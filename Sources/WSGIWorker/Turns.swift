@@ -7,6 +7,10 @@ import Synchronization
 /// A thread that has taken a request passes the turn to the idle thread that was busy last, whose stack and interpreter state are
 /// still warm, or leaves it free; a thread that becomes idle takes a free turn. So threads do not contend for the queue, and
 /// those that are not needed sleep.
+///
+/// Where requests are short and do not wait (`Pace`), the thread that ran one is back before another would have woken up and
+/// contended with it for the GIL. Then the turn is held for it, and the understudy, a thread that does nothing else, passes the
+/// turn on if it does not come back within a millisecond.
 final class Turns: @unchecked Sendable {
   // SAFETY: `state` guards what `idle` points to.
   private struct State {
@@ -15,15 +19,31 @@ final class Turns: @unchecked Sendable {
     var handle = pthread_t()
     var idleCount = 0
     /// Where requests come from: queues that were handed over, to be read to their end, and then the group's (-1: no more).
+    var source: Int32
     var handed: [Int32] = []
     var queue: Int32
 
-    var source: Int32 { handed.first ?? queue }
+    /// How often the turn was held, and whether it is.
+    var holds: UInt64 = 0
+    var isHeld = false
+    var understudySleeps = false
+
+    init(queue: Int32) {
+      self.queue = queue
+      source = queue
+    }
+
+    mutating func chooseSource() { source = handed.first ?? queue }
   }
 
   private let state: Mutex<State>
   private let idle: UnsafeMutablePointer<Int>
   private let called: [Wakeup]
+  private let understudy = Wakeup()
+
+  /// How long the understudy sleeps at a time, in milliseconds, and how often without being needed before it sleeps for good.
+  private static let tick: Int64 = 1
+  private static let patience = 3
 
   /// For `count` threads that take requests from `queue`.
   init(count: Int, queue: Int32) {
@@ -36,16 +56,20 @@ final class Turns: @unchecked Sendable {
 
   /// Waits for `thread`'s turn. The result is the descriptor to wait on; nil: no more requests are taken.
   func take(_ thread: Int) -> Int32? {
-    let mustWait = state.withLock { state in
-      if state.leader < 0 || state.source < 0 {
-        if state.leader < 0 { lead(thread, &state) }
-        return false
+    let found = state.withLock { state -> Int32? in
+      if state.source < 0 { return -1 }
+      if state.leader < 0 {
+        state.leader = thread
+        state.handle = pthread_self()
+        state.isHeld = false
+        return state.source
       }
       idle[state.idleCount] = thread
       state.idleCount += 1
-      return true
+      return nil
     }
-    if mustWait {
+    if let found, found >= 0 { return found }
+    if found == nil {
       while called[thread].value == 0 { called[thread].wait(while: 0) }
       called[thread].set(0, waking: 0)
       state.withLock { if $0.leader == thread { $0.handle = pthread_self() } }
@@ -56,8 +80,7 @@ final class Turns: @unchecked Sendable {
   /// Where the leader goes on waiting; nil: nowhere, and the turn is given up.
   func source(_ thread: Int) -> Int32? {
     let (source, freed) = state.withLock { state -> (Int32, [Int]) in
-      let source = state.source
-      if source >= 0 { return (source, []) }
+      if state.source >= 0 { return (state.source, []) }
       if state.leader == thread { state.leader = -1 }
       return (-1, takeIdle(&state))
     }
@@ -71,32 +94,73 @@ final class Turns: @unchecked Sendable {
     return (0..<state.idleCount).map { idle[$0] }
   }
 
-  /// The leader has a request: somebody else waits for the next.
-  func pass(_ thread: Int) {
-    let next = state.withLock { state in
-      guard state.idleCount > 0 else {
-        state.leader = -1
-        return -1
-      }
-      state.idleCount -= 1
-      state.leader = idle[state.idleCount]
-      state.handle = pthread_t()
-      return state.leader
+  /// The leader has a request: somebody else waits for the next, at once or, if the turn is held, when it turns out to take long.
+  func pass(_ thread: Int, holds: Bool) {
+    let (next, wakes) = state.withLock { state -> (Int, Bool) in
+      guard holds, state.idleCount > 0 else { return (promote(&state), false) }
+      state.leader = -1
+      state.isHeld = true
+      state.holds &+= 1
+      let wakes = state.understudySleeps
+      state.understudySleeps = false
+      return (-1, wakes)
     }
     if next >= 0 { called[next].set(1, waking: 1) }
+    if wakes { understudy.set(1, waking: 1) }
+  }
+
+  /// Makes the thread that was busy last the leader. -1: none is idle, and the turn is free.
+  private func promote(_ state: inout State) -> Int {
+    state.isHeld = false
+    state.leader = -1
+    guard state.idleCount > 0 else { return -1 }
+    state.idleCount -= 1
+    state.leader = idle[state.idleCount]
+    state.handle = pthread_t()
+    return state.leader
+  }
+
+  // MARK: understudy
+
+  /// Passes on a turn that is held too long. Runs until no more requests are taken.
+  func runUnderstudy() {
+    var seen: UInt64 = 0
+    var quiet = 0
+    while true {
+      let (next, mayStay) = state.withLock { state -> (Int, Bool) in
+        if state.source < 0 { return (-1, false) }
+        if state.isHeld, state.holds == seen { return (promote(&state), true) }
+        quiet = state.holds == seen ? quiet + 1 : 0
+        seen = state.holds
+        state.understudySleeps = quiet > Turns.patience
+        return (-1, true)
+      }
+      if next >= 0 { called[next].set(1, waking: 1) }
+      if !mayStay { return }
+      if quiet > Turns.patience {
+        while understudy.value == 0 { understudy.wait(while: 0) }
+        understudy.set(0, waking: 0)
+        quiet = 0
+      }
+      understudy.wait(while: 0, milliseconds: Turns.tick)
+    }
   }
 
   // MARK: sources
 
   /// A further queue, to be read to its end before the group's.
   func add(_ handed: Int32) {
-    state.withLock { $0.handed.append(handed) }
+    state.withLock { state in
+      state.handed.append(handed)
+      state.chooseSource()
+    }
     interrupt()
   }
 
   /// A source has come to its end. True: it was the group's.
   func ended(_ source: Int32) -> Bool {
     state.withLock { state in
+      defer { state.chooseSource() }
       if state.handed.first == source {
         state.handed.removeFirst()
         Glibc.close(source)
@@ -109,7 +173,10 @@ final class Turns: @unchecked Sendable {
 
   /// No more requests are taken from the group's queue.
   func leaveQueue() {
-    state.withLock { $0.queue = -1 }
+    state.withLock { state in
+      state.queue = -1
+      state.chooseSource()
+    }
     interrupt()
   }
 
@@ -119,6 +186,7 @@ final class Turns: @unchecked Sendable {
       state.queue = -1
       for descriptor in state.handed { Glibc.close(descriptor) }
       state.handed = []
+      state.chooseSource()
     }
     interrupt()
   }
@@ -137,11 +205,7 @@ final class Turns: @unchecked Sendable {
       return (state.source < 0, freed)
     }
     for thread in freed { called[thread].set(1, waking: 1) }
+    if !isOpen { understudy.set(1) }
     return remains
-  }
-
-  private func lead(_ thread: Int, _ state: inout State) {
-    state.leader = thread
-    state.handle = pthread_self()
   }
 }

@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -50,6 +51,11 @@ int32_t wsgi_posix_catch_signals(int32_t descriptor) {
   if (sigaction(SIGRTMAX, &action, NULL) != 0) return -errno;
   action.sa_handler = SIG_IGN;
   return sigaction(SIGPIPE, &action, NULL) == 0 ? 0 : -errno;
+}
+
+int64_t wsgi_posix_waits(void) {
+  struct rusage usage;
+  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
 }
 
 void wsgi_posix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }

@@ -13,6 +13,9 @@
  * signal is blocked, so that programs that the application starts inherit nothing.  SIGPIPE is ignored.  0, or -errno. */
 int32_t wsgi_posix_catch_signals(int32_t descriptor);
 
+/* How often the calling thread has given up its processor to wait for something. */
+int64_t wsgi_posix_waits(void);
+
 /* What `top -H` shows of the calling thread; 15 bytes at most. */
 void wsgi_posix_name_thread(const char *name);
 

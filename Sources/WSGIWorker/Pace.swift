@@ -1,0 +1,48 @@
+import CPosix
+import Synchronization
+
+/// Whether requests come quickly, and run without waiting for anything, so that one thread gets on faster than several that contend
+/// for the GIL.
+///
+/// Some requests are looked at: did the thread give up its processor of its own accord (a sleep, a database, another thread's
+/// lock)? Where more than very few do, threads take turns at once for a while; then it is looked again.
+final class Pace: Sendable {
+  /// Requests that come this far apart, in milliseconds, are not quick; one thread more or less does not matter then.
+  private static let gap: Int64 = 2
+  /// One in so many requests of a thread is looked at. A power of two.
+  static let sample: UInt64 = 4
+  /// A request that waited counts for so many that did not; it takes two in a row to change the pace.
+  private static let weight: Int32 = 64
+  private static let limit: Int32 = 100
+  /// How long threads then take turns at once, in milliseconds.
+  private static let relief: Int64 = 500
+
+  private let lastArrival = Atomic<Int64>(0)
+  private let waits = Atomic<Int32>(0)
+  private let easyUntil = Atomic<Int64>(0)
+
+  /// A request has come. True: its thread will probably be back at once.
+  @inline(__always)
+  func isBrisk(now: Int64) -> Bool {
+    let last = lastArrival.load(ordering: .relaxed)
+    if last != now { lastArrival.store(now, ordering: .relaxed) }
+    return now &- last <= Pace.gap && now >= easyUntil.load(ordering: .relaxed)
+  }
+
+  /// A request that was looked at has ended.
+  func observe(waited: Bool, now: Int64) {
+    let held = waits.load(ordering: .relaxed)
+    if waited {
+      let next = held &+ Pace.weight
+      if next >= Pace.limit {
+        easyUntil.store(now &+ Pace.relief, ordering: .relaxed)
+        // The next look need not see two.
+        waits.store(Pace.limit &- Pace.weight, ordering: .relaxed)
+      } else {
+        waits.store(next, ordering: .relaxed)
+      }
+    } else if held > 0 {
+      waits.store(held &- 1, ordering: .relaxed)
+    }
+  }
+}
