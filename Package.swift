@@ -97,6 +97,10 @@ let package = Package(
       name: "SupervisionProbe", dependencies: ["ProcessSupervision", "CPosix"], path: "Tests/SupervisionProbe",
       swiftSettings: common),
     .testTarget(
+      name: "WSGIWorkerTests",
+      dependencies: ["WSGIWorker", "DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"],
+      swiftSettings: common),
+    .testTarget(
       name: "WSGIAdapterTests", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGICore"],
       swiftSettings: common + pythonFlags,
       linkerSettings: [.unsafeFlags(["-L", pythonLibraryPath]), .linkedLibrary(pythonLibrary)]),

@@ -62,6 +62,11 @@ public struct Board: @unchecked Sendable {
 
   public var groupCount: Int { areas.count }
 
+  /// Whether a process without the writable mapping could get at one after all.
+  var canBeMadeWritable: Bool {
+    mprotect(UnsafeMutableRawPointer(mutating: readable), size, PROT_READ | PROT_WRITE) == 0
+  }
+
   // MARK: words
 
   private func load(_ word: Int) -> UInt64 {

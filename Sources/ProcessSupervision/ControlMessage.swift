@@ -40,14 +40,14 @@ public enum ControlMessage: Equatable, Sendable {
   case drain(ShutdownReason)
   /// End now, within the shutdown timeout.
   case stop
-  /// Comes with a descriptor, to a worker that wanted a reload: where its request goes.
+  /// Comes with a descriptor, to a worker that wanted a reload: where its request goes. Where nobody is left to take it, the
+  /// request goes back to the group's queue.
   case handOver
   /// Comes with a descriptor, to a candidate: a queue with a request that waits for the new code.
   case takeOver
   /// The script is being loaded elsewhere.
   case reloading(ScriptChange)
-  /// The script's new code does not load, or kills its process: run what you have until it changes again. A request that was
-  /// kept for it and not handed over is run so too.
+  /// The script's new code does not load, or kills its process: run what you have until it changes again.
   case reloadRefused(ScriptChange)
   /// Comes with a descriptor, a sealed memory file of pairs; without one there is no scoreboard to be had.
   case metrics(ticket: UInt64)

@@ -11,7 +11,7 @@ public struct SupervisedGroup: Sendable {
   /// Its argv, what `ps` shows: `display-name`, or the program and the group.
   public var arguments: [[UInt8]]
   public var environment: [[UInt8]]
-  /// The read end of the group's queue.
+  /// The read end of the group's queue; -1: the group cannot be started, and keeps its place in the list for its name only.
   public var queue: Int32
   /// Old code is kept when new code does not load (`reload=rolling`).
   public var keepsOldCode: Bool

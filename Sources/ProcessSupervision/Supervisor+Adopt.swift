@@ -6,7 +6,8 @@ extension Supervisor {
   /// reach them.
   func adoptWorkers() {
     var kept: [UInt64: WorkerKeep.Ends] = [:]
-    for ends in keep.takeAll() { kept[ends.instance] = ends }
+    for ends in keep.copies() { kept[ends.instance] = ends }
+    let seen = Set(kept.keys)
     for group in groups {
       for index in 0..<board.slotCount(ofGroup: group.index) {
         let slot = board.slot(index, ofGroup: group.index)
@@ -19,6 +20,8 @@ extension Supervisor {
       }
     }
     for ends in kept.values { ends.closeAll() }
+    let living = Set(groups.flatMap { $0.workers.map(\.instance) })
+    if seen.contains(where: { !living.contains($0) }) { keep.remove { !living.contains($0) } }
   }
 
   private func adopt(_ slot: Board.Slot, _ index: Int, _ group: ProcessGroup, _ ends: WorkerKeep.Ends?) {
@@ -28,20 +31,12 @@ extension Supervisor {
       memoryKills: ProcessFacts.memoryKills())
     // The number may be another process's by now. What the pidfd names can no longer change: only now does the time tell.
     guard ProcessFacts.startTicks(slot.pid) == slot.startTicks else {
-      receive(from: worker)
-      leave(worker.output)
-      worker.closeDescriptors()
-      board.record(
-        EndRecord(
-          pid: slot.pid, instance: slot.instance, started: slot.started, ended: wsgi_posix_epoch(), cause: .unknown,
-          reason: worker.reason), ofGroup: group.index)
-      board.setSlot(index, ofGroup: group.index, to: Board.Slot())
+      recordAbsence(worker, group)
       return
     }
     if worker.state == .ready { worker.readySince = worker.started }
     group.workers.append(worker)
-    if let ends {
-      _ = keep.put(ends)
+    if ends != nil {
       if worker.state == .draining { worker.killAt = group.plan.drainAllowance.map { wsgi_posix_monotonic() &+ $0 } }
       if worker.state == .stopping { worker.killAt = wsgi_posix_monotonic() &+ group.plan.stopAllowance }
     } else {
@@ -50,6 +45,21 @@ extension Supervisor {
       worker.killAt = wsgi_posix_monotonic() &+ group.plan.stopAllowance
       worker.signal(SIGTERM)
     }
+  }
+
+  /// A worker ended while there was no supervisor.
+  private func recordAbsence(_ worker: Worker, _ group: ProcessGroup) {
+    receive(from: worker)
+    leave(worker.output)
+    let record = EndRecord(
+      pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: wsgi_posix_epoch(), cause: .unknown,
+      reason: worker.reason)
+    board.record(record, ofGroup: group.index)
+    board.setSlot(worker.slot, ofGroup: group.index, to: Board.Slot())
+    worker.closeDescriptors()
+    log(
+      group, record.isNormal ? SupervisorLog.info : SupervisorLog.error,
+      "\(record.isNormal ? "" : "WSGI0451: ")The \(title(worker)) \(record.sentence).")
   }
 
   /// A reload that was under way is brought to its end: the new workers serve, the old ones go.

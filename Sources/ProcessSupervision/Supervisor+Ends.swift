@@ -66,11 +66,12 @@ extension Supervisor {
   }
 
   private func adjustBackoff(_ worker: Worker, _ group: ProcessGroup, _ record: EndRecord, now: Int64) {
-    if isStopping || worker.wasKilled || worker.isLeaving && record.reason != nil {
+    let isService = group.plan.settings.isService
+    if isStopping || worker.wasKilled || !isService && worker.isLeaving && record.reason != nil {
       return  // it was on its way out: its replacement has been seen to
     }
     if record.isNormal {
-      if group.plan.settings.isService {
+      if isService {
         group.backoff.serviceReturned(after: now &- worker.started, now: now)
       } else {
         group.backoff.succeeded()
@@ -87,7 +88,7 @@ extension Supervisor {
     let ran = seconds(now &- worker.started)
     if record.isNormal {
       log(group, SupervisorLog.info, "The \(name) \(record.sentence) after \(ran).")
-    } else if isStopping, worker.state == .stopping, record.cause == .killed(signal: SIGTERM) {
+    } else if worker.state == .stopping, record.cause == .killed(signal: SIGTERM) || record.cause == .exited(code: 0) {
       log(group, SupervisorLog.info, "The \(name) was stopped while it was starting.")
     } else if worker.wasKilled {
       log(group, SupervisorLog.warning, "WSGI0453: The \(name) \(record.sentence).")

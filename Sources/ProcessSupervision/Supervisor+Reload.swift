@@ -17,7 +17,9 @@ extension Supervisor {
       return
     }
     guard reload.candidates.contains(where: { !$0.isDone && handOver(from: worker, to: $0) }) else {
-      worker.line.send(.reloadRefused(change))  // they died at once
+      // They died at once. The request cannot be handed over, so it goes back, and is run with what the worker has.
+      worker.line.send(.reloadRefused(change))
+      handOver(from: worker, to: nil)
       return
     }
     if group.reload?.changes.contains(change) == false {
@@ -42,11 +44,13 @@ extension Supervisor {
   }
 
   /// Makes the way from the worker that keeps a request to the candidate that will answer it.
-  private func handOver(from worker: Worker, to candidate: Worker) -> Bool {
+  @discardableResult
+  private func handOver(from worker: Worker, to candidate: Worker?) -> Bool {
     var pair: [Int32] = [-1, -1]
     guard wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0 else { return false }
     defer { for end in pair { close(end) } }
-    return candidate.line.send(.takeOver, descriptor: pair[1]) && worker.line.send(.handOver, descriptor: pair[0])
+    let isExpected = candidate?.line.send(.takeOver, descriptor: pair[1]) ?? true
+    return isExpected && worker.line.send(.handOver, descriptor: pair[0])
   }
 
   private func tellOthers(_ message: ControlMessage, _ group: ProcessGroup) {

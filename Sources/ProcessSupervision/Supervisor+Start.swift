@@ -6,8 +6,9 @@ extension Supervisor {
   func fill(_ group: ProcessGroup, now: Int64) {
     if group.backoff.isProbing, group.workers.contains(where: { isStable($0, now: now) }) { group.backoff.succeeded() }
     guard !group.isFinished, !isStopping, now >= group.backoff.notBefore else { return }
-    // Candidates are workers to be.
-    var missing = group.plan.processes &- group.active &- (group.reload?.candidates.count ?? 0)
+    // Candidates are workers to be. A service is not started before the one that it replaces has gone.
+    let present = group.plan.settings.isService ? group.workers.count : group.active
+    var missing = group.plan.processes &- present &- (group.reload?.candidates.count ?? 0)
     if group.backoff.isProbing, group.ready == 0 { missing = min(missing, 1 &- group.active) }
     while missing > 0 {
       guard start(group, candidate: nil, now: now) != nil else { return }

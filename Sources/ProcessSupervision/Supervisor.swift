@@ -25,6 +25,7 @@ public final class Supervisor {
     groups: [SupervisedGroup], board: Board, keep: WorkerKeep, commands: Int32, parent: Int32, host: SupervisorHost
   ) {
     self.groups = groups.enumerated().map { ProcessGroup(index: $0.offset, plan: $0.element) }
+    for group in self.groups where group.plan.queue < 0 { group.isFinished = true }
     self.board = board
     self.keep = keep
     self.host = host

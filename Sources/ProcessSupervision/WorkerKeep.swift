@@ -47,6 +47,48 @@ public struct WorkerKeep: Sendable {
     send(ends.instance, part: 0, [ends.orders]) && send(ends.instance, part: 1, [ends.reports, ends.output])
   }
 
+  /// What is kept; the descriptors are copies, and become the caller's. Nothing is taken out even for a moment: whoever reads this
+  /// may be killed at any time.
+  func copies() -> [Ends] {
+    var offset: Int32 = 0
+    guard setsockopt(descriptors.1, SOL_SOCKET, SO_PEEK_OFF, &offset, socklen_t(MemoryLayout<Int32>.size)) == 0 else { return [] }
+    var all: [UInt64: Ends] = [:]
+    while let message = receive(Int32(MSG_PEEK)) { Self.add(message, to: &all) }
+    for ends in all.values where !ends.isWhole { ends.closeAll() }
+    return all.values.filter(\.isWhole).sorted { $0.instance < $1.instance }
+  }
+
+  /// Forgets workers: what is kept of them would keep their pipes open. Each message is taken out once, and put back behind the
+  /// others at once: whoever is killed here loses one worker at most.
+  func remove(_ isGone: (UInt64) -> Bool) {
+    var first: (instance: UInt64, part: UInt64)?
+    while let message = receive(0) {
+      let isSecondTurn = first.map { $0 == message.key } ?? false
+      if !isGone(message.key.instance) {
+        send(message.key.instance, part: message.key.part, message.numbers)
+        first = first ?? message.key
+      }
+      for number in message.numbers { close(number) }
+      if isSecondTurn { return }
+    }
+  }
+
+  private static func add(_ message: Message, to all: inout [UInt64: Ends]) {
+    var ends = all[message.key.instance] ?? Ends(instance: message.key.instance)
+    switch (message.key.part, message.numbers.count) {
+    case (0, 1) where ends.orders < 0: ends.orders = message.numbers[0]
+    case (1, 2) where ends.reports < 0: (ends.reports, ends.output) = (message.numbers[0], message.numbers[1])
+    default: for number in message.numbers { close(number) }
+    }
+    all[message.key.instance] = ends
+  }
+
+  private struct Message {
+    var key: (instance: UInt64, part: UInt64)
+    var numbers: [Int32]
+  }
+
+  @discardableResult
   private func send(_ instance: UInt64, part: UInt64, _ numbers: [Int32]) -> Bool {
     var words = (instance, part)
     return withUnsafeMutableBytes(of: &words) { bytes in
@@ -55,34 +97,19 @@ public struct WorkerKeep: Sendable {
     }
   }
 
-  /// Takes everything out; the descriptors become the caller's.
-  func takeAll() -> [Ends] {
-    var all: [UInt64: Ends] = [:]
-    while true {
-      var words: (instance: UInt64, part: UInt64) = (0, 0)
-      var received = wsgi_posix_descriptors()
-      let count = withUnsafeMutableBytes(of: &words) { bytes in
-        bytes.baseAddress.map { wsgi_posix_receive(descriptors.1, $0, bytes.count, Int32(MSG_DONTWAIT), &received) } ?? 0
+  private func receive(_ flags: Int32) -> Message? {
+    var words: (instance: UInt64, part: UInt64) = (0, 0)
+    var received = wsgi_posix_descriptors()
+    var count: Int
+    repeat {
+      count = withUnsafeMutableBytes(of: &words) { bytes in
+        bytes.baseAddress.map {
+          wsgi_posix_receive(descriptors.1, $0, bytes.count, flags | Int32(MSG_DONTWAIT), &received)
+        } ?? 0
       }
-      if count == -Int(EINTR) { continue }
-      guard count > 0 else { break }
-      var ends = all[words.instance] ?? Ends(instance: words.instance)
-      switch (words.part, received.count) {
-      case (0, 1): ends.orders = received.values.0
-      case (1, 2): (ends.reports, ends.output) = (received.values.0, received.values.1)
-      default: break
-      }
-      all[words.instance] = ends
-    }
-    for ends in all.values where !ends.isWhole { ends.closeAll() }
-    return all.values.filter(\.isWhole).sorted { $0.instance < $1.instance }
-  }
-
-  /// Forgets workers: what is kept of them would keep their pipes open.
-  func remove(_ isGone: (UInt64) -> Bool) {
-    for ends in takeAll() {
-      if !isGone(ends.instance) { _ = put(ends) }
-      ends.closeAll()
-    }
+    } while count == -Int(EINTR)
+    guard count > 0 else { return nil }
+    let numbers = [received.values.0, received.values.1].prefix(Int(max(received.count, 0)))
+    return Message(key: words, numbers: Array(numbers))
   }
 }

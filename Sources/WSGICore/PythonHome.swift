@@ -99,7 +99,7 @@ public enum EngineChoiceFailure: Error, Equatable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .noEngines(let directory):
-      "there is no wsgi-engine-3.X.so in '\(directory)'; build one with 'make engine PYTHON=/usr/bin/python3' and install it there"
+      "there is no wsgi-engine-3.X.so in '\(directory)'; build one with 'make engine PYTHON=/usr/bin/python3' and install it"
     case .noHome(let path):
       "the Python home '\(path)' is no directory; name an existing virtual environment, or make this one with "
         + "'python3 -m venv \(path)'"

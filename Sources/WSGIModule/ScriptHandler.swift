@@ -66,10 +66,11 @@ struct ScriptHandler {
   func run() throws(Refusal) -> Int32 {
     let checks = HandlerChecks(target: target, isAliased: alias != nil, handlerScript: handlerScript)
     try checks.checkScript()
-    let destination = generation.configuration.destination(
+    var destination = generation.configuration.destination(
       server: server.identity, server.holder.value, directory.value, alias: alias, handler: handlerScript,
       RequestNames(request: request))
     let body = try checks.checkBody(allowsChunked: destination.flags.isOn(.chunkedRequest))
+    try dispatch(&destination)
     return ThreadState.withHeadWriter { writer in
       do throws(Refusal) {
         return try run(at: destination, body, &writer)
@@ -123,22 +124,21 @@ struct ScriptHandler {
     guard fields.headers.count + fields.variables.count + Environ.ownPairs < RequestHead.pairLimit else {
       throw Refusal(431, "WSGI0352: The request has more headers than can be passed to an application.")
     }
+    let script = script
     let path = rawBytes(of: script)
     destination.processGroup.withUnsafeBytes { process in
       destination.applicationGroup.withUnsafeBytes { application in
         destination.callableObject.withUnsafeBytes { callable in
           writer.begin(
-            flags: flags, contentLength: body.length, scriptModified: handlerScript == nil ? target.modified : modified(path),
+            flags: flags, contentLength: body.length,
+            scriptModified: handlerScript == nil ? target.modified : ScriptFile.modified(script),
             requestStart: fields.request_time, queueStart: 0, processGroup: process, applicationGroup: application,
             script: path, callable: callable)
         }
       }
     }
     var environ = Environ(
-      fields: fields, proxy: proxy,
-      options: EnvironOptions(
-        passAuthorization: destination.flags.isOn(.passAuthorization), mapHEADToGET: destination.mapHEADToGET,
-        handlerScript: handlerScript?.path ?? [], processID: Child.current?.process ?? getpid()))
+      fields: fields, proxy: proxy, options: environOptions(destination))
     let pairs = environ.write(to: &writer.writer)
     let head = writer.finish(pairs: pairs)
     guard head.count <= RequestHead.limit else {
@@ -147,11 +147,10 @@ struct ScriptHandler {
     return head
   }
 
-  /// When a file was last modified, in microseconds since the epoch; 0 where it cannot be told.
-  private func modified(_ path: UnsafeRawBufferPointer) -> Int64 {
-    var about = stat()
-    guard let text = path.baseAddress?.assumingMemoryBound(to: CChar.self), stat(text, &about) == 0 else { return 0 }
-    return Int64(about.st_mtim.tv_sec) &* 1_000_000 &+ Int64(about.st_mtim.tv_nsec / 1000)
+  func environOptions(_ destination: Destination) -> EnvironOptions {
+    EnvironOptions(
+      passAuthorization: destination.flags.isOn(.passAuthorization), mapHEADToGET: destination.mapHEADToGET,
+      handlerScript: handlerScript?.path ?? [], processID: Child.current?.process ?? getpid())
   }
 
   // MARK: embedded mode

@@ -71,7 +71,7 @@ final class Orders: Sendable {
       case .pool(let pool, let awaitsBegin):
         let begins = awaitsBegin && Orders.ends(waiting: message)
         if begins { receiver = .pool(pool, awaitsBegin: false) }
-        return { Orders.obey(message, descriptor, pool, isWaiting: awaitsBegin, begins: begins) }
+        return { Orders.obey(message, descriptor, pool, begins: begins) }
       }
     }
     action?()
@@ -85,16 +85,13 @@ final class Orders: Sendable {
     }
   }
 
-  private static func obey(
-    _ message: ControlMessage, _ descriptor: Int32, _ pool: RequestPool, isWaiting: Bool, begins: Bool
-  ) {
+  private static func obey(_ message: ControlMessage, _ descriptor: Int32, _ pool: RequestPool, begins: Bool) {
     switch message {
     case .begin: break
     case .drain(let reason): pool.drain(reason)
     case .stop: pool.stop(.shutdownSignal)
-    case .handOver:
-      if descriptor < 0 { return }
-      if isWaiting { pool.turns.add(descriptor) } else { pool.handOver(to: descriptor) }
+    case .handOver: if descriptor >= 0 { pool.handOver(to: descriptor) }
+    case .takeOver: if descriptor >= 0 { pool.turns.add(descriptor) }
     case .reloading(let change): pool.reloads.isBeingReloaded(change)
     case .reloadRefused(let change): pool.reloads.wasRefused(change)
     default: if descriptor >= 0 { close(descriptor) }

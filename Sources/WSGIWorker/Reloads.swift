@@ -59,10 +59,15 @@ final class Reloads: Sendable {
   /// Keeps a request that found `change`. False: no answer is to be expected any more, and the request is still the caller's.
   func keep(_ request: Kept, for change: ScriptChange, _ control: ControlLine) -> Bool {
     state.withLock { state in
-      guard !state.isClosed, control.send(.reloadWanted(change)) else { return false }
+      guard !state.isClosed else { return false }
+      // Before anybody hears of it: whoever asks next is to find it.
+      let earlier = state.standings.updateValue(.underWay, forKey: Key(change))
+      isConcerned.store(true, ordering: .sequentiallyConsistent)
+      guard control.send(.reloadWanted(change)) else {
+        state.standings[Key(change)] = earlier
+        return false
+      }
       state.kept.append(request)
-      state.standings[Key(change)] = .underWay
-      isConcerned.store(true, ordering: .relaxed)
       return true
     }
   }

@@ -89,15 +89,15 @@ final class Probe {
   func end(_ reason: ShutdownReason) {
     guard !isStubborn else { return }
     line.send(.draining(reason))
-    for queue in queues { while takeRequest(from: queue) {} }
+    for queue in queues { while takeRequest(from: queue, flags: 0) {} }
     line.send(.ended(reason))
     _exit(0)
   }
 
   /// False at the end, or when nothing is there.
-  func takeRequest(from queue: Int32) -> Bool {
+  func takeRequest(from queue: Int32, flags: Int32 = Int32(MSG_DONTWAIT)) -> Bool {
     var buffer = [UInt8](repeating: 0, count: 4096)
-    let count = recv(queue, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+    let count = recv(queue, &buffer, buffer.count, flags)
     guard count > 0 else {
       if count == 0, queue == ControlLine.queueDescriptor { end(.shutdownSignal) }
       return false
@@ -112,14 +112,11 @@ final class Probe {
     case .drain(let reason): end(reason)
     case .begin: takesRequests = true
     case .handOver:
-      if let pending { send(descriptor, pending, pending.count, 0) }
+      if let pending { send(descriptor, pending, pending.count, Int32(MSG_NOSIGNAL)) }
       pending = nil
       close(descriptor)
     case .takeOver: queues.append(descriptor)
-    case .reloadRefused(let change):
-      if let pending { answer(pending) }
-      pending = nil
-      run("say=refused:\(String(decoding: change.script, as: UTF8.self))")
+    case .reloadRefused(let change): run("say=refused:\(String(decoding: change.script, as: UTF8.self))")
     case .reloading(let change): run("say=reloading:\(String(decoding: change.script, as: UTF8.self))")
     default: break
     }
@@ -154,6 +151,7 @@ final class Probe {
   }
 }
 
+if CommandLine.arguments.dropFirst().first == "parent" { Parent().run() }
 guard let told = WorkerSettings.read() else { _exit(WorkerExit.settings.rawValue) }
 let probe = Probe(told.settings)
 let commands = getenv("PROBE").map { String(cString: $0) } ?? ""

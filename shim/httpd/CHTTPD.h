@@ -22,7 +22,7 @@ enum { WSGI_HTTPD_DECLINED = -1, WSGI_HTTPD_OK = 0, WSGI_HTTPD_FILTER_ERROR = -1
 
 /* ---- What Swift implements: called by httpd through the module record ---- */
 
-/* Fills the directive table with wsgi_httpd_add_directive.  Called once, when the image is loaded, before httpd reads the table. */
+/* Fills the directive table with wsgi_httpd_add_directive. Called once, when the image is loaded, before httpd reads it. */
 void wsgi_swift_register_directives(void);
 
 void *_Nullable wsgi_swift_create_server_config(apr_pool_t *pool, server_rec *_Nullable server);
@@ -41,6 +41,13 @@ int32_t wsgi_swift_post_config(apr_pool_t *configuration_pool, server_rec *main_
 void wsgi_swift_child_init(apr_pool_t *child_pool, server_rec *main_server);
 int32_t wsgi_swift_translate_name(request_rec *request);
 int32_t wsgi_swift_handler(request_rec *request);
+/* What the auth phases ask; the first two answer WSGI_HTTPD_AUTH_…, the third whether the user is in one of the groups that
+ * `required` lists, the last a hook's result.  `hash` lives as long as the request. */
+int32_t wsgi_swift_check_password(request_rec *request, const char *user, const char *password);
+int32_t wsgi_swift_get_realm_hash(request_rec *request, const char *user, const char *realm,
+                                  const char *_Nullable *_Nonnull hash);
+int32_t wsgi_swift_check_group(request_rec *request, const char *user, const char *required);
+int32_t wsgi_swift_check_access(request_rec *request);
 /* The configuration, or the child, is going away. */
 void wsgi_swift_configuration_ended(void);
 void wsgi_swift_child_exit(void);
@@ -220,6 +227,23 @@ int32_t wsgi_httpd_discard_body(request_rec *request);
 /* Whether mod_ssl serves the connection, and a variable of it; 0 and NULL without mod_ssl. */
 int32_t wsgi_httpd_is_https(request_rec *request);
 const char *_Nullable wsgi_httpd_ssl_variable(request_rec *request, const char *name);
+
+/* ---- Authentication and authorization ---- */
+
+/* httpd's authn_status. */
+enum {
+  WSGI_HTTPD_AUTH_DENIED = 0, WSGI_HTTPD_AUTH_GRANTED = 1, WSGI_HTTPD_AUTH_USER_FOUND = 2, WSGI_HTTPD_AUTH_NO_USER = 3,
+  WSGI_HTTPD_AUTH_ERROR = 4,
+};
+void wsgi_httpd_set_user(request_rec *request, const char *user);
+/* The next word of a configuration line, which is moved on; NULL after the last. */
+const char *_Nullable wsgi_httpd_next_word(request_rec *request, const char *_Nonnull *_Nonnull line);
+/* `Satisfy Any`: a client that is refused here may still tell who it is. */
+int32_t wsgi_httpd_may_authenticate_instead(request_rec *request);
+/* The client's host name where HostnameLookups finds one. */
+const char *_Nullable wsgi_httpd_remote_host(request_rec *request);
+const char *_Nullable wsgi_httpd_remote_address(request_rec *request);
+const char *wsgi_httpd_server_signature(request_rec *request);
 
 /* ---- The exchange with the client ---- */
 

@@ -105,7 +105,6 @@ static int post_config(apr_pool_t *configuration, apr_pool_t *log, apr_pool_t *t
 }
 
 static void register_hooks(apr_pool_t *pool) {
-  (void)pool;
   static const char *const after_alias[] = {"mod_alias.c", NULL};
   static const char *const before_guesses[] = {"mod_userdir.c", "mod_vhost_alias.c", NULL};
   ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
@@ -115,6 +114,7 @@ static void register_hooks(apr_pool_t *pool) {
   ap_hook_translate_name(wsgi_swift_translate_name, after_alias, before_guesses, APR_HOOK_MIDDLE);
   ap_hook_handler(wsgi_swift_handler, NULL, NULL, APR_HOOK_MIDDLE);
   wsgi_httpd_register_optional_functions();
+  wsgi_httpd_register_auth(pool);
 }
 
 module AP_MODULE_DECLARE_DATA wsgi_module = {

@@ -1,0 +1,145 @@
+import CPosix
+import Glibc
+
+/// The httpd parent's side of a generation of process groups: what must outlive a supervisor, and the supervisor itself.
+///
+/// Made once per reading of the configuration, before any fork. It outlives that configuration: as long as old httpd children
+/// have requests, old workers run, and their supervisor is started again if it dies. Used on the parent's main thread; forked
+/// processes say at once what they are, by `becomeChild` or `leave`.
+public final class SupervisedGeneration {
+  private let groups: [SupervisedGroup]
+  /// The write ends of the queues; -1: closed, or never there.
+  private var writeEnds: [Int32]
+  public private(set) var board: Board
+  private let keep: WorkerKeep
+  /// The parent's end, and the supervisor's.
+  private let commands: [Int32]
+  private let host: SupervisorHost
+  private let owner = getpid()
+  /// 0: none runs.
+  public private(set) var supervisor: Int32 = 0
+  /// Supervisors that died soon after they had started, one after the other.
+  private var earlyDeaths = 0
+  private var lastStart: Int64 = 0
+
+  /// The most a supervisor may need to stop all workers, in microseconds.
+  private let stopAllowance: Int64
+
+  /// Takes over the descriptors of the queues, both ends; `groups` has the read ends. nil: memory or descriptors are short.
+  public init?(groups: [SupervisedGroup], writeEnds: [Int32], host: SupervisorHost) {
+    var pair: [Int32] = [-1, -1]
+    let slots = groups.reduce(0) { $0 &+ Board.slotCount(processes: $1.processes) }
+    guard case .success(let board) = Board.make(processes: groups.map(\.processes)), let keep = WorkerKeep.make(capacity: slots),
+      wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0
+    else { return nil }
+    self.groups = groups
+    self.writeEnds = writeEnds
+    self.board = board
+    self.keep = keep
+    commands = pair
+    self.host = host
+    stopAllowance = (groups.map(\.stopAllowance).max() ?? 0) &+ 1_000_000
+  }
+
+  // MARK: in the parent
+
+  /// Starts a supervisor. `inChild` is called in it first, to close what it must not hold. The result is 0, or errno's value.
+  public func start(_ inChild: () -> Void) -> Int32 {
+    let parent = getpid()
+    let pid = wsgi_posix_fork()
+    if pid < 0 { return -pid }
+    if pid == 0 {
+      Supervisor.prepareProcess()
+      inChild()
+      for end in writeEnds where end >= 0 { close(end) }
+      close(commands[0])
+      Supervisor(groups: groups, board: board, keep: keep, commands: commands[1], parent: parent, host: host).run()
+      _exit(0)
+    }
+    supervisor = pid
+    lastStart = wsgi_posix_monotonic()
+    return 0
+  }
+
+  /// What is to be done about a supervisor that has ended.
+  public enum NextStep: Equatable, Sendable {
+    /// Nothing: its work is done, and the generation can be thrown away.
+    case discard
+    case restartNow
+    /// Microseconds of the monotonic clock: those before it did not live long.
+    case restart(notBefore: Int64)
+  }
+
+  /// The supervisor has ended, and been reaped. `code` is its exit code, or nil after a signal.
+  public func supervisorEnded(code: Int32?) -> NextStep {
+    supervisor = 0
+    if code == 0 { return .discard }
+    let now = wsgi_posix_monotonic()
+    earlyDeaths = now &- lastStart < 10_000_000 ? min(earlyDeaths &+ 1, 6) : 0
+    return earlyDeaths <= 1 ? .restartNow : .restart(notBefore: now &+ 500_000 << Int64(earlyDeaths))
+  }
+
+  /// The configuration ends: nothing more is put into the queues by this process. Workers end when the last child's ends are
+  /// closed too.
+  public func closeWriteEnds() {
+    for end in writeEnds where end >= 0 { close(end) }
+    writeEnds = writeEnds.map { _ in -1 }
+  }
+
+  /// Has everything stop: `waitForStop` must follow.
+  public func orderStop() {
+    guard getpid() == owner, supervisor > 0 else { return }
+    ControlLine(socket: commands[0]).send(.stop)
+  }
+
+  /// Waits until the supervisor has stopped all, which it does within the groups' shutdown timeouts, or kills it. Workers that
+  /// then still live see that nobody is left.
+  public func waitForStop() {
+    guard getpid() == owner, supervisor > 0 else { return }
+    let deadline = wsgi_posix_monotonic() &+ stopAllowance
+    var end = wsgi_posix_end()
+    while wsgi_posix_reap(supervisor, &end) == 0 {
+      if wsgi_posix_monotonic() >= deadline {
+        kill(supervisor, SIGKILL)
+        while wsgi_posix_reap(supervisor, &end) == 0 { poll(nil, 0, 5) }
+        break
+      }
+      poll(nil, 0, 5)
+    }
+    supervisor = 0
+  }
+
+  /// Gives everything back. Not to be used afterwards.
+  public func discard() {
+    leave()
+    board.discard()
+  }
+
+  // MARK: in a forked process
+
+  /// An httpd child of this generation: it keeps the write ends of the queues of groups that take requests, and reads the board.
+  public func becomeChild() {
+    closeReadEnds()
+    for (index, group) in groups.enumerated() where group.settings.isService { closeWriteEnd(index) }
+    board.becomeReader()
+  }
+
+  /// A process that has nothing to do with the generation.
+  public func leave() {
+    closeWriteEnds()
+    closeReadEnds()
+    board.becomeReader()
+  }
+
+  private func closeReadEnds() {
+    for group in groups where group.queue >= 0 { close(group.queue) }
+    for end in commands { close(end) }
+    keep.closeBoth()
+  }
+
+  private func closeWriteEnd(_ index: Int) {
+    guard writeEnds.indices.contains(index), writeEnds[index] >= 0 else { return }
+    close(writeEnds[index])
+    writeEnds[index] = -1
+  }
+}

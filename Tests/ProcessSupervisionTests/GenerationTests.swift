@@ -1,0 +1,282 @@
+import CPosix
+import Glibc
+import Testing
+
+@testable import ProcessSupervision
+
+/// A program that has a generation as httpd's parent has one, on a pipe.
+private final class ParentProcess {
+  let pid: Int32
+  let scratch = ScratchDirectory()
+  private let input: Int32
+  private let output: Int32
+  private var text = ""
+
+  init(processes: Int, probe commands: String) throws {
+    var to: [Int32] = [-1, -1]
+    var from: [Int32] = [-1, -1]
+    try #require(wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), &to) == 0)
+    try #require(wsgi_posix_output_pipe(&from) == 0)
+    let commands = commands.replacing("%T", with: scratch.path)
+    let words: [String] = ["probe", "parent", "\(processes)", commands]
+    let arguments = words.map { strdup($0) }
+    defer { for argument in arguments { free(argument) } }
+    let none: [UnsafeMutablePointer<CChar>?] = [nil]
+    pid = wsgi_posix_launch(probe, arguments + [nil], none, [to[0], from[1], 2, to[0], to[0], to[0], to[0]])
+    (input, output) = (to[1], from[0])
+    close(to[0])
+    close(from[1])
+    try #require(pid > 0)
+  }
+
+  deinit {
+    close(input)
+    close(output)
+    kill(pid, SIGKILL)
+    waitpid(pid, nil, 0)
+  }
+
+  func order(_ line: String) { _ = (line + "\n").withCString { write(input, $0, strlen($0)) } }
+
+  var log: String {
+    var buffer = [UInt8](repeating: 0, count: 65536)
+    while true {
+      let count = read(output, &buffer, buffer.count)
+      guard count > 0 else { return text }
+      text += String(decoding: buffer[0..<count], as: UTF8.self)
+    }
+  }
+
+  var supervisors: [Int32] {
+    log.split(separator: "\n").compactMap { $0.hasPrefix("supervisor ") ? Int32($0.dropFirst(11)) : nil }
+  }
+
+  func servingPid() -> Int32? {
+    let name = scratch.file("note-\(wsgi_posix_monotonic())")
+    order("send note \(name)")
+    guard wait("a worker notes its id", until: { contents(name) != nil }) else { return nil }
+    return contents(name).flatMap { Int32($0) }
+  }
+}
+
+@Suite struct GenerationTests {
+  @Test func aKilledSupervisorIsReplacedAndWorkersNoticeNothing() throws {
+    let parent = try ParentProcess(processes: 2, probe: "say=hello serve")
+    let worker = try #require(parent.servingPid())
+    // A worker that is just being started when its supervisor is killed is lost.
+    wait("both are known") { parent.log.split(separator: "\n").count { $0 == "hello" } == 2 }
+    for round in 1...3 {
+      wait("supervisor \(round)") { parent.supervisors.count == round }
+      kill(parent.supervisors[round - 1], SIGKILL)
+    }
+    wait("the last one has taken over") { parent.log.contains("Process group 'g' goes on with 2 processes.") }
+    #expect(isAlive(worker))
+    // Output and reports still arrive, orders too, and a death is noticed.
+    kill(worker, SIGKILL)
+    wait("the end is known") { parent.log.contains("WSGI0451: The process \(worker) of process group 'g' ended") }
+    #expect(parent.servingPid().map { $0 != worker } == true)
+    parent.order("stop")
+    wait("all has stopped") { parent.log.contains("stopped") }
+  }
+
+  @Test func aWorkerThatAnEarlierSupervisorStartedIsHeard() throws {
+    let parent = try ParentProcess(processes: 1, probe: "ready unless=%T/a,say=before serve")
+    wait("the first words") { parent.log.contains("before") }
+    let worker = try #require(parent.servingPid())
+    kill(parent.supervisors[0], SIGKILL)
+    wait("another supervisor") { parent.supervisors.count == 2 && parent.log.contains("goes on with 1 processes") }
+    parent.order("send say after")
+    wait("its words") { parent.log.contains("after") }
+    #expect(parent.servingPid() == worker)
+    parent.order("stop")
+    wait("all has stopped") { parent.log.contains("stopped") && !isAlive(worker) }
+  }
+
+  @Test func aKilledParentLeavesNothing() throws {
+    let parent = try ParentProcess(processes: 3, probe: "child serve")
+    let worker = try #require(parent.servingPid())
+    let child = try #require(contents("/proc/\(worker)/task/\(worker)/children").flatMap { Int32($0.split(separator: " ")[0]) })
+    let supervisor = try #require(parent.supervisors.first)
+    kill(parent.pid, SIGKILL)
+    wait("the supervisor has ended") { !isAlive(supervisor) }
+    wait("the workers have ended") { !isAlive(worker) && !isAlive(child) }
+    #expect(parent.log.contains("WSGI0459"))
+  }
+
+  @Test func killedParentAndSupervisorLeaveNothing() throws {
+    let parent = try ParentProcess(processes: 2, probe: "serve")
+    let worker = try #require(parent.servingPid())
+    let supervisor = try #require(parent.supervisors.first)
+    kill(parent.pid, SIGSTOP)
+    kill(supervisor, SIGKILL)
+    kill(parent.pid, SIGKILL)
+    wait("the worker sees that nobody is left") { !isAlive(worker) }
+  }
+
+  @Test func theEndOfTheConfigurationDrains() throws {
+    let parent = try ParentProcess(processes: 2, probe: "serve")
+    _ = parent.servingPid()
+    let name = parent.scratch.file("last")
+    parent.order("send note \(name)")
+    parent.order("finish")
+    wait("nothing is left") { parent.log.contains("discarded") }
+    #expect(contents(name) != nil)
+  }
+
+  @Test func httpdsSignalsDoNotReachTheSupervisor() throws {
+    let parent = try ParentProcess(processes: 1, probe: "serve")
+    let worker = try #require(parent.servingPid())
+    let supervisor = try #require(parent.supervisors.first)
+    #expect(getpgid(supervisor) != getpgid(parent.pid))
+    #expect(getpgid(worker) != getpgid(parent.pid))
+    kill(supervisor, SIGHUP)
+    kill(supervisor, SIGUSR1)
+    #expect(parent.servingPid() == worker)
+    #expect(contents("/proc/\(supervisor)/comm") == "wsgi-supervisor\n")
+    parent.order("stop")
+    wait("all has stopped") { parent.log.contains("stopped") }
+  }
+
+  @Test func aSupervisorThatKeepsDyingIsTriedLessOften() throws {
+    var settings = WorkerSettings()
+    settings.shutdownTimeout = 100
+    let group = SupervisedGroup(
+      name: "g", processes: 1, settings: settings, program: Array(probe.utf8), arguments: [], environment: [], queue: -1)
+    let generation = try #require(SupervisedGeneration(groups: [group], writeEnds: [-1], host: SupervisorHost(log: { _ in })))
+    var waits: [Int64] = []
+    for _ in 0..<5 {
+      switch generation.supervisorEnded(code: nil) {
+      case .restartNow: waits.append(0)
+      case .restart(let notBefore): waits.append((notBefore - wsgi_posix_monotonic() + 50_000) / 100_000)
+      case .discard: waits.append(-1)
+      }
+    }
+    #expect(waits == waits.sorted())
+    #expect(generation.supervisorEnded(code: 0) == .discard)
+    generation.discard()
+  }
+}
+
+@Suite struct BoardTests {
+  @Test func readersCannotWrite() throws {
+    var board = try Board.make(processes: [2, 1]).get()
+    let end = EndRecord(
+      pid: 7, instance: 8, started: 9, ended: 10, cause: .killed(signal: 9), flags: [.outOfMemory, .wasReady], reason: nil)
+    board.record(end, ofGroup: 1)
+    #expect(board.ends(ofGroup: 1) == [end])
+    #expect(board.ends(ofGroup: 0).isEmpty)
+    board.becomeReader()
+    board.record(end, ofGroup: 0)
+    #expect(board.ends(ofGroup: 0).isEmpty)
+    #expect(board.ends(ofGroup: 1) == [end])
+    #expect(!board.canBeMadeWritable)
+    #expect(board.ends(ofGroup: 2).isEmpty)
+    #expect(board.end(ofGroup: 1, pid: 7, since: 10, waiting: 0) == end)
+    #expect(board.end(ofGroup: 1, pid: 7, since: 11, waiting: 0) == nil)
+  }
+
+  @Test func theRingKeepsTheLast() throws {
+    let board = try Board.make(processes: [1]).get()
+    for number in 1...100 {
+      board.record(
+        EndRecord(
+          pid: Int32(number), instance: UInt64(number), started: 0, ended: Int64(number), cause: .exited(code: 255),
+          reason: .maximumRequests), ofGroup: 0)
+    }
+    #expect(board.ends(ofGroup: 0).map(\.pid) == (69...100).reversed().map { Int32($0) })
+  }
+
+  @Test func instancesAreNeverTheSame() throws {
+    let board = try Board.make(processes: []).get()
+    #expect(board.nextInstance() == 1)
+    #expect(board.nextInstance() == 2)
+  }
+
+  @Test func whatIsKeptIsFound() throws {
+    let keep = try #require(WorkerKeep.make(capacity: 10))
+    for instance in 1...50 as ClosedRange<UInt64> {
+      #expect(keep.put(.init(instance: instance, orders: 0, reports: 1, output: 2)))
+    }
+    keep.remove { $0 % 2 == 0 }
+    #expect(keep.copies().map(\.instance) == (1...50).filter { $0 % 2 == 1 })
+    let kept = keep.copies()
+    #expect(kept.map(\.instance) == (1...50).filter { $0 % 2 == 1 })
+    for ends in kept { ends.closeAll() }
+    keep.remove { _ in true }
+    #expect(keep.copies().isEmpty)
+    keep.closeBoth()
+  }
+}
+
+@Suite struct BackoffTests {
+  @Test func startFailuresDouble() {
+    var backoff = RestartBackoff()
+    var now: Int64 = 0
+    var waits: [Int64] = []
+    for _ in 0..<10 {
+      backoff.failedToStart(started: now, now: now)
+      waits.append(backoff.notBefore - now)
+      now = backoff.notBefore
+    }
+    #expect(waits.prefix(4) == [250_000, 500_000, 1_000_000, 2_000_000])
+    #expect(waits.last == RestartBackoff.longest)
+    backoff.succeeded()
+    #expect(backoff.notBefore == 0)
+    #expect(!backoff.isProbing)
+  }
+
+  @Test func thoseThatWereStartedTogetherCountOnce() {
+    var backoff = RestartBackoff()
+    for _ in 0..<10 { backoff.failedToStart(started: 5, now: 10) }
+    #expect(backoff.failures == 1)
+  }
+
+  @Test func crashesWaitLess() {
+    var backoff = RestartBackoff()
+    var now: Int64 = 0
+    for _ in 0..<20 {
+      backoff.crashed(ready: 10, started: now, now: now)
+      #expect(backoff.notBefore - now <= RestartBackoff.longestAfterCrash)
+      now = backoff.notBefore
+    }
+    backoff.crashed(ready: RestartBackoff.stable, started: now, now: now)
+    #expect(backoff.notBefore == 0)
+  }
+
+  @Test func servicesHaveAPace() {
+    var backoff = RestartBackoff()
+    backoff.serviceReturned(after: 300_000, now: 1_000_000)
+    #expect(backoff.notBefore == 1_700_000)
+    backoff.serviceReturned(after: 5_000_000, now: 9_000_000)
+    #expect(backoff.notBefore <= 9_000_000)
+  }
+
+  @Test func linesAreLimitedAndCounted() {
+    var limit = RateLimit(now: 0)
+    var passed = 0
+    for _ in 0..<5_000 where limit.take(now: 0) { passed += 1 }
+    #expect(passed == Int(RateLimit.burst))
+    #expect(limit.takeSuppressed() == 3_000)
+    let passes = limit.take(now: 10_000)
+    #expect(passes)
+  }
+
+  @Test func linesAreCutAndCleaned() {
+    var assembler = LineAssembler()
+    var lines: [String] = []
+    let emit: ([UInt8]) -> Void = { lines.append(String(decoding: $0, as: UTF8.self)) }
+    assembler.add("a\r\n\nb\0c\nrest".utf8, emit)
+    #expect(lines == ["a", "b c"])
+    assembler.add([UInt8](repeating: 0x78, count: 10_000), emit)
+    assembler.finish(emit)
+    #expect(lines.dropFirst(2).map(\.utf8.count) == [4096, 4096, 1812])
+  }
+
+  @Test func theEnvironmentIsTheServersAndTheUsers() {
+    let made = WorkerEnvironment.make(
+      ["PATH=/bin", "USER=root", "HOME=/root", "NOTIFY_SOCKET=/run/x", "junk"].map { Array($0.utf8) },
+      language: Array("de_DE.UTF-8".utf8), locale: nil, userName: Array("www".utf8), userHome: Array("/var/www".utf8))
+    #expect(
+      made.map { String(decoding: $0, as: UTF8.self) } == ["PATH=/bin", "USER=www", "HOME=/var/www", "LANG=de_DE.UTF-8"])
+  }
+}
