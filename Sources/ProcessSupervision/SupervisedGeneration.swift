@@ -41,6 +41,9 @@ public final class SupervisedGeneration {
     stopAllowance = (groups.map(\.stopAllowance).max() ?? 0) &+ 1_000_000
   }
 
+  /// A supervisor has been there: there may be workers.
+  public var hasStarted: Bool { lastStart > 0 }
+
   // MARK: in the parent
 
   /// Starts a supervisor. `inChild` is called in it first, to close what it must not hold. The result is 0, or errno's value.

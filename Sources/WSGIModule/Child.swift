@@ -32,6 +32,7 @@ final class Child: Sendable {
 @c @implementation
 func wsgi_swift_child_init(_ pool: OpaquePointer, _ mainServer: OpaquePointer) {
   guard let generation = Generation.current else { return }
+  ProcessGroups.becomeChild(of: generation.processGroups)
   Child.begin(generation, pool)
 }
 

@@ -43,11 +43,18 @@ extension SystemFacts {
       isDirectory: about.st_mode & S_IFMT == S_IFDIR, mode: about.st_mode & 0o7777, uid: about.st_uid, gid: about.st_gid)
   }
 
-  private static func groups(of user: UserRecord) -> [UInt32] {
+  private static func groups(of user: UserRecord) -> [UInt32] { groups(of: user, primary: user.gid) }
+
+  /// The groups that the system's databases give a user, the primary one among them.
+  static func groups(of user: UserRecord, primary: UInt32) -> [UInt32] {
     var groups = [gid_t](repeating: 0, count: 256)
     var count = Int32(groups.count)
-    let found = withCString(user.name) { getgrouplist($0, user.gid, &groups, &count) }
-    return found < 0 ? [user.gid] : Array(groups.prefix(max(0, Int(count))))
+    if withCString(user.name, { getgrouplist($0, primary, &groups, &count) }) < 0 {
+      groups = [gid_t](repeating: 0, count: min(max(Int(count), 256), 65536))
+      count = Int32(groups.count)
+      guard withCString(user.name, { getgrouplist($0, primary, &groups, &count) }) >= 0 else { return [primary] }
+    }
+    return Array(groups.prefix(max(0, Int(count))))
   }
 
   private static func hasLocale(_ name: ByteText) -> Bool {

@@ -12,7 +12,8 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
   /// The pool that httpd keeps the configuration in; what belongs to the generation is tied to it.
   let pool: OpaquePointer
   /// The process groups; nil where none is declared.
-  var daemons: (any DaemonGroups)?
+  private(set) var processGroups: ProcessGroups?
+  var daemons: (any DaemonGroups)? { processGroups }
 
   /// SAFETY: written by the parent's main thread while there are no other threads, in post_config and the pool's cleanup.
   nonisolated(unsafe) private(set) static var current: Generation?
@@ -29,10 +30,14 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
     current = generation
     ServerObject.identifyAll(from: mainServer, pool)
     wsgi_httpd_watch_configuration(pool)
+    generation.processGroups = ProcessGroups.make(generation)
     return generation
   }
 
-  static func end() { current = nil }
+  static func end() {
+    current?.processGroups?.configurationEnded()
+    current = nil
+  }
 
   /// The settings of the engine in httpd's children, encoded.
   var embeddedSettings: [UInt8] {
@@ -87,6 +92,8 @@ func wsgi_swift_post_config(_ pool: OpaquePointer, _ mainServer: OpaquePointer) 
   let generation = Generation.begin(mainServer, pool)
   // Now, and not before: the error logs are open.
   Examination.report(generation.configuration, mainServer)
+  // At a graceful restart httpd keeps its scoreboard, and goes on with it at once.
+  if wsgi_httpd_has_scoreboard() != 0 { generation.processGroups?.startSupervisor() }
   return HookResult.ok
 }
 

@@ -48,6 +48,14 @@ int32_t wsgi_swift_get_realm_hash(request_rec *request, const char *user, const 
                                   const char *_Nullable *_Nonnull hash);
 int32_t wsgi_swift_check_group(request_rec *request, const char *user, const char *required);
 int32_t wsgi_swift_check_access(request_rec *request);
+/* A process that wsgi_httpd_watch_process registered has ended; its exit code, or -1 where it has none. */
+void wsgi_swift_supervisor_ended(void *context, int32_t code);
+/* The scoreboard has been made, just before httpd starts its children for the first time or after a full restart. */
+void wsgi_swift_scoreboard_is_there(void);
+/* Every second or so in the parent. */
+void wsgi_swift_monitor(void);
+/* A child of httpd has ended. */
+void wsgi_swift_httpd_child_ended(int32_t pid);
 /* The configuration, or the child, is going away. */
 void wsgi_swift_configuration_ended(void);
 void wsgi_swift_child_exit(void);
@@ -126,6 +134,18 @@ void wsgi_httpd_log_request(request_rec *request, int32_t level, const char *_Nu
                             size_t length, const char *_Nullable file, uint32_t line);
 int32_t wsgi_httpd_server_log_level(server_rec *server);
 int32_t wsgi_httpd_request_log_level(request_rec *request);
+
+/* ---- Processes beside httpd's own ---- */
+
+/* Has the parent tell wsgi_swift_supervisor_ended when process `pid`, a child of it, ends. 0, or -1 without memory. */
+int32_t wsgi_httpd_watch_process(server_rec *server, int32_t pid, void *context);
+void wsgi_httpd_close_listeners(void);
+int32_t wsgi_httpd_has_scoreboard(void);
+/* httpd ends, as opposed to a restart. */
+int32_t wsgi_httpd_is_exiting(void);
+/* CoreDumpDirectory is set. */
+int32_t wsgi_httpd_allows_core_dumps(void);
+int64_t wsgi_httpd_server_timeout_milliseconds(server_rec *server);
 
 /* ---- Regular expressions (WSGIScriptAliasMatch) ---- */
 

@@ -115,6 +115,7 @@ static void register_hooks(apr_pool_t *pool) {
   ap_hook_handler(wsgi_swift_handler, NULL, NULL, APR_HOOK_MIDDLE);
   wsgi_httpd_register_optional_functions();
   wsgi_httpd_register_auth(pool);
+  wsgi_httpd_register_daemons();
 }
 
 module AP_MODULE_DECLARE_DATA wsgi_module = {

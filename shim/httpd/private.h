@@ -14,6 +14,7 @@ extern module AP_MODULE_DECLARE_DATA wsgi_module;
 
 /* Asks mod_ssl for its functions whenever httpd has (re)loaded its modules. */
 void wsgi_httpd_register_optional_functions(void);
+void wsgi_httpd_register_daemons(void);
 
 /* Registers the providers and hooks of auth.c. */
 void wsgi_httpd_register_auth(apr_pool_t *pool);

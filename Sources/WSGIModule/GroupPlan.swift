@@ -1,0 +1,178 @@
+import CHTTPD
+import Glibc
+import ProcessSupervision
+import WSGIConfig
+import WSGICore
+
+/// What the supervisor is told of a process group: everything that needs httpd's parent to find out.
+struct GroupPlan {
+  var supervised: SupervisedGroup
+  /// Why the group cannot be started, as the end of a sentence.
+  var problem: String?
+
+  init(_ group: WSGIConfig.DaemonGroup, _ generation: Generation, _ facts: wsgi_httpd_facts) {
+    let configuration = generation.configuration
+    let user = GroupPlan.user(of: group)
+    var settings = WorkerSettings()
+    settings.processGroup = group.name.bytes
+    if geteuid() == 0 { settings.credentials = GroupPlan.credentials(group, user) }
+    settings.umask = group.umask
+    settings.changeRoot = group.chroot?.bytes
+    settings.directory = GroupPlan.directory(group, user)
+    settings.locale = group.locale?.bytes
+    settings.cpuPriority = Int32(clamping: group.cpuPriority)
+    settings.cpuTimeLimit = UInt64(clamping: group.cpuTimeLimit)
+    settings.memoryLimit = UInt64(clamping: group.memoryLimit)
+    settings.virtualMemoryLimit = UInt64(clamping: group.virtualMemoryLimit)
+    settings.allowsCoreDumps = wsgi_httpd_allows_core_dumps() != 0
+    let server = OpaquePointer(bitPattern: group.server.id) ?? generation.mainServer
+    settings.logLevel = wsgi_httpd_server_log_level(server)
+    settings.threads = max(group.threads, 1)
+    settings.isService = group.threads == 0
+    settings.stackSize = group.stackSize ?? 0
+    settings.maximumRequests = group.maximumRequests
+    settings.imports = configuration.global.imports.filter { $0.processGroup == group.name.bytes }.map {
+      WorkerSettings.Script(script: $0.path, applicationGroup: $0.applicationGroup)
+    }
+    GroupPlan.setTimes(&settings, group, server)
+
+    let python = PythonOfGroup(group, global: configuration.global.pythonHome)
+    var pairs = configuration.global.settings(for: group, user: user)
+    pairs.addServer(facts)
+    if let home = python.home { pairs.set(EngineSettings.pythonHome, home) }
+    do throws(EngineChoiceFailure) {
+      settings.engine = Array(try python.engine().utf8)
+    } catch { problem = error.description }
+
+    let directory = EngineDirectory.path ?? "?"
+    let program = "\(directory)/wsgi-worker"
+    if problem == nil, access(program, X_OK) != 0 {
+      problem = "'\(program)' cannot be executed: \(String(cString: strerror(errno))); install it beside mod_wsgi.so"
+    }
+    supervised = SupervisedGroup(
+      name: group.name.description, processes: group.processes, settings: settings,
+      engineSettings: pairs.pairs.map { ($0.key, $0.value.bytes) }, program: Array(program.utf8),
+      arguments: GroupPlan.arguments(group),
+      environment: WorkerEnvironment.make(
+        GroupPlan.startEnvironment, language: group.lang?.bytes, locale: group.locale?.bytes, userName: user?.name.bytes,
+        userHome: user?.home.bytes),
+      queue: -1, keepsOldCode: group.reload == .rolling, offersMetrics: group.serverMetrics)
+  }
+
+  private static func setTimes(_ settings: inout WorkerSettings, _ group: WSGIConfig.DaemonGroup, _ server: OpaquePointer) {
+    settings.startupTimeout = Int64(group.startupTimeout)
+    settings.shutdownTimeout = Int64(group.shutdownTimeout)
+    settings.deadlockTimeout = Int64(group.deadlockTimeout)
+    settings.inactivityTimeout = Int64(group.inactivityTimeout)
+    settings.requestTimeout = Int64(group.requestTimeout)
+    settings.interruptTimeout = Int64(group.interruptTimeout)
+    settings.gracefulTimeout = Int64(group.gracefulTimeout)
+    settings.evictionTimeout = Int64(group.evictionTimeout)
+    settings.restartInterval = Int64(group.restartInterval)
+    settings.queueTimeout = Int64(group.queueTimeout)
+    settings.socketTimeout =
+      group.socketTimeout > 0 ? Int64(group.socketTimeout) : wsgi_httpd_server_timeout_milliseconds(server)
+  }
+
+  /// The group's user, or httpd's.
+  private static func user(of group: WSGIConfig.DaemonGroup) -> UserRecord? {
+    if let user = group.user { return user }
+    var userID: UInt32 = 0
+    var groupID: UInt32 = 0
+    _ = wsgi_httpd_user(&userID, &groupID)
+    if geteuid() != 0 { userID = geteuid() }
+    return getpwuid(userID).map(UserRecord.init(entry:))
+  }
+
+  /// Looked up here: a worker asks no name service while it is root.
+  private static func credentials(_ group: WSGIConfig.DaemonGroup, _ user: UserRecord?) -> WorkerSettings.Credentials {
+    var userID: UInt32 = 0
+    var groupID: UInt32 = 0
+    _ = wsgi_httpd_user(&userID, &groupID)
+    if let user { userID = user.uid }
+    if let own = group.group { groupID = own }
+    let supplementary = group.supplementaryGroups ?? user.map { SystemFacts.groups(of: $0, primary: groupID) } ?? []
+    return WorkerSettings.Credentials(
+      user: userID, group: groupID, supplementaryGroups: supplementary.filter { $0 != groupID })
+  }
+
+  /// Where the worker starts: `home`, or the user's own where that is not httpd's.
+  private static func directory(_ group: WSGIConfig.DaemonGroup, _ user: UserRecord?) -> [UInt8]? {
+    if let home = group.home { return home.bytes }
+    var userID: UInt32 = 0
+    var groupID: UInt32 = 0
+    _ = wsgi_httpd_user(&userID, &groupID)
+    guard geteuid() == 0, let user, user.uid != userID else { return nil }
+    return user.home.bytes
+  }
+
+  private static func arguments(_ group: WSGIConfig.DaemonGroup) -> [[UInt8]] {
+    switch group.displayName {
+    case nil: [Array("wsgi-worker".utf8), group.name.bytes]
+    case "%{GROUP}": [Array("(wsgi:\(group.name))".utf8)]
+    case let name?: [name.bytes]
+    }
+  }
+
+  /// What httpd was started with, byte for byte.
+  private static var startEnvironment: [[UInt8]] {
+    var entries: [[UInt8]] = []
+    var next = environ
+    while let entry = next.pointee {
+      entries.append(Array(UnsafeRawBufferPointer(start: entry, count: strlen(entry))))
+      next += 1
+    }
+    return entries
+  }
+}
+
+/// Which Python a group runs: `python=`, `python-home=`, WSGIPythonHome, or the module's own, in this order.
+private struct PythonOfGroup {
+  /// For the engine, where the configuration does not say it already.
+  let home: ByteText?
+  private let choice: String?
+  private let version: PythonVersion?
+
+  init(_ group: WSGIConfig.DaemonGroup, global: ByteText?) {
+    guard let python = group.python else {
+      home = nil
+      choice = (group.pythonHome ?? global)?.description
+      version = nil
+      return
+    }
+    let path = python.description
+    // A virtual environment is told by where its interpreter is, an installation by what that really is.
+    let prefix = PythonOfGroup.prefix(of: path)
+    if group.pythonHome == nil, access(prefix + "/pyvenv.cfg", R_OK) == 0 {
+      home = ByteText(prefix)
+      choice = prefix
+      version = nil
+      return
+    }
+    let real = realpath(path, nil).map { text in
+      defer { free(text) }
+      return String(cString: text)
+    }
+    let name = (real ?? path).split(separator: "/").last.map(String.init) ?? ""
+    version = name.hasPrefix("python") ? PythonVersion(String(name.dropFirst(6))) : nil
+    choice = group.pythonHome?.description ?? PythonOfGroup.prefix(of: real ?? path)
+    home = group.pythonHome == nil ? choice.map { ByteText($0) } : nil
+  }
+
+  /// `/usr` of `/usr/bin/python3`.
+  private static func prefix(of path: String) -> String {
+    let parts = path.split(separator: "/").dropLast(2)
+    return parts.isEmpty ? "/" : "/" + parts.joined(separator: "/")
+  }
+
+  /// The file of the engine.
+  func engine() throws(EngineChoiceFailure) -> String {
+    guard let version else { return try EngineDirectory.engine(home: choice) }
+    let engines = EngineDirectory.engines()
+    let directory = EngineDirectory.path ?? "?"
+    guard engines.contains(version) else {
+      throw .otherVersion(path: choice ?? "?", version: version, engines: engines.sorted(), directory: directory)
+    }
+    return "\(directory)/wsgi-engine-\(version).so"
+  }
+}

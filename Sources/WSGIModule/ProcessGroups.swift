@@ -1,0 +1,252 @@
+import CHTTPD
+import DaemonTransport
+import Glibc
+import ProcessSupervision
+import WSGIConfig
+
+/// The process groups of one configuration: their queues, and the supervisor that keeps their workers.
+///
+/// Made in the parent before httpd has children. It outlives its configuration in the parent: old children may have requests
+/// with old workers, and their supervisor is started again if it dies. `living` keeps it until that has ended for good.
+final class ProcessGroups: DaemonGroups, @unchecked Sendable {
+  // Changed on the parent's main thread only; what children read is constant in them.
+  private let supervised: SupervisedGeneration
+  private let endpoints: [DaemonEndpoint?]
+  let ledger: QueueLedger?
+  private let logs: LogTargets
+  /// When the next supervisor may be started, in microseconds of the monotonic clock; nil: none is wanted.
+  private var restart: Int64?
+  private var isOver = false
+
+  /// SAFETY: the parent's main thread only; a child empties it before it has threads.
+  nonisolated(unsafe) private static var living: [ProcessGroups] = []
+
+  private init(
+    _ supervised: SupervisedGeneration, _ endpoints: [DaemonEndpoint?], _ ledger: QueueLedger?, _ logs: LogTargets
+  ) {
+    self.supervised = supervised
+    self.endpoints = endpoints
+    self.ledger = ledger
+    self.logs = logs
+  }
+
+  /// Makes the queues; nil where there are no groups, or no memory for them (which has been logged).
+  static func make(_ generation: Generation) -> ProcessGroups? {
+    let groups = generation.configuration.groups
+    guard !groups.isEmpty else { return nil }
+    let facts = wsgi_httpd_get_facts()
+    let logs = LogTargets(generation)
+    var plans: [SupervisedGroup] = []
+    var writeEnds: [Int32] = []
+    var endpoints: [DaemonEndpoint?] = []
+    for (index, group) in groups.enumerated() {
+      var plan = GroupPlan(group, generation, facts)
+      let ends = plan.problem == nil ? queue(group, &plan) : nil
+      if let problem = plan.problem {
+        log(.alert, logs.server(of: index), "WSGI0355: Process group '\(group.name)' cannot be started: \(problem).")
+      }
+      plan.supervised.queue = ends?.read ?? -1
+      plans.append(plan.supervised)
+      writeEnds.append(ends?.write ?? -1)
+      endpoints.append(ends.map { DaemonEndpoint(index, queue: $0.write, group, logs.server(of: index), facts) })
+    }
+    let host = SupervisorHost(log: { record in logs.write(record) }, metrics: { nil })
+    guard let supervised = SupervisedGeneration(groups: plans, writeEnds: writeEnds, host: host) else {
+      log(.alert, generation.mainServer, "WSGI0356: No memory or descriptors for process groups; none is started.")
+      return nil
+    }
+    // Twice as many children as may serve: those of the last configuration are still there while they finish.
+    let seats = max(64, Int(facts.maximum_processes) &* 2)
+    let made = ProcessGroups(supervised, endpoints, QueueLedger(groups: groups.count, seats: min(seats, 65536)), logs)
+    living.append(made)
+    return made
+  }
+
+  private static func queue(_ group: WSGIConfig.DaemonGroup, _ plan: inout GroupPlan) -> (read: Int32, write: Int32)? {
+    do throws(QueueFailure) {
+      let queue = try RequestQueue(backlog: group.listenBacklog)
+      // Both ends belong to the generation from here on; the queue's own are closed with it.
+      let ends = (read: fcntl(queue.readEnd.number, F_DUPFD_CLOEXEC, 0), write: fcntl(queue.writeEnd.number, F_DUPFD_CLOEXEC, 0))
+      guard ends.read >= 0, ends.write >= 0 else {
+        plan.problem = "no descriptors for its queue: \(String(cString: strerror(errno)))"
+        return nil
+      }
+      return ends
+    } catch {
+      if case .notMade(let number) = error { plan.problem = "its queue cannot be made: \(String(cString: strerror(number)))" }
+      return nil
+    }
+  }
+
+  // MARK: in the parent
+
+  /// Starts the supervisor, which starts the workers.
+  func startSupervisor() {
+    restart = nil
+    guard supervised.supervisor == 0, !isOver || supervised.hasStarted else { return }
+    let failure = supervised.start {
+      // What the supervisor inherits of httpd and of other generations is none of its business.
+      wsgi_httpd_close_listeners()
+      for other in ProcessGroups.living where other !== self { other.supervised.leave() }
+    }
+    if failure != 0 {
+      log(
+        .alert, logs.mainServer,
+        "WSGI0357: The supervisor of the process groups cannot be started: \(String(cString: strerror(failure))).")
+      restart = ProcessGroups.now() &+ 1_000_000
+      return
+    }
+    let context = Unmanaged.passRetained(self).toOpaque()
+    guard let server = logs.anyServer, wsgi_httpd_watch_process(server, supervised.supervisor, context) == 0 else {
+      Unmanaged<ProcessGroups>.fromOpaque(context).release()
+      return
+    }
+  }
+
+  fileprivate func supervisorEnded(_ code: Int32) {
+    switch supervised.supervisorEnded(code: code < 0 ? nil : code) {
+    case .discard:
+      supervised.discard()
+      ledger?.unmap()
+      ProcessGroups.living.removeAll { $0 === self }
+    case .restartNow:
+      log(
+        .error, logs.mainServer,
+        "WSGI0358: The supervisor of the process groups ended unexpectedly; another takes over. Workers live on.")
+      startSupervisor()
+    case .restart(let notBefore):
+      log(.error, logs.mainServer, "WSGI0358: The supervisor of the process groups ended unexpectedly again; it is restarted.")
+      restart = notBefore
+    }
+  }
+
+  /// httpd throws the configuration away, to read it again or to end.
+  func configurationEnded() {
+    isOver = true
+    supervised.closeWriteEnds()
+    logs.forget()
+    guard supervised.supervisor > 0 else {
+      if restart == nil { ProcessGroups.living.removeAll { $0 === self } }
+      return
+    }
+    guard wsgi_httpd_is_exiting() != 0 else { return }
+    // All at once, then wait for all: older generations may still be draining.
+    for groups in ProcessGroups.living { groups.supervised.orderStop() }
+    for groups in ProcessGroups.living { groups.supervised.waitForStop() }
+  }
+
+  static func startPending() {
+    for groups in living {
+      if let restart = groups.restart, restart <= now() { groups.startSupervisor() }
+    }
+  }
+
+  static func reclaim(_ pid: Int32) {
+    for groups in living { groups.ledger?.reclaim(pid: pid) }
+  }
+
+  private static func now() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) &* 1_000_000 &+ Int64(time.tv_nsec) / 1000
+  }
+
+  // MARK: in httpd's children
+
+  /// The calling process is a fresh child of httpd.
+  static func becomeChild(of current: ProcessGroups?) {
+    for groups in living where groups !== current { groups.supervised.leave() }
+    current?.supervised.becomeChild()
+    living = []
+  }
+
+  func endpoint(of group: Int) -> DaemonEndpoint? { endpoints.indices.contains(group) ? endpoints[group] : nil }
+
+  func isServed(_ group: Int) -> Bool { supervised.board.state(ofGroup: group).ready > 0 }
+
+  func cause(ofEnd pid: UInt32, in group: Int) -> String? {
+    let recent = ProcessGroups.epoch() &- ProcessGroups.causeAge
+    return supervised.board.end(
+      ofGroup: group, pid: Int32(truncatingIfNeeded: pid), since: recent, waiting: ProcessGroups.causePatience)?.sentence
+  }
+
+  /// A process that ended longer ago (in microseconds) was another one with the same number.
+  private static let causeAge: Int64 = 60_000_000
+  /// How long the supervisor may need to find out, in milliseconds.
+  private static let causePatience = 500
+
+  private static func epoch() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Int64(time.tv_sec) &* 1_000_000 &+ Int64(time.tv_nsec) / 1000
+  }
+}
+
+/// Whose ErrorLog the groups' records go to. A supervisor that is started after its configuration has gone has none of its
+/// servers any more, and writes to the main log.
+final class LogTargets {
+  private var servers: [OpaquePointer]
+  private(set) var mainServer: OpaquePointer?
+
+  init(_ generation: Generation) {
+    // A server's id is its address; 0 stands for the main one.
+    servers = generation.configuration.groups.map { OpaquePointer(bitPattern: $0.server.id) ?? generation.mainServer }
+    mainServer = generation.mainServer
+  }
+
+  /// A server that lives: that of the newest configuration, where this one's are gone.
+  var anyServer: OpaquePointer? { mainServer ?? Generation.current?.mainServer }
+
+  func server(of group: Int) -> OpaquePointer? { servers.indices.contains(group) ? servers[group] : mainServer }
+
+  func forget() {
+    servers = []
+    mainServer = nil
+  }
+
+  func write(_ record: SupervisorLog) {
+    let target = record.group.flatMap { server(of: $0) } ?? mainServer
+    record.text.withUnsafeBytes { text in
+      if record.file.isEmpty {
+        logServer(record.level, target, text, file: nil, line: record.line)
+      } else {
+        withCString(ByteText(record.file)) { logServer(record.level, target, text, file: $0, line: record.line) }
+      }
+    }
+  }
+}
+
+extension DaemonEndpoint {
+  /// The limits that a group's directive sets for httpd's children.
+  fileprivate init(
+    _ index: Int, queue: Int32, _ group: WSGIConfig.DaemonGroup, _ server: OpaquePointer?, _ facts: wsgi_httpd_facts
+  ) {
+    self.init(index: index, queue: queue)
+    let capacity = group.processes &* max(group.threads, 1)
+    let httpdThreads = Int(facts.maximum_processes) &* Int(facts.maximum_threads)
+    let inFlight = group.queueLimit.map { capacity &+ $0 } ?? max(1, httpdThreads &- max(1, httpdThreads / 8))
+    inFlightLimit = Int32(clamping: inFlight)
+    attempts = UInt32(clamping: group.processes &* 2 &+ 1)
+    connectTimeout = Int64(group.connectTimeout)
+    queueTimeout = Int64(group.queueTimeout)
+    socketTimeout =
+      group.socketTimeout > 0
+      ? Int64(group.socketTimeout) : server.map { wsgi_httpd_server_timeout_milliseconds($0) } ?? socketTimeout
+    flushDelay = Int64(group.responseFlushDelay)
+    flushSize = group.responseBufferSize
+  }
+}
+
+@c @implementation
+func wsgi_swift_supervisor_ended(_ context: UnsafeMutableRawPointer, _ code: Int32) {
+  Unmanaged<ProcessGroups>.fromOpaque(context).takeRetainedValue().supervisorEnded(code)
+}
+
+@c @implementation
+func wsgi_swift_scoreboard_is_there() { Generation.current?.processGroups?.startSupervisor() }
+
+@c @implementation
+func wsgi_swift_monitor() { ProcessGroups.startPending() }
+
+@c @implementation
+func wsgi_swift_httpd_child_ended(_ pid: Int32) { ProcessGroups.reclaim(pid) }
