@@ -93,7 +93,7 @@ final class Orders: Sendable {
     case .handOver: if descriptor >= 0 { pool.handOver(to: descriptor) }
     case .takeOver: if descriptor >= 0 { pool.turns.add(descriptor) }
     case .reloading(let change): pool.reloads.isBeingReloaded(change)
-    case .reloadRefused(let change): pool.reloads.wasRefused(change)
+    case .reloadRefused(let change): pool.keepCode(change)
     default: if descriptor >= 0 { close(descriptor) }
     }
     if begins, !pool.start() { pool.stop(.shutdownSignal) }

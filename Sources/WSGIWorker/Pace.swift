@@ -1,8 +1,8 @@
 import CPosix
 import Synchronization
 
-/// Whether requests come quickly, and run without waiting for anything, so that one thread gets on faster than several that contend
-/// for the GIL.
+/// Whether requests come quickly, and run without waiting for anything, so that one thread gets on faster than several that
+/// contend for the GIL.
 ///
 /// Some requests are looked at: did the thread give up its processor of its own accord (a sleep, a database, another thread's
 /// lock)? Where more than very few do, threads take turns at once for a while; then it is looked again.

@@ -11,6 +11,7 @@ import WSGICore
 final class Reloads: Sendable {
   /// A request that waits for a process with new code. Its channel is its own.
   struct Kept {
+    var change: ScriptChange
     var channel: Int32
     var envelope: QueueEnvelope
     var head: [UInt8]
@@ -57,8 +58,9 @@ final class Reloads: Sendable {
   }
 
   /// Keeps a request that found `change`. False: no answer is to be expected any more, and the request is still the caller's.
-  func keep(_ request: Kept, for change: ScriptChange, _ control: ControlLine) -> Bool {
-    state.withLock { state in
+  func keep(_ request: Kept, _ control: ControlLine) -> Bool {
+    let change = request.change
+    return state.withLock { state in
       guard !state.isClosed else { return false }
       // Before anybody hears of it: whoever asks next is to find it.
       let earlier = state.standings.updateValue(.underWay, forKey: Key(change))
@@ -85,7 +87,16 @@ final class Reloads: Sendable {
   }
 
   func isBeingReloaded(_ change: ScriptChange) { set(.underWay, change) }
-  func wasRefused(_ change: ScriptChange) { set(.refused(modified: change.modified), change) }
+
+  /// The change is not to be had. The result are the requests that waited for it.
+  func wasRefused(_ change: ScriptChange) -> [Kept] {
+    set(.refused(modified: change.modified), change)
+    return state.withLock { state in
+      let waiting = state.kept.filter { Key($0.change) == Key(change) }
+      state.kept.removeAll { Key($0.change) == Key(change) }
+      return waiting
+    }
+  }
 
   private func set(_ standing: Standing, _ change: ScriptChange) {
     state.withLock { $0.standings[Key(change)] = standing }

@@ -158,9 +158,14 @@ final class RequestPool: Sendable {
     if lifecycle.isRunning { drain(.shutdownSignal) } else { stopIfDrained() }
   }
 
+  /// A script's new code is not to be had: the code that is here goes on being used.
+  func keepCode(_ change: ScriptChange) { giveBack(reloads.wasRefused(change)) }
+
   /// Requests that wait for new code go back to the queue: another process will have it.
-  private func returnKept() {
-    for request in reloads.close() {
+  private func returnKept() { giveBack(reloads.close()) }
+
+  private func giveBack(_ requests: [Reloads.Kept]) {
+    for request in requests {
       var channel = ChannelServer(workerID: processID, socketTimeout: settings.socketTimeout)
       channel.open(request.channel)
       channel.handBack()

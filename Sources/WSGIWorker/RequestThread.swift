@@ -121,8 +121,8 @@ struct RequestThread: ~Copyable {
       script: Array(head.script), applicationGroup: Array(head.applicationGroup), modified: head.scriptModified)
     log(ProcessLog.Level.info, "The script changed: the request waits for a process with its new code.")
     guard let descriptor = channel.detach() else { return false }
-    let request = Reloads.Kept(channel: descriptor, envelope: envelope, head: Array(reader.head))
-    if worker.reloads.keep(request, for: change, worker.control) { return true }
+    let request = Reloads.Kept(change: change, channel: descriptor, envelope: envelope, head: Array(reader.head))
+    if worker.reloads.keep(request, worker.control) { return true }
     channel.open(descriptor)
     channel.handBack()
     return false
