@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Runs the unit tests and the integration tests, and closes with one line that counts both.
 
-Usage: run.py [--only unit|integration] [--stage DIR] [--swift swift] [pytest arguments]
+Usage: run.py [--only unit|integration|pythons] [--stage DIR] [--swift swift] [pytest arguments]
 """
 import argparse
+import glob
 import hashlib
 import os
 import shutil
@@ -74,30 +75,102 @@ def make_environment(python):
 def run_integration(tally, stage, reports, arguments):
     make_environment(sys.executable)
     say("integration tests")
-    report = os.path.join(reports, "integration.xml")
+    pytest(tally, stage, os.path.join(reports, "integration.xml"), ["Tests/integration"] + arguments, {})
+
+
+def pytest(tally, stage, report, arguments, environment):
     workers = str(max(2, min(8, 2 * (os.cpu_count() or 1))))
     command = [os.path.join(VENV, "bin", "python"), "-m", "pytest", "-q", "-rs", "--tb=short", "-p", "no:cacheprovider",
-               "-n", workers, "--dist", "loadfile", "--junitxml", report, "Tests/integration"]
-    environment = dict(os.environ, WSGI_MODULE=os.environ.get("WSGI_MODULE", os.path.join(stage, "mod_wsgi.so")))
-    code = subprocess.call(command + arguments, cwd=ROOT, env=environment)
+               "-n", workers, "--dist", "loadfile", "--junitxml", report]
+    environment = dict(os.environ, WSGI_MODULE=os.environ.get("WSGI_MODULE", os.path.join(stage, "mod_wsgi.so")), **environment)
     before = tally.failed
+    code = subprocess.call(command + arguments, cwd=ROOT, env=environment)
     if not tally.add_junit(report) or (code and tally.failed == before):
         print("pytest ended with %d" % code)
         tally.failed += 1
 
 
+# MARK: other Pythons
+
+ASK = ("import sys, sysconfig; v = sysconfig.get_config_var; print('%d.%d' % sys.version_info[:2], v('Py_ENABLE_SHARED'), "
+       "v('INCLUDEPY'), sys.prefix, v('LIBDIR'), sep='\\n')")
+
+
+def other_pythons():
+    """The CPythons of this machine, beside the one that runs this, that an engine can be built for: version, program,
+    prefix and the directory of libpython."""
+    found = {}
+    own = "%d.%d" % sys.version_info[:2]
+    for pattern in ("/usr/bin/python3.1?", "/usr/local/bin/python3.1?", "/opt/python*/bin/python3",
+                    os.path.expanduser("~/.pyenv/versions/3.*/bin/python3")):
+        for program in sorted(glob.glob(pattern), reverse=True):
+            answer = subprocess.run([program, "-c", ASK], capture_output=True, text=True)
+            if answer.returncode:
+                continue
+            version, shared, include, prefix, libraries = answer.stdout.split("\n")[:5]
+            if version in found or version == own or int(version.split(".")[1]) < 10:
+                continue
+            if shared != "1" or not os.path.exists(os.path.join(include, "Python.h")):
+                print("Python %s at %s: no engine, it has no shared library or no headers" % (version, program))
+                continue
+            found[version] = (program, prefix, libraries)
+    return found
+
+
+def reachable_copy(prefix, directory):
+    """A Python where httpd's user cannot reach it is tested from a copy, made of hard links."""
+    sys.path.insert(0, os.path.join(ROOT, "Tests", "integration"))
+    from httpd_env import readable_by_all
+    if os.getuid() != 0 or readable_by_all(prefix):
+        return prefix
+    target = os.path.join(directory, os.path.basename(prefix))
+
+    def link(source, copy):
+        try:
+            os.link(source, copy)
+        except OSError:
+            shutil.copy2(source, copy)
+    shutil.copytree(prefix, target, symlinks=True, copy_function=link, ignore=shutil.ignore_patterns("test", "__pycache__"))
+    return target
+
+
+def run_other_pythons(tally, stage, reports):
+    """The embedded tests of the engine, once more with each other Python."""
+    for version, (program, prefix, libraries) in sorted(other_pythons().items()):
+        say("engine for Python %s, %s" % (version, program))
+        if subprocess.call(["make", "--no-print-directory", "engine", "PYTHON=" + program, "STAGE=" + stage], cwd=ROOT):
+            tally.failed += 1
+            continue
+        with tempfile.TemporaryDirectory(prefix="wsgi-python-") as directory:
+            os.chmod(directory, 0o755)
+            prefix = reachable_copy(prefix, directory)
+            home = os.path.join(directory, "venv")
+            subprocess.check_call([os.path.join(prefix, "bin", "python3"), "-m", "venv", "--without-pip", home])
+            pytest(tally, stage, os.path.join(reports, "python-%s.xml" % version), OTHER_PYTHONS,
+                   {"WSGI_TEST_PYTHON_HOME": home, "WSGI_TEST_MODES": "embedded",
+                    "LD_LIBRARY_PATH": os.path.join(prefix, "lib")})
+
+
+OTHER_PYTHONS = ["Tests/integration/test_%s.py" % name for name in (
+    "100_environ", "101_start_response", "102_input", "103_response", "104_file_wrapper", "105_loading", "106_logging",
+    "107_interpreters", "111_robustness")]
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--only", choices=["unit", "integration"])
+    options.add_argument("--only", choices=["unit", "integration", "pythons"])
     options.add_argument("--stage", default=os.path.join(ROOT, ".build-stage"))
     options.add_argument("--swift", default="swift")
     options, rest = options.parse_known_args()
     tally, started = Tally(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="wsgi-reports-") as reports:
-        if options.only != "integration":
+        if options.only in (None, "unit"):
             run_unit(tally, options.swift, reports)
-        if options.only != "unit":
+        if options.only in (None, "integration"):
             run_integration(tally, os.path.abspath(options.stage), reports, rest)
+        if options.only is None or options.only == "pythons":
+            make_environment(sys.executable)
+            run_other_pythons(tally, os.path.abspath(options.stage), reports)
     print("\n%.0f seconds" % (time.monotonic() - started))
     print("%d passed, %d failed, %d skipped" % (tally.passed, tally.failed, tally.skipped))
     return 1 if tally.failed else 0

@@ -21,6 +21,8 @@ MODULE = os.path.abspath(os.environ.get("WSGI_MODULE", os.path.join(ROOT, ".buil
 MODES = [mode for mode in os.environ.get("WSGI_TEST_MODES", "embedded").split(",") if mode]
 # Against another implementation of the same directives, rows that name a deliberate difference are left out.
 REFERENCE = bool(os.environ.get("WSGI_TEST_REFERENCE"))
+# A virtual environment of another Python than the one that the module was built for: its engine runs the tests then.
+PYTHON_HOME = os.environ.get("WSGI_TEST_PYTHON_HOME")
 CRASH = re.compile(r"exit signal|AH00052|Fatal Python error|Fatal error:|double free|stack smashing|AddressSanitizer"
                    r"|free\(\)|malloc\(\)|corrupted|Segmentation|Illegal instruction")
 DEADLINE = float(os.environ.get("WSGI_TEST_DEADLINE", "20"))
@@ -171,7 +173,7 @@ class Httpd:
             'CustomLog access_log "%h %u \\"%r\\" %>s %B %X %L"', "KeepAlive On", "MaxKeepAliveRequests 0",
             "KeepAliveTimeout 60", "Timeout 20",
             "WSGIPythonPath %s" % os.path.join(self.root, "lib"), "TypesConfig /dev/null", "EnableSendfile On",
-            "<Directory />", "Require all granted", "</Directory>",
+            *(["WSGIPythonHome " + PYTHON_HOME] if PYTHON_HOME else []), "<Directory />", "Require all granted", "</Directory>",
         ]
         if os.getuid() == 0:
             lines += ["User www-data", "Group www-data"]

@@ -7,6 +7,7 @@ import pytest
 from httpd_env import Httpd
 from load import CONF, Load
 
+
 def descriptors(pid):
     return sorted(os.readlink("/proc/%d/fd/%s" % (pid, name)) for name in os.listdir("/proc/%d/fd" % pid))
 
