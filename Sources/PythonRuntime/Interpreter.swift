@@ -73,12 +73,12 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   }
 
   @inline(__always)
-  private func acquire() {
-    if timesWaits { acquireTimed() } else { PyEval_RestoreThread(state) }
+  private func acquire(_ state: UnsafeMutablePointer<PyThreadState>?) {
+    if timesWaits { acquireTimed(state) } else { PyEval_RestoreThread(state) }
   }
 
   @inline(never)
-  private func acquireTimed() {
+  private func acquireTimed(_ state: UnsafeMutablePointer<PyThreadState>?) {
     var before = timespec()
     var after = timespec()
     clock_gettime(CLOCK_MONOTONIC, &before)
@@ -93,7 +93,7 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   /// Runs `body` attached: with this thread's state current and its GIL held.
   @inline(__always)
   public func run<R>(_ body: () -> R) -> R {
-    acquire()
+    acquire(state)
     let result = body()
     _ = PyEval_SaveThread()
     return result
@@ -102,9 +102,11 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   /// Runs `body`, which may wait, without the GIL. Only while attached.
   @inline(__always)
   public func detached<R>(_ body: () -> R) -> R {
-    _ = PyEval_SaveThread()
+    // An application may hand its request's objects to a thread of its own: what is taken up again is what was laid down,
+    // which need not be this attachment's own state.
+    let current = PyEval_SaveThread()
     let result = body()
-    acquire()
+    acquire(current)
     return result
   }
 
