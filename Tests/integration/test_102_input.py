@@ -5,7 +5,7 @@ import urllib.parse
 
 import pytest
 
-from httpd_env import MODES, Site, wait_until
+from httpd_env import MODES, Site, run_together, wait_until
 
 BODY = b"first\nsecond\n\nfourth"
 
@@ -219,6 +219,11 @@ def test_answering_before_the_body_has_come(site, mode):
             assert client.read_chunk() == b"echo " + word
         client.send(b"0\r\n\r\n")
         assert client.read_chunk() == b""
+
+
+def test_reading_and_writing_in_a_thread_of_the_application(site, mode):
+    answers = run_together(16, lambda _: site.request(mode, "POST", "/in_a_thread", (), BODY).body)
+    assert answers == [BODY[:5] + b"|" + BODY[5:10] + b"|" + BODY[10:15] + b"|" + BODY[15:] + b" done"] * 16
 
 
 def test_reading_after_answering(site, mode):

@@ -21,7 +21,8 @@ def test_a_stop_while_applications_run(mode, mpm, case):
         clients = []
         for path in ("/a", "/b"):
             server.get(path)
-        for path in ("/a/", "/b/"):
+        # Until 3.12 a thread that computes does not hand the GIL to another interpreter, only to threads of its own.
+        for path in ("/a/", "/a/" if case == "busy" else "/b/"):
             client = Client(server.port)
             client.send(client.head("POST", path + case, [("Content-Length", "10")]))
             clients.append(client)

@@ -1,4 +1,5 @@
 """wsgi.input: `/read?how=EXPRESSION` evaluates an expression over `i`, the input, and answers with its repr."""
+import concurrent.futures
 import hashlib
 import threading
 
@@ -73,6 +74,17 @@ def fail_twice(environ, start_response):
 
 
 DONE = threading.Event()
+
+
+@route
+def in_a_thread(environ, start_response):
+    """A thread of the application reads the body and writes the answer, while the request's own thread waits for it."""
+    write = start_response("200 OK", [("Content-Type", "text/plain")])
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        for _ in range(3):
+            pool.submit(lambda: write(environ["wsgi.input"].read(5) + b"|")).result()
+        pool.submit(lambda: write(environ["wsgi.input"].read())).result()
+    return [b" done"]
 
 
 @route
