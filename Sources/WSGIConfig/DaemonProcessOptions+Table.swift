@@ -119,16 +119,16 @@ extension DaemonProcessOption {
   ]
 
   private static let limits: [DaemonProcessOption] = [
-    .buffer("send-buffer-size", "Send buffer size", default: "0", minimum: 512, zero: 0, of: "system default") {
+    .buffer("send-buffer-size", "send buffer size", default: "0", minimum: 512, zero: 0, of: "system default") {
       $0.sendBufferSize = $1
     },
-    .buffer("receive-buffer-size", "Receive buffer size", default: "0", minimum: 512, zero: 0, of: "system default") {
+    .buffer("receive-buffer-size", "receive buffer size", default: "0", minimum: 512, zero: 0, of: "system default") {
       $0.receiveBufferSize = $1
     },
-    .buffer("header-buffer-size", "Header buffer size", default: "32K", minimum: 8_192, zero: 32_768) {
+    .buffer("header-buffer-size", "header buffer size", default: "32K", minimum: 8_192, zero: 32_768) {
       $0.headerBufferSize = $1
     },
-    .buffer("response-buffer-size", "Response buffer size", default: "8M", minimum: 65_536, zero: 8_388_608) {
+    .buffer("response-buffer-size", "response buffer size", default: "8M", minimum: 65_536, zero: 8_388_608) {
       $0.responseBufferSize = $1
     },
     // The kernel counts whole seconds; part of one is a second.

@@ -122,13 +122,17 @@ extension DaemonProcessOption {
 
   /// Bytes of a buffer: at least `minimum`, or 0, which stands for `zero`.
   static func buffer(
-    _ name: String, _ title: String, default value: String, minimum: Int, zero: Int, of decider: String = "default",
+    _ name: String, _ thing: String, default value: String, minimum: Int, zero: Int, of decider: String = "default",
     _ set: @escaping Set<Int>
   ) -> DaemonProcessOption {
     DaemonProcessOption(name, default: value) { (group, text, _) throws(ConfigError) in
+      guard !text.isEmpty else {
+        throw invalidDaemon(thing, name, text, "it must be a number of bytes; K, M and G may follow it")
+      }
       guard let size = NumberSyntax.size(text), size == 0 || size >= minimum else {
         throw ConfigError(
-          "\(title) must be >= \(minimum) bytes, or 0 for \(decider). \(name)=\(text) is not; K, M and G may follow a number.")
+          "\(thing.prefix(1).uppercased())\(thing.dropFirst()) must be >= \(minimum) bytes, or 0 for \(decider). "
+            + "\(name)=\(text) is not; K, M and G may follow a number.")
       }
       set(&group, size == 0 ? zero : size)
     }

@@ -10,7 +10,7 @@ func applyOptimize(_ parse: inout ConfigParse, _ word: ByteText) throws(ConfigEr
 func applyHashSeed(_ parse: inout ConfigParse, _ word: ByteText) throws(ConfigError) {
   if word == "random" {
     parse.global.value.pythonHashSeed = .random
-  } else if let number = NumberSyntax.integer(word), let seed = UInt32(exactly: number) {
+  } else if word.bytes.allSatisfy(NumberSyntax.isDigit), let seed = NumberSyntax.integer(word).flatMap(UInt32.init(exactly:)) {
     parse.global.value.pythonHashSeed = .fixed(seed)
   } else {
     throw ConfigError(

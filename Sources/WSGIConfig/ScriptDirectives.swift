@@ -194,6 +194,8 @@ extension ConfigParse {
     }
     let owner = global.value.groups[index].server
     guard owner.isVirtual, owner.id != server.id else { return }
+    // Two that have no name will be given the same one.
+    if server.name == nil, owner.name == nil { return }
     guard let mine = server.name, let theirs = owner.name else {
       throw ConfigError(
         "WSGI process group not matchable. '\(text)' belongs to a virtual host; "

@@ -42,9 +42,9 @@ private func apply(
     global: isAccessFile ? Holder(GlobalConfig()) : ConfigurationReading.global,
     serverConfig: server.holder, directoryConfig: directoryHolder(directoryConfig) ?? Holder(DirectoryConfig()))
   if directive.isSection {
-    try checkNested(command)
     try directive.apply(arguments, to: &parse)
     defer { parse.closeInterpreterOptions() }
+    try checkNested(command)
     if let refusal = wsgi_httpd_walk_section(command) { throw ConfigError(String(cString: refusal)) }
   } else {
     try directive.apply(arguments, to: &parse)

@@ -123,6 +123,7 @@ import Testing
     ("queue-timeout=-1", "Invalid queue timeout for WSGI daemon process."),
     ("listen-backlog=-1", "Invalid listen backlog for WSGI daemon process."),
     ("send-buffer-size=511", "Send buffer size must be >= 512 bytes, or 0 for system default. send-buffer-size=511"),
+    ("send-buffer-size=", "Invalid send buffer size for WSGI daemon process. send-buffer-size='': it must be a number"),
     ("receive-buffer-size=-1", "Receive buffer size must be >= 512 bytes, or 0 for system default."),
     ("header-buffer-size=8191", "Header buffer size must be >= 8192 bytes, or 0 for default."),
     ("response-buffer-size=x", "Response buffer size must be >= 65536 bytes, or 0 for default."),
