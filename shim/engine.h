@@ -117,15 +117,24 @@ typedef struct wsgi_outcome {
 /* A call of a function in a script other than the WSGI application: auth, access and dispatch scripts. */
 enum {
   WSGI_ANSWER_NONE = 0, WSGI_ANSWER_TRUE = 1, WSGI_ANSWER_FALSE = 2, WSGI_ANSWER_STRING = 3, WSGI_ANSWER_BYTES = 4,
-  WSGI_ANSWER_LIST = 5,       /* of str/bytes, in `buffer` as pairs with empty values */
+  WSGI_ANSWER_LIST = 5,       /* in `buffer`, as pairs: see the flags */
   WSGI_ANSWER_OTHER = 6,      /* another type: its name is in `buffer` */
   WSGI_ANSWER_RAISED = 7,     /* logged */
   WSGI_ANSWER_MISSING = 8,    /* the script has no such function */
-  WSGI_ANSWER_UNLOADABLE = 9, /* script or interpreter; logged */
+  WSGI_ANSWER_UNLOADABLE = 9, /* the script; logged */
   WSGI_ANSWER_TOO_LONG = 10,
-  WSGI_ANSWER_BAD_ITEM = 11,  /* an item of the iterable is neither str nor bytes, or not latin-1; items before it are there */
+  WSGI_ANSWER_BAD_ITEM = 11,  /* an item of the iterable is neither str nor bytes: its type is in `buffer` */
+  WSGI_ANSWER_NOT_LATIN1 = 12, /* an item of the iterable holds other characters */
+  WSGI_ANSWER_NO_INTERPRETER = 13, /* logged */
 };
-enum { WSGI_CALL_WANTS_LIST = 1 /* iterate the result, whatever its type */, WSGI_CALL_UTF8 = 2 /* str results as UTF-8 */ };
+enum {
+  WSGI_CALL_WANTS_LIST = 1, /* the result is iterated, whatever its type: a list of str or bytes, the keys of the pairs */
+  WSGI_CALL_UTF8 = 2,       /* a str is given as UTF-8, else as latin-1; one that cannot be, or holds a NUL, is an exception */
+  WSGI_CALL_EACH = 4,       /* `function` names several, separated by commas: those that the script has are called in order
+                             * with one environ, and must return str, bytes or None: a list of pairs, name and value */
+  WSGI_CALL_AUTH = 8,       /* an auth or access script: its environ has the versions and mod_ssl's functions */
+  WSGI_CALL_SECRET = 16,    /* the last argument is a password: lines about an exception that hold it are not logged */
+};
 
 typedef struct wsgi_call {
   const char *function;

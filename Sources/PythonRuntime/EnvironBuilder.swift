@@ -66,6 +66,15 @@ public final class EnvironBuilder {
     return layout
   }
 
+  /// Whether a key's value is a path, and so decoded with the file system encoding; other values are latin-1.
+  public static func isPath(_ key: UnsafeRawBufferPointer) -> Bool {
+    switch key.count {
+    case 13: key.elementsEqual("DOCUMENT_ROOT".utf8)
+    case 15: key.elementsEqual("SCRIPT_FILENAME".utf8)
+    default: false
+    }
+  }
+
   /// Gives back everything that is kept.
   public func clear() {
     for layout in layouts { layout.drop() }
@@ -168,7 +177,7 @@ public final class EnvironLayout {
       let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: pair.key.count + 1, alignment: 1)
       bytes.copyMemory(from: pair.key)
       bytes[pair.key.count] = 0
-      let isPath = bytes.elementsEqual("SCRIPT_FILENAME\0".utf8) || bytes.elementsEqual("DOCUMENT_ROOT\0".utf8)
+      let isPath = EnvironBuilder.isPath(pair.key)
       let made: PyRef
       do throws(Raised) { made = try PyRef.latin1(pair.key) } catch {
         bytes.deallocate()

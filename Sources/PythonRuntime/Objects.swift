@@ -90,6 +90,13 @@ extension PyObj {
     return String(decoding: reference.object.bytes, as: UTF8.self)
   }
 
+  /// A str in UTF-8, valid while it lives; throws UnicodeEncodeError where it holds a lone surrogate, TypeError for others.
+  public func utf8() throws(Raised) -> UnsafeRawBufferPointer {
+    var length = 0
+    guard let bytes = PyUnicode_AsUTF8AndSize(pointer, &length) else { throw Raised() }
+    return UnsafeRawBufferPointer(start: bytes, count: length)
+  }
+
   /// An int's value; throws TypeError or OverflowError as Python does.
   public func int() throws(Raised) -> Int {
     let value = PyLong_AsLongLong(pointer)

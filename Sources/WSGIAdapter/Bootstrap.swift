@@ -131,12 +131,24 @@ enum Bootstrap {
         return io.TextIOWrapper(log, encoding='utf-8', errors='replace', line_buffering=True, write_through=True)
 
 
-    def format_exception(exception):
+    def format_exception(exception, secret=b''):
         import traceback
         trace = exception.__traceback__
         while trace is not None and trace.tb_frame.f_code.co_filename == '<mod_wsgi>':
             trace = trace.tb_next
-        return ''.join(traceback.format_exception(type(exception), exception, trace))
+        text = ''.join(traceback.format_exception(type(exception), exception, trace))
+        return withhold(text, secret) if secret else text
+
+
+    def withhold(text, secret):
+        """The text without the lines that hold a secret: as it is, or as repr() and ascii() show it."""
+        values = [secret, secret.decode('latin-1'), secret.decode('utf-8', 'replace')]
+        forms = {form for value in values[1:] for form in (value, ascii(value)[1:-1], repr(value)[1:-1])}
+        forms.add(repr(secret)[2:-1])
+        note = '(withheld: it holds the password)'
+        if any('\n' in form and form in text for form in forms):
+            return note
+        return '\n'.join(note if any(form in line for form in forms) else line for line in text.split('\n'))
 
 
     def module_name(path):

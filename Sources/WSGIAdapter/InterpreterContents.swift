@@ -256,17 +256,23 @@ final class InterpreterContents {
     log(exception.object, header)
   }
 
-  /// Logs an exception: the header, then its traceback, a record a line, to the log of the calling thread's request.
-  func log(_ exception: PyObj, _ header: String) {
+  /// Logs an exception: the header, then its traceback, a record a line, to the log of the calling thread's request. Lines
+  /// that hold `secret`, in whatever form a traceback gives it, are withheld.
+  func log(_ exception: PyObj, _ header: String, secret: UnsafeRawBufferPointer? = nil) {
     line(header)
     let formatted: String?
     do throws(Raised) {
-      formatted = try formatException.call(exception).text()
+      if let secret {
+        let secret = try PyRef.bytes(secret)
+        formatted = try formatException.call(exception, secret.object).text()
+      } else {
+        formatted = try formatException.call(exception).text()
+      }
     } catch {
       PythonException.clear()
       formatted = nil
     }
-    let text = formatted ?? InterpreterContents.plainDescription(exception)
+    let text = formatted ?? (secret == nil ? InterpreterContents.plainDescription(exception) : exception.typeName)
     for part in text.split(separator: "\n") { line(String(part)) }
     if !interpreter.isMain, let advice = InterpreterAdvice(text, applicationGroup: interpreter.name) { line(advice.sentence) }
   }

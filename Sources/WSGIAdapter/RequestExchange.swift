@@ -70,7 +70,7 @@ open class RequestExchange {
 
   /// mod_ssl, for auth scripts; nil where there is none.
   open var isHTTPS: Bool { false }
-  open func sslVariable(_ name: String) -> [UInt8]? { nil }
+  open func sslVariable(_ name: [UInt8]) -> [UInt8]? { nil }
 
   /// The request_rec, where the host is httpd.
   open var requestRecord: UnsafeMutableRawPointer? { nil }

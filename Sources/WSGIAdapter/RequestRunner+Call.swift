@@ -25,45 +25,96 @@ extension RequestRunner {
         ScriptLoader.Request(
           path: request.script, modified: request.scriptModified, isReloading: request.flags.contains(.scriptReloading),
           rejectsStale: false, resource: { nil }))
-      let name = try PyRef.string(call.function)
-      guard let function = try script.namespace.item(name.object)?.retained() else { return ScriptAnswer(.missing) }
-      let environ = try makeServiceEnviron(request)
-      var arguments = [environ.object]
-      var kept: [KeptRef] = []
-      defer { for index in kept.indices { kept[index].drop() } }
-      var reader = FlatReader(call.arguments)
-      for _ in 0..<(try reader.readUInt32()) {
-        let argument = KeptRef(try PyRef.latin1(try reader.readPair().key))
-        kept.append(argument)
-        arguments.append(argument.orNone)
-      }
-      // The two callables refuse to work from then on, should the script have kept them.
+      // The functions in environ refuse to work from then on, should the script have kept them.
       defer { callNumber &+= 1 }
-      let result = try function.object.call(arguments)
-      return call.wantsList ? try list(result.object) : try single(result.object, usesUTF8: call.usesUTF8)
-    } catch is Raised {
-      logCallException(call.function, request)
-      return ScriptAnswer(.raised)
+      return call.flags.contains(.each) ? try each(call, script, request) : try one(call, script, request)
     } catch is ScriptFailure {
       return ScriptAnswer(.unloadable)
     } catch {
       adapter.logHere(.error, "WSGI0502: The request that the server sent cannot be read: \(error).")
-      return ScriptAnswer(.unloadable)
+      return ScriptAnswer(.raised)
     }
   }
 
-  private func logCallException(_ function: String, _ request: RequestHead) {
-    guard let exception = PythonException.take() else { return }
-    let place = "\(function)() of script '\(String(decoding: request.script, as: UTF8.self))'"
-    if PythonException.isSystemExit(exception.object) {
-      contents.log(exception.object, "WSGI0175: SystemExit raised by \(place); ignored.")
-    } else {
-      contents.log(exception.object, "WSGI0174: Exception \(exception.object.typeName) in \(place).")
+  private func one(_ call: ScriptCall, _ script: LoadedScript, _ request: RequestHead) throws(FlatFailure) -> ScriptAnswer {
+    var arguments: [UnsafeRawBufferPointer] = []
+    var reader = FlatReader(call.arguments)
+    for _ in 0..<(try reader.readUInt32()) { arguments.append(try reader.readPair().key) }
+    do throws(Raised) {
+      guard let function = try self.function(call.function, of: script) else { return ScriptAnswer(.missing) }
+      let environ = try makeServiceEnviron(request, call.flags)
+      let result = try self.call(function, environ, arguments)
+      return call.flags.contains(.wantsList)
+        ? try list(result.object, place(call.function, request))
+        : try single(result.object, usesUTF8: call.flags.contains(.usesUTF8))
+    } catch {
+      logCallException(place(call.function, request), secret: call.flags.contains(.secret) ? arguments.last : nil)
+      return ScriptAnswer(.raised)
     }
   }
+
+  /// Calls several functions with one environ; the first that fails is the last that is called.
+  private func each(_ call: ScriptCall, _ script: LoadedScript, _ request: RequestHead) throws(FlatFailure) -> ScriptAnswer {
+    var writer = FlatWriter(capacity: 256)
+    writer.append(UInt32(0))
+    var count: UInt32 = 0
+    var environ = KeptRef()
+    defer { environ.drop() }
+    for name in call.function.split(separator: ",").map(String.init) {
+      do throws(Raised) {
+        guard let function = try self.function(name, of: script) else { continue }
+        if environ.object == nil { environ.set(try makeServiceEnviron(request, call.flags)) }
+        let result = try function.call(environ.orNone)
+        let answer = try single(result.object, usesUTF8: call.flags.contains(.usesUTF8))
+        let key = Array(name.utf8)
+        switch answer.kind {
+        case .none: key.withUnsafeBytes { writer.appendPair(nullFor: $0) }
+        case .string, .bytes: key.withUnsafeBytes { key in answer.bytes.withUnsafeBytes { writer.appendPair(key, $0) } }
+        default: throw Raised(.typeError, "\(name)() must return str, bytes or None, not \(result.object.typeName)")
+        }
+        count &+= 1
+      } catch {
+        logCallException(place(name, request), secret: nil)
+        return ScriptAnswer(.raised)
+      }
+    }
+    writer.patch(count, at: 0)
+    return ScriptAnswer(.list, Array(writer.bytes))
+  }
+
+  private func function(_ name: String, of script: LoadedScript) throws(Raised) -> PyRef? {
+    let name = try PyRef.string(name)
+    return try script.namespace.item(name.object)?.retained()
+  }
+
+  private func call(
+    _ function: borrowing PyRef, _ environ: borrowing PyRef, _ arguments: [UnsafeRawBufferPointer]
+  ) throws(Raised) -> PyRef {
+    var kept: [KeptRef] = []
+    defer { for index in kept.indices { kept[index].drop() } }
+    for argument in arguments { kept.append(KeptRef(try PyRef.latin1(argument))) }
+    return try function.object.call([environ.object] + kept.map(\.orNone))
+  }
+
+  // MARK: failures
+
+  private func place(_ function: String, _ request: RequestHead) -> String {
+    "\(function)() of script '\(String(decoding: request.script, as: UTF8.self))'"
+  }
+
+  private func logCallException(_ place: String, secret: UnsafeRawBufferPointer?) {
+    guard let exception = PythonException.take() else { return }
+    if PythonException.isSystemExit(exception.object) {
+      contents.log(exception.object, "WSGI0175: SystemExit raised by \(place); ignored.", secret: secret)
+    } else {
+      contents.log(exception.object, "WSGI0174: Exception \(exception.object.typeName) in \(place).", secret: secret)
+    }
+  }
+
+  // MARK: environ
 
   /// A fresh dict of the head's pairs, with what such scripts get besides.
-  private func makeServiceEnviron(_ request: RequestHead) throws(Raised) -> PyRef {
+  private func makeServiceEnviron(_ request: RequestHead, _ flags: ScriptCall.Flags) throws(Raised) -> PyRef {
     let environ = try PyRef.dict()
     let dict = environ.object
     for pair in pairs.dropLast(3) {
@@ -72,46 +123,53 @@ extension RequestRunner {
         try dict.setItem(key.object, .none)
         continue
       }
-      let isPath = pair.key.elementsEqual("DOCUMENT_ROOT".utf8)
-      try dict.setItem(key, isPath ? try PyRef.fileSystem(value) : try PyRef.latin1(value))
+      try dict.setItem(key, EnvironBuilder.isPath(pair.key) ? try PyRef.fileSystem(value) : try PyRef.latin1(value))
     }
     try makeObjects(hasBody: false)
     try dict.setItem(contents.names.errors, errors.orNone)
-    for key: StaticString in ["apache.version", "mod_wsgi.version"] {
-      if let value = try contents.constants.orNone.item(key) { try dict.setItem(key, value) }
-    }
     try dict.setItem("mod_wsgi.process_group", try PyRef.latin1(request.processGroup))
     try dict.setItem("mod_wsgi.application_group", try PyRef.latin1(request.applicationGroup))
-    try dict.setItem("mod_ssl.is_https", try contents.sslType.make(RequestFunction(self, .isHTTPS)))
-    try dict.setItem("mod_ssl.var_lookup", try contents.sslType.make(RequestFunction(self, .variable)))
     if request.flags.contains(.passRequest), let record = exchange.requestRecord {
       try dict.setItem(contents.names.requestRecord, try PyRef(capsule: record))
     }
+    guard flags.contains(.auth) else { return environ }
+    for key: StaticString in ["apache.version", "mod_wsgi.version"] {
+      if let value = try contents.constants.orNone.item(key) { try dict.setItem(key, value) }
+    }
+    try dict.setItem("mod_ssl.is_https", try contents.sslType.make(RequestFunction(self, .isHTTPS)))
+    try dict.setItem("mod_ssl.var_lookup", try contents.sslType.make(RequestFunction(self, .variable)))
     return environ
   }
+
+  // MARK: answers
 
   private func single(_ result: PyObj, usesUTF8: Bool) throws(Raised) -> ScriptAnswer {
     if result == .none { return ScriptAnswer(.none) }
     if result == .true { return ScriptAnswer(.yes) }
     if result == .false { return ScriptAnswer(.no) }
-    if result.isBytes { return ScriptAnswer(.bytes, Array(result.bytes)) }
+    if result.isBytes { return try whole(.bytes, result.bytes) }
     guard result.isString else { return ScriptAnswer(.other, Array(result.typeName.utf8)) }
-    if usesUTF8 { return ScriptAnswer(.string, Array((result.text ?? "").utf8)) }
+    if usesUTF8 { return try whole(.string, try result.utf8()) }
     guard let bytes = result.latin1 else { throw Raised(.typeError, "result must hold latin-1 characters only") }
-    return ScriptAnswer(.string, Array(bytes))
+    return try whole(.string, bytes)
   }
 
-  /// The items of an iterable; those before a bad one count.
-  private func list(_ result: PyObj) throws(Raised) -> ScriptAnswer {
+  /// httpd's strings end at a NUL: what stands before one must not pass for the whole.
+  private func whole(_ kind: ScriptAnswer.Kind, _ bytes: UnsafeRawBufferPointer) throws(Raised) -> ScriptAnswer {
+    guard !bytes.contains(0) else { throw Raised(.valueError, "result must not hold a NUL character") }
+    return ScriptAnswer(kind, Array(bytes))
+  }
+
+  /// The items of an iterable; those before an exception count.
+  private func list(_ result: PyObj, _ place: String) throws(Raised) -> ScriptAnswer {
     let iterator: PyRef
     do throws(Raised) { iterator = try result.iterator() } catch {
-      PythonException.clear()
+      logCallException("the result of \(place)", secret: nil)
       return ScriptAnswer(.other, Array(result.typeName.utf8))
     }
     var writer = FlatWriter(capacity: 256)
     writer.append(UInt32(0))
     var count: UInt32 = 0
-    var isBad = false
     let empty = UnsafeRawBufferPointer(start: nil, count: 0)
     do throws(Raised) {
       while let item = try iterator.next() {
@@ -119,15 +177,18 @@ extension RequestRunner {
           writer.appendPair(item.object.bytes, empty)
         } else if let text = item.object.latin1 {
           writer.appendPair(text, empty)
+        } else if item.object.isString {
+          return ScriptAnswer(.notLatin1)
         } else {
-          isBad = true
-          break
+          return ScriptAnswer(.badItem, Array(item.object.typeName.utf8))
         }
         count &+= 1
       }
-    } catch { contents.logException("WSGI0174: Exception while iterating over a script's answer.") }
+    } catch {
+      logCallException("the result of \(place)", secret: nil)
+    }
     writer.patch(count, at: 0)
-    return ScriptAnswer(isBad ? .badItem : .list, Array(writer.bytes))
+    return ScriptAnswer(.list, Array(writer.bytes))
   }
 }
 
@@ -145,7 +206,7 @@ final class RequestFunction: NativeObject {
   }
 
   override func call(_ arguments: Arguments) throws(Raised) -> PyRef {
-    guard runner.isActive, runner.callNumber == number else {
+    guard runner.isActive, runner.callNumber == number, RequestRunner.current === runner else {
       throw Raised(.runtimeError, "request object has expired")
     }
     switch kind {
@@ -155,15 +216,10 @@ final class RequestFunction: NativeObject {
     case .variable:
       try arguments.expect(1...1, "var_lookup")
       let argument = arguments[0] ?? .none
-      let name: String
-      if argument.isBytes {
-        name = String(decoding: argument.bytes, as: UTF8.self)
-      } else if let bytes = argument.latin1 {
-        name = String(decoding: bytes, as: UTF8.self)
-      } else {
-        throw Raised(.typeError, "variable name must be str or bytes")
+      guard let name = argument.isBytes ? argument.bytes : argument.latin1 else {
+        throw Raised(.typeError, "variable name must be str, of latin-1 characters, or bytes")
       }
-      guard let value = runner.exchange.sslVariable(name) else { return .none() }
+      guard !name.contains(0), let value = runner.exchange.sslVariable(Array(name)) else { return .none() }
       return try PyRef(latin1: value)
     }
   }

@@ -6,23 +6,34 @@ public struct ScriptCall {
   public var function: String
   /// Pairs: the positional arguments after environ as keys.
   public var arguments: UnsafeRawBufferPointer
-  /// The result is iterated, whatever its type.
-  public var wantsList: Bool
-  /// A str result is given as UTF-8; else as latin-1.
-  public var usesUTF8: Bool
+  public var flags: Flags
 
-  public init(function: String, arguments: UnsafeRawBufferPointer, wantsList: Bool, usesUTF8: Bool) {
+  public struct Flags: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// The result is iterated, whatever its type.
+    public static let wantsList = Flags(rawValue: 1)
+    /// A str result is given as UTF-8; else as latin-1.
+    public static let usesUTF8 = Flags(rawValue: 2)
+    /// `function` names several, separated by commas, to be called with one environ.
+    public static let each = Flags(rawValue: 4)
+    /// The environ has the versions and mod_ssl's functions.
+    public static let auth = Flags(rawValue: 8)
+    /// The last argument is a password, which no log line may hold.
+    public static let secret = Flags(rawValue: 16)
+  }
+
+  public init(function: String, arguments: UnsafeRawBufferPointer, flags: Flags) {
     self.function = function
     self.arguments = arguments
-    self.wantsList = wantsList
-    self.usesUTF8 = usesUTF8
+    self.flags = flags
   }
 }
 
 /// What such a function answered; the values are those of `engine.h`.
 public struct ScriptAnswer {
   public enum Kind: Int32 {
-    case none = 0, yes, no, string, bytes, list, other, raised, missing, unloadable, tooLong, badItem
+    case none = 0, yes, no, string, bytes, list, other, raised, missing, unloadable, tooLong, badItem, notLatin1, noInterpreter
   }
   public var kind: Kind
   public var bytes: [UInt8]
@@ -36,6 +47,6 @@ public struct ScriptAnswer {
 extension Adapter {
   /// Calls a function of the head's script with the head's environ. Not attached.
   public func call(_ call: ScriptCall, _ request: RequestHead, _ exchange: RequestExchange) -> ScriptAnswer {
-    withRunner(request, exchange) { $0.call(call, request, exchange) } ?? ScriptAnswer(.unloadable)
+    withRunner(request, exchange) { $0.call(call, request, exchange) } ?? ScriptAnswer(.noInterpreter)
   }
 }

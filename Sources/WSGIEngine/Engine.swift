@@ -86,8 +86,7 @@ func wsgi_swift_engine_call(
     let arguments = UnsafeRawBufferPointer(start: call.pointee.arguments, count: call.pointee.arguments_length)
     let wanted = ScriptCall(
       function: call.pointee.function.map { String(cString: $0) } ?? "", arguments: arguments,
-      wantsList: call.pointee.flags & UInt32(WSGI_CALL_WANTS_LIST) != 0,
-      usesUTF8: call.pointee.flags & UInt32(WSGI_CALL_UTF8) != 0)
+      flags: ScriptCall.Flags(rawValue: call.pointee.flags))
     let answer = adapter.call(wanted, request, host)
     guard answer.bytes.count <= buffer.count else { return Int32(WSGI_ANSWER_TOO_LONG) }
     buffer.copyBytes(from: answer.bytes)

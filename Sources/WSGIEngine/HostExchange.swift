@@ -42,12 +42,19 @@ final class HostExchange: RequestExchange {
 
   override var isHTTPS: Bool { (functions.pointee.is_https?(context) ?? 0) != 0 }
 
-  override func sslVariable(_ name: String) -> [UInt8]? {
+  override func sslVariable(_ name: [UInt8]) -> [UInt8]? {
     guard let lookUp = functions.pointee.ssl_variable else { return nil }
-    var value = [UInt8](repeating: 0, count: 16384)
-    let length = value.withUnsafeMutableBufferPointer { lookUp(context, name, $0.baseAddress, $0.count) }
-    guard length >= 0, length <= value.count else { return nil }
-    return Array(value.prefix(Int(length)))
+    let name = (name + [0]).map { CChar(bitPattern: $0) }
+    var capacity = 4096
+    // Certificates may be longer than most values are; their length is known after the first attempt.
+    for _ in 0..<2 {
+      var value = [UInt8](repeating: 0, count: capacity)
+      let length = value.withUnsafeMutableBufferPointer { lookUp(context, name, $0.baseAddress, $0.count) }
+      guard length >= 0, length <= 16 << 20 else { return nil }
+      if length <= value.count { return Array(value.prefix(Int(length))) }
+      capacity = Int(length)
+    }
+    return nil
   }
 
   override var requestRecord: UnsafeMutableRawPointer? { functions.pointee.request_record?(context) }

@@ -9,44 +9,25 @@ extension ScriptHandler {
   func dispatch(_ destination: inout Destination) throws(Refusal) {
     guard let script = destination.dispatchScript else { return }
     let unchanged = destination
-    guard let process = try ask("process_group", script, unchanged),
-      let application = try ask("application_group", script, unchanged),
-      let callable = try ask("callable_object", script, unchanged)
-    else { return }
-    generation.configuration.redirect(
-      &destination, processGroup: process.name, applicationGroup: application.name,
-      callableObject: handlerScript == nil ? callable.name : nil, server: server.identity, server.holder.value,
-      directory.value, RequestNames(request: request))
-  }
-
-  /// What the script chose; nil keeps what there is.
-  private struct Choice {
-    var name: ByteText?
-  }
-
-  /// nil: the script cannot be loaded.
-  private func ask(
-    _ function: StaticString, _ script: ServiceScript, _ destination: Destination
-  ) throws(Refusal) -> Choice? {
-    let call = ServiceCall(request, generation, script, destination.flags)
-    let answer = call.call(function, result: .single(utf8: false)) { fields, writer in
+    let call = ServiceCall(request: request, script: script, flags: destination.flags)
+    let answer = call.call("process_group,application_group,callable_object", [], .each) { fields, writer in
       var environ = Environ(
-        fields: fields, proxy: ProxyHeaders.outcome(destination, fields), options: environOptions(destination))
+        fields: fields, proxy: ProxyHeaders.outcome(unchanged, fields), options: environOptions(unchanged))
       return environ.write(to: &writer)
     }
     switch answer {
-    case .none, .missing: return Choice()
-    case .text(let name): return Choice(name: ByteText(name))
-    case .unloadable: return nil
-    case .raised: throw Refusal(500, "WSGI0355: The dispatch script's \(function)() failed.")
-    case .unavailable(let reason): throw Refusal(500, "WSGI0085: Python cannot be used for the dispatch script: \(reason).")
-    case .yes, .no, .list: throw wrongType(function, "bool")
-    case .other(let type): throw wrongType(function, type)
-    case .tooLong: throw Refusal(500, "WSGI0356: What the dispatch script's \(function)() returned is too long.")
+    case .choices(let choices):
+      func choice(_ function: String) -> ByteText? {
+        choices.first { $0.function.elementsEqual(function.utf8) }?.value.map { ByteText($0) }
+      }
+      generation.configuration.redirect(
+        &destination, processGroup: choice("process_group"), applicationGroup: choice("application_group"),
+        callableObject: choice("callable_object"), server: server.identity, server.holder.value, directory.value,
+        RequestNames(request: request))
+    case .unloadable: return
+    case .unavailable(let reason):
+      throw Refusal(500, "WSGI0085: Python cannot be used for dispatch script '\(ByteText(script.path))': \(reason).")
+    default: throw Refusal(500, "WSGI0355: Dispatch script '\(ByteText(script.path))' failed; the request is not run.")
     }
-  }
-
-  private func wrongType(_ function: StaticString, _ type: String) -> Refusal {
-    Refusal(500, "WSGI0356: The dispatch script's \(function)() must return None or a string, not \(type).")
   }
 }

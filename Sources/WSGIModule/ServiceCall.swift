@@ -8,52 +8,72 @@ import WSGICore
 enum ServiceAnswer {
   case none, yes, no
   case text([UInt8])
-  /// Of an iterable; `isWhole` is false where an item was neither str nor bytes.
-  case list([[UInt8]], isWhole: Bool)
+  case bytes([UInt8])
+  /// Of an iterable, whatever its items hold.
+  case list([[UInt8]])
+  /// Of several functions, those that the script has, in order; nil for None.
+  case choices([(function: [UInt8], value: [UInt8]?)])
   /// An object of some other type, which is named.
   case other(String)
-  case tooLong
+  /// An item of an iterable is of some other type, or a str that latin-1 cannot hold.
+  case otherItem(String)
+  case wideItem
   /// The script has no such function.
   case missing
-  /// It raised, or the script could not be loaded; the log has said why.
-  case raised, unloadable
-  /// There is no Python in this process.
+  /// The script could not be loaded, and the log has said why.
+  case unloadable
+  /// There is no answer, and the log has said why.
+  case failed
+  /// There is no Python in this process, or no such interpreter; why, as the end of a sentence.
   case unavailable(String)
 }
 
 /// A call of a function in a script that runs in the httpd child, whatever process group serves the request.
 struct ServiceCall {
   let request: OpaquePointer
-  let generation: Generation
   let script: ServiceScript
+  /// What is set for the request; every flag has its value.
   let flags: ScopeFlags
 
-  init(_ request: OpaquePointer, _ generation: Generation, _ script: ServiceScript, _ flags: ScopeFlags) {
-    self.request = request
-    self.generation = generation
-    self.script = script
-    self.flags = flags
+  struct Options: OptionSet {
+    let rawValue: UInt32
+    static let list = Options(rawValue: UInt32(WSGI_CALL_WANTS_LIST))
+    static let utf8 = Options(rawValue: UInt32(WSGI_CALL_UTF8))
+    static let each = Options(rawValue: UInt32(WSGI_CALL_EACH))
+    static let auth = Options(rawValue: UInt32(WSGI_CALL_AUTH))
+    static let secret = Options(rawValue: UInt32(WSGI_CALL_SECRET))
   }
 
-  enum Result {
-    /// One object; a str is given in UTF-8 or latin-1.
-    case single(utf8: Bool)
-    case list
-  }
-
-  /// The most that an answer may hold.
-  private static let answerLimit = 64 << 10
+  /// The most that an answer may hold. A user of a large directory may be in thousands of groups.
+  private static let textLimit = 64 << 10
+  private static let listLimit = 4 << 20
 
   /// Calls `function` with an environ, which `environ` appends and counts, and `arguments`, which are latin-1.
   func call(
-    _ function: StaticString, _ arguments: [[UInt8]] = [], result: Result,
+    _ function: StaticString, _ arguments: [UnsafePointer<CChar>], _ options: Options,
     environ: (wsgi_httpd_request, inout FlatWriter) -> Int
   ) -> ServiceAnswer {
     ThreadState.withHeadWriter { writer in
-      guard let head = encode(&writer, environ) else { return .tooLong }
-      return run(function, encode(arguments), result, head)
+      guard let head = encode(&writer, environ) else {
+        report("WSGI0550: The request's headers are more than can be passed to a script.")
+        return .failed
+      }
+      let answer = run(function, encode(arguments), options, head)
+      guard let answer else {
+        report("WSGI0551: What \(function)() returned is longer than can be used.")
+        return .failed
+      }
+      return answer
     }
   }
+
+  /// Writes a line about the script to the request's log.
+  func report(_ message: String) { log(.error, request: request, script: path, message) }
+
+  /// The script's path as a C string that lives as long as the request.
+  private var path: UnsafePointer<CChar> { script.path.withUnsafeBytes { poolCopy($0, wsgi_httpd_request_pool(request)) } }
+
+  // MARK: the call
 
   private func encode(
     _ writer: inout RequestHeadWriter, _ environ: (wsgi_httpd_request, inout FlatWriter) -> Int
@@ -76,73 +96,79 @@ struct ServiceCall {
     return encoded.count <= RequestHead.limit ? encoded : nil
   }
 
-  private func encode(_ arguments: [[UInt8]]) -> [UInt8] {
+  private func encode(_ arguments: [UnsafePointer<CChar>]) -> [UInt8] {
     var writer = FlatWriter(capacity: 256)
     writer.append(UInt32(clamping: arguments.count))
-    for argument in arguments { argument.withUnsafeBytes { writer.appendPair($0, nothing) } }
+    for argument in arguments { writer.appendPair(rawBytes(of: argument), nothing) }
     return [UInt8](writer.bytes)
   }
 
+  /// nil: the answer is too long.
   private func run(
-    _ function: StaticString, _ arguments: [UInt8], _ result: Result, _ head: UnsafeRawBufferPointer
-  ) -> ServiceAnswer {
+    _ function: StaticString, _ arguments: [UInt8], _ options: Options, _ head: UnsafeRawBufferPointer
+  ) -> ServiceAnswer? {
     guard let python = Child.current?.python else { return .unavailable("it has not been initialised") }
-    let path = script.path.withUnsafeBytes { poolCopy($0, wsgi_httpd_request_pool(request)) }
     var exchange = EmbeddedExchange(
       request, script: path, response: ClientResponse(request, overridesErrors: false, allowsSendfile: false))
-    let answer = withUnsafeTemporaryAllocation(of: UInt8.self, capacity: ServiceCall.answerLimit) { buffer in
-      arguments.withUnsafeBufferPointer { arguments in
+    let limit = options.contains(.list) ? ServiceCall.listLimit : ServiceCall.textLimit
+    return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: limit) { buffer in
+      arguments.withUnsafeBufferPointer { arguments -> ServiceAnswer? in
         var call = wsgi_call()
         // SAFETY: a StaticString ends in a NUL byte.
         call.function = UnsafeRawPointer(function.utf8Start).assumingMemoryBound(to: CChar.self)
         call.arguments = arguments.baseAddress
         call.arguments_length = arguments.count
+        call.flags = options.rawValue
         call.buffer = buffer.baseAddress
         call.capacity = buffer.count
-        switch result {
-        case .list: call.flags = UInt32(WSGI_CALL_WANTS_LIST)
-        case .single(let isUTF8): call.flags = isUTF8 ? UInt32(WSGI_CALL_UTF8) : 0
-        }
-        return python.withEngine { engine in
-          let kind = withUnsafeMutablePointer(to: &exchange) { exchange in
+        let kind = python.withEngine { engine in
+          withUnsafeMutablePointer(to: &exchange) { exchange in
             engine.table.pointee.call(exchange, EmbeddedExchange.functions, start(of: head), head.count, &call)
           }
-          return ServiceAnswer(kind, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer).prefix(call.length)))
         }
+        guard let kind else { return .unavailable(python.reason) }
+        guard kind != WSGI_ANSWER_TOO_LONG else { return nil }
+        let answer = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer).prefix(call.length))
+        return ServiceAnswer(kind, answer, isChoices: options.contains(.each))
       }
     }
-    return answer ?? .unavailable(python.reason)
   }
 }
 
 extension ServiceAnswer {
-  /// Reads what `wsgi_engine.call` gave.
-  fileprivate init(_ kind: Int32, _ bytes: UnsafeRawBufferPointer) {
+  /// Reads what `wsgi_engine.call` gave. What is not known to be an answer is none.
+  fileprivate init(_ kind: Int32, _ bytes: UnsafeRawBufferPointer, isChoices: Bool) {
     self =
       switch Int(kind) {
       case WSGI_ANSWER_NONE: .none
       case WSGI_ANSWER_TRUE: .yes
       case WSGI_ANSWER_FALSE: .no
-      case WSGI_ANSWER_STRING, WSGI_ANSWER_BYTES: .text([UInt8](bytes))
-      case WSGI_ANSWER_LIST: .list(ServiceAnswer.items(bytes), isWhole: true)
-      case WSGI_ANSWER_BAD_ITEM: .list(ServiceAnswer.items(bytes), isWhole: false)
+      case WSGI_ANSWER_STRING: .text([UInt8](bytes))
+      case WSGI_ANSWER_BYTES: .bytes([UInt8](bytes))
+      case WSGI_ANSWER_LIST: ServiceAnswer(pairs: bytes, isChoices: isChoices)
       case WSGI_ANSWER_OTHER: .other(String(decoding: bytes, as: UTF8.self))
-      case WSGI_ANSWER_RAISED: .raised
+      case WSGI_ANSWER_BAD_ITEM: .otherItem(String(decoding: bytes, as: UTF8.self))
+      case WSGI_ANSWER_NOT_LATIN1: .wideItem
       case WSGI_ANSWER_MISSING: .missing
-      case WSGI_ANSWER_TOO_LONG: .tooLong
-      default: .unloadable
+      case WSGI_ANSWER_UNLOADABLE: .unloadable
+      case WSGI_ANSWER_NO_INTERPRETER: .unavailable("its interpreter cannot be used, as the line before this one says")
+      default: .failed
       }
   }
 
-  private static func items(_ bytes: UnsafeRawBufferPointer) -> [[UInt8]] {
+  private init(pairs bytes: UnsafeRawBufferPointer, isChoices: Bool) {
     var reader = FlatReader(bytes)
+    var choices: [(function: [UInt8], value: [UInt8]?)] = []
     var items: [[UInt8]] = []
     do throws(FlatFailure) {
-      for _ in 0..<(try reader.readUInt32()) { items.append([UInt8](try reader.readPair().key)) }
+      for _ in 0..<(try reader.readUInt32()) {
+        let (key, value) = try reader.readPair()
+        if isChoices { choices.append(([UInt8](key), value.map { [UInt8]($0) })) } else { items.append([UInt8](key)) }
+      }
+      self = isChoices ? .choices(choices) : .list(items)
     } catch {
-      // The engine's own encoding: what could be read of it counts.
+      self = .failed
     }
-    return items
   }
 }
 

@@ -33,14 +33,15 @@ static authz_status check_group(request_rec *request, const char *required, cons
 static const authn_provider authentication = {check_password, get_realm_hash};
 static const authz_provider authorization = {check_group, NULL};
 
+/* PER_URI: a script may decide by the URI, so that what holds for a request does not hold for its sub-requests. */
 void wsgi_httpd_register_auth(apr_pool_t *pool) {
   static const char *const after_ssl[] = {"mod_ssl.c", NULL};
   static const char *const before_hosts[] = {"mod_authz_host.c", NULL};
   ap_register_auth_provider(pool, AUTHN_PROVIDER_GROUP, "wsgi", AUTHN_PROVIDER_VERSION, &authentication,
-                            AP_AUTH_INTERNAL_PER_CONF);
+                            AP_AUTH_INTERNAL_PER_URI);
   ap_register_auth_provider(pool, AUTHZ_PROVIDER_GROUP, "wsgi-group", AUTHZ_PROVIDER_VERSION, &authorization,
-                            AP_AUTH_INTERNAL_PER_CONF);
-  ap_hook_check_access(wsgi_swift_check_access, after_ssl, before_hosts, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
+                            AP_AUTH_INTERNAL_PER_URI);
+  ap_hook_check_access(wsgi_swift_check_access, after_ssl, before_hosts, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_URI);
 }
 
 void wsgi_httpd_set_user(request_rec *request, const char *user) { request->user = apr_pstrdup(request->pool, user); }

@@ -1,0 +1,34 @@
+import CHTTPD
+import WSGIConfig
+
+/// A request in one of httpd's auth phases.
+struct AuthPhase {
+  let request: OpaquePointer
+  let directory: DirectoryHolder
+  private let server: ServerObject
+
+  /// nil where the server is not configured (yet, or any more).
+  init?(_ request: OpaquePointer) {
+    guard Generation.current != nil, let server = ServerObject.of(wsgi_httpd_request_server(request)),
+      let directory = directoryHolder(wsgi_httpd_request_directory_config(request))
+    else { return nil }
+    self.request = request
+    self.server = server
+    self.directory = directory
+  }
+
+  /// A call of one of the script's functions, for `run`; nil where no script is configured.
+  func call(_ script: ServiceScript?) -> ServiceCall? {
+    guard let script else { return nil }
+    let flags = ScopeFlags.defaults.overlaid(by: server.holder.value.scope.flags).overlaid(by: directory.value.scope.flags)
+    return ServiceCall(request: request, script: script, flags: flags)
+  }
+
+  func run(
+    _ call: ServiceCall, _ function: StaticString, _ arguments: [UnsafePointer<CChar>], _ options: ServiceCall.Options
+  ) -> ServiceAnswer {
+    call.call(function, arguments, options.union(.auth)) { fields, writer in
+      ServiceEnviron.write(fields, request, to: &writer)
+    }
+  }
+}

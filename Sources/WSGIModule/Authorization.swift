@@ -1,0 +1,66 @@
+import CHTTPD
+import WSGIConfig
+
+// `Require wsgi-group` and WSGIAccessScript: may it be served?
+
+/// Whether the user is in one of the groups; whatever keeps the answer from being known denies.
+@c @implementation
+func wsgi_swift_check_group(
+  _ request: OpaquePointer, _ user: UnsafePointer<CChar>, _ required: UnsafePointer<CChar>
+) -> Int32 {
+  guard let phase = AuthPhase(request), let call = phase.call(phase.directory.value.authGroupScript) else {
+    log(.error, request: request, script: nil, "WSGI0058: Location of WSGI group authorization script not provided.")
+    return 0
+  }
+  switch phase.run(call, "groups_for_user", [user], .list) {
+  case .list(let groups):
+    if groups.isEmpty {
+      call.report("WSGI0059: Authorization of user '\(ByteText(user))' failed: the user is in no group.")
+      return 0
+    }
+    var line = required
+    while let wanted = wsgi_httpd_next_word(request, &line) {
+      let wanted = ByteText(wanted)
+      // The whole of a name counts, also of one with a NUL in it, which a C string would end at.
+      if groups.contains(where: { ByteText($0).equalsIgnoringCase(wanted) }) { return 1 }
+    }
+    call.report("WSGI0060: Authorization of user '\(ByteText(user))' failed: the user is in no required group.")
+  case .otherItem(let type): call.report("WSGI0050: groups_for_user() must give str or bytes, not \(type).")
+  case .wideItem: call.report("WSGI0049: groups_for_user() must give str of latin-1 characters only.")
+  case .missing: call.report("WSGI0052: Target WSGI group authorization script does not provide 'groups_for_user'.")
+  case .other(let type): call.report("WSGI0051: groups_for_user() must return an iterable, not \(type).")
+  case .unavailable(let reason): call.report("WSGI0048: Python cannot be used for authorization: \(reason).")
+  case .failed, .unloadable, .none, .yes, .no, .text, .bytes, .choices: break
+  }
+  return 0
+}
+
+/// Whatever keeps the answer from being known refuses the client.
+@c @implementation
+func wsgi_swift_check_access(_ request: OpaquePointer) -> Int32 {
+  guard let phase = AuthPhase(request), let call = phase.call(phase.directory.value.accessScript) else {
+    return HookResult.declined
+  }
+  let client = wsgi_httpd_remote_host(request) ?? wsgi_httpd_remote_address(request) ?? emptyString
+  switch phase.run(call, "allow_access", [client], []) {
+  case .yes: return HookResult.ok
+  case .none: return HookResult.declined
+  case .no: break
+  case .missing: call.report("WSGI0056: Target WSGI access script does not provide 'allow_access'.")
+  case .other(let type): reject(type)
+  case .text: reject("str")
+  case .bytes: reject("bytes")
+  case .unavailable(let reason): call.report("WSGI0054: Python cannot be used for access control: \(reason).")
+  case .failed, .unloadable, .list, .choices, .otherItem, .wideItem: break
+  }
+  // With `Satisfy Any` it is nothing to report that a client must tell who it is.
+  if wsgi_httpd_may_authenticate_instead(request) == 0 {
+    let uri = ByteText(wsgi_httpd_request_uri(request) ?? emptyString)
+    call.report("WSGI0057: Client denied by server configuration: '\(uri)'.")
+  }
+  return 403
+
+  func reject(_ type: String) {
+    call.report("WSGI0055: allow_access() must return True, False or None, not \(type).")
+  }
+}
