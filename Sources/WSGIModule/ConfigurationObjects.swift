@@ -30,15 +30,16 @@ final class ServerObject: @unchecked Sendable {  // constant once httpd serves r
   }
 }
 
-/// The main server and all virtual hosts.
+/// The main server and all virtual hosts, in the order of the configuration: httpd has the virtual hosts from the last to
+/// the first.
 private func allServers(from mainServer: OpaquePointer) -> [OpaquePointer] {
-  var servers: [OpaquePointer] = []
-  var next: OpaquePointer? = mainServer
+  var virtual: [OpaquePointer] = []
+  var next = wsgi_httpd_next_server(mainServer)
   while let server = next {
-    servers.append(server)
+    virtual.append(server)
     next = wsgi_httpd_next_server(server)
   }
-  return servers
+  return [mainServer] + virtual.reversed()
 }
 
 extension ServerIdentity {

@@ -29,12 +29,14 @@ OPTIONS = "<WSGIInterpreterOptions process-group=a>\n{}\n</WSGIInterpreterOption
 
 OVERRIDES = ["None", "FileInfo", "AuthConfig", "Limit", "Options", "Indexes", "All", "FileInfo AuthConfig"]
 
-FLAGS = ["On", "Off", "on", "OFF", "oN", '"On"', "'Off'", "", '""', "yes", "no", "true", "1", "0", "O", "Onn", "x", "On Off", "On #"]
+FLAGS = ["On", "Off", "on", "OFF", "oN", '"On"', "'Off'", "", '""', "yes", "no", "true", "1", "0", "O", "Onn", "x", "On Off",
+         "On #"]
 NAMES = ["a", "a.b-c_d", "%{GLOBAL}", "%{RESOURCE}", "%{SERVER}", "%{HOST}", "%{ENV:X}", "%{ENV:}", "%{OTHER}", "%", "a%{SERVER}",
          "\"a b\"", "'a b'", "a\\ b", '"', '""', "", "a b", "ä", "a:b", "/a/b"]
 INTEGERS = ["0", "1", "2", "3", "007", "+1", "-1", "-0", " 1 ", '"1"', "99999999999999999999", "2147483647", "2147483648",
             "4294967295", "4294967296", "0x10", "1.5", "1e3", "abc", "1x", "x1", "", '""', "1 2"]
-SECONDS = ["1", "0.5", ".5", "5.", "0.005", "1e-3", "1E2", "+1", "0", "0.0", "-1", "-0.1", "abc", "1x", "1s", "inf", "nan", "0x1p3", "",
+SECONDS = ["1", "0.5", ".5", "5.", "0.005", "1e-3", "1E2", "+1", "0", "0.0", "-1", "-0.1", "abc", "1x", "1s", "inf", "nan",
+           "0x1p3", "",
            '""', "1 2", " 2 ", "1e400", "1,5"]
 PATHS = ["/x", "x", "/x/y z", '"/x y"', "/x:/y", "", '""', "/x /y"]
 
@@ -47,7 +49,8 @@ ARGUMENTS = {
         "/x /y process-group=%{GLOBAL} application-group=%{RESOURCE}", "/x /y process-group=a application-group=%{SERVER}",
         "/x /y process-group=%{SERVER} application-group=b", "/x /y application-group=", '/x /y application-group=""',
         "/x /y application-group=b", '/x /y application-group="a b"', "/x /y application-group='a b'",
-        "/x /y application-group=%{RESOURCE}", "/x /y callable-object=", "/x /y callable-object=c", "/x /y callable-object=%{ENV:X}",
+        "/x /y application-group=%{RESOURCE}", "/x /y callable-object=", "/x /y callable-object=c",
+        "/x /y callable-object=%{ENV:X}",
         "/x /y pass-authorization=", "/x /y pass-authorization=On", "/x /y pass-authorization=off",
         "/x /y pass-authorization=yes", "/x /y pass-authorization=1", "/x /y PROCESS-GROUP=a", "/x /y process-group =a",
         "/x /y process-group= a", "/x /y =a", '/x /y "process-group=a"', "/x /y process-group=a process-group=b",
@@ -74,8 +77,10 @@ ARGUMENTS = {
     "WSGICallableObject": ("a", NAMES),
     "WSGICaseSensitivity": ("On", FLAGS),
     "WSGIDaemonProcess": ("g", [
-        "", '""', "g z", "g z=1", "g name=", "g name=h", '"a b"', '"a b" threads=2', "g threads= 5", "g threads =5", 'g "threads=5"',
-        'g "threads"=5', "g =5", "g THREADS=5", "g threads=1 threads=2", 'g home="/x y" lang=\'C\'', 'g home=/x"y z"', 'g home="/x"y',
+        "", '""', "g z", "g z=1", "g name=", "g name=h", '"a b"', '"a b" threads=2', "g threads= 5", "g threads =5",
+        'g "threads=5"',
+        'g "threads"=5', "g =5", "g THREADS=5", "g threads=1 threads=2", 'g home="/x y" lang=\'C\'', 'g home=/x"y z"',
+        'g home="/x"y',
         'g lang="x', "g lang= threads=5", "g lang='' threads=5", "%{GLOBAL}", "%{ENV:X}", "g # threads=2", "a:b threads=1",
         "g user=daemon group=daemon processes=2 threads=15 home=/ display-name=%{GROUP} python-path=/x:/y"]),
     "WSGIProcessGroup": ("a", NAMES),
@@ -105,15 +110,21 @@ ARGUMENTS = {
     "WSGIEnableSendfile": ("On", FLAGS),
     "WSGIMapHEADToGET": ("Auto", FLAGS + ["Auto", "auto", "AUTO", "Automatic", "'Auto'"]),
     "WSGITrustedProxyHeaders": ("X-Forwarded-For", [
-        "", '""', "X-Forwarded-For X-Forwarded-Host", "x-forwarded-for", "X-Unknown", "X_Foo", "X@Y", "X-Foo:", "X Y Z", "X-Forwarded-For,X",
+        "", '""', "X-Forwarded-For X-Forwarded-Host", "x-forwarded-for", "X-Unknown", "X_Foo", "X@Y", "X-Foo:", "X Y Z",
+        "X-Forwarded-For,X",
         '"X-Forwarded-For X"', "X-Real-IP X-Client-IP X-Forwarded-Proto X-Forwarded-Port X-Script-Name", "Ä", "X-Foo X_Foo"]),
     "WSGITrustedProxies": ("10.0.0.0/8", [
-        "", '""', "foo", "10", "10.", "10.1", "10.1.2", "10.1.2.3", "10.1.2.3.", "10.1.2.3.4", "10.0/8", "10/8", "10.0.0.0/0", "0.0.0.0/0",
+        "", '""', "foo", "10", "10.", "10.1", "10.1.2", "10.1.2.3", "10.1.2.3.", "10.1.2.3.4", "10.0/8", "10/8", "10.0.0.0/0",
+        "0.0.0.0/0",
         "10.0.0.0/1", "10.0.0.0/32", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/255.0.0.0", "10.0.0.0/255.0.255.0", "10.0.0.0/255.0",
-        "10.0.0.0/255.255.255.255", "10.0.0.0/0.0.0.0", "10.0.0.0/", "10.0.0.0/x", "10.0.0.0/08", "256.1.1.1", "1.2.3.256", "001.2.3.4",
-        "1.2.3.4/8/8", "1..2.3", ".1.2.3", "/8", "::1", "::1/128", "::1/129", "::/0", "::/1", "::", "fe80::/10", "fe80::/129", "fe80::/x",
-        "fe80::/", "FE80::1", "FE80::/10", "fe80::1%eth0", "::ffff:1.2.3.4", "::ffff:1.2.3.4/96", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7",
-        "1:2:3:4:5:6:7:8:9", "12345::", "g::", ":::", "10.0.0.1 10.0.0.2", "10.0.0.1 ::1 192.168.0.0/16", "10.0.0.1 foo", "10.0.0.1,10.0.0.2",
+        "10.0.0.0/255.255.255.255", "10.0.0.0/0.0.0.0", "10.0.0.0/", "10.0.0.0/x", "10.0.0.0/08", "256.1.1.1", "1.2.3.256",
+        "001.2.3.4",
+        "1.2.3.4/8/8", "1..2.3", ".1.2.3", "/8", "::1", "::1/128", "::1/129", "::/0", "::/1", "::", "fe80::/10", "fe80::/129",
+        "fe80::/x",
+        "fe80::/", "FE80::1", "FE80::/10", "fe80::1%eth0", "::ffff:1.2.3.4", "::ffff:1.2.3.4/96", "1:2:3:4:5:6:7:8",
+        "1:2:3:4:5:6:7",
+        "1:2:3:4:5:6:7:8:9", "12345::", "g::", ":::", "10.0.0.1 10.0.0.2", "10.0.0.1 ::1 192.168.0.0/16", "10.0.0.1 foo",
+        "10.0.0.1,10.0.0.2",
         "127.0.0.1:80", "localhost", "2001:db8::/32", "2001:DB8::/32"]),
     "WSGIAccessScript": ("/x", ["", '""', "/x z", "/x z=1", "/x application-group=", "/x application-group=a",
                                 "/x application-group=%{SERVER}", "/x process-group=a", "/x /y"]),
@@ -126,15 +137,18 @@ ARGUMENTS = {
     "WSGITelemetryService": ("unix:/x", [
         "", '""', "foo", "unix:", "unix:x", "udp:localhost:1", "UNIX:/x", "unix:/x interval=0.4", "unix:/x interval=0.5",
         "unix:/x interval=1", "unix:/x interval=", "unix:/x interval=x", "unix:/x interval=1x", "unix:/x interval=-1",
-        "unix:/x interval=inf", "unix:/x foo=1", "unix:/x 5", "unix:/x interval=1 a", "unix:/x INTERVAL=1", "unix:/" + "x" * 110]),
+        "unix:/x interval=inf", "unix:/x foo=1", "unix:/x 5", "unix:/x interval=1 a", "unix:/x INTERVAL=1",
+        "unix:/" + "x" * 110]),
     "WSGISlowRequests": ("0.5", SECONDS),
     "WSGITelemetryOptions": ("CaptureUserAgent", [
         "", '""', "foo", "None", "All", "none", "ALL", "+CaptureUserAgent", "-CaptureUserAgent", "capturEuserAgent",
-        "+CaptureUserAgent All", "All +CaptureUserAgent", "+CaptureUserAgent -CaptureUserAgent", "+All", "-None", "+", "-", "+foo",
+        "+CaptureUserAgent All", "All +CaptureUserAgent", "+CaptureUserAgent -CaptureUserAgent", "+All", "-None", "+", "-",
+        "+foo",
         "None CaptureUserAgent", "All None", "CaptureUserAgent CaptureUserAgent", "++CaptureUserAgent"]),
     "WSGISocketPrefix": ("/x", PATHS),
     "WSGISocketRotation": ("On", FLAGS),
-    "WSGIAcceptMutex": ("default", ["", '""', "flock", "FLOCK", "fcntl", "sysvsem", "posixsem", "pthread", "sem", "file:/x", "none", "foo",
+    "WSGIAcceptMutex": ("default", ["", '""', "flock", "FLOCK", "fcntl", "sysvsem", "posixsem", "pthread", "sem", "file:/x",
+                                    "none", "foo",
                                     "default x"]),
     "WSGIVerboseDebugging": ("Off", FLAGS),
 }
@@ -146,25 +160,32 @@ EVERYWHERE = ["WSGICallableObject", "WSGIPassAuthorization", "WSGIScriptReloadin
 
 USERS = ["daemon", "nosuchuser", "#1", "#54321", "#", "#x", "#-1", "", "root", "#0", '"daemon"', "1", "#4294967295"]
 GROUPS = ["daemon", "nosuchgroup", "#1", "#54321", "#", "#x", "", "root", "#0", "'daemon'", "1"]
-COUNTS = ["0", "1", "2", "007", "65533", "65534", "2147483647", "2147483648", "99999999999999999999", "-1", "-0", "+1", "x", "2two", "1.5",
+COUNTS = ["0", "1", "2", "007", "65533", "65534", "2147483647", "2147483648", "99999999999999999999", "-1", "-0", "+1", "x",
+          "2two", "1.5",
           "1e3", "0x10", "", '""', '"1"', "' 1'"]
-TIMES = ["0", "1", "60", "2147483647", "-1", "x", "1x", "1.5", "", '""', '"1"', "1ms", "1s", "2min", "1h", "1d", "1 s", "1S", "h", "0s",
+TIMES = ["0", "1", "60", "2147483647", "-1", "x", "1x", "1.5", "", '""', '"1"', "1ms", "1s", "2min", "1h", "1d", "1 s", "1S",
+         "h", "0s",
          "99999999999999999999"]
-SIZES = ["0", "1", "511", "512", "8191", "8192", "65535", "65536", "1048576", "-1", "x", "1x", "", '""', "64K", "64k", "1M", "1G", "1T",
+SIZES = ["0", "1", "511", "512", "8191", "8192", "65535", "65536", "1048576", "-1", "x", "1x", "", '""', "64K", "64k", "1M",
+         "1G", "1T",
          "1.5M", "K", "99999999999999999999"]
 TEXTS = ["x", "/x", '"x y"', "", '""', "%{GROUP}", "C.UTF-8", "ä"]
 DAEMON_OPTIONS = {
-    "user": USERS, "group": GROUPS, "supplementary-groups": GROUPS + ["daemon,sys", "daemon,,sys", ",", "daemon,nosuchgroup", "#1,#2"],
+    "user": USERS, "group": GROUPS, "supplementary-groups": GROUPS + ["daemon,sys", "daemon,,sys", ",", "daemon,nosuchgroup",
+                                                                      "#1,#2"],
     "umask": ["0", "0022", "22", "777", "0777", "7777", "07777", "9", "8", "", '""', "x", "-1", "077x", "77777", "077777"],
-    "chroot": ["/x", "x", "", '"/x y"'], "home": ["/x", "x", "", '"/x y"', "/"], "lang": TEXTS, "locale": TEXTS, "display-name": TEXTS,
+    "chroot": ["/x", "x", "", '"/x y"'], "home": ["/x", "x", "", '"/x y"', "/"], "lang": TEXTS, "locale": TEXTS,
+    "display-name": TEXTS,
     "socket-user": USERS, "script-user": USERS, "script-group": GROUPS, "python-home": TEXTS, "python-path": TEXTS + ["/x:/y"],
     "python-eggs": TEXTS, "switch-interval": SECONDS, "server-metrics": FLAGS, "processes": COUNTS, "threads": COUNTS,
-    "stack-size": SIZES, "listen-backlog": COUNTS, "maximum-requests": COUNTS, "cpu-priority": COUNTS + ["-20", "-30", "19", "20"],
+    "stack-size": SIZES, "listen-backlog": COUNTS, "maximum-requests": COUNTS, "cpu-priority": COUNTS + ["-20", "-30", "19",
+                                                                                                         "20"],
     "cpu-time-limit": TIMES, "memory-limit": SIZES, "virtual-memory-limit": SIZES, "send-buffer-size": SIZES,
     "receive-buffer-size": SIZES, "header-buffer-size": SIZES, "response-buffer-size": SIZES,
     "python": ["/usr/bin/python3", "python3", ""], "reload": ["restart", "rolling", "never", ""], "queue-limit": COUNTS,
 }
-for name in ("startup", "shutdown", "deadlock", "inactivity", "request", "interrupt", "graceful", "eviction", "connect", "socket", "queue",
+for name in ("startup", "shutdown", "deadlock", "inactivity", "request", "interrupt", "graceful", "eviction", "connect",
+             "socket", "queue",
              "response-socket"):
     DAEMON_OPTIONS[name + "-timeout"] = TIMES
 for name in ("restart-interval", "response-flush-delay"):
@@ -176,13 +197,15 @@ TOGETHER = [
     "<WSGIInterpreterOptions>\n</WSGIInterpreterOptions>", "<WSGIInterpreterOptions foo=bar>\n</WSGIInterpreterOptions>",
     "<WSGIInterpreterOptions process-group=a>\n</WSGIInterpreterOptions>",
     "<WSGIInterpreterOptions process-group=a process-group=b>\n</WSGIInterpreterOptions>",
-    "<WSGIInterpreterOptions process-group=>\n</WSGIInterpreterOptions>", "<WSGIInterpreterOptions =a>\n</WSGIInterpreterOptions>",
+    "<WSGIInterpreterOptions process-group=>\n</WSGIInterpreterOptions>",
+    "<WSGIInterpreterOptions =a>\n</WSGIInterpreterOptions>",
     "<WSGIInterpreterOptions PROCESS-GROUP=a Application-Group=b>\n</WSGIInterpreterOptions>",
     "<WSGIInterpreterOptions process-group=%{GLOBAL} application-group=%{GLOBAL}>\n</WSGIInterpreterOptions>",
     "<WSGIInterpreterOptions process-group=\"a b\">\n</WSGIInterpreterOptions>",
     "<WSGIInterpreterOptions \"process-group=a b\">\n</WSGIInterpreterOptions>",
     "<WSGIInterpreterOptions>\n<WSGIInterpreterOptions>\n</WSGIInterpreterOptions>\n</WSGIInterpreterOptions>",
-    "<WSGIInterpreterOptions>\nServerAdmin x\n</WSGIInterpreterOptions>", "<WSGIInterpreterOptions>\nNoSuchDirective\n</WSGIInterpreterOptions>",
+    "<WSGIInterpreterOptions>\nServerAdmin x\n</WSGIInterpreterOptions>",
+    "<WSGIInterpreterOptions>\nNoSuchDirective\n</WSGIInterpreterOptions>",
     "<WSGIInterpreterOptions>\n", "</WSGIInterpreterOptions>",
     "WSGIDaemonProcess a\nWSGIDaemonProcess a", "WSGIDaemonProcess a\nWSGIDaemonProcess b",
     "WSGIDaemonProcess a\nWSGIScriptAlias /x /y process-group=a application-group=b",
@@ -192,21 +215,26 @@ TOGETHER = [
     "WSGIImportScript /x process-group=a application-group=b\nWSGIDaemonProcess a",
     "WSGIDaemonProcess a\n<VirtualHost *:80>\nWSGIImportScript /x process-group=a application-group=b\n</VirtualHost>",
     "WSGIDaemonProcess a script-user=daemon script-group=daemon", "WSGIDaemonProcess a script-group=daemon script-user=daemon",
-    "<VirtualHost *:80>\nServerName a\nWSGIDaemonProcess g\n</VirtualHost>\n<VirtualHost *:81>\nServerName a\nWSGIDaemonProcess g\n</VirtualHost>",
-    "WSGIScriptAlias /x /y\nWSGIScriptAlias /x /z", "WSGIPythonHome /x\nWSGIPythonHome /y", "WSGIHandlerScript a /x\nWSGIHandlerScript a /y",
-    "WSGITrustedProxies 10.0.0.1\nWSGITrustedProxies 10.0.0.2", "WSGITelemetryOptions +CaptureUserAgent\nWSGITelemetryOptions None",
+    "<VirtualHost *:80>\nServerName a\nWSGIDaemonProcess g\n</VirtualHost>\n"
+    "<VirtualHost *:81>\nServerName a\nWSGIDaemonProcess g\n</VirtualHost>",
+    "WSGIScriptAlias /x /y\nWSGIScriptAlias /x /z", "WSGIPythonHome /x\nWSGIPythonHome /y",
+    "WSGIHandlerScript a /x\nWSGIHandlerScript a /y",
+    "WSGITrustedProxies 10.0.0.1\nWSGITrustedProxies 10.0.0.2",
+    "WSGITelemetryOptions +CaptureUserAgent\nWSGITelemetryOptions None",
     "WSGIProcessGroup nosuch", "<Location /x>\nWSGIProcessGroup nosuch\n</Location>", "WSGIScriptAlias /x \\\n/y",
 ]
 GROUP = "<VirtualHost *:80>\n{}WSGIDaemonProcess g\n</VirtualHost>\n"
 USE = "<VirtualHost *:81>\n{}%s\n</VirtualHost>"
-for line in ("WSGIImportScript /x process-group=g application-group=b", "WSGIScriptAlias /x /y process-group=g application-group=b"):
+for line in ("WSGIImportScript /x process-group=g application-group=b",
+             "WSGIScriptAlias /x /y process-group=g application-group=b"):
     for owner in ("", "ServerName a\n", "ServerName localhost\n"):
         for user in ("", "ServerName a\n", "ServerName b\n"):
             TOGETHER.append(GROUP.format(owner) + (USE % line).format(user))
         TOGETHER.append(GROUP.format(owner) + line)
 # Gone from mod_wsgi, or never there.
 UNKNOWN = ["WSGILazyInitialization On", "WSGINewRelicConfigFile /x", "WSGINewRelicEnvironment x", "WSGIUserAuthoritative On",
-           "WSGIAuthUserAuthoritative On", "WSGIReloadMechanism Process", "WSGIRestrictInterpreter On", "WSGI On", "WSGIScriptAlia /x /y"]
+           "WSGIAuthUserAuthoritative On", "WSGIReloadMechanism Process", "WSGIRestrictInterpreter On", "WSGI On",
+           "WSGIScriptAlia /x /y"]
 
 
 def configtest_cases():

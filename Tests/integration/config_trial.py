@@ -88,7 +88,8 @@ def _base_lines(directory, module):
         path = os.path.join(httpd_env.query_apxs("LIBEXECDIR"), "mod_%s.so" % name)
         if os.path.exists(path):
             lines.append("LoadModule %s_module %s" % (name, path))
-    return lines + ["LoadModule wsgi_module " + module, "Listen 127.0.0.1:80", "User daemon", "Group daemon", "ServerName localhost",
+    return lines + ["LoadModule wsgi_module " + module, "Listen 127.0.0.1:80", "User daemon", "Group daemon",
+                    "ServerName localhost",
                     "ErrorLog error_log", "DocumentRoot " + directory]
 
 

@@ -62,7 +62,8 @@ def test_every_verdict_is_that_of_the_reference_or_a_listed_difference(verdicts)
 
 def test_a_refusal_names_the_place_and_ends_as_a_sentence(verdicts):
     own = [verdict for verdict in verdicts.values() if re.match(r"(Invalid|WSGI|Unable|Name|Location|<WSGI)", verdict)
-           and not re.search(r"not allowed (here|in)|perhaps misspelled|cannot occur within <VirtualHost>|takes |requires ", verdict)]
+           and not re.search(r"not allowed (here|in)|perhaps misspelled|cannot occur within <VirtualHost>|takes |requires ",
+                             verdict)]
     assert len(own) > 400
     assert not [verdict for verdict in own if not re.search(r"[.?]$", verdict)]
 
@@ -74,7 +75,8 @@ def test_the_readme_lists_every_difference():
     assert not [title for title in {difference.title for difference in DIFFERENCES} - {WORDS} if title not in text]
 
 
-@pytest.mark.skipif("WSGI_TEST_REFERENCE_MODULE" not in os.environ, reason="WSGI_TEST_REFERENCE_MODULE names no mod_wsgi.so of 6.1.1")
+@pytest.mark.skipif("WSGI_TEST_REFERENCE_MODULE" not in os.environ,
+                    reason="WSGI_TEST_REFERENCE_MODULE names no mod_wsgi.so of 6.1.1")
 def test_the_recorded_verdicts_are_those_of_the_reference():
     live = tried(os.environ["WSGI_TEST_REFERENCE_MODULE"])
     assert {case: verdict for case, verdict in RECORDED.items() if live[case] != verdict} == {}
