@@ -601,7 +601,8 @@ final class RequestRunner: @unchecked Sendable {
     writes &+= 1
     let begun = meter.isOn ? Clock.monotonic() : 0
     let result = detached {
-      $0.sendFile(head: encoded, descriptor: file.descriptor, offset: file.offset, length: length)
+      // The offset may lie beyond the end, of which nothing can be sent.
+      $0.sendFile(head: encoded, descriptor: file.descriptor, offset: min(file.offset, file.size), length: length)
     }
     if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
     lseek(file.descriptor, off_t(file.offset), SEEK_SET)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from httpd_env import MODES, Site, wait_until
+from httpd_env import MODES, Site, run_together, wait_until
 
 DATA = b"0123456789" * 10
 CRASHES = pytest.mark.difference("the reference crashes")
@@ -112,6 +112,15 @@ def test_ranges_are_httpds(site, mode):
 def test_the_descriptors_position_is_restored(site, mode):
     assert site.get(mode, "/position").body == DATA[30:]
     assert site.get(mode, "/kept_position").text == "30"
+
+
+@pytest.mark.difference("the reference mixes the requests up")
+def test_a_descriptor_that_requests_share(site, mode):
+    answers = run_together(16, lambda index: site.get(mode, "/shared?offset=%d" % (index * 100000)))
+    with open(site.path("big.bin"), "rb") as big:
+        whole = big.read()
+    for index, answer in enumerate(answers):
+        assert answer.body == whole[index * 100000:], index
 
 
 def test_a_file_without_a_name(site, mode):

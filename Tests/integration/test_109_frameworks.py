@@ -9,7 +9,7 @@ import urllib.parse
 
 import pytest
 
-from httpd_env import APPS, MODES, Httpd, run_together, virtual_environment
+from httpd_env import APPS, MODES, QUEUE, Httpd, run_together, virtual_environment
 
 WHERE = [("embedded", "event"), ("embedded", "worker"), ("embedded", "prefork"), ("daemon", "event")]
 SCRIPTS = {"first": "django_first.wsgi", "second": "django_second.wsgi", "flask": "flask_app.wsgi",
@@ -22,7 +22,7 @@ def server(request):
     mode, mpm = request.param
     home, conf = virtual_environment(), []
     if mode == "daemon":
-        conf = ["WSGISocketPrefix {root}/wsgi", "WSGIDaemonProcess site threads=8 python-home=" + home]
+        conf = ["WSGISocketPrefix {root}/wsgi", "WSGIDaemonProcess site threads=8 %s python-home=%s" % (QUEUE, home)]
     else:
         conf = ["WSGIPythonHome " + home]
     for name, script in SCRIPTS.items():

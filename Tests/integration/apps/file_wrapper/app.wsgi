@@ -217,3 +217,27 @@ def big(environ, start_response):
     source = open(os.path.join(os.path.dirname(PATH), "big.bin"), "rb")
     start_response("200 OK", PLAIN)
     return environ["wsgi.file_wrapper"](source)
+
+
+SHARED = []
+
+
+@route
+def shared(environ, start_response):
+    """One descriptor for all requests, each of which wants another part of it."""
+    class Part:
+        def __init__(self, file, offset):
+            self.file, self.offset = file, offset
+
+        def fileno(self):
+            return self.file.fileno()
+
+        def tell(self):
+            return self.offset
+
+        def read(self, size):
+            raise OSError("it is to be sent as a file")
+    if not SHARED:
+        SHARED.append(open(os.path.join(os.path.dirname(PATH), "big.bin"), "rb"))
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](Part(SHARED[0], int(environ["test.query"]["offset"])))
