@@ -18,7 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 APPS = os.path.join(HERE, "apps")
 ROOT = os.path.dirname(os.path.dirname(HERE))
 MODULE = os.path.abspath(os.environ.get("WSGI_MODULE", os.path.join(ROOT, ".build-stage", "mod_wsgi.so")))
-MODES = [mode for mode in os.environ.get("WSGI_TEST_MODES", "embedded").split(",") if mode]
+MODES = [mode for mode in os.environ.get("WSGI_TEST_MODES", "embedded,daemon").split(",") if mode]
 # Against another implementation of the same directives, rows that name a deliberate difference are left out.
 REFERENCE = bool(os.environ.get("WSGI_TEST_REFERENCE"))
 # Bursts of the tests are larger than what one group may keep waiting of so small a server.
