@@ -22,7 +22,7 @@ ROOMS = {
     "ProcessSupervision": {"WSGICore", "CPosix"} | PLATFORM,
     "PythonRuntime": {"CPython"} | PLATFORM,
     "WSGIAdapter": {"PythonRuntime", "WSGICore"} | PLATFORM,
-    "WSGIEngine": {"WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine"} | PLATFORM,
+    "WSGIEngine": {"WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine", "CEngineTable"} | PLATFORM,
     "WSGIWorker": {"DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"} | PLATFORM,
     "WSGIModule": {"WSGIConfig", "DaemonTransport", "ProcessSupervision", "WSGICore", "CHTTPD", "CEngine", "CPosix"} | PLATFORM,
 }
@@ -32,7 +32,7 @@ SHIMS = {
     "python": (r"httpd\.h|http_\w+\.h|ap_\w+\.h|apr\w*\.h|util_\w+\.h", "httpd"),
     "posix": (r"Python\.h|httpd\.h|http_\w+\.h|ap_\w+\.h|apr\w*\.h", "httpd or Python"),
 }
-IMPORT = re.compile(r"^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:public |internal |package |fileprivate |private )?import\s+"
+IMPORT = re.compile(r"^(?:@\w+(?:\([^)]*\))?\s+)*(?:public |internal |package |fileprivate |private )?import\s+"
                     r"(?:(?:struct|class|enum|protocol|func|var|let|typealias)\s+)?(\w+)", re.M)
 LONGEST_LINE = 130
 

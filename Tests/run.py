@@ -96,14 +96,16 @@ ASK = ("import sys, sysconfig; v = sysconfig.get_config_var; print('%d.%d' % sys
        "v('INCLUDEPY'), sys.prefix, v('LIBDIR'), sep='\\n')")
 
 
+PYTHONS = "/usr/bin/python3.1?:/usr/local/bin/python3.1?:/opt/python*/bin/python3:~/.pyenv/versions/3.*/bin/python3"
+
+
 def other_pythons():
     """The CPythons of this machine, beside the one that runs this, that an engine can be built for: version, program,
     prefix and the directory of libpython."""
     found = {}
     own = "%d.%d" % sys.version_info[:2]
-    for pattern in ("/usr/bin/python3.1?", "/usr/local/bin/python3.1?", "/opt/python*/bin/python3",
-                    os.path.expanduser("~/.pyenv/versions/3.*/bin/python3")):
-        for program in sorted(glob.glob(pattern), reverse=True):
+    for pattern in os.environ.get("WSGI_TEST_PYTHONS", PYTHONS).split(":"):
+        for program in sorted(glob.glob(os.path.expanduser(pattern)), reverse=True):
             answer = subprocess.run([program, "-c", ASK], capture_output=True, text=True)
             if answer.returncode:
                 continue

@@ -255,8 +255,16 @@ enum Bootstrap {
             pid = os.posix_spawn('/bin/sh', ['sh', '-c', command], environ)
             return os.waitpid(pid, 0)[1]
 
+        def with_own_environment(spawn):
+            # From 3.13 on None stands for the process's environment, and subprocess passes that.
+            def spawn_here(path, argv, env, /, **options):
+                return spawn(path, argv, environ if env is None else env, **options)
+            return spawn_here
+
         os.execv = execv
         os.system = system
+        os.posix_spawn = with_own_environment(os.posix_spawn)
+        os.posix_spawnp = with_own_environment(os.posix_spawnp)
 
 
     def _add_paths(paths):

@@ -132,7 +132,8 @@ def test_a_body_cut_short_is_an_oserror_and_stays_one(site, mode, how, kind):
 
 
 def test_a_bad_chunk_is_an_oserror(site, mode):
-    payload = ("POST /%s/fail_twice HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n12345\r\n" % mode).encode()
+    head = "POST /%s/fail_twice HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" % mode
+    payload = head.encode() + b"zz\r\n12345\r\n"
     first, second = unfinished(site, mode, payload, "half")
     assert first.startswith("OSError: mod_wsgi request data read error"), first
     assert second.startswith("OSError"), second

@@ -174,7 +174,7 @@ def test_odd_file_names(site, mode):
 
 # MARK: changes
 
-COUNTING = "import os\n" + HELLO % "b'%d %%d %%d' %% (os.getpid(), id(environ) and STATE.append(1) or len(STATE))" + "STATE = []\n"
+COUNTING = "import os\nSTATE = []\n" + HELLO % "b'%d %%d %%d' %% (os.getpid(), STATE.append(1) or len(STATE))"
 
 
 def test_a_changed_script_answers_the_next_request(site, mode):

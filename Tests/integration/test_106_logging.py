@@ -22,8 +22,8 @@ def do(site, mode, expression):
 
 def record(line):
     """Level and text of a record of httpd's error log."""
-    match = re.match(r"\[[^]]*\] \[wsgi:(\w+)\] \[pid \d+(?::tid \d+)?\] (?:\[(?:client|remote) [^]]*\] )?(?:\[script [^]]*\] )?(.*)",
-                     line)
+    match = re.match(r"\[[^]]*\] \[wsgi:(\w+)\] \[pid \d+(?::tid \d+)?\] (?:\[(?:client|remote) [^]]*\] )?"
+                     r"(?:\[script [^]]*\] )?(.*)", line)
     assert match, line
     return match.groups()
 

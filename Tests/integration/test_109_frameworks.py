@@ -135,9 +135,9 @@ def test_flask_streaming(server):
     assert server.get("/flask/stream").body == STREAM
 
 
-VALIDATED = {"/": ("GET", None, b"hello"), "/input": ("POST", b"some body", b"some body"), "/lines": ("POST", b"a\nb\nc", b"a\n|b\n|c"),
-             "/errors": ("GET", None, b"written"), "/write": ("GET", None, b"written returned"), "/generator": ("GET", None, b"one two"),
-             "/none": ("GET", None, b""), "/a?query=1": ("GET", None, b"hello")}
+VALIDATED = {"/": ("GET", None, b"hello"), "/input": ("POST", b"some body", b"some body"),
+             "/lines": ("POST", b"a\nb\nc", b"a\n|b\n|c"), "/errors": ("GET", None, b"written"),
+             "/write": ("GET", None, b"written returned"), "/generator": ("GET", None, b"one two"), "/none": ("GET", None, b""), "/a?query=1": ("GET", None, b"hello")}
 
 
 @pytest.mark.parametrize("path", VALIDATED)

@@ -155,7 +155,8 @@ REQUESTS = {
     "many headers": b"GET /{mode}/sentinel HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: v\r\n" % n for n in range(5000)) + b"\r\n",
     "long header": b"GET /{mode}/sentinel HTTP/1.1\r\nHost: a\r\nX-A: " + b"v" * 100000 + b"\r\n\r\n",
     "lengths that differ": b"POST /{mode}/sentinel HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n123456",
-    "length and chunked": b"POST /{mode}/sentinel HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and chunked": b"POST /{mode}/sentinel HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
+                          b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "huge length": b"POST /{mode}/sentinel HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775807\r\n\r\nx",
     "overflowing length": b"POST /{mode}/sentinel HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\nx",
     "huge chunk": b"POST /{mode}/sentinel HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx",
