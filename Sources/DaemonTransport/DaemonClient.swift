@@ -18,8 +18,9 @@ public struct DaemonClient: ~Copyable {
   public mutating func run<Host: DaemonClientHost & ~Copyable>(
     _ head: UnsafeRawBufferPointer, on group: DaemonEndpoint, logLevel: Int32, host: inout Host
   ) -> DaemonOutcome {
-    guard seat.enter(group.index, limit: group.inFlightLimit) else { return .failed(.overloaded) }
-    defer { seat.leave(group.index) }
+    guard seat.enterWithPatience(group.index, limit: group.inFlightLimit) else { return .failed(.overloaded) }
+    let start = epochMicroseconds()
+    defer { seat.leave(group.index, after: epochMicroseconds() &- start) }
     var envelope = QueueEnvelope()
     envelope.logLevel = logLevel
     if group.queueTimeout > 0 { envelope.flags = .announce }

@@ -64,7 +64,7 @@ public struct QueueLedger: @unchecked Sendable {
       let (taken, _) = owner(seat).pointee.compareExchange(expected: 0, desired: pid, ordering: .acquiringAndReleasing)
       if taken { return LedgerSeat(ledger: self, index: seat) }
     }
-    return LedgerSeat(ledger: self, index: -1)
+    return LedgerSeat(ledger: self, index: -1)  // more children than were thought of
   }
 
   /// Frees the seat of a process that has ended and takes what it had in flight out of the counts. In the parent or in a
@@ -86,10 +86,34 @@ public struct QueueLedger: @unchecked Sendable {
 public struct LedgerSeat: Sendable {
   private let ledger: QueueLedger
   private let index: Int
+  /// How long requests of each group take, as this child has seen of late.
+  private let pace: RequestPace
 
   fileprivate init(ledger: QueueLedger, index: Int) {
     self.ledger = ledger
     self.index = index
+    pace = RequestPace(groups: ledger.groups)
+  }
+
+  /// Counts a request in as `enter` does. Where too many are in flight but the group's requests are over in no time, there will
+  /// be room in no time: that is waited for, since a refusal would cost everybody more. A group whose requests take long has
+  /// its refusal at once, and keeps no thread of httpd's from others.
+  func enterWithPatience(_ group: Int, limit: Int32) -> Bool {
+    if enter(group, limit: limit) { return true }
+    guard pace.isQuick(group) else { return false }
+    let deadline = monotonicMilliseconds() &+ RequestPace.patience
+    repeat {
+      usleep(500)
+      if enter(group, limit: limit) { return true }
+    } while monotonicMilliseconds() < deadline
+    return false
+  }
+
+  /// A request that was counted in has ended after so many microseconds.
+  @inline(__always)
+  func leave(_ group: Int, after microseconds: Int64) {
+    pace.note(group, microseconds)
+    leave(group)
   }
 
   /// Counts a request in, unless `limit` are in flight already. True: `leave` must follow.
@@ -110,5 +134,40 @@ public struct LedgerSeat: Sendable {
     guard group >= 0, group < ledger.groups else { return }
     ledger.total(group).pointee.wrappingSubtract(1, ordering: .relaxed)
     if index >= 0 { ledger.share(index, group).pointee.wrappingSubtract(1, ordering: .relaxed) }
+  }
+}
+
+/// A running mean of how long requests take, for each group; of one httpd child.
+///
+/// Threads write it without regard to each other: a sample that is lost now and then changes nothing.
+final class RequestPace: @unchecked Sendable {  // atomics only
+  /// Means below this are quick, in microseconds.
+  private static let quick: Int64 = 20_000
+  /// How long a request waits for room in a quick group, in milliseconds.
+  static let patience: Int64 = 100
+
+  private let means: UnsafeMutablePointer<Atomic<Int64>>
+  private let groups: Int
+
+  init(groups: Int) {
+    self.groups = groups
+    means = .allocate(capacity: groups)
+    for group in 0..<groups { (means + group).initialize(to: Atomic(0)) }
+  }
+
+  deinit {
+    means.deinitialize(count: groups)
+    means.deallocate()
+  }
+
+  func isQuick(_ group: Int) -> Bool {
+    group >= 0 && group < groups && means[group].load(ordering: .relaxed) < RequestPace.quick
+  }
+
+  @inline(__always)
+  func note(_ group: Int, _ microseconds: Int64) {
+    guard group >= 0, group < groups else { return }
+    let mean = means[group].load(ordering: .relaxed)
+    means[group].store(mean &+ (min(max(microseconds, 0), 1 << 40) &- mean) / 8, ordering: .relaxed)
   }
 }

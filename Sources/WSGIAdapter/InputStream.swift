@@ -13,6 +13,8 @@ final class InputStream: NativeObject {
   private static let largestFirstStep = 1 << 20
 
   unowned(unsafe) let runner: RequestRunner
+  /// False once its request has ended and an application has kept it: the runner goes on with others.
+  var isValid = true
   private var buffer: UnsafeMutableRawBufferPointer?
   private var start = 0
   private var end = 0
@@ -34,7 +36,7 @@ final class InputStream: NativeObject {
   override func invoke(_ method: Int, _ arguments: Arguments) throws(Raised) -> PyRef {
     let name: StaticString = InputStream.methods[method]
     try arguments.expect(0...(method == 3 ? 0 : 1), name)
-    guard runner.isActive else { throw Raised(.runtimeError, "\(name)() called on wsgi.input after request completed") }
+    guard isValid, runner.isActive else { throw Raised(.runtimeError, "\(name)() called on wsgi.input after request completed") }
     let limit = try arguments[0].flatMap { $0.isNone ? nil : $0 }?.int() ?? -1
     switch method {
     case 0: return try read(limit)
@@ -45,7 +47,7 @@ final class InputStream: NativeObject {
   }
 
   override func next() throws(Raised) -> PyRef? {
-    guard runner.isActive else {
+    guard isValid, runner.isActive else {
       throw Raised(.runtimeError, "iteration of wsgi.input attempted after request completed")
     }
     let line = try readLine(-1)

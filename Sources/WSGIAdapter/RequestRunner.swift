@@ -72,6 +72,7 @@ final class RequestRunner: @unchecked Sendable {
   var callNumber: UInt64 = 0
 
   private var startResponse = KeptRef()
+  private var startResponseBehaviour: StartResponse?
   private var input = KeptRef()
   private var inputStream: InputStream?
   var errors = KeptRef()
@@ -286,7 +287,11 @@ final class RequestRunner: @unchecked Sendable {
 
   /// Makes those of the per-request objects that are not there to be used again.
   func makeObjects(hasBody: Bool) throws(Raised) {
-    if startResponse.object == nil { startResponse.set(try contents.startResponseType.make(StartResponse(self))) }
+    if startResponse.object == nil {
+      let behaviour = StartResponse(self)
+      startResponse.set(try contents.startResponseType.make(behaviour))
+      startResponseBehaviour = behaviour
+    }
     if input.object == nil {
       let stream = InputStream(self)
       input.set(try contents.inputType.make(stream))
@@ -308,8 +313,12 @@ final class RequestRunner: @unchecked Sendable {
     isActive = false
     errorsStream?.flushTail()
     contents.flushStandardStreams()
-    if let object = startResponse.object, object.referenceCount > 1 { startResponse.drop() }
+    if let object = startResponse.object, object.referenceCount > 1 {
+      startResponseBehaviour?.isValid = false
+      startResponse.drop()
+    }
     if let object = input.object, object.referenceCount > 1 {
+      inputStream?.isValid = false
       input.drop()
       inputStream = nil
     }
@@ -596,6 +605,7 @@ final class RequestRunner: @unchecked Sendable {
     let available = max(0, file.size &- file.offset)
     if head.contentLength < 0 { if RequestRunner.mayHaveBody(status) { head.addContentLength(available) } }
     let length = head.contentLength >= 0 ? min(head.contentLength, available) : available
+    if length == 0 { return try end() }
     let encoded = head.finish()
     offered &+= UInt64(length)
     writes &+= 1

@@ -8,12 +8,14 @@ final class StartResponse: NativeObject {
   static let methods: [StaticString] = ["write"]
 
   unowned(unsafe) let runner: RequestRunner
+  /// False once its request has ended and an application has kept it: the runner goes on with others.
+  var isValid = true
 
   init(_ runner: RequestRunner) { self.runner = runner }
 
   override func call(_ arguments: Arguments) throws(Raised) -> PyRef {
     try arguments.expect(2...3, "start_response")
-    guard runner.isActive else { throw Raised(.runtimeError, "start_response() called after request completed") }
+    guard isValid, runner.isActive else { throw Raised(.runtimeError, "start_response() called after request completed") }
     guard let status = arguments[0], let headers = arguments[1] else { throw Raised(.typeError, "missing arguments") }
     let excInfo = arguments[2].flatMap { $0.isNone ? nil : $0 }
     if runner.contents.hasEventSubscribers { runner.publishResponseStarted(status, headers, excInfo) }
@@ -33,7 +35,7 @@ final class StartResponse: NativeObject {
   override func invoke(_ method: Int, _ arguments: Arguments) throws(Raised) -> PyRef {
     try arguments.expect(1...1, "write")
     let data = arguments[0] ?? .none
-    guard runner.isActive else { throw Raised(.runtimeError, "write() called after request completed") }
+    guard isValid, runner.isActive else { throw Raised(.runtimeError, "write() called after request completed") }
     guard data.isBytes else { throw Raised(.typeError, "write() argument must be bytes, not \(data.typeName)") }
     let reference = data.retained()  // the caller may drop its own while the GIL is away
     do throws(WriteFailure) { try runner.write(reference.object.bytes, commitsWhenEmpty: true) } catch {

@@ -64,6 +64,8 @@ struct ClientResponse: ~Copyable {
 
   /// Ends a response that was begun so that the client sees that it is not whole.
   mutating func cut() {
+    // Before the head has gone, httpd would take the news for a status of its own and answer with that.
+    guard pass(nothing, WriteFlag.flush) == 0 else { return }
     wsgi_httpd_cut(request, makeBrigade())
     phase = .complete
   }
