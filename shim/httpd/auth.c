@@ -33,7 +33,8 @@ static authz_status check_group(request_rec *request, const char *required, cons
 static const authn_provider authentication = {check_password, get_realm_hash};
 static const authz_provider authorization = {check_group, NULL};
 
-/* PER_URI: a script may decide by the URI, so that what holds for a request does not hold for its sub-requests. */
+/* PER_URI: a script may decide by the URI, so that what holds for a request does not hold for its sub-requests.  httpd asks
+ * again for those that lead to another directory. */
 void wsgi_httpd_register_auth(apr_pool_t *pool) {
   static const char *const after_ssl[] = {"mod_ssl.c", NULL};
   static const char *const before_hosts[] = {"mod_authz_host.c", NULL};
@@ -52,7 +53,8 @@ const char *wsgi_httpd_next_word(request_rec *request, const char **line) {
 }
 
 int32_t wsgi_httpd_may_authenticate_instead(request_rec *request) {
-  return ap_satisfies(request) == SATISFY_ANY && ap_some_authn_required(request);
+  /* Not ap_some_authn_required, which runs the access phase to find out. */
+  return ap_satisfies(request) == SATISFY_ANY && ap_auth_type(request);
 }
 
 const char *wsgi_httpd_remote_host(request_rec *request) { return ap_get_useragent_host(request, REMOTE_HOST, NULL); }
