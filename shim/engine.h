@@ -126,6 +126,7 @@ enum {
   WSGI_ANSWER_BAD_ITEM = 11,  /* an item of the iterable is neither str nor bytes: its type is in `buffer` */
   WSGI_ANSWER_NOT_LATIN1 = 12, /* an item of the iterable holds other characters */
   WSGI_ANSWER_NO_INTERPRETER = 13, /* logged */
+  WSGI_ANSWER_CUT_LIST = 14,  /* as LIST: what an iterable gave before it raised; logged */
 };
 enum {
   WSGI_CALL_WANTS_LIST = 1, /* the result is iterated, whatever its type: a list of str or bytes, the keys of the pairs */

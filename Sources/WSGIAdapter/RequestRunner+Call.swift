@@ -45,7 +45,7 @@ extension RequestRunner {
       let environ = try makeServiceEnviron(request, call.flags)
       let result = try self.call(function, environ, arguments)
       return call.flags.contains(.wantsList)
-        ? try list(result.object, place(call.function, request))
+        ? try list(result.object, call, request)
         : try single(result.object, usesUTF8: call.flags.contains(.usesUTF8))
     } catch {
       logCallException(place(call.function, request), secret: call.flags.contains(.secret) ? arguments.last : nil)
@@ -160,19 +160,23 @@ extension RequestRunner {
     return ScriptAnswer(kind, Array(bytes))
   }
 
-  /// The items of an iterable; those before an exception count.
-  private func list(_ result: PyObj, _ place: String) throws(Raised) -> ScriptAnswer {
+  /// The items of an iterable, or those before an exception.
+  private func list(_ result: PyObj, _ call: ScriptCall, _ request: RequestHead) throws(Raised) -> ScriptAnswer {
+    let place = "the result of \(place(call.function, request))"
     let iterator: PyRef
     do throws(Raised) { iterator = try result.iterator() } catch {
-      logCallException("the result of \(place)", secret: nil)
+      logCallException(place, secret: nil)
       return ScriptAnswer(.other, Array(result.typeName.utf8))
     }
     var writer = FlatWriter(capacity: 256)
     writer.append(UInt32(0))
     var count: UInt32 = 0
+    var kind = ScriptAnswer.Kind.list
     let empty = UnsafeRawBufferPointer(start: nil, count: 0)
     do throws(Raised) {
       while let item = try iterator.next() {
+        // An iterable may have no end.
+        guard writer.count <= call.capacity else { return ScriptAnswer(.tooLong) }
         if item.object.isBytes {
           writer.appendPair(item.object.bytes, empty)
         } else if let text = item.object.latin1 {
@@ -185,10 +189,11 @@ extension RequestRunner {
         count &+= 1
       }
     } catch {
-      logCallException("the result of \(place)", secret: nil)
+      logCallException(place, secret: nil)
+      kind = .cutList
     }
     writer.patch(count, at: 0)
-    return ScriptAnswer(.list, Array(writer.bytes))
+    return ScriptAnswer(kind, Array(writer.bytes))
   }
 }
 

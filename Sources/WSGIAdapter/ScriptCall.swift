@@ -7,6 +7,8 @@ public struct ScriptCall {
   /// Pairs: the positional arguments after environ as keys.
   public var arguments: UnsafeRawBufferPointer
   public var flags: Flags
+  /// The most bytes that an answer may have.
+  public var capacity: Int
 
   public struct Flags: OptionSet, Sendable {
     public let rawValue: UInt32
@@ -23,17 +25,19 @@ public struct ScriptCall {
     public static let secret = Flags(rawValue: 16)
   }
 
-  public init(function: String, arguments: UnsafeRawBufferPointer, flags: Flags) {
+  public init(function: String, arguments: UnsafeRawBufferPointer, flags: Flags, capacity: Int) {
     self.function = function
     self.arguments = arguments
     self.flags = flags
+    self.capacity = capacity
   }
 }
 
 /// What such a function answered; the values are those of `engine.h`.
 public struct ScriptAnswer {
   public enum Kind: Int32 {
-    case none = 0, yes, no, string, bytes, list, other, raised, missing, unloadable, tooLong, badItem, notLatin1, noInterpreter
+    case none = 0, yes, no, string, bytes, list, other, raised, missing, unloadable, tooLong, badItem, notLatin1
+    case noInterpreter, cutList
   }
   public var kind: Kind
   public var bytes: [UInt8]

@@ -86,7 +86,7 @@ func wsgi_swift_engine_call(
     let arguments = UnsafeRawBufferPointer(start: call.pointee.arguments, count: call.pointee.arguments_length)
     let wanted = ScriptCall(
       function: call.pointee.function.map { String(cString: $0) } ?? "", arguments: arguments,
-      flags: ScriptCall.Flags(rawValue: call.pointee.flags))
+      flags: ScriptCall.Flags(rawValue: call.pointee.flags), capacity: buffer.count)
     let answer = adapter.call(wanted, request, host)
     guard answer.bytes.count <= buffer.count else { return Int32(WSGI_ANSWER_TOO_LONG) }
     buffer.copyBytes(from: answer.bytes)

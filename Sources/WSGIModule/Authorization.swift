@@ -3,28 +3,37 @@ import WSGIConfig
 
 // `Require wsgi-group` and WSGIAccessScript: may it be served?
 
-/// Whether the user is in one of the groups; whatever keeps the answer from being known denies.
+private enum GroupResult {
+  static let yes = Int32(WSGI_HTTPD_IN_GROUP)
+  static let no = Int32(WSGI_HTTPD_NOT_IN_GROUP)
+  static let error = Int32(WSGI_HTTPD_GROUP_ERROR)
+}
+
+/// Whether the user is in one of the groups. The items of an iterable before an exception count, so that they may grant; what
+/// they do not hold is not known.
 @c @implementation
 func wsgi_swift_check_group(
   _ request: OpaquePointer, _ user: UnsafePointer<CChar>, _ required: UnsafePointer<CChar>
 ) -> Int32 {
   guard let phase = AuthPhase(request), let call = phase.call(phase.directory.value.authGroupScript) else {
     log(.error, request: request, script: nil, "WSGI0058: Location of WSGI group authorization script not provided.")
-    return 0
+    return GroupResult.error
   }
   switch phase.run(call, "groups_for_user", [user], .list) {
-  case .list(let groups):
+  case .list(let groups, let isWhole):
+    let other = isWhole ? GroupResult.no : GroupResult.error
     if groups.isEmpty {
       call.report("WSGI0059: Authorization of user '\(ByteText(user))' failed: the user is in no group.")
-      return 0
+      return other
     }
     var line = required
     while let wanted = wsgi_httpd_next_word(request, &line) {
       let wanted = ByteText(wanted)
       // The whole of a name counts, also of one with a NUL in it, which a C string would end at.
-      if groups.contains(where: { ByteText($0).equalsIgnoringCase(wanted) }) { return 1 }
+      if groups.contains(where: { ByteText($0).equalsIgnoringCase(wanted) }) { return GroupResult.yes }
     }
     call.report("WSGI0060: Authorization of user '\(ByteText(user))' failed: the user is in no required group.")
+    return other
   case .otherItem(let type): call.report("WSGI0050: groups_for_user() must give str or bytes, not \(type).")
   case .wideItem: call.report("WSGI0049: groups_for_user() must give str of latin-1 characters only.")
   case .missing: call.report("WSGI0052: Target WSGI group authorization script does not provide 'groups_for_user'.")
@@ -32,7 +41,7 @@ func wsgi_swift_check_group(
   case .unavailable(let reason): call.report("WSGI0048: Python cannot be used for authorization: \(reason).")
   case .failed, .unloadable, .none, .yes, .no, .text, .bytes, .choices: break
   }
-  return 0
+  return GroupResult.error
 }
 
 /// Whatever keeps the answer from being known refuses the client.

@@ -9,8 +9,8 @@ enum ServiceAnswer {
   case none, yes, no
   case text([UInt8])
   case bytes([UInt8])
-  /// Of an iterable, whatever its items hold.
-  case list([[UInt8]])
+  /// Of an iterable; it is not whole where an exception ended it, which the log has been told.
+  case list([[UInt8]], isWhole: Bool)
   /// Of several functions, those that the script has, in order; nil for None.
   case choices([(function: [UInt8], value: [UInt8]?)])
   /// An object of some other type, which is named.
@@ -145,7 +145,8 @@ extension ServiceAnswer {
       case WSGI_ANSWER_FALSE: .no
       case WSGI_ANSWER_STRING: .text([UInt8](bytes))
       case WSGI_ANSWER_BYTES: .bytes([UInt8](bytes))
-      case WSGI_ANSWER_LIST: ServiceAnswer(pairs: bytes, isChoices: isChoices)
+      case WSGI_ANSWER_LIST: ServiceAnswer(pairs: bytes, isChoices: isChoices, isWhole: true)
+      case WSGI_ANSWER_CUT_LIST: ServiceAnswer(pairs: bytes, isChoices: isChoices, isWhole: false)
       case WSGI_ANSWER_OTHER: .other(String(decoding: bytes, as: UTF8.self))
       case WSGI_ANSWER_BAD_ITEM: .otherItem(String(decoding: bytes, as: UTF8.self))
       case WSGI_ANSWER_NOT_LATIN1: .wideItem
@@ -156,7 +157,7 @@ extension ServiceAnswer {
       }
   }
 
-  private init(pairs bytes: UnsafeRawBufferPointer, isChoices: Bool) {
+  private init(pairs bytes: UnsafeRawBufferPointer, isChoices: Bool, isWhole: Bool) {
     var reader = FlatReader(bytes)
     var choices: [(function: [UInt8], value: [UInt8]?)] = []
     var items: [[UInt8]] = []
@@ -165,7 +166,7 @@ extension ServiceAnswer {
         let (key, value) = try reader.readPair()
         if isChoices { choices.append(([UInt8](key), value.map { [UInt8]($0) })) } else { items.append([UInt8](key)) }
       }
-      self = isChoices ? .choices(choices) : .list(items)
+      self = isChoices ? .choices(choices) : .list(items, isWhole: isWhole)
     } catch {
       self = .failed
     }

@@ -406,8 +406,8 @@ def test_without_an_engine(make_httpd, tmp_path):
     module = stage_module(str(tmp_path))
     for engine in tmp_path.glob("wsgi-engine-*"):
         engine.unlink()
-    server = make_httpd(place("basic") + place("digest", type="Digest"), apps="authentication", modules=MODULES, name="engineless",
-                        module=module)
+    conf = place("basic") + place("digest", type="Digest")
+    server = make_httpd(conf, apps="authentication", modules=MODULES, name="engineless", module=module)
     mark = server.log.mark()
     assert server.get("/basic", basic("granted")).status == 500
     server.log.wait_for("WSGI0042", mark)

@@ -6,6 +6,7 @@
 #include <http_protocol.h>
 #include <http_request.h>
 #include <mod_auth.h>
+#include <strings.h>
 
 _Static_assert(WSGI_HTTPD_AUTH_DENIED == AUTH_DENIED && WSGI_HTTPD_AUTH_GRANTED == AUTH_GRANTED &&
                    WSGI_HTTPD_AUTH_USER_FOUND == AUTH_USER_FOUND && WSGI_HTTPD_AUTH_NO_USER == AUTH_USER_NOT_FOUND &&
@@ -23,15 +24,37 @@ static authn_status get_realm_hash(request_rec *request, const char *user, const
   return status;
 }
 
+/* What a `Require wsgi-group` stands for when it cannot be told who is in a group.  To deny is safe only where denial does not
+ * become the reason to grant: not after `not`, within <RequireNone>, or by another name (<AuthzProviderAlias>), which may be
+ * used anywhere. */
+static const char is_plain;
+
+static const char *parse_require(cmd_parms *command, const char *line, const void **parsed) {
+  (void)line;
+  const ap_directive_t *directive = command->directive;
+  *parsed = NULL;
+  if (!directive || !directive->args || strcasecmp(directive->directive, "Require") != 0) return NULL;
+  const char *arguments = directive->args;
+  if (strcasecmp(ap_getword_conf(command->temp_pool, &arguments), "not") == 0) return NULL;
+  for (directive = directive->parent; directive; directive = directive->parent) {
+    if (strcasecmp(directive->directive, "<RequireNone") == 0) return NULL;
+  }
+  *parsed = &is_plain;
+  return NULL;
+}
+
 static authz_status check_group(request_rec *request, const char *required, const void *parsed) {
-  (void)parsed;
   /* Who it is must be known first; httpd then asks the client. */
   if (!request->user) return AUTHZ_DENIED_NO_USER;
-  return wsgi_swift_check_group(request, request->user, required) ? AUTHZ_GRANTED : AUTHZ_DENIED;
+  switch (wsgi_swift_check_group(request, request->user, required)) {
+    case WSGI_HTTPD_IN_GROUP: return AUTHZ_GRANTED;
+    case WSGI_HTTPD_NOT_IN_GROUP: return AUTHZ_DENIED;
+    default: return parsed == &is_plain ? AUTHZ_DENIED : AUTHZ_GENERAL_ERROR;
+  }
 }
 
 static const authn_provider authentication = {check_password, get_realm_hash};
-static const authz_provider authorization = {check_group, NULL};
+static const authz_provider authorization = {check_group, parse_require};
 
 /* PER_URI: a script may decide by the URI, so that what holds for a request does not hold for its sub-requests.  httpd asks
  * again for those that lead to another directory. */
