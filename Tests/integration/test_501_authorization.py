@@ -167,7 +167,8 @@ def test_keep_alive(server):
 
 def test_fifty_at_once(server):
     def work(index):
-        asked = [("/both", "staff"), ("/both", "staff.banned.%d" % index), ("/all", "g%d.admins.staff" % index), ("/all", "staff")]
+        asked = [("/both", "staff"), ("/both", "staff.banned.%d" % index), ("/all", "g%d.admins.staff" % index),
+                 ("/all", "staff")]
         with server.client() as client:
             return [client.request("GET", path, basic(user)).status for path, user in asked * 10]
     assert run_together(50, work) == [[200, 401, 200, 401] * 10] * 50
