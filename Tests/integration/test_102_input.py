@@ -5,7 +5,7 @@ import urllib.parse
 
 import pytest
 
-from httpd_env import MODES, Site, run_together, wait_until
+from httpd_env import MODES, QUEUE, Site, run_together, wait_until
 
 BODY = b"first\nsecond\n\nfourth"
 
@@ -97,7 +97,17 @@ def test_an_unread_body_leaves_the_connection_in_step(site, mode, size):
 def test_use_after_the_request(site, mode):
     site.request(mode, "POST", "/keep", (), BODY)
     lines = site.get(mode, "/use_kept").text.split("\n")
-    assert [bool(re.match(r"RuntimeError: .*after request completed", line)) for line in lines] == [True] * 4, lines
+    assert [bool(re.match(r"RuntimeError: .*after request completed", line)) for line in lines] == [True] * 6, lines
+
+
+def test_objects_of_an_earlier_request_of_the_same_thread(make_httpd, mode):
+    conf = "WSGIScriptAlias /app {apps}/app.wsgi\nWSGIApplicationGroup %{GLOBAL}\n"
+    if mode == "daemon":
+        conf += "WSGIDaemonProcess site threads=1 python-path={lib} %s\nWSGIProcessGroup site\n" % QUEUE
+    server = make_httpd(conf, apps="input", threads=1)
+    assert server.request("POST", "/app/keep", (), BODY).text == "kept"
+    lines = server.request("POST", "/app/use_kept", (), b"the body of another").text.split("\n")
+    assert [bool(re.match(r"RuntimeError: .*after request completed", line)) for line in lines] == [True] * 6, lines
 
 
 # MARK: bodies that do not come whole

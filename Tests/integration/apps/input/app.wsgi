@@ -44,16 +44,16 @@ KEPT = []
 
 @route
 def keep(environ, start_response):
-    KEPT[:] = [environ["wsgi.input"]]
+    KEPT[:] = [environ["wsgi.input"], start_response, start_response("200 OK", [])]
     return text(start_response, "kept")
 
 
 @route
 def use_kept(environ, start_response):
     answers = []
-    for how in ("i.read()", "i.readline()", "i.readlines()", "list(i)"):
+    for how in ("i.read()", "i.readline()", "i.readlines()", "list(i)", "start('200 OK', [])", "write(b'x')"):
         try:
-            answers.append(repr(eval(how, {"i": KEPT[0]})))
+            answers.append(repr(eval(how, {"i": KEPT[0], "start": KEPT[1], "write": KEPT[2]})))
         except RuntimeError as failure:
             answers.append("RuntimeError: %s" % failure)
     return text(start_response, "\n".join(answers))
