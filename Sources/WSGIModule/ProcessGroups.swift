@@ -43,7 +43,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
       var plan = GroupPlan(group, generation, facts)
       let ends = plan.problem == nil ? queue(group, &plan) : nil
       if let problem = plan.problem {
-        log(.alert, logs.server(of: index), "WSGI0355: Process group '\(group.name)' cannot be started: \(problem).")
+        log(.alert, logs.server(of: index), "WSGI0359: Process group '\(group.name)' cannot be started: \(problem).")
       }
       plan.supervised.queue = ends?.read ?? -1
       plans.append(plan.supervised)
