@@ -377,6 +377,21 @@ AllowOverride AuthConfig
     assert server.get("/page.txt", basic("raises")).status == 500
 
 
+@pytest.mark.parametrize("mpm", ["prefork", "worker"])
+def test_other_mpms(make_httpd, mpm):
+    conf = place("basic") + place("digest", type="Digest")
+    server = make_httpd(conf, apps="authentication", modules=MODULES, name=mpm + "-auth", mpm=mpm, processes=4)
+
+    def work(index):
+        with server.client() as client:
+            digest = DigestClient(client, "user %d" % index)
+            return [who(client.request("GET", "/basic", basic("renamed"))) == "somebody else",
+                    who(digest.request("/digest")) == digest.user,
+                    client.request("GET", "/basic", basic("denied")).status == 401,
+                    client.request("GET", "/basic", basic("one")).status == 500]
+    assert run_together(4, work) == [[True] * 4] * 4
+
+
 def test_embedded_mode_stays_off(make_httpd):
     server = make_httpd("WSGIRestrictEmbedded On\n" + place("basic"), apps="authentication", modules=MODULES, name="restricted")
     assert server.get("/basic", basic("denied")).status == 401

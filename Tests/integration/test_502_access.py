@@ -38,6 +38,12 @@ RewriteRule ^from$ /parts/there.txt
 RewriteRule ^hidden$ /parts/secret.txt
 </Directory>
 ErrorDocument 403 /pages/refused.txt
+WSGIScriptAlias /nested {apps}/nested.wsgi
+<Location /nested>
+Options +Includes
+SetOutputFilter INCLUDES
+WSGIAccessScript {apps}/access.py
+</Location>
 """
     server = Httpd(conf, apps="authentication", modules=MODULES, threads=64, name="access")
     pages = {"index.shtml": '[<!--#include virtual="/parts/a.txt" -->|<!--#include virtual="/parts/b.txt" -->]',
@@ -51,8 +57,19 @@ ErrorDocument 403 /pages/refused.txt
             page.write(text)
     with open(os.path.join(server.apps, "broken.py"), "w") as script:
         script.write("raise ValueError('broken')\n")
+    with open(os.path.join(server.apps, "nested.wsgi"), "w") as script:
+        script.write(NESTED)
     with server:
         yield server
+
+
+NESTED = """
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/html")])
+    for path in ("/parts/a.txt", "/parts/secret.txt", "/plain", "/plain?false"):
+        yield b'<!--#include virtual="%s" -->|' % path.encode()
+    yield environ["PATH_INFO"].encode()
+"""
 
 
 def calls(server, path, **more):
@@ -148,6 +165,16 @@ def test_server_side_includes(server):
 def test_a_page_that_may_include_nothing(server):
     answer = server.get("/index.shtml", [("X-Only", "/index.shtml")])
     assert answer.status == 200 and b"part" not in answer.body
+
+
+def test_an_application_whose_output_includes(server):
+    """The script is asked while the application runs, on its thread and in its interpreter."""
+    def work(index):
+        return [server.get("/nested/%d" % index).body.split(b"|") for _ in range(3)]
+    for results in run_together(16, work):
+        for first, secret, application, refused, last in results:
+            assert first == b"part a" and b"a secret" not in secret and b"error" in secret and b"error" in refused
+            assert json.loads(application)["environ"]["SCRIPT_NAME"] == "/plain" and last.startswith(b"/")
 
 
 def test_directory_index(server):

@@ -41,8 +41,8 @@ int32_t wsgi_swift_post_config(apr_pool_t *configuration_pool, server_rec *main_
 void wsgi_swift_child_init(apr_pool_t *child_pool, server_rec *main_server);
 int32_t wsgi_swift_translate_name(request_rec *request);
 int32_t wsgi_swift_handler(request_rec *request);
-/* What the auth phases ask; the first two answer WSGI_HTTPD_AUTH_…, the third (WSGI_HTTPD_IN_GROUP …) whether the user is in one of
- * the groups that `required` lists, the last a hook's result.  `hash` lives as long as the request. */
+/* What the auth phases ask; the first two answer WSGI_HTTPD_AUTH_…, the third (WSGI_HTTPD_IN_GROUP …) whether the user is in
+ * one of the groups that `required` lists, the last a hook's result.  `hash` lives as long as the request. */
 int32_t wsgi_swift_check_password(request_rec *request, const char *user, const char *password);
 int32_t wsgi_swift_get_realm_hash(request_rec *request, const char *user, const char *realm,
                                   const char *_Nullable *_Nonnull hash);
