@@ -3,7 +3,7 @@ import Glibc
 
 extension Supervisor {
   /// How long old workers may take to say that they drain, before new ones answer all the same.
-  private static let switchAllowance: Int64 = 250_000
+  private static let switchAllowance: Int64 = 1_000_000
   /// How long the first candidate that is ready waits for the others, at least.
   private static let stragglerAllowance: Int64 = 5_000_000
 

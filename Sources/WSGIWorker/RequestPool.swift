@@ -13,6 +13,8 @@ final class RequestPool: Sendable {
   let log: ProcessLog
   let control: ControlLine
   let processID: UInt32
+  /// The group's, as opposed to one that was handed over.
+  private let queue: Int32
   let turns: Turns
   let inFlight: InFlight
   let lifecycle = Lifecycle()
@@ -38,6 +40,7 @@ final class RequestPool: Sendable {
     self.log = log
     self.control = control
     self.stopped = stopped
+    self.queue = queue
     processID = UInt32(bitPattern: getpid())
     turns = Turns(count: settings.threads, queue: queue)
     inFlight = InFlight(count: settings.threads)
@@ -72,6 +75,12 @@ final class RequestPool: Sendable {
   }
 
   // MARK: a request
+
+  /// Whether new code is to answer a request that came from `source`: it was taken after this process had been told to drain.
+  @inline(__always)
+  func isTooOld(for source: Int32) -> Bool {
+    !lifecycle.isRunning && source == queue && lifecycle.reason == .scriptReload
+  }
 
   @inline(__always)
   func begin(_ thread: Int, number: UInt64, now: Int64) -> UInt64 {

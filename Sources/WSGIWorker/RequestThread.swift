@@ -33,7 +33,11 @@ struct RequestThread: ~Copyable {
           let now = monotonicMilliseconds()
           let isBrisk = worker.pace.isBrisk(now: now)
           worker.turns.pass(index, holds: isBrisk)
-          run(thread, channel, envelope, now, isBrisk: isBrisk)
+          if worker.isTooOld(for: source) {
+            thread.pointee.returnUnread(channel)
+          } else {
+            run(thread, channel, envelope, now, isBrisk: isBrisk)
+          }
           break waiting
         case .interrupted: break
         case .ended: worker.sourceEnded(source)
@@ -102,6 +106,13 @@ struct RequestThread: ~Copyable {
       return false
     }
     return !channel.peerHasGone()
+  }
+
+  /// Another process is to run the request.
+  private mutating func returnUnread(_ descriptor: Int32) {
+    channel.open(descriptor)
+    channel.handBack()
+    channel.close()
   }
 
   /// Says how the request ended. True: it is kept, channel and all, for a process with new code.
