@@ -187,11 +187,11 @@ public struct Board: @unchecked Sendable {
   }
 
   /// Why process `pid` of a group ended, which it did after `since` (microseconds since the epoch); waits at most
-  /// `milliseconds` for the supervisor to find out.
-  public func end(ofGroup group: Int, pid: Int32, since: Int64, waiting milliseconds: Int) -> EndRecord? {
+  /// `milliseconds` for the supervisor to find out. Without a `pid` the newest of the group's processes that did.
+  public func end(ofGroup group: Int, pid: Int32?, since: Int64, waiting milliseconds: Int) -> EndRecord? {
     let deadline = wsgi_posix_monotonic() &+ Int64(clamping: milliseconds) &* 1_000
     while true {
-      if let end = ends(ofGroup: group).first(where: { $0.pid == pid && $0.ended >= since }) { return end }
+      if let end = ends(ofGroup: group).first(where: { (pid == nil || $0.pid == pid) && $0.ended >= since }) { return end }
       guard wsgi_posix_monotonic() < deadline else { return nil }
       poll(nil, 0, 5)
     }

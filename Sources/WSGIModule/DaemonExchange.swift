@@ -98,8 +98,10 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
 }
 
 extension DaemonFailure {
+  fileprivate typealias Cause = (UInt32) -> (pid: UInt32, sentence: String)?
+
   /// The line for the log; nil where the daemon process has logged why.
-  fileprivate func message(_ group: String, isCut: Bool, cause: (UInt32) -> String?) -> String? {
+  fileprivate func message(_ group: String, isCut: Bool, cause: Cause) -> String? {
     switch self {
     case .overloaded:
       "WSGI0353: As many requests of process group '\(group)' are in flight as may be, so that httpd keeps threads for others; "
@@ -124,9 +126,11 @@ extension DaemonFailure {
     }
   }
 
-  private func endMessage(_ group: String, _ pid: UInt32, isCut: Bool, cause: (UInt32) -> String?) -> String {
+  private func endMessage(_ group: String, _ pid: UInt32, isCut: Bool, cause: Cause) -> String {
+    let found = cause(pid)
+    let pid = found?.pid ?? pid
     let process = pid == 0 ? "A daemon process of group '\(group)'" : "Daemon process \(pid) of group '\(group)'"
-    let why = cause(pid).map { ": it \($0)" } ?? ""
+    let why = found.map { ": it \($0.sentence)" } ?? ""
     return isCut
       ? "WSGI0119: \(process) ended while it sent the response\(why)." : "WSGI0146: \(process) ended before it answered\(why)."
   }

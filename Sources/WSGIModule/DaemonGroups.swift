@@ -9,8 +9,9 @@ protocol DaemonGroups: AnyObject, Sendable {
   func endpoint(of group: Int) -> DaemonEndpoint?
   /// Whether the group has a process that takes requests.
   func isServed(_ group: Int) -> Bool
-  /// How a process of the group ended, to follow "it": "was killed by signal 9"; nil where that is not known (yet).
-  func cause(ofEnd pid: UInt32, in group: Int) -> String?
+  /// How a process of the group has just ended, to follow its name: "was killed by signal 9"; nil where that is not known (yet).
+  /// Without a `pid` (0) the process is the one of which the group was bereft this moment.
+  func cause(ofEnd pid: UInt32, in group: Int) -> (pid: UInt32, sentence: String)?
   /// Counts the requests in flight; nil where there are no groups.
   var ledger: QueueLedger? { get }
 }

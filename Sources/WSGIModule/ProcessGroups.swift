@@ -164,14 +164,17 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
 
   func isServed(_ group: Int) -> Bool { supervised.board.state(ofGroup: group).ready > 0 }
 
-  func cause(ofEnd pid: UInt32, in group: Int) -> String? {
-    let recent = ProcessGroups.epoch() &- ProcessGroups.causeAge
-    return supervised.board.end(
-      ofGroup: group, pid: Int32(truncatingIfNeeded: pid), since: recent, waiting: ProcessGroups.causePatience)?.sentence
+  func cause(ofEnd pid: UInt32, in group: Int) -> (pid: UInt32, sentence: String)? {
+    let recent = ProcessGroups.epoch() &- (pid == 0 ? ProcessGroups.namelessAge : ProcessGroups.causeAge)
+    let end = supervised.board.end(
+      ofGroup: group, pid: pid == 0 ? nil : Int32(truncatingIfNeeded: pid), since: recent, waiting: ProcessGroups.causePatience)
+    return end.map { (UInt32(truncatingIfNeeded: $0.pid), $0.sentence) }
   }
 
   /// A process that ended longer ago (in microseconds) was another one with the same number.
   private static let causeAge: Int64 = 60_000_000
+  /// The channel of a process that had sent nothing closes when the process ends, and the supervisor hears of it a moment later.
+  private static let namelessAge: Int64 = 200_000
   /// How long the supervisor may need to find out, in milliseconds.
   private static let causePatience = 500
 
