@@ -1,0 +1,126 @@
+"""Applications that end their process or keep it: what the client gets, what the log says, and that the group is back at once."""
+import os
+import re
+
+import pytest
+
+from httpd_env import MODES, Httpd, wait_until
+
+pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
+
+GROUPS = {
+    "site": "processes=1 threads=4",
+    "small": "threads=2 memory-limit=268435456",
+    "gil": "threads=2 deadlock-timeout=1s shutdown-timeout=1s",
+    "slow": "threads=1 request-timeout=500ms interrupt-timeout=5s",
+    "stuck": "threads=1 request-timeout=500ms interrupt-timeout=300ms shutdown-timeout=500ms",
+    "neighbour": "threads=1",
+}
+
+
+def conf():
+    lines = []
+    for name, options in GROUPS.items():
+        lines += ["WSGIDaemonProcess %s python-path={lib} %s" % (name, options),
+                  "WSGIScriptAlias /%s {apps}/app.wsgi process-group=%s application-group=%%{GLOBAL}" % (name, name)]
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Httpd(conf(), apps="daemon", name="ends", threads=32) as running:
+        running.expected_crashes = True
+        yield running
+
+
+# What an application does, the group, the client's status, and how the log names the cause.
+ENDS = {
+    "segfault": ("/site/segfault", 502, r"was killed by signal 11 \(SIGSEGV\)"),
+    "abort": ("/site/abort", 502, r"was killed by signal 6 \(SIGABRT\)"),
+    "exit": ("/site/leave/3", 502, r"exited with code 3"),
+    "exit 0": ("/site/leave/0", 502, r"ended"),
+    "exit 255": ("/site/leave/255", 502, r"255"),
+    "an exit code of a worker's own": ("/site/leave/70", 502, r"exited with code 70"),
+    "deadlock with the GIL": ("/gil/gil", 502, r"deadlock_timeout"),
+    "a request that cannot be interrupted": ("/stuck/blocked", 502, r"request_timeout"),
+}
+
+
+@pytest.mark.parametrize("row", ENDS)
+def test_ends(server, row):
+    path, status, cause = ENDS[row]
+    group = path.split("/")[1]
+    assert server.get("/%s/pid" % group).status == 200
+    neighbour = server.get("/neighbour/pid").text
+    mark = server.log.mark()
+    answer = server.get(path)
+    assert answer.status == status, (answer, server.log.text(mark))
+    line, = server.log.wait_for("WSGI0146", mark)
+    assert re.search(r"Daemon process \d+ of group '%s'.*%s" % (group, cause), line), line
+    # The group is back, and nobody else has noticed.
+    assert server.get("/%s/pid" % group).status == 200
+    assert server.get("/neighbour/pid").text == neighbour
+
+
+def test_the_deadlock_is_named_with_its_stack(server):
+    mark = server.log.mark()
+    server.get("/gil/gil")
+    server.log.wait_for(r"WSGI0413: The GIL was not to be had for deadlock-timeout, 1 s", mark)
+
+
+def test_memory_that_runs_out_fails_the_request(server):
+    mark = server.log.mark()
+    assert server.get("/small/memory").status == 500
+    server.log.wait_for("MemoryError", mark)
+    assert server.get("/small/pid").status == 200
+
+
+def test_a_request_that_waits_too_long_is_interrupted(server):
+    """A dead-lock of the application's own: without the GIL, where Python still sees the exception."""
+    before = server.get("/slow/pid").text
+    mark = server.log.mark()
+    answer = server.get("/slow/lock")
+    assert answer.status == 504, (answer, server.log.text(mark))
+    line, = server.log.wait_for("WSGI0410", mark)
+    assert "in lock" in line or "lock(" in line or "app.wsgi" in line, line
+    assert server.get("/slow/pid").text == before
+
+
+def test_a_request_that_cannot_be_interrupted_is_named_with_its_stack(server):
+    mark = server.log.mark()
+    server.get("/stuck/blocked")
+    line = server.log.wait_for("WSGI0411", mark)[0]
+    assert "app.wsgi" in line and "blocked" in line, line
+
+
+def test_a_response_in_progress_is_cut(server):
+    mark = server.log.mark()
+    answer = server.get("/site/interrupted")
+    assert answer.status == 200 and not answer.complete and answer.body == b"begun"
+    line, = server.log.wait_for("WSGI0119", mark)
+    assert "SIGKILL" in line
+
+
+def test_a_fork_changes_nothing(server):
+    before = server.get("/site/pid").text
+    assert server.get("/site/fork").text == "7"
+    assert server.get("/site/pid").text == before
+
+
+def test_a_crash_loop_backs_off(make_httpd):
+    server = make_httpd("WSGIDaemonProcess loop python-path={lib}\nWSGIDaemonProcess good python-path={lib}\n"
+                        "WSGIImportScript {apps}/dies.wsgi process-group=loop application-group=%{GLOBAL}\n"
+                        "WSGIScriptAlias /loop {apps}/app.wsgi process-group=loop application-group=%{GLOBAL}\n"
+                        "WSGIScriptAlias /good {apps}/app.wsgi process-group=good application-group=%{GLOBAL}\n", apps="daemon")
+    server.expected_crashes = True
+    path = os.path.join(server.apps, "dies.wsgi")
+    with open(path + ".new", "w") as script:
+        script.write("import os\nos._exit(4)\n")
+    os.replace(path + ".new", path)
+    server.graceful()
+    lines = server.log.wait_for(r"WSGI0452.*exited with code 4", count=3)
+    pauses = [float(found.group(1)) for found in (re.search(r"in ([0-9.]+) s", line) for line in lines) if found]
+    assert pauses == sorted(pauses) and len(set(pauses)) > 1, lines
+    assert server.get("/good/pid").status == 200
+    os.unlink(path)
+    wait_until(lambda: server.get("/loop/pid").status == 200, "the group's return")
