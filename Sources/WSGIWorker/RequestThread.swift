@@ -95,6 +95,8 @@ struct RequestThread: ~Copyable {
 
   @inline(never)
   private mutating func isStillWanted(_ head: RequestHead) -> Bool {
+    // The httpd child has given up, and has said so.
+    if channel.peerHasGone() { return false }
     let limit = worker.settings.queueTimeout
     let age = epochMicroseconds() &- head.requestStart
     if limit > 0, head.requestStart > 0, age / 1000 > limit {
@@ -105,7 +107,7 @@ struct RequestThread: ~Copyable {
       channel.fail(status: 504)
       return false
     }
-    return !channel.peerHasGone()
+    return true
   }
 
   /// Another process is to run the request.

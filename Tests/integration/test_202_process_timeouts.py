@@ -69,11 +69,11 @@ def test_queue_timeout(server):
         server.log.wait_for("waiting for", mark)
         answer = server.get("/queue/pid")
         assert answer.status == 504, answer
-        assert len(server.log.wait_for("WSGI0084", mark)) == 1
+        server.log.wait_for("WSGI0084", mark)
         open(gate, "w").close()
         assert holder.read_response().status == 200
     assert server.get("/queue/pid").status == 200
-    # The request that was given up is not run, nor logged, a second time.
+    # The request that was given up is not logged a second time when a thread comes to it.
     assert len(server.log.lines("WSGI0084", mark)) == 1
 
 
