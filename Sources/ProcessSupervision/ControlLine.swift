@@ -2,11 +2,11 @@ import CPosix
 import Glibc
 import WSGICore
 
-/// One end of the line between a worker and its supervisor. It borrows its descriptors: whoever made them closes them. Only `wait`
-/// waits; any thread may send, one receives.
+/// One end of the line between a worker and its supervisor. It borrows its descriptors: whoever made them closes them. Only
+/// `wait` waits; any thread may send, one receives.
 ///
-/// Orders go to the worker through a SOCK_SEQPACKET socket, and may carry a descriptor. Reports come from it through a pipe in packet
-/// mode, which cannot: to close a descriptor that a tenant has chosen (a lingering connection, a file of a file system of
+/// Orders go to the worker through a SOCK_SEQPACKET socket, and may carry a descriptor. Reports come from it through a pipe in
+/// packet mode, which cannot: to close a descriptor that a tenant has chosen (a lingering connection, a file of a file system of
 /// its own making) could hold the supervisor up for as long as the tenant likes.
 public struct ControlLine: Sendable {
   /// What a worker finds open, beside stdin (`/dev/null`), stdout and stderr (both to the supervisor).

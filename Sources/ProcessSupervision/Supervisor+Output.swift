@@ -35,7 +35,7 @@ extension Supervisor {
     let group = groups[output.group]
     log(
       group, SupervisorLog.warning,
-      "WSGI0458: \(suppressed) lines of process \(output.pid) of process group '\(group.plan.name)' are missing here: it wrote more"
-        + " than \(RateLimit.perSecond) a second outside of requests.")
+      "WSGI0458: \(suppressed) lines of process \(output.pid) of process group '\(group.plan.name)' are missing here: it wrote "
+        + "more than \(RateLimit.perSecond) a second outside of requests.")
   }
 }

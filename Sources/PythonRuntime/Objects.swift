@@ -321,7 +321,10 @@ extension PyRef {
   public static func describing(_ object: PyObj) throws(Raised) -> PyRef { try PyRef(result: PyObject_Str(object.pointer)) }
 
   public static func bytes(_ bytes: [UInt8]) throws(Raised) -> PyRef {
-    try PyRef(result: bytes.withUnsafeBytes { PyBytes_FromStringAndSize($0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count) })
+    try PyRef(
+      result: bytes.withUnsafeBytes {
+        PyBytes_FromStringAndSize($0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count)
+      })
   }
 }
 

@@ -6,7 +6,8 @@ import pytest
 from httpd_env import MODES, REFERENCE, Httpd, Site, run_together
 
 GROUPS = {"main": "%{GLOBAL}", "one": "one", "two": "two", "resource": "%{RESOURCE}", "server": "%{SERVER}",
-          "host": "%{HOST}", "env": "%{ENV:GROUP}", "env-global": "%{ENV:TO_GLOBAL}", "env-missing": "%{ENV:NOWHERE}", "embedded-token": "x-%{GLOBAL}"}
+          "host": "%{HOST}", "env": "%{ENV:GROUP}", "env-global": "%{ENV:TO_GLOBAL}", "env-missing": "%{ENV:NOWHERE}",
+          "embedded-token": "x-%{GLOBAL}"}
 
 
 def SITE():
@@ -31,7 +32,8 @@ def facts(site, mode, group="main"):
 
 NAMES = {
     "main": "", "one": "one", "resource": "localhost|/{mode}-resource", "server": "localhost", "host": "localhost",
-    "env": "from-env", "env-global": "", "env-missing": "%{ENV:NOWHERE}", "embedded-token": "x-%{GLOBAL}",
+    "env": "from-env", "env-global": "", "env-missing": "%{ENV:NOWHERE}",
+          "embedded-token": "x-%{GLOBAL}",
 }
 
 

@@ -137,7 +137,8 @@ def test_flask_streaming(server):
 
 VALIDATED = {"/": ("GET", None, b"hello"), "/input": ("POST", b"some body", b"some body"),
              "/lines": ("POST", b"a\nb\nc", b"a\n|b\n|c"), "/errors": ("GET", None, b"written"),
-             "/write": ("GET", None, b"written returned"), "/generator": ("GET", None, b"one two"), "/none": ("GET", None, b""), "/a?query=1": ("GET", None, b"hello")}
+             "/write": ("GET", None, b"written returned"), "/generator": ("GET", None, b"one two"),
+             "/none": ("GET", None, b""), "/a?query=1": ("GET", None, b"hello")}
 
 
 @pytest.mark.parametrize("path", VALIDATED)

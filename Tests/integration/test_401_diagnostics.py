@@ -121,7 +121,8 @@ def test_what_is_odd_is_told_in_a_line(make, name):
 @pytest.mark.parametrize("permissions", [0o750, 0o700, 0o754])
 def test_a_directory_in_the_way_is_named_with_the_missing_bit(make, permissions):
     httpd = make("WSGIScriptAlias /x {root}/closed/inner/app.wsgi\n"
-                 "WSGIDaemonProcess own user=daemon group=daemon\nWSGIScriptAlias /y {root}/closed/inner/app.wsgi process-group=own")
+                 "WSGIDaemonProcess own user=daemon group=daemon\n"
+                 "WSGIScriptAlias /y {root}/closed/inner/app.wsgi process-group=own")
     os.makedirs(os.path.join(httpd.root, "closed", "inner"))
     open(os.path.join(httpd.root, "closed", "inner", "app.wsgi"), "w").close()
     os.chmod(os.path.join(httpd.root, "closed"), permissions)

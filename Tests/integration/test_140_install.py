@@ -1,0 +1,135 @@
+"""What was built, and where `make install` puts it."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from httpd_env import MODULE, ROOT, Httpd, query_apxs
+
+sys.path.insert(0, os.path.join(ROOT, "Tests"))
+import lint  # noqa: E402
+
+STAGE = os.path.dirname(MODULE)
+SWIFT = r"libswift|libFoundation|libdispatch|lib_Foundation|libBlocksRuntime"
+# A test of the sources, which is of no interest while one of them is being worked on.
+staged = pytest.mark.skipif(not os.path.exists(os.path.join(STAGE, "wsgi-worker")), reason="the module is another's")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    destination = str(tmp_path_factory.mktemp("install"))
+    subprocess.run(["make", "--no-print-directory", "install", "DESTDIR=" + destination, "STAGE=" + STAGE], cwd=ROOT,
+                   check=True, capture_output=True)
+    return destination
+
+
+def engines():
+    return sorted(name for name in os.listdir(STAGE) if re.fullmatch(r"wsgi-engine-3\.\d+\.so", name))
+
+
+@staged
+@pytest.mark.parametrize("name, exported, needed, undefined", [
+    ("mod_wsgi.so", "wsgi_module", SWIFT + "|libpython", r"_?Py[A-Z_]"),
+    ("wsgi-worker", None, SWIFT + "|libpython|libapr", r"ap_|apr_|_?Py[A-Z_]"),
+] + [(name, "wsgi_engine", SWIFT + "|libapr", r"ap_|apr_") for name in engines()])
+def test_images(name, exported, needed, undefined):
+    before = list(lint.problems)
+    lint.problems.clear()
+    lint.check_image(os.path.join(STAGE, name), exported, needed, undefined)
+    found, lint.problems[:] = list(lint.problems), before
+    assert not found
+
+
+@staged
+def test_no_image_needs_a_swift_runtime_or_a_library_that_is_missing():
+    for name in ["wsgi-worker"] + engines():
+        out = subprocess.run(["ldd", os.path.join(STAGE, name)], capture_output=True, text=True).stdout
+        assert "not found" not in out and "swift" not in out, out
+
+
+@staged
+def test_install_puts_three_images_side_by_side(installed):
+    directory = installed + query_apxs("LIBEXECDIR")
+    assert sorted(os.listdir(directory)) == sorted(["mod_wsgi.so", "wsgi-worker"] + engines())
+    assert os.access(os.path.join(directory, "wsgi-worker"), os.X_OK)
+
+
+@staged
+def test_an_installed_tree_can_be_moved(installed, tmp_path):
+    elsewhere = os.path.join(str(tmp_path), "elsewhere")
+    shutil.copytree(installed + query_apxs("LIBEXECDIR"), elsewhere)
+    path = elsewhere
+    while os.stat(path).st_uid == os.getuid() and path != "/tmp":
+        os.chmod(path, 0o755)
+        path = os.path.dirname(path)
+    conf = ("WSGIScriptAlias /e {apps}/app.wsgi\nWSGIDaemonProcess d threads=1\n"
+            "WSGIScriptAlias /d {apps}/app.wsgi process-group=d application-group=%{GLOBAL}")
+    with Httpd(conf, apps="restart", module=os.path.join(elsewhere, "mod_wsgi.so")) as server:
+        assert server.get("/e").status == 200
+        assert server.get("/d").status == 200
+
+
+@staged
+def test_a2enmod(installed, tmp_path):
+    a2enmod = shutil.which("a2enmod")
+    if not a2enmod:
+        pytest.skip("there is no a2enmod: install Debian's apache2 package")
+    confdir = os.path.join(str(tmp_path), "apache2")
+    shutil.copytree(installed + query_apxs("SYSCONFDIR"), confdir)
+    os.mkdir(os.path.join(confdir, "mods-enabled"))
+    with open(os.path.join(confdir, "mods-available", "wsgi.load")) as load:
+        line = load.read().strip()
+    assert line == "LoadModule wsgi_module %s/mod_wsgi.so" % query_apxs("LIBEXECDIR")
+    done = subprocess.run([a2enmod, "wsgi"], capture_output=True, text=True,
+                          env=dict(os.environ, APACHE_CONFDIR=confdir, APACHE_ENVVARS="/dev/null"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(os.listdir(os.path.join(confdir, "mods-enabled"))) == ["wsgi.conf", "wsgi.load"]
+
+
+@staged
+def test_the_configuration_that_is_installed(installed):
+    with open(installed + query_apxs("SYSCONFDIR") + "/mods-available/wsgi.conf") as conf:
+        text = conf.read()
+    for active in (text, text.replace("#WSGIRestrictEmbedded", "WSGIRestrictEmbedded")):
+        server = Httpd(active)
+        try:
+            code, output = server.check()
+            assert code == 0 and "Syntax OK" in output, output
+        finally:
+            server.remove()
+
+
+def test_rooms_and_lines():
+    before = list(lint.problems)
+    lint.problems.clear()
+    lint.check_rooms()
+    lint.check_lines()
+    found, lint.problems[:] = list(lint.problems), before
+    assert not found
+
+
+def test_the_sample_application(tmp_path):
+    """`make run` without its build: it says where it serves, answers, and stops cleanly."""
+    import signal
+    from httpd_env import free_port, wait_until
+    from http_client import Client
+    port = free_port()
+    output = open(os.path.join(str(tmp_path), "output"), "w+")
+    serve = subprocess.Popen([sys.executable, os.path.join(ROOT, "Tests", "integration", "serve.py"), "--module", MODULE,
+                              "--port", str(port), os.path.join(ROOT, "conf", "hello.wsgi")], stdout=output, stderr=output)
+
+    def said():
+        with open(output.name) as text:
+            return text.read()
+    try:
+        wait_until(lambda: "http://127.0.0.1:%d/" % port in said() or serve.poll() is not None, said)
+        with Client(port) as client:
+            answer = client.request("GET", "/page")
+        assert answer.status == 200 and "It works" in answer.text, said()
+    finally:
+        serve.send_signal(signal.SIGINT)
+        assert serve.wait(20) == 0, said()
+    assert "Stopped." in said()
