@@ -19,6 +19,7 @@ public enum ChannelFailure: Int32, Error, Sendable {
 /// The worker's end of a request's channel. One per thread of a worker, kept between requests for its buffers; not safe to share.
 public struct ChannelServer: ~Copyable {
   private var channel: Int32 = -1
+  private var kind = ChannelKind.socket
   private let workerID: UInt32
   private let socketTimeout: Int64
   private var input = ChannelInput()
@@ -26,6 +27,7 @@ public struct ChannelServer: ~Copyable {
   private var pending: [UInt8] = []
   private var pendingSent = 0
   private var failure: ChannelFailure?
+  private var hasWidened = false
 
   // The response's side.
   public private(set) var hasBegun = false
@@ -40,6 +42,7 @@ public struct ChannelServer: ~Copyable {
 
   /// The most that is kept for the channel to take later; a piece of response that may be refused is smaller than that.
   private static let pendingLimit = 256 << 10
+  private static let widePipe: Int32 = 256 << 10
 
   /// `socketTimeout` in milliseconds, 0: no limit. `workerID` is what the httpd child is told of who we are.
   public init(workerID: UInt32, socketTimeout: Int64) {
@@ -50,8 +53,10 @@ public struct ChannelServer: ~Copyable {
   deinit { if channel >= 0 { _ = Glibc.close(channel) } }
 
   /// Starts on a new request, whose channel this now owns.
-  public mutating func open(_ channel: Int32) {
+  public mutating func open(_ channel: Int32, _ kind: ChannelKind) {
     self.channel = channel
+    self.kind = kind
+    hasWidened = false
     failure = nil
     hasBegun = false
     hasEnded = false
@@ -132,6 +137,7 @@ public struct ChannelServer: ~Copyable {
     head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64
   ) throws(ChannelFailure) {
     try check(head)
+    guard kind == .socket else { return try streamFile(head: head, descriptor: descriptor, offset: offset, length: length) }
     var range = (offset, length)
     let header = FrameHeader(.file, head: head?.count ?? 0, data: FrameLimits.fileData, extra: workerID)
     var problem: ChannelFailure?
@@ -145,6 +151,72 @@ public struct ChannelServer: ~Copyable {
     if let problem { throw problem }
     hasBegun = true
     hasEnded = true
+  }
+
+  /// The same on a channel that carries no descriptors: the file's bytes, which are not copied on their way into the pipe.
+  private mutating func streamFile(
+    head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64
+  ) throws(ChannelFailure) {
+    var head = head
+    var offset = offset
+    var left = max(length, 0)
+    repeat {
+      let piece = min(left, Int64(FrameLimits.responseData))
+      left -= piece
+      let flags: FrameHeader.Flags = left == 0 ? [.end, .ofFile] : .ofFile
+      let header = FrameHeader(
+        head == nil ? .data : .response, flags: flags, head: head?.count ?? 0, data: Int(piece), extra: workerID)
+      try transmit(header, head, UnsafeRawBufferPointer(start: nil, count: 0), wait: true)
+      head = nil
+      hasBegun = true
+      try splice(descriptor, &offset, Int(piece))
+    } while left > 0
+    hasEnded = true
+  }
+
+  private mutating func splice(_ descriptor: Int32, _ offset: inout Int64, _ length: Int) throws(ChannelFailure) {
+    var left = length
+    while left > 0 {
+      let count = wsgi_posix_splice(descriptor, &offset, channel, left)
+      if count > 0 {
+        left -= count
+      } else if count == -Int(EAGAIN) {
+        try waitForRoom()
+      } else if count == -Int(EINVAL) {
+        left -= try copy(descriptor, &offset, left)
+      } else {
+        // Shorter than it was said to be, or the child has gone: the frame cannot be completed.
+        failure = count == 0 ? .failed : .closed
+        throw failure ?? .failed
+      }
+    }
+  }
+
+  /// For files of systems that cannot splice.
+  private mutating func copy(_ descriptor: Int32, _ offset: inout Int64, _ length: Int) throws(ChannelFailure) -> Int {
+    let capacity = min(length, 64 << 10)
+    let buffer = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
+    defer { buffer.deallocate() }
+    let count = pread(descriptor, buffer, capacity, off_t(offset))
+    guard count > 0 else {
+      failure = .failed
+      throw .failed
+    }
+    var done = 0
+    while done < count {
+      var part = iovec(iov_base: buffer + done, iov_len: count - done)
+      let written = wsgi_posix_write(channel, &part, 1)
+      if written >= 0 {
+        done += written
+      } else if written == -Int(EAGAIN) {
+        try waitForRoom()
+      } else {
+        failure = .closed
+        throw .closed
+      }
+    }
+    offset += Int64(count)
+    return count
   }
 
   private func check(_ head: UnsafeRawBufferPointer?) throws(ChannelFailure) {
@@ -249,6 +321,7 @@ public struct ChannelServer: ~Copyable {
       )
       return withUnsafeBytes(of: &parts) { list in
         guard let first = list.bindMemory(to: iovec.self).baseAddress else { return -Int(EPIPE) }
+        if kind == .pipe { return wsgi_posix_write(channel, first, 3) }
         return wsgi_posix_send(channel, first, 3, &descriptor, descriptor >= 0 ? 1 : 0, Int32(MSG_DONTWAIT))
       }
     }
@@ -286,6 +359,7 @@ public struct ChannelServer: ~Copyable {
         var part = iovec(
           iov_base: bytes.baseAddress.map { UnsafeMutableRawPointer(mutating: $0 + pendingSent) },
           iov_len: bytes.count - pendingSent)
+        if kind == .pipe { return wsgi_posix_write(channel, &part, 1) }
         return wsgi_posix_send(channel, &part, 1, nil, 0, Int32(MSG_DONTWAIT))
       }
       if count >= 0 {
@@ -307,6 +381,12 @@ public struct ChannelServer: ~Copyable {
   /// Waits until the channel takes more. A child that reads, however slowly its client lets it, is never too slow: the time that
   /// counts is that in which it took nothing at all.
   private mutating func waitForRoom() throws(ChannelFailure) {
+    if kind == .pipe, !hasWidened {
+      // A response that does not fit in one go: as much room as a socket would have.
+      hasWidened = true
+      wsgi_posix_pipe_size(channel, ChannelServer.widePipe)
+      return
+    }
     var unread = wsgi_posix_unread(channel)
     var since = monotonicMilliseconds()
     while true {
@@ -330,7 +410,7 @@ public struct ChannelServer: ~Copyable {
   /// the child for the body.
   public mutating func read(into buffer: UnsafeMutableRawBufferPointer) throws(ChannelFailure) -> Int {
     if let bodyFailure { throw bodyFailure }
-    if bodyHasEnded { return 0 }
+    if bodyHasEnded || kind == .pipe { return 0 }
     guard let start = buffer.baseAddress, !buffer.isEmpty else { return 0 }
     do throws(ChannelFailure) {
       if !hasAskedForBody { try askForBody() }

@@ -4,7 +4,10 @@ import Glibc
 /// Where the exchange of one request with its worker stands.
 struct Conversation {
   let channel: Int32
+  let kind: ChannelKind
   let group: DaemonEndpoint
+  /// The response is, or comes from, a file.
+  var sendsFile = false
   /// The response head was given to the host.
   var begun = false
   /// Bytes of the current frame's data that are still to come, and what the frame wants done behind them.
@@ -18,8 +21,9 @@ struct Conversation {
   /// As the worker says, for the log only.
   var workerID: UInt32 = 0
 
-  init(channel: Int32, group: DaemonEndpoint) {
+  init(channel: Int32, _ kind: ChannelKind, group: DaemonEndpoint) {
     self.channel = channel
+    self.kind = kind
     self.group = group
   }
 
@@ -99,7 +103,7 @@ extension DaemonClient {
     case .log: return takeLog(header, host: &host)
     case .file: return try takeFile(header, &conversation, host: &host)
     case .wantBody:
-      guard upload.want() else { throw .outOfTurn(.wantBody) }
+      guard conversation.kind == .socket, upload.want() else { throw .outOfTurn(.wantBody) }
       conversation.workerID = header.extra
     case .taken: conversation.workerID = header.extra
     case .stale:
@@ -122,6 +126,7 @@ extension DaemonClient {
   private func startData(_ header: FrameHeader, _ conversation: inout Conversation) -> Step? {
     conversation.dataLeft = Int(header.dataLength)
     conversation.dataFlags = header.flags
+    if header.flags.contains(.ofFile) { conversation.sendsFile = true }
     return conversation.dataLeft == 0 ? finishData(&conversation) : nil
   }
 
@@ -182,6 +187,7 @@ extension DaemonClient {
     let file = Descriptor(owning: input.claimDescriptor())
     guard isRegular(file.number, holding: offset, length) else { throw .badDescriptor }
     conversation.workerID = header.extra
+    conversation.sendsFile = true
     if !conversation.begun {
       guard host.begin(head) else { return .attempt(.ended(.failed(.headRefused))) }
       conversation.begun = true

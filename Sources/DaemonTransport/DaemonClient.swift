@@ -9,6 +9,9 @@ public struct DaemonClient: ~Copyable {
   var input = ChannelInput()
   var upload = BodyUpload()
   let seat: LedgerSeat
+  /// By group: for how many more requests a file is to be expected.
+  private var fileCredit: [UInt16] = []
+  private static let fileCreditOfOne: UInt16 = 64
 
   public init(seat: LedgerSeat) { self.seat = seat }
 
@@ -44,25 +47,50 @@ public struct DaemonClient: ~Copyable {
   private mutating func attempt<Host: DaemonClientHost & ~Copyable>(
     _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, on group: DaemonEndpoint, host: inout Host
   ) -> Attempt {
+    let kind = channelKind(head, group.index)
     var ends: (Int32, Int32) = (-1, -1)
     let made = withUnsafeMutablePointer(to: &ends) { pair in
-      pair.withMemoryRebound(to: Int32.self, capacity: 2) { wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), $0) }
+      pair.withMemoryRebound(to: Int32.self, capacity: 2) {
+        kind == .pipe ? wsgi_posix_pipe($0) : wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), $0)
+      }
     }
     guard made == 0 else { return .ended(.failed(.system(errno: -made))) }
     let near = Descriptor(owning: ends.0)
-    // SO_RCVTIMEO rather than poll: one cheap call a request instead of one more wait.
-    if group.socketTimeout > 0 { _ = wsgi_posix_receive_timeout(near.number, group.socketTimeout) }
+    // SO_RCVTIMEO rather than poll: one cheap call a request instead of one more wait. Pipes have none.
+    if kind == .socket, group.socketTimeout > 0 { _ = wsgi_posix_receive_timeout(near.number, group.socketTimeout) }
     let far = Descriptor(owning: ends.1)
+    var envelope = envelope
+    if kind == .pipe { envelope.flags.insert(.pipe) }
     if let failure = enqueue(head, envelope, channel: far.number, on: group) { return .ended(.failed(failure)) }
     // Ours must go, or the worker's end of the channel would not be the only one, and its death not be seen.
     _ = consume far
     if !host.isServed() || group.queueTimeout > 0 {
       if let failure = awaitTaking(near.number, on: group, host: &host) { return .ended(.failed(failure)) }
     }
-    input.reset()
+    input.reset(kind, timeout: group.socketTimeout)
     upload.reset()
-    var conversation = Conversation(channel: near.number, group: group)
-    return converse(&conversation, host: &host)
+    var conversation = Conversation(channel: near.number, kind, group: group)
+    let result = converse(&conversation, host: &host)
+    if conversation.sendsFile { expectFiles(group.index) }
+    return result
+  }
+
+  /// The cheapest channel that will do.
+  @inline(__always)
+  private mutating func channelKind(_ head: UnsafeRawBufferPointer, _ group: Int) -> ChannelKind {
+    guard head.count >= RequestHead.flagsOffset + 4 else { return .socket }
+    let flags = RequestHead.Flags(rawValue: head.loadUnaligned(fromByteOffset: RequestHead.flagsOffset, as: UInt32.self))
+    if flags.contains(.hasBody) { return .socket }
+    guard fileCredit.indices.contains(group), fileCredit[group] > 0 else { return .pipe }
+    fileCredit[group] -= 1
+    return .socket
+  }
+
+  @inline(never)
+  private mutating func expectFiles(_ group: Int) {
+    guard (0..<4096).contains(group) else { return }
+    while fileCredit.count <= group { fileCredit.append(0) }
+    fileCredit[group] = DaemonClient.fileCreditOfOne
   }
 
   private func enqueue(

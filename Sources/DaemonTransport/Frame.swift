@@ -35,6 +35,8 @@ public struct FrameHeader: Equatable, Sendable {
     public static let end = Flags(rawValue: 1)
     /// These bytes are to be on their way to the client soon, whether or not more come.
     public static let flush = Flags(rawValue: 2)
+    /// These bytes are those of a file, which on a socket would have crossed as a descriptor.
+    public static let ofFile = Flags(rawValue: 4)
   }
 
   public static let size = 16
@@ -87,6 +89,14 @@ public enum FrameFailure: Error, Equatable, Sendable {
 
 public enum ChannelSide: Sendable { case child, worker }
 
+/// What a channel is made of.
+///
+/// A socket pair carries everything. A pipe is made, passed on and closed at little more than half the cost (and the kernel does
+/// not look for cycles of sockets that are under way in each other), but carries neither a request body nor a descriptor: it is
+/// for requests without a body, and the bytes of a file cross in it as data. Of process groups that send files, a client
+/// remembers that for its next requests, and brings a socket pair.
+public enum ChannelKind: Sendable { case socket, pipe }
+
 /// Why the body of a request cannot be read further.
 public enum BodyFailure: UInt32, Sendable {
   /// The client has gone.
@@ -132,8 +142,8 @@ extension FrameKind {
   var rule: (flags: UInt8, head: UInt32, leastData: UInt32, mostData: UInt32) {
     switch self {
     case .taken, .stale, .wantBody, .bodyFailed: (0, 0, 0, 0)
-    case .response: (3, UInt32(FrameLimits.responseHead), 0, UInt32(FrameLimits.responseData))
-    case .data: (3, 0, 0, UInt32(FrameLimits.responseData))
+    case .response: (7, UInt32(FrameLimits.responseHead), 0, UInt32(FrameLimits.responseData))
+    case .data: (7, 0, 0, UInt32(FrameLimits.responseData))
     case .file: (0, UInt32(FrameLimits.responseHead), UInt32(FrameLimits.fileData), UInt32(FrameLimits.fileData))
     case .log: (15, UInt32(FrameLimits.name), 0, UInt32(FrameLimits.logText))
     case .failed, .aborted: (0, 0, 0, UInt32(FrameLimits.name))

@@ -176,7 +176,7 @@ final class RequestPool: Sendable {
   private func giveBack(_ requests: [Reloads.Kept]) {
     for request in requests {
       var channel = ChannelServer(workerID: processID, socketTimeout: settings.socketTimeout)
-      channel.open(request.channel)
+      channel.open(request.channel, request.envelope.channelKind)
       channel.handBack()
       channel.close()
     }
@@ -190,7 +190,7 @@ final class RequestPool: Sendable {
       QueueWriter.pass($0, request.envelope, channel: request.channel, to: queue)
     }
     var channel = ChannelServer(workerID: processID, socketTimeout: settings.socketTimeout)
-    channel.open(request.channel)
+    channel.open(request.channel, request.envelope.channelKind)
     if !isTaken { channel.handBack() }
     channel.close()
   }

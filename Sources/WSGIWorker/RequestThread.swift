@@ -60,7 +60,7 @@ struct RequestThread: ~Copyable {
   private static func run(
     _ thread: UnsafeMutablePointer<RequestThread>, _ channel: Int32, _ envelope: QueueEnvelope, _ now: Int64, isBrisk: Bool
   ) {
-    thread.pointee.channel.open(channel)
+    thread.pointee.channel.open(channel, envelope.channelKind)
     if thread.pointee.admit(envelope) {
       thread.pointee.number &+= 1
       let worker = thread.pointee.worker
@@ -136,7 +136,7 @@ struct RequestThread: ~Copyable {
     guard let descriptor = channel.detach() else { return false }
     let request = Reloads.Kept(change: change, channel: descriptor, envelope: envelope, head: Array(reader.head))
     if worker.reloads.keep(request, worker.control) { return true }
-    channel.open(descriptor)
+    channel.open(descriptor, envelope.channelKind)
     channel.handBack()
     return false
   }

@@ -48,9 +48,9 @@ extension ChannelServer {
 }
 
 @Suite struct ChannelTests {
-  @Test func aSmallResponseIsOneFrame() throws {
+  @Test(arguments: [ChannelKind.socket, .pipe]) func aSmallResponseIsOneFrame(kind: ChannelKind) throws {
     var host = RecordingHost()
-    let outcome = try converse(host: &host) { channel, _ in channel.say(head: "HEAD", bytes(20), .end) }
+    let outcome = try converse(on: kind, host: &host) { channel, _ in channel.say(head: "HEAD", bytes(20), .end) }
     #expect(outcome == .done)
     #expect(host.head == Array("HEAD".utf8))
     #expect(host.body == bytes(20))
@@ -58,10 +58,11 @@ extension ChannelServer {
     #expect(host.flushes == 0)
   }
 
-  @Test(arguments: [0, 1, 65_520, 65_536, 200_001, 17 << 20]) func bodiesOfAnySizeComeDown(size: Int) throws {
+  @Test(arguments: [0, 1, 65_520, 65_536, 200_001, 17 << 20], [ChannelKind.socket, .pipe])
+  func bodiesOfAnySizeComeDown(size: Int, kind: ChannelKind) throws {
     var host = RecordingHost()
     let whole = bytes(size)
-    let outcome = try converse(host: &host) { channel, _ in
+    let outcome = try converse(on: kind, host: &host) { channel, _ in
       channel.say(head: "H")
       channel.say(whole)
       channel.say([], .end)
@@ -150,14 +151,15 @@ extension ChannelServer {
 
   // MARK: ends
 
-  @Test func deathBeforeTheHeadIsAFailure() throws {
+  @Test(arguments: [ChannelKind.socket, .pipe]) func deathBeforeTheHeadIsAFailure(kind: ChannelKind) throws {
     var host = RecordingHost()
-    #expect(try converse(host: &host) { _, _ in } == .failed(.workerEnded(pid: 0)))
+    #expect(try converse(on: kind, host: &host) { _, _ in } == .failed(.workerEnded(pid: 0)))
   }
 
-  @Test func deathBehindTheHeadIsACut() throws {
+  @Test(arguments: [ChannelKind.socket, .pipe]) func deathBehindTheHeadIsACut(kind: ChannelKind) throws {
     var host = RecordingHost()
-    #expect(try converse(host: &host) { channel, _ in channel.say(head: "H", bytes(10)) } == .cut(.workerEnded(pid: 77)))
+    #expect(
+      try converse(on: kind, host: &host) { channel, _ in channel.say(head: "H", bytes(10)) } == .cut(.workerEnded(pid: 77)))
     #expect(host.body == bytes(10))
   }
 
@@ -171,33 +173,33 @@ extension ChannelServer {
     #expect(outcome == .failed(.workerEnded(pid: 77)))
   }
 
-  @Test func failedAndAborted() throws {
+  @Test(arguments: [ChannelKind.socket, .pipe]) func failedAndAborted(kind: ChannelKind) throws {
     var host = RecordingHost()
-    #expect(try converse(host: &host) { channel, _ in channel.fail(status: 504) } == .failed(.answered(status: 504)))
-    #expect(try converse(host: &host) { channel, _ in channel.fail(status: 200) } == .failed(.answered(status: 500)))
-    #expect(try converse(host: &host) { channel, _ in channel.abort() } == .failed(.answered(status: 500)))
-    let cut = try converse(host: &host) { channel, _ in
+    #expect(try converse(on: kind, host: &host) { channel, _ in channel.fail(status: 504) } == .failed(.answered(status: 504)))
+    #expect(try converse(on: kind, host: &host) { channel, _ in channel.fail(status: 200) } == .failed(.answered(status: 500)))
+    #expect(try converse(on: kind, host: &host) { channel, _ in channel.abort() } == .failed(.answered(status: 500)))
+    let cut = try converse(on: kind, host: &host) { channel, _ in
       channel.say(head: "H")
       channel.fail(status: 500)
     }
     #expect(cut == .cut(.aborted))
   }
 
-  @Test func aStaleProcessHandsTheRequestBack() throws {
+  @Test(arguments: [ChannelKind.socket, .pipe]) func aStaleProcessHandsTheRequestBack(kind: ChannelKind) throws {
     var host = RecordingHost()
-    let outcome = try converse(host: &host) { channel, number in
+    let outcome = try converse(on: kind, host: &host) { channel, number in
       if number < 3 { channel.handBack() } else { channel.say(head: "H", [], .end) }
     }
     #expect(outcome == .done)
     #expect(host.requeues == [2, 3])
-    #expect(try converse(host: &host) { channel, _ in channel.handBack() } == .failed(.requeuedTooOften(attempts: 3)))
+    #expect(try converse(on: kind, host: &host) { channel, _ in channel.handBack() } == .failed(.requeuedTooOften(attempts: 3)))
   }
 
-  @Test func aClientThatGoesIsSeenByTheApplication() throws {
+  @Test(arguments: [ChannelKind.socket, .pipe]) func aClientThatGoesIsSeenByTheApplication(kind: ChannelKind) throws {
     var host = RecordingHost()
     host.clientGoesAfter = 100_000
     host.keepsBody = false
-    let outcome = try converse(host: &host) { channel, _ in
+    let outcome = try converse(on: kind, host: &host) { channel, _ in
       channel.say(head: "H")
       for _ in 0..<1000 where channel.say(bytes(10_000)) == nil {}
       let last = channel.say(bytes(1))
@@ -206,19 +208,20 @@ extension ChannelServer {
     #expect(outcome == .clientGone)
   }
 
-  @Test func aRefusedHeadIsAFailure() throws {
+  @Test(arguments: [ChannelKind.socket, .pipe]) func aRefusedHeadIsAFailure(kind: ChannelKind) throws {
     var host = RecordingHost()
     host.refusesHead = true
-    #expect(try converse(host: &host) { channel, _ in channel.say(head: "H", [], .end) } == .failed(.headRefused))
+    #expect(try converse(on: kind, host: &host) { channel, _ in channel.say(head: "H", [], .end) } == .failed(.headRefused))
   }
 
-  @Test func silenceIsTimedOut() throws {
+  @Test(arguments: [ChannelKind.socket, .pipe]) func silenceIsTimedOut(kind: ChannelKind) throws {
     var host = RecordingHost()
     let short: (inout DaemonEndpoint) -> Void = { $0.socketTimeout = 30 }
     // The worker waits until its channel is closed.
-    let before = try converse(host: &host, change: short) { channel, _ in while !channel.peerHasGone() { usleep(1000) } }
+    let before = try converse(on: kind, host: &host, change: short) { channel, _ in while !channel.peerHasGone() { usleep(1000) }
+    }
     #expect(before == .failed(.timedOut))
-    let behind = try converse(host: &host, change: short) { channel, _ in
+    let behind = try converse(on: kind, host: &host, change: short) { channel, _ in
       channel.say(head: "H", bytes(5), .flush)
       while !channel.peerHasGone() { usleep(1000) }
     }
@@ -274,7 +277,7 @@ extension ChannelServer {
       var reader = QueueReader()
       while let request = reader.next(readEnd) {
         var channel = ChannelServer(workerID: 1, socketTimeout: 1000)
-        channel.open(request.channel)
+        channel.open(request.channel, request.envelope.channelKind)
         channel.say(head: "H", [], .end)
         channel.close()
       }
@@ -286,9 +289,9 @@ extension ChannelServer {
     ledger.unmap()
   }
 
-  @Test func theChildIsToldWhereItAskedForThat() throws {
+  @Test(arguments: [ChannelKind.socket, .pipe]) func theChildIsToldWhereItAskedForThat(kind: ChannelKind) throws {
     var host = RecordingHost()
-    let outcome = try converse(host: &host, change: { $0.queueTimeout = 10_000 }) { channel, _ in
+    let outcome = try converse(on: kind, host: &host, change: { $0.queueTimeout = 10_000 }) { channel, _ in
       channel.announce()
     }
     #expect(outcome == .failed(.workerEnded(pid: 77)))
@@ -296,9 +299,9 @@ extension ChannelServer {
 
   // MARK: flushes and logs
 
-  @Test func blocksThatFollowEachOtherAreFlushedTogether() throws {
+  @Test(arguments: [ChannelKind.socket, .pipe]) func blocksThatFollowEachOtherAreFlushedTogether(kind: ChannelKind) throws {
     var host = RecordingHost()
-    let outcome = try converse(host: &host, change: { $0.flushDelay = 2000 }) { channel, _ in
+    let outcome = try converse(on: kind, host: &host, change: { $0.flushDelay = 2000 }) { channel, _ in
       channel.say(head: "H", bytes(10), .flush)
       for _ in 0..<50 { channel.say(bytes(10), .flush) }
       channel.say([], .end)
@@ -308,18 +311,18 @@ extension ChannelServer {
     #expect(host.flushes == 0)
   }
 
-  @Test func bytesBeyondTheBufferSizeAreFlushed() throws {
+  @Test(arguments: [ChannelKind.socket, .pipe]) func bytesBeyondTheBufferSizeAreFlushed(kind: ChannelKind) throws {
     var host = RecordingHost()
-    let outcome = try converse(host: &host, change: { $0.flushSize = 65_536 }) { channel, _ in
+    let outcome = try converse(on: kind, host: &host, change: { $0.flushSize = 65_536 }) { channel, _ in
       channel.say(head: "H", bytes(1 << 20), .end)
     }
     #expect(outcome == .done)
     #expect((8...17).contains(host.flushes))
   }
 
-  @Test func logRecordsArriveInOrder() throws {
+  @Test(arguments: [ChannelKind.socket, .pipe]) func logRecordsArriveInOrder(kind: ChannelKind) throws {
     var host = RecordingHost()
-    let outcome = try converse(host: &host) { channel, _ in
+    let outcome = try converse(on: kind, host: &host) { channel, _ in
       var taken = [channel.record(3, "first", file: "app.py", line: 12)]
       channel.say(head: "H")
       taken.append(channel.record(7, String(repeating: "x", count: 100_000)))
@@ -333,11 +336,11 @@ extension ChannelServer {
     #expect(host.logs.last?.utf8.count == "7 :0 ".utf8.count + FrameLimits.logText)
   }
 
-  @Test func anAttemptThatWouldWaitTakesNothing() throws {
+  @Test(arguments: [ChannelKind.socket, .pipe]) func anAttemptThatWouldWaitTakesNothing(kind: ChannelKind) throws {
     var host = RecordingHost()
     host.keepsBody = false
     let sent = Sent()
-    let outcome = try converse(host: &host) { channel, _ in
+    let outcome = try converse(on: kind, host: &host) { channel, _ in
       channel.say(head: "H")
       var count = 0
       // A piece that cannot be taken whole is either kept whole or refused whole.
@@ -384,6 +387,80 @@ extension ChannelServer {
       #expect(host.file == .init(size: 5000, offset: 0, length: 0))
     }
   }
+
+  /// A file with contents.
+  private func withContents(_ contents: [UInt8], _ body: (Int32) throws -> Void) throws {
+    let file = temporaryFile()
+    defer { close(file) }
+    #expect(write(file, contents, contents.count) == contents.count)
+    try body(file)
+  }
+
+  @Test(arguments: [0, 1, 100_000, 17 << 20]) func onAPipeAFileCrossesAsItsBytes(size: Int) throws {
+    let contents = bytes(size + 10)
+    try withContents(contents) { (file: Int32) throws in
+      var host = RecordingHost()
+      let outcome = try converse(on: .pipe, host: &host) { channel, _ in
+        Array("HEAD".utf8).withUnsafeBytes {
+          try? channel.sendFile(head: $0, descriptor: file, offset: 3, length: Int64(size))
+        }
+      }
+      #expect(outcome == .done)
+      #expect(host.head == Array("HEAD".utf8))
+      #expect(host.body == Array(contents[3..<(3 + size)]))
+      #expect(host.file == nil)
+    }
+  }
+
+  @Test func aFileThatIsShorterThanItWasSaidToBeIsACut() throws {
+    try withContents(bytes(1000)) { (file: Int32) throws in
+      var host = RecordingHost()
+      let outcome = try converse(on: .pipe, host: &host) { channel, _ in
+        Array("HEAD".utf8).withUnsafeBytes {
+          try? channel.sendFile(head: $0, descriptor: file, offset: 0, length: 2000)
+        }
+        channel.abort()
+      }
+      #expect(outcome == .cut(.workerEnded(pid: 77)))
+      #expect(host.body == bytes(1000))
+    }
+  }
+
+  @Test func afterAFileTheClientBringsSockets() throws {
+    let queue = try RequestQueue(backlog: 100)
+    let readEnd = dup(queue.readEnd.number)
+    let kinds = Kinds()
+    let server = Background {
+      var reader = QueueReader()
+      let file = temporaryFile()
+      while let request = reader.next(readEnd) {
+        kinds.all.append(request.envelope.channelKind)
+        var channel = ChannelServer(workerID: 1, socketTimeout: 1000)
+        channel.open(request.channel, request.envelope.channelKind)
+        if kinds.all.count == 2 {
+          Array("H".utf8).withUnsafeBytes { try? channel.sendFile(head: $0, descriptor: file, offset: 0, length: 0) }
+        } else {
+          channel.say(head: "H", [], .end)
+        }
+        channel.close()
+      }
+      close(file)
+      close(readEnd)
+    }
+    let ledger = try #require(QueueLedger(groups: 1, seats: 1))
+    var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
+    var host = RecordingHost()
+    let group = DaemonEndpoint(index: 0, queue: queue.writeEnd.number)
+    for _ in 0..<70 {
+      #expect(requestHead(hasBody: false).withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .done)
+    }
+    _ = consume queue
+    server.join()
+    ledger.unmap()
+    #expect(kinds.all == [.pipe, .pipe] + [ChannelKind](repeating: .socket, count: 64) + [.pipe, .pipe, .pipe, .pipe])
+  }
+
+  private final class Kinds: @unchecked Sendable { var all: [ChannelKind] = [] }
 
   @Test func nothingButARangeOfAReadableFileIsTaken() throws {
     let refused = DaemonOutcome.failed(.protocolViolation(.badDescriptor))

@@ -44,7 +44,7 @@ import Testing
   static let invalid: [(FrameHeader, ChannelSide, FrameFailure)] = [
     (FrameHeader(.response, head: FrameLimits.responseHead + 1), .worker, .tooLong(.response)),
     (FrameHeader(.response, head: 1, data: FrameLimits.responseData + 1), .worker, .tooLong(.response)),
-    (FrameHeader(.response, flags: .init(rawValue: 4), head: 1), .worker, .badFlags(.response)),
+    (FrameHeader(.response, flags: .init(rawValue: 8), head: 1), .worker, .badFlags(.response)),
     (FrameHeader(.data, head: 1), .worker, .tooLong(.data)),
     (FrameHeader(.data, data: .max), .worker, .tooLong(.data)),
     (FrameHeader(.file, data: 15), .worker, .tooLong(.file)),

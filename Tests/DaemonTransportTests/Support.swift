@@ -146,11 +146,11 @@ func bytes(_ count: Int) -> [UInt8] {
 }
 
 /// A small valid request head.
-func requestHead(environ: [(String, String)] = [("REQUEST_METHOD", "GET")]) -> [UInt8] {
+func requestHead(environ: [(String, String)] = [("REQUEST_METHOD", "GET")], hasBody: Bool = true) -> [UInt8] {
   var writer = RequestHeadWriter()
   let none = UnsafeRawBufferPointer(start: nil, count: 0)
   writer.begin(
-    flags: .hasBody, contentLength: -1, scriptModified: 0, requestStart: 1, queueStart: 0, processGroup: none,
+    flags: hasBody ? .hasBody : [], contentLength: -1, scriptModified: 0, requestStart: 1, queueStart: 0, processGroup: none,
     applicationGroup: none, script: none, callable: none)
   for (key, value) in environ { writer.writer.appendPair(key, value) }
   return Array(writer.finish(pairs: environ.count))
@@ -171,9 +171,10 @@ extension QueueReader {
 
 /// Runs one request against a scripted worker, which gets the queue's requests one by one, and joins it afterwards.
 func converse(
-  head: [UInt8] = requestHead(), host: inout RecordingHost, change: (inout DaemonEndpoint) -> Void = { _ in },
+  on kind: ChannelKind = .socket, host: inout RecordingHost, change: (inout DaemonEndpoint) -> Void = { _ in },
   worker: @escaping @Sendable (inout ChannelServer, Int) -> Void
 ) throws -> DaemonOutcome {
+  signal(SIGPIPE, SIG_IGN)
   let queue = try RequestQueue(backlog: 100)
   let readEnd = dup(queue.readEnd.number)
   let server = Background {
@@ -181,7 +182,7 @@ func converse(
     var number = 0
     while let request = reader.next(readEnd) {
       var channel = ChannelServer(workerID: 77, socketTimeout: 2000)
-      channel.open(request.channel)
+      channel.open(request.channel, request.envelope.channelKind)
       number += 1
       worker(&channel, number)
       channel.close()
@@ -193,6 +194,8 @@ func converse(
   change(&group)
   let ledger = try #require(QueueLedger(groups: 1, seats: 1))
   var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
+  // A request with a body brings a socket pair.
+  let head = requestHead(hasBody: kind == .socket)
   let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 6, host: &host) }
   #expect(ledger.inFlight(0) == 0)
   _ = consume queue

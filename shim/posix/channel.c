@@ -75,6 +75,36 @@ int wsgi_posix_socket_pair(int type, int32_t *ends) {
   return 0;
 }
 
+int wsgi_posix_pipe(int32_t *ends) {
+  int pair[2];
+  if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) != 0) return -errno;
+  ends[0] = pair[0];
+  ends[1] = pair[1];
+  return 0;
+}
+
+ssize_t wsgi_posix_write(int descriptor, const struct iovec *parts, int count) {
+  for (;;) {
+    ssize_t written = writev(descriptor, parts, count);
+    if (written >= 0) return written;
+    if (errno != EINTR) return -errno;
+  }
+}
+
+ssize_t wsgi_posix_splice(int file, int64_t *offset, int pipe, size_t length) {
+  for (;;) {
+    loff_t position = *offset;
+    ssize_t moved = splice(file, &position, pipe, NULL, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE);
+    if (moved >= 0) {
+      *offset = position;
+      return moved;
+    }
+    if (errno != EINTR) return -errno;
+  }
+}
+
+void wsgi_posix_pipe_size(int pipe, int bytes) { fcntl(pipe, F_SETPIPE_SZ, bytes); }
+
 int wsgi_posix_receive_timeout(int socket, int64_t milliseconds) {
   struct timeval limit = {.tv_sec = milliseconds / 1000, .tv_usec = (milliseconds % 1000) * 1000};
   return setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 ? 0 : -errno;
@@ -91,7 +121,8 @@ int wsgi_posix_send_buffer(int socket, int bytes) {
 
 int wsgi_posix_unread(int socket) {
   int bytes = 0;
-  return ioctl(socket, SIOCOUTQ, &bytes) == 0 ? bytes : -errno;
+  if (ioctl(socket, SIOCOUTQ, &bytes) == 0 || (errno == ENOTTY && ioctl(socket, FIONREAD, &bytes) == 0)) return bytes;
+  return -errno;
 }
 
 int wsgi_posix_sealed_file(const void *bytes, size_t length) {

@@ -29,13 +29,25 @@ ssize_t wsgi_posix_receive(int socket, void *buffer, size_t capacity, int flags,
 /* A close-on-exec pair of AF_UNIX sockets of `type`: 0, or -errno. */
 int wsgi_posix_socket_pair(int type, int32_t *ends);
 
+/* A close-on-exec, non-blocking pipe, read end first: 0, or -errno. */
+int wsgi_posix_pipe(int32_t *ends);
+
+/* writev, again after EINTR.  SIGPIPE is the caller's to ignore. */
+ssize_t wsgi_posix_write(int descriptor, const struct iovec *parts, int count);
+
+/* Moves bytes of a file into a pipe without copying them; `offset` moves along.  0: the file has no more. */
+ssize_t wsgi_posix_splice(int file, int64_t *offset, int pipe, size_t length);
+
+/* Lets a pipe hold more, where the system allows. */
+void wsgi_posix_pipe_size(int pipe, int bytes);
+
 /* SO_RCVTIMEO: a blocking receive fails with EAGAIN after so many milliseconds; 0 waits for ever. */
 int wsgi_posix_receive_timeout(int socket, int64_t milliseconds);
 
 /* The send buffer of a socket, past net.core.wmem_max where the process may do that.  The size that holds, or -errno. */
 int wsgi_posix_send_buffer(int socket, int bytes);
 
-/* Bytes (with the kernel's bookkeeping) that the peer has not read yet, or -errno. */
+/* Bytes that the peer of a socket (with the kernel's bookkeeping) or of a pipe has not read yet, or -errno. */
 int wsgi_posix_unread(int socket);
 
 /* A memory file with these bytes, sealed against every change: a descriptor, or -errno. */
