@@ -34,7 +34,7 @@ struct RequestThread: ~Copyable {
           let isBrisk = worker.pace.isBrisk(now: now)
           worker.turns.pass(index, holds: isBrisk)
           if worker.isTooOld(for: source) {
-            thread.pointee.returnUnread(channel)
+            thread.pointee.returnUnread(channel, envelope)
           } else {
             run(thread, channel, envelope, now, isBrisk: isBrisk)
           }
@@ -111,8 +111,8 @@ struct RequestThread: ~Copyable {
   }
 
   /// Another process is to run the request.
-  private mutating func returnUnread(_ descriptor: Int32) {
-    channel.open(descriptor)
+  private mutating func returnUnread(_ descriptor: Int32, _ envelope: QueueEnvelope) {
+    channel.open(descriptor, envelope.channelKind)
     channel.handBack()
     channel.close()
   }
