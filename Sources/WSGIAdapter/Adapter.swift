@@ -276,7 +276,8 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     _ = BackgroundThread.start { [host] in
       sleep(Adapter.stopLimit)
       host.log(
-        .warning, "WSGI0505: Python did not end within \(Adapter.stopLimit) s: an application's thread or atexit function "
+        .warning,
+        "WSGI0505: Python did not end within \(Adapter.stopLimit) s: an application's thread or atexit function "
           + "does not return. The process ends without it.")
       _exit(0)
     }

@@ -337,9 +337,11 @@ struct InterpreterAdvice {
   ]
 
   init?(_ traceback: String, applicationGroup: [UInt8]) {
-    guard let last = traceback.split(separator: "\n").last(where: { line in
-      InterpreterAdvice.signs.contains { line.contains($0) }
-    }) else { return nil }
+    guard
+      let last = traceback.split(separator: "\n").last(where: { line in
+        InterpreterAdvice.signs.contains { line.contains($0) }
+      })
+    else { return nil }
     // "ImportError: module _x does not support loading in subinterpreters"
     var module = "An extension module"
     if let range = last.firstRange(of: "module "), let end = last.firstRange(of: " does not support") {

@@ -661,7 +661,8 @@ final class RequestRunner: @unchecked Sendable {
     publishException(exception.object)
     if PythonException.matches(exception.object, contents.requestTimeout) {
       contents.adapter.logHere(
-        .info, isCommitted
+        .info,
+        isCommitted
           ? "Request interrupted by RequestTimeout; response truncated."
           : "Request interrupted by RequestTimeout; thread recovered.")
       var outcome = failure(504)

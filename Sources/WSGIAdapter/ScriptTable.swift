@@ -152,7 +152,8 @@ struct ScriptLoader {
     } else {
       contents.adapter.logHere(.error, "WSGI0109: Target WSGI script '\(path)' cannot be loaded as Python module.")
       contents.log(
-        exception.object, "WSGI0174: Exception \(exception.object.typeName) while loading WSGI script '\(path)' into the "
+        exception.object,
+        "WSGI0174: Exception \(exception.object.typeName) while loading WSGI script '\(path)' into the "
           + "\(contents.interpreter.label).")
     }
   }

@@ -20,7 +20,9 @@ final class StartResponse: NativeObject {
     let excInfo = arguments[2].flatMap { $0.isNone ? nil : $0 }
     if runner.contents.hasEventSubscribers { runner.publishResponseStarted(status, headers, excInfo) }
     guard headers.isList else { throw Raised(.typeError, "response headers must be a list, not \(headers.typeName)") }
-    if let excInfo { try checkExcInfo(excInfo) } else if runner.isCommitted {
+    if let excInfo {
+      try checkExcInfo(excInfo)
+    } else if runner.isCommitted {
       throw Raised(.runtimeError, "headers have already been sent: start_response() called more than once without exc_info")
     }
     if runner.isStarted && excInfo == nil { runner.logRestart() }
