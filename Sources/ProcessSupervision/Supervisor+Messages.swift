@@ -56,12 +56,15 @@ extension Supervisor {
 
   private func answerMetrics(_ ticket: UInt64, _ worker: Worker, _ group: ProcessGroup) {
     let now = wsgi_posix_monotonic()
-    // Ten a second and group: building it costs, and httpd's own counters change no faster.
-    guard group.plan.offersMetrics, now &- max(group.metricsGiven, 0) >= 100_000, let pairs = host.metrics() else {
+    // Ten a second and group: building it costs, and httpd's own counters change no faster. Who asks sooner gets the last one.
+    if group.plan.offersMetrics, group.metrics == nil || now &- group.metricsGiven >= 100_000 {
+      group.metricsGiven = now
+      group.metrics = host.metrics()
+    }
+    guard group.plan.offersMetrics, let pairs = group.metrics else {
       worker.line.send(.metrics(ticket: ticket))
       return
     }
-    group.metricsGiven = now
     let file = pairs.withUnsafeBytes { raw in raw.baseAddress.map { wsgi_posix_sealed_file($0, raw.count) } ?? -EINVAL }
     worker.line.send(.metrics(ticket: ticket), descriptor: file)
     if file >= 0 { close(file) }

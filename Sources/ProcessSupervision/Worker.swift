@@ -103,7 +103,9 @@ final class ProcessGroup {
   var isFinished = false
   /// The write ends are closed, but messages are left.
   var isEnding = false
-  var metricsGiven: Int64 = .min
+  /// The scoreboard that was last given, and when.
+  var metrics: [UInt8]?
+  var metricsGiven: Int64 = 0
   var hasReportedFullSlots = false
 
   init(index: Int, plan: SupervisedGroup) {

@@ -50,7 +50,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
       writeEnds.append(ends?.write ?? -1)
       endpoints.append(ends.map { DaemonEndpoint(index, queue: $0.write, group, logs.server(of: index), facts) })
     }
-    let host = SupervisorHost(log: { record in logs.write(record) }, metrics: { nil })
+    let host = SupervisorHost(log: { record in logs.write(record) }, metrics: { Scoreboard.pairs() })
     guard let supervised = SupervisedGeneration(groups: plans, writeEnds: writeEnds, host: host) else {
       log(.alert, generation.mainServer, "WSGI0356: No memory or descriptors for process groups; none is started.")
       return nil

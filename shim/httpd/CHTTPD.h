@@ -147,6 +147,31 @@ int32_t wsgi_httpd_is_exiting(void);
 int32_t wsgi_httpd_allows_core_dumps(void);
 int64_t wsgi_httpd_server_timeout_milliseconds(server_rec *server);
 
+/* ---- The scoreboard ---- */
+
+typedef struct wsgi_httpd_scoreboard {
+  int32_t server_limit, thread_limit, generation;
+  int64_t restart_time;      /* times are microseconds since the epoch; 0: none */
+} wsgi_httpd_scoreboard;
+
+typedef struct wsgi_httpd_process_slot {
+  int32_t pid, generation, is_quiescing;
+} wsgi_httpd_process_slot;
+
+typedef struct wsgi_httpd_worker_slot {
+  char status;               /* the letter that mod_status shows */
+  int32_t generation;
+  uint64_t access_count;
+  int64_t bytes_served, start_time, stop_time, last_used;
+  char client[65], request[65], vhost[33];
+} wsgi_httpd_worker_slot;
+
+/* 0 where there is no scoreboard. */
+int32_t wsgi_httpd_get_scoreboard(wsgi_httpd_scoreboard *board);
+/* 0 where there is no such slot. */
+int32_t wsgi_httpd_get_process_slot(int32_t process, wsgi_httpd_process_slot *slot);
+void wsgi_httpd_get_worker_slot(int32_t process, int32_t thread, wsgi_httpd_worker_slot *slot);
+
 /* ---- Regular expressions (WSGIScriptAliasMatch) ---- */
 
 /* Compiles an extended regular expression; NULL where it is none. */
