@@ -62,13 +62,20 @@ final class CollectorLog: Sendable {
     }
   }
 
-  /// Takes the events out, oldest first and no more than `limit`, with how many have been lost since the last time.
-  func drain(limit: Int) -> (events: [CollectorEvent], dropped: UInt64) {
+  /// Takes the events out, oldest first and no more than `limit`.
+  func drain(limit: Int) -> [CollectorEvent] {
     state.withLock { state in
       let events = Array(state.events.prefix(limit))
       state.events.removeFirst(events.count)
+      return events
+    }
+  }
+
+  /// How many events have been lost since the last time that this was asked.
+  func takeDropped() -> UInt64 {
+    state.withLock { state in
       defer { state.dropped = 0 }
-      return (events, state.dropped)
+      return state.dropped
     }
   }
 }

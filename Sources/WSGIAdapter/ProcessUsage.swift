@@ -64,8 +64,10 @@ struct ProcessMemory {
   static func now() -> ProcessMemory {
     var usage = rusage()
     let largest = getrusage(RUSAGE_SELF, &usage) == 0 ? Int(usage.ru_maxrss) &* 1024 : 0
-    // A process in a chroot has no /proc; what it had at most is the best that is known then.
-    return ProcessMemory(resident: readResident() ?? largest, largest: largest)
+    // A process in a chroot has no /proc; what it had at most is the best that is known then. The kernel keeps the two counts
+    // apart, and brings the larger one up to date now and then.
+    let resident = readResident() ?? largest
+    return ProcessMemory(resident: resident, largest: max(largest, resident))
   }
 
   private static func readResident() -> Int? {

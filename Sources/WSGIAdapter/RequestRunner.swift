@@ -573,7 +573,9 @@ final class RequestRunner: @unchecked Sendable {
       }
       let isCut = head.contentLength > 0 && bytesSent < head.contentLength && !isHead && RequestRunner.mayHaveBody(status)
       do throws(WriteFailure) {
-        try transmit(UnsafeRawBufferPointer(start: nil, count: 0), isCut ? .flush : .end, counts: false)
+        // What subscribers do at the end of the request, the client need not wait for.
+        let flags: SendFlags = isPublished ? [.end, .flush] : .end
+        try transmit(UnsafeRawBufferPointer(start: nil, count: 0), isCut ? .flush : flags, counts: false)
       } catch {}
       if isCut && clientFailure == nil { return cutShort() }
     }

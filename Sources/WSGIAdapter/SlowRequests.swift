@@ -23,10 +23,17 @@ struct SlowRequest {
 }
 
 extension SlowRequest {
-  /// "GET /path": never with its query string.
+  /// "GET /path of host 'name'": never with its query string.
   var name: String {
     let path = identity.path
-    return "\(String(decoding: identity[.method], as: UTF8.self)) \(path.isEmpty ? "/" : path)"
+    let host = String(decoding: identity[.hostname], as: UTF8.self)
+    return "\(String(decoding: identity[.method], as: UTF8.self)) \(path.isEmpty ? "/" : path) of host '\(host)'"
+  }
+
+  /// ", request id …", where it has one. In its own log httpd shows it as well; a daemon's request may be gone by then.
+  var suffix: String {
+    let id = String(decoding: identity[.logID], as: UTF8.self)
+    return id.isEmpty ? "" : ", request id \(id)"
   }
 
   /// Where the time of a request that has ended went, for its log.
@@ -40,7 +47,7 @@ extension SlowRequest {
     if totals[.inputRead] >= 1_000_000 { parts.append("reading its body \(seconds(.inputRead)) s") }
     if totals[.outputWrite] >= 1_000_000 { parts.append("sending \(seconds(.outputWrite)) s") }
     return "Slow request: \(name) took \(SlowRequest.text(duration)) s (WSGISlowRequests \(SlowRequest.text(threshold))), "
-      + "status \(status): \(parts.joined(separator: ", "))."
+      + "status \(status): \(parts.joined(separator: ", "))\(suffix)."
   }
 
   /// Microseconds as seconds, to the millisecond.

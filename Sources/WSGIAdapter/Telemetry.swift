@@ -93,7 +93,10 @@ final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used b
   }
 
   /// The process is about to end in a hurry. Any thread; waits for nothing.
-  func abandon() { sendStopped(hasDrained: false) }
+  func abandon() {
+    socket?.losePatience()
+    sendStopped(hasDrained: false)
+  }
 
   private func sendStopped(hasDrained: Bool) {
     guard let socket, hasStopped.isFirst else { return }
@@ -140,6 +143,7 @@ final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used b
 
   private func report() {
     let now = Clock.epoch()
+    socket?.renewPatience()
     if let socket, let sample = adapter.sampler.sample() { send(sample, socket) }
     if let slow = adapter.slowRequests { reportSlow(slow, now) }
     if let socket { reportCollector(socket, now) }
@@ -180,12 +184,10 @@ final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used b
 
   private func log(_ record: SlowRequest, _ slow: SlowRequests) {
     let (lines, isComplete) = adapter.stacks(record.ticket, milliseconds: Telemetry.stackPatience)
-    let id = String(decoding: record.identity[.logID], as: UTF8.self)
     adapter.host.log(
       .warning,
-      "WSGI0510: Slow request: \(record.name) of host '\(String(decoding: record.identity[.hostname], as: UTF8.self))' has run "
-        + "for \(SlowRequest.text(record.duration)) s so far (WSGISlowRequests \(SlowRequest.text(slow.threshold)))"
-        + "\(id.isEmpty ? "" : ", request id \(id)") \(adapter.place).")
+      "WSGI0510: Slow request: \(record.name) has run for \(SlowRequest.text(record.duration)) s so far "
+        + "(WSGISlowRequests \(SlowRequest.text(slow.threshold)))\(record.suffix), \(adapter.place).")
     if !isComplete {
       adapter.host.log(
         .warning, "WSGI0510: The GIL was not to be had within \(Telemetry.stackPatience) ms; what all threads seem to do:")
@@ -199,12 +201,11 @@ final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used b
     let interpreters = adapter.python.interpreters
     let isOnly = interpreters.count == 1
     let stamp = Clock.seconds(now)
-    var dropped: [[UInt8]: UInt64] = [:]
+    var logs: [[UInt8]: CollectorLog] = [:]
     for interpreter in interpreters.prefix(Telemetry.interpreterLimit) {
       guard let log = (interpreter.contents as? InterpreterContents)?.collectorLog else { continue }
-      let events = log.drain(limit: Telemetry.eventLimit)
-      dropped[interpreter.name] = events.dropped
-      for event in events.events {
+      logs[interpreter.name] = log
+      for event in log.drain(limit: Telemetry.eventLimit) {
         socket.send(.collectorEvent, timestamp: stamp) { datagram in
           if !isOnly { datagram.set(8, ifAny: interpreter.name) }
           event.write(to: &datagram)
@@ -214,7 +215,7 @@ final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used b
     for snapshot in inspect() {
       socket.send(.collectorSnapshot, timestamp: stamp) { datagram in
         if !isOnly { datagram.set(8, ifAny: snapshot.interpreter) }
-        snapshot.write(to: &datagram, dropped: dropped[snapshot.interpreter] ?? 0)
+        snapshot.write(to: &datagram, dropped: logs[snapshot.interpreter]?.takeDropped() ?? 0)
       }
     }
   }

@@ -1,13 +1,17 @@
 import Glibc
 import Synchronization
 
-/// The way to a telemetry service: datagrams to a socket's path. Nothing waits for the service, and what it does not take is
-/// lost; it may come and go.
+/// The way to a telemetry service: datagrams to a socket's path. The service may come and go. One that is there but does not
+/// keep up is waited for a moment, once between two calls of `renewPatience`; what it does not take then is lost.
 final class TelemetrySocket: Sendable {
   private struct State {
     var descriptor: Int32
     var sequence: UInt32 = 0
+    var isPatient = true
   }
+
+  /// In microseconds.
+  private static let patience = 50_000
 
   private let path: String
   private let state: Mutex<State>
@@ -24,9 +28,16 @@ final class TelemetrySocket: Sendable {
     guard descriptor >= 0 else { throw .noSocket(errno) }
     var size: Int32 = 65536
     setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+    var limit = timeval(tv_sec: 0, tv_usec: TelemetrySocket.patience)
+    setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     self.path = path
     state = Mutex(State(descriptor: descriptor))
   }
+
+  /// The service may be waited for again.
+  func renewPatience() { state.withLock { $0.isPatient = true } }
+  /// It is not waited for any more.
+  func losePatience() { state.withLock { $0.isPatient = false } }
 
   /// Sends one datagram that `fill` completes. Any thread.
   func send(_ kind: Datagram.Kind, timestamp: Double, _ fill: (inout Datagram) -> Void) {
@@ -36,25 +47,27 @@ final class TelemetrySocket: Sendable {
       var datagram = Datagram(
         kind, process: UInt32(bitPattern: getpid()), sequence: state.sequence, timestamp: timestamp)
       fill(&datagram)
-      transmit(datagram.bytes, state.descriptor)
+      if !transmit(datagram.bytes, state.descriptor, waits: state.isPatient) { state.isPatient = false }
     }
   }
 
-  private func transmit(_ bytes: [UInt8], _ descriptor: Int32) {
+  /// False where the service has not taken it.
+  private func transmit(_ bytes: [UInt8], _ descriptor: Int32, waits: Bool) -> Bool {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
     var bytes = bytes
-    bytes.withUnsafeMutableBytes { payload in
+    return bytes.withUnsafeMutableBytes { payload in
       var part = iovec(iov_base: payload.baseAddress, iov_len: payload.count)
-      withUnsafeMutablePointer(to: &address) { name in
+      return withUnsafeMutablePointer(to: &address) { name in
         withUnsafeMutablePointer(to: &part) { part in
           var message = msghdr()
           message.msg_name = UnsafeMutableRawPointer(name)
           message.msg_namelen = socklen_t(MemoryLayout<sockaddr_un>.size)
           message.msg_iov = part
           message.msg_iovlen = 1
-          _ = sendmsg(descriptor, &message, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
+          let flags = Int32(MSG_NOSIGNAL) | (waits ? 0 : Int32(MSG_DONTWAIT))
+          return sendmsg(descriptor, &message, flags) >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)
         }
       }
     }

@@ -39,10 +39,10 @@ struct ClientResponse: ~Copyable {
   }
 
   /// Sends the last bytes. A body that is shorter than its Content-Length is cut, since the client waits for the rest.
-  mutating func end(_ bytes: UnsafeRawBufferPointer) -> Int32 {
+  mutating func end(_ bytes: UnsafeRawBufferPointer, flush: Bool = false) -> Int32 {
     guard case .sending = phase else { return resultWhenNotSending }
     let taken = clip(bytes)
-    return finish(taken, isCut: remaining > 0 && carriesBody)
+    return finish(taken, isCut: remaining > 0 && carriesBody, flush: flush)
   }
 
   /// Sends part of a regular file as the rest of the body. The descriptor stays the caller's.
@@ -73,8 +73,8 @@ struct ClientResponse: ~Copyable {
   /// httpd has answered the client in our place, while the request's body was read.
   mutating func wasAnswered() { phase = .closed }
 
-  private mutating func finish(_ bytes: UnsafeRawBufferPointer, isCut: Bool) -> Int32 {
-    let result = pass(bytes, isCut ? 0 : WriteFlag.end)
+  private mutating func finish(_ bytes: UnsafeRawBufferPointer, isCut: Bool, flush: Bool = false) -> Int32 {
+    let result = pass(bytes, (isCut ? 0 : WriteFlag.end) | (flush ? WriteFlag.flush : 0))
     guard result == 0 else { return result }
     if isCut { cut() } else { phase = .complete }
     return 0

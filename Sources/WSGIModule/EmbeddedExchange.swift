@@ -37,7 +37,7 @@ struct EmbeddedExchange: ~Copyable {
     }
     let begun = head.map { response.begin($0) } ?? 0
     guard begun == 0 else { return begun }
-    if flags & SendFlag.end != 0 { return response.end(body) }
+    if flags & SendFlag.end != 0 { return response.end(body, flush: flags & SendFlag.flush != 0) }
     return response.write(body, flush: flags & SendFlag.flush != 0)
   }
 
