@@ -282,6 +282,11 @@ enum Bootstrap {
             yield from added
 
 
+    def _leave_service(*_):
+        """How a service script is told to end: it may tidy up as it would elsewhere."""
+        raise SystemExit(0)
+
+
     def add_path_layer(layer):
         added = list(_add_paths(layer.split(':')))
         sys.path[:] = added + [entry for entry in sys.path if entry not in added]
@@ -303,6 +308,9 @@ enum Bootstrap {
             if info['restrict_stdin']:
                 sys.stdin = Restricted('sys.stdin')
         sys.argv = ['mod_wsgi']
+        if settings.get('service') == '1' and main:
+            import signal
+            signal.signal(signal.SIGTERM, _leave_service)
         if info['restrict_signal']:
             import signal
             signal.signal = SignalIntercept(signal.signal)
