@@ -76,6 +76,9 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
 
   // MARK: the end
 
+  /// When a client may ask again that was refused for want of room, in seconds.
+  private static let retryAfter = "1"
+
   /// Ends the response as the client says that the request ended; what the handler tells httpd.
   mutating func conclude(_ outcome: DaemonOutcome, groupName: String) -> Int32 {
     switch outcome {
@@ -83,7 +86,10 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
     case .clientGone: break
     case .failed(let failure):
       report(failure, groupName, isCut: false)
-      if case .awaitingHead = response.phase { return failure.status }
+      if case .awaitingHead = response.phase {
+        if failure.status == 503 { wsgi_httpd_add_error_header(request, "Retry-After", DaemonExchange.retryAfter) }
+        return failure.status
+      }
     case .cut(let failure):
       report(failure, groupName, isCut: true)
     }
