@@ -107,12 +107,18 @@ def burn(environ, start_response):
         sum(range(10000))
 
 
+def umask():
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1], 8) for line in lines if line.startswith("Umask:"))
+
+
 @route
 def state(environ, start_response):
     import locale
     return text(start_response, json.dumps({
-        "pid": os.getpid(), "cwd": os.getcwd(), "umask": os.umask(0o022), "LANG": os.environ.get("LANG"),
-        "LC_ALL": os.environ.get("LC_ALL"), "locale": locale.setlocale(locale.LC_ALL), "nice": os.nice(0), "HOME": os.environ.get("HOME"),
+        "pid": os.getpid(), "cwd": os.getcwd(), "umask": umask(), "LANG": os.environ.get("LANG"),
+        "LC_ALL": os.environ.get("LC_ALL"), "locale": locale.setlocale(locale.LC_ALL),
+        "nice": os.nice(0), "HOME": os.environ.get("HOME"),
         "version": "%d.%d" % sys.version_info[:2], "prefix": sys.prefix, "path": sys.path,
         "data": resource.getrlimit(resource.RLIMIT_DATA), "cpu": resource.getrlimit(resource.RLIMIT_CPU),
         "multiprocess": environ["wsgi.multiprocess"], "threads": threading.active_count()}))
@@ -162,7 +168,8 @@ def cut(environ, start_response):
 
 @route
 def repeated(environ, start_response):
-    start_response("200 OK", [("Link", "<a>"), ("Link", "<b>"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("Content-Length", "0")])
+    start_response("200 OK", [("Link", "<a>"), ("Link", "<b>"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"),
+                              ("Content-Length", "0")])
     return []
 
 

@@ -1,0 +1,188 @@
+"""Who may use which group, service scripts, many groups, and what is left when all is over."""
+import glob
+import os
+import re
+import signal
+
+import pytest
+
+from httpd_env import MODES, Httpd, descendants, wait_until
+
+pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
+
+SERVICE = """
+import os
+import time
+
+path = %r
+with open(path, "a") as file:
+    file.write("begun %%d\\n" %% os.getpid())
+try:
+    while not os.path.exists(path + ".return"):
+        time.sleep(0.01)
+    os.unlink(path + ".return")
+finally:
+    with open(path, "a") as file:
+        file.write("over\\n")
+"""
+
+
+def lines_of(path):
+    try:
+        with open(path) as file:
+            return file.read().splitlines()
+    except OSError:
+        return []
+
+
+def test_a_service_script():
+    server = Httpd("", apps="daemon", name="service")
+    path = os.path.join(server.make_directory("shared", 0o777), "journal")
+    os.chmod(os.path.dirname(path), 0o777)
+    with open(os.path.join(server.apps, "service.py"), "w") as script:
+        script.write(SERVICE % path)
+    server.configure("WSGIDaemonProcess service threads=0 python-path={lib}\n"
+                     "WSGIImportScript {apps}/service.py process-group=service application-group=%{GLOBAL}\n")
+    with server:
+        wait_until(lambda: len(lines_of(path)) == 1, "the service's start")
+        first = lines_of(path)[0]
+        # A service that returns is started again.
+        open(path + ".return", "w").close()
+        wait_until(lambda: len(lines_of(path)) == 3, lambda: "its next start: %s" % lines_of(path))
+        assert lines_of(path)[1] == "over" and lines_of(path)[2] != first
+        server.stop()
+        # A stop ends it in good order.
+        assert lines_of(path)[3:] == ["over"]
+
+
+def test_who_may_use_which_group(make_httpd):
+    server = make_httpd("""
+WSGIDaemonProcess shared python-path={lib}
+WSGIScriptAlias /shared {apps}/app.wsgi process-group=shared
+WSGIScriptAlias /unknown {apps}/app.wsgi
+<Location /unknown>
+    WSGIProcessGroup nosuch
+</Location>
+<VirtualHost *:{port}>
+    ServerName one
+    WSGIDaemonProcess own python-path={lib}
+    WSGIScriptAlias /own {apps}/app.wsgi process-group=own
+    <Location /shared>
+        WSGIRestrictProcess shared
+    </Location>
+</VirtualHost>
+<VirtualHost *:{port}>
+    ServerName two
+    WSGIScriptAlias /own {apps}/app.wsgi
+    <Location /own>
+        WSGIProcessGroup own
+    </Location>
+    WSGIScriptAlias /restricted {apps}/app.wsgi
+    <Location /restricted>
+        WSGIRestrictProcess other
+        WSGIProcessGroup shared
+    </Location>
+</VirtualHost>
+""", apps="daemon")
+    for host, path, status, number in (
+            ("one", "/own", 200, None), ("one", "/shared", 200, None), ("two", "/shared", 200, None),
+            ("two", "/own", 500, "WSGI0152"), ("two", "/restricted", 500, "WSGI0149"), ("two", "/unknown", 500, "WSGI0150")):
+        mark = server.log.mark()
+        answer = server.get(path + "/pid", host=host)
+        assert answer.status == status, (host, path, answer)
+        if number:
+            assert len(server.log.wait_for(number, mark)) == 1
+
+
+def groups(count, port):
+    return "\n".join("WSGIDaemonProcess g%d-%d threads=2" % (number, port) for number in range(count))
+
+
+def test_fifty_idle_groups():
+    server = Httpd("", name="fifty")
+    server.configure(groups(50, server.port))
+    with server:
+        server.log.wait_for("takes requests", count=50, deadline=90)
+        assert len({re.search(r"'(g\d+)-", line).group(1) for line in server.log.lines("takes requests")}) == 50
+        server.stop()
+        assert not left(server)
+
+
+def left(server):
+    """Processes of a server by the names that they have, and what may outlive them in the file system."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path) as command:
+                if re.search(r"^wsgi-worker\0\w+-%d\0" % server.port, command.read()):
+                    found.append(path)
+        except OSError:
+            continue
+    with open("/proc/net/unix") as table:
+        found += [line for line in table if server.root in line]
+    return found
+
+
+def shared_memory():
+    return set(os.listdir("/dev/shm"))
+
+
+LEFT = """
+WSGIDaemonProcess site-{port} processes=2 python-path={lib}
+WSGIScriptAlias /site {apps}/app.wsgi process-group=site-{port} application-group=%{GLOBAL}
+"""
+
+
+def test_nothing_is_left_after_a_stop():
+    before = shared_memory()
+    with Httpd(LEFT, apps="daemon", name="left") as server:
+        pids = {int(server.get("/site/pid").text.split()[0])}
+        server.restart()
+        wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in pids), "the end of old processes")
+        assert server.get("/site/pid").status == 200
+        server.graceful()
+        grandchild = int(server.get("/site/child").text)
+        server.stop()
+        assert not left(server)
+        assert not [name for name in os.listdir(server.root) if re.search(r"\.(sock|lock)$|^wsgi", name)]
+        # What an application had started ends as well.
+        wait_until(lambda: name_of(grandchild) != "sleep" or is_zombie(grandchild), "the end of the application's own child")
+    assert not {name for name in shared_memory() - before if "wsgi" in name.lower()}
+
+
+def test_nothing_is_left_after_the_end_of_a_killed_parent():
+    with Httpd(LEFT, apps="daemon", name="left") as server:
+        server.expected_crashes = True
+        assert server.get("/site/pid").status == 200
+        family = descendants(server.pid)
+        ours = [pid for pid in family if name_of(pid).startswith("wsgi-")]
+        assert len(ours) == 3, [name_of(pid) for pid in family]
+        os.kill(server.pid, signal.SIGKILL)
+        server.process.wait()
+        server.process = None
+        wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in ours), "the end of supervisor and workers")
+        server.log.wait_for("WSGI0459")
+        # httpd's own children do not notice such an end.
+        for pid in set(family) - set(ours):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        assert not left(server)
+
+
+def is_zombie(pid):
+    """Ended, and waiting for whatever adopts orphans here."""
+    try:
+        with open("/proc/%d/stat" % pid) as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def name_of(pid):
+    try:
+        with open("/proc/%d/comm" % pid) as name:
+            return name.read().strip()
+    except OSError:
+        return ""
