@@ -34,7 +34,10 @@ extension Supervisor {
     case .draining(let reason), .ended(let reason):
       worker.reason = worker.reason ?? reason
       if worker.state != .stopping, worker.state != .draining { beginDraining(worker, group) }
-    case .reloadWanted(let change): reload(change, wantedBy: worker, group)
+    case .reloadWanted(let change):
+      // Its threads may have found the change before it came to say that it is ready.
+      if worker.state == .starting { becomeReady(worker, group) }
+      reload(change, wantedBy: worker, group)
     case .log(let record): relay(record, from: worker)
     case .metricsWanted(let ticket): answerMetrics(ticket, worker, group)
     case .begin, .drain, .stop, .handOver, .takeOver, .reloading, .reloadRefused, .metrics: break  // ours to say, not a worker's
