@@ -174,6 +174,8 @@ typedef struct wsgi_engine {
   void (*stopping)(const char *reason);
   /* Ends all interpreters and Python, on the thread that called `start`.  No request may be running or come. */
   void (*stop)(void);
+  /* The process is about to end without stop(): whoever watches its life is told so.  Waits for nothing. */
+  void (*abandon)(void);
 } wsgi_engine;
 
 #endif

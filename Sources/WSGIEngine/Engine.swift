@@ -135,3 +135,6 @@ func wsgi_swift_engine_stopping(_ reason: UnsafePointer<CChar>?) {
 
 @c @implementation
 func wsgi_swift_engine_stop() { adapter?.stop() }
+
+@c @implementation
+func wsgi_swift_engine_abandon() { adapter?.abandon() }

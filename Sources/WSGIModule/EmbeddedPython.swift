@@ -130,6 +130,7 @@ final class EmbeddedPython: Sendable {
     }
     guard inFlight.load(ordering: .sequentiallyConsistent) == 0 else {
       log(.info, generation.mainServer, "Requests are still running at the end of this process; Python is not finalised.")
+      engine.table.pointee.abandon()
       return
     }
     if let thread {

@@ -78,5 +78,6 @@ struct EngineImage: @unchecked Sendable {
   func probe() { table.pointee.probe?() }
   func signal(_ number: Int32) { table.pointee.signal?(number) }
   func stopping(_ reason: String) { table.pointee.stopping?(reason) }
+  func abandon() { table.pointee.abandon?() }
   func stop() { table.pointee.stop?() }
 }

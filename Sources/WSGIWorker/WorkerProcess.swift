@@ -118,6 +118,7 @@ enum Reaper {
       let deadline = monotonicMilliseconds() &+ timeout
       while monotonicMilliseconds() < deadline { poll(nil, 0, Int32(clamping: deadline &- monotonicMilliseconds())) }
       log.write(ProcessLog.Level.info, "Shutdown timeout expired; aborting process '\(name)'.")
+      engine.abandon()
       control.send(.ended(reason))
       _exit(WorkerExit.shutdownTimeout.rawValue)
     }

@@ -1,5 +1,6 @@
 """What a telemetry service gets, read by the published `mod_wsgi-telemetry` package; and slow requests in the error log."""
 import os
+import signal
 import socket
 import threading
 import time
@@ -54,13 +55,13 @@ class Service:
 
 
 class Site:
-    def __init__(self, mode, conf, groups=("%{GLOBAL}",)):
+    def __init__(self, mode, conf, groups=("%{GLOBAL}",), options=""):
         self.mode = mode
         self.httpd = Httpd("", apps="observe", name="telemetry")
         directory = self.httpd.make_directory("t", 0o777)
         self.service = Service(directory + "/s")
         lines = ["WSGITelemetryService unix:%s/s interval=0.5" % directory, conf]
-        daemon = ["WSGIDaemonProcess site threads=4 python-path={lib}"] if mode == "daemon" else []
+        daemon = ["WSGIDaemonProcess site threads=4 python-path={lib} " + options] if mode == "daemon" else []
         where = "site" if mode == "daemon" else "%{GLOBAL}"
         for index, group in enumerate(groups):
             alias = "/" if index == 0 else "/other%d" % index
@@ -175,6 +176,25 @@ def check_request_metrics(sample, site, pid):
             assert (name in fields) == (phase not in ("queue", "daemon"))
     for name in ("completed", "busy_time", "cpu_time", "current_elapsed", "max_duration"):
         assert len(fields["request_threads_" + name]) == site.limit
+
+
+def test_an_end_that_is_not_graceful(mode):
+    """A process that shutdown-timeout ends says so."""
+    if mode != "daemon":
+        pytest.skip("httpd ends its children as it likes")
+    with Site(mode, "", options="shutdown-timeout=1 graceful-timeout=1") as site:
+        pid = int(site.get("/evaluate?e=os.getpid()").text)
+        gate, thread, results = wait_slowly(site, "go")
+        wait_until(lambda: site.get("/evaluate?e=len(mod_wsgi.active_requests)").text == "2", "a request that runs")
+        os.kill(pid, signal.SIGTERM)
+        stopped = site.service.wait_for(wire.KIND_PROCESS_STOPPED)
+        assert stopped.pid == pid and stopped.fields["graceful_drain"] == 0
+        assert stopped.fields["active_requests_at_exit"] == 1
+        assert stopped.fields["shutdown_reason"] == b"shutdown_signal"
+        stopping, = [sample for sample in site.service.of(wire.KIND_PROCESS_STOPPING) if sample.pid == pid]
+        assert stopping.fields["active_requests_at_decision"] == 1
+        thread.join()
+        assert not results or results[0].status >= 500
 
 
 def test_a_service_that_comes_and_goes(mode):

@@ -18,5 +18,6 @@ void wsgi_swift_engine_probe(void);
 void wsgi_swift_engine_signal(int32_t number);
 void wsgi_swift_engine_stopping(const char *reason);
 void wsgi_swift_engine_stop(void);
+void wsgi_swift_engine_abandon(void);
 
 #endif

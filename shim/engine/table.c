@@ -18,4 +18,5 @@ const wsgi_engine wsgi_engine_table __asm__(WSGI_ENGINE_SYMBOL) = {
   .signal = wsgi_swift_engine_signal,
   .stopping = wsgi_swift_engine_stopping,
   .stop = wsgi_swift_engine_stop,
+  .abandon = wsgi_swift_engine_abandon,
 };
