@@ -2,12 +2,18 @@
 public enum EnvironChange: Equatable, Sendable {
   case set([UInt8], [UInt8])
   case remove([UInt8])
+
+  var variable: [UInt8] {
+    switch self {
+    case .set(let variable, _), .remove(let variable): variable
+    }
+  }
 }
 
 /// What the headers of a proxy change for a request.
 public struct ProxyOutcome: Equatable, Sendable {
-  /// In order; a later change of the same variable counts.
-  public var changes: [EnvironChange] = []
+  /// One for a variable at most.
+  public private(set) var changes: [EnvironChange] = []
   /// A header has said what the scheme is: mod_ssl's view of the connection is not asked.
   public var isSchemeDecided = false
 
@@ -43,7 +49,7 @@ public enum TrustedProxies {
     // A header of the same category that did not win must not reach the application, which might believe it.
     for winner in winners {
       for variable in ProxyHeader.variables(of: winner.category) where variable != winner.variable {
-        outcome.changes.append(.remove(variable))
+        outcome.change(.remove(variable))
       }
     }
     return outcome
@@ -79,7 +85,7 @@ extension ProxyOutcome {
     if secure.contains(where: word.equalsIgnoringCase) {
       set("HTTPS", [0x31])
     } else if plain.contains(where: word.equalsIgnoringCase) {
-      changes.append(.remove([UInt8]("HTTPS".utf8)))
+      change(.remove([UInt8]("HTTPS".utf8)))
     }
   }
 
@@ -96,11 +102,17 @@ extension ProxyOutcome {
     while start > 0, TrustedProxies.isMember(items[start - 1], of: proxies) { start -= 1 }
     let client = max(start - 1, 0)
     set("REMOTE_ADDR", [UInt8](items[client]))
-    changes.append(.set(header.variable, [UInt8](items[client...].joined(separator: [Ascii.comma, 0x20]))))
+    change(.set(header.variable, [UInt8](items[client...].joined(separator: [Ascii.comma, 0x20]))))
   }
 
   private mutating func set(_ variable: String, _ value: [UInt8]) {
-    changes.append(.set([UInt8](variable.utf8), value))
+    change(.set([UInt8](variable.utf8), value))
+  }
+
+  /// What was to happen to the variable before does not any more.
+  fileprivate mutating func change(_ change: EnvironChange) {
+    changes.removeAll { $0.variable == change.variable }
+    changes.append(change)
   }
 }
 
