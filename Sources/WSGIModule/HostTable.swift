@@ -19,12 +19,12 @@ struct HostTable: @unchecked Sendable {  // the table is constant
           OpaquePointer(context).map { wsgi_httpd_server_log_level($0) } ?? LogLevel.error.rawValue
         },
         server_metrics: { _, buffer, capacity in
-        let pairs = Scoreboard.pairs() ?? []
-        if let buffer, pairs.count <= capacity {
-          UnsafeMutableRawBufferPointer(start: buffer, count: capacity).copyBytes(from: pairs)
-        }
-        return pairs.count
-      }))
+          let pairs = Scoreboard.pairs() ?? []
+          if let buffer, pairs.count <= capacity {
+            UnsafeMutableRawBufferPointer(start: buffer, count: capacity).copyBytes(from: pairs)
+          }
+          return pairs.count
+        }))
     pointer = UnsafePointer(table)
   }
 }
