@@ -42,22 +42,22 @@ final class RequestRunner: @unchecked Sendable {
   /// A start_response call was accepted.
   var isStarted = false
   /// The response head is on its way and can no longer change.
-  private(set) var isCommitted = false
-  private var hasEnded = false
-  private var clientFailure: ExchangeFailure?
+  var isCommitted = false
+  var hasEnded = false
+  var clientFailure: ExchangeFailure?
   var status: UInt32 = 0
   var head = ResponseHeadWriter()
-  private var body = FlatWriter(capacity: 16384)
-  private var gathered = GatheredOutput()
+  var body = FlatWriter(capacity: 16384)
+  var gathered = GatheredOutput()
   /// The first block left without waiting: further ones may be gathered.
-  private var mayGather = false
-  private(set) var bytesSent: Int64 = 0
-  private(set) var offered: UInt64 = 0
-  private(set) var writes: UInt64 = 0
+  var mayGather = false
+  var bytesSent: Int64 = 0
+  var offered: UInt64 = 0
+  var writes: UInt64 = 0
   var inputReads: UInt64 = 0
   var inputLength: UInt64 = 0
-  private var contentLength: Int64 = -1
-  private var isHead = false
+  var contentLength: Int64 = -1
+  var isHead = false
   var pairs: [EnvironBuilder.Pair] = []
   /// Measures the request, while anybody wants to know.
   let meter: RequestMeter
@@ -181,7 +181,7 @@ final class RequestRunner: @unchecked Sendable {
     mayGather = false
   }
 
-  private func failure(_ status: Int32) -> RequestOutcome {
+  func failure(_ status: Int32) -> RequestOutcome {
     var outcome = RequestOutcome()
     outcome.end = isCommitted ? .aborted : .failed
     outcome.status = status
@@ -372,279 +372,10 @@ final class RequestRunner: @unchecked Sendable {
     return try answer(iterable: object)
   }
 
-  /// A list or tuple is taken out in one go; small ones are sent when the GIL has been given up.
-  private func answer(sequence: PyObj, sendsBody: inout Bool) throws -> RequestOutcome {
-    let isList = sequence.isExactList
-    let count = isList ? sequence.listCount : sequence.tupleCount
-    var total = 0
-    for index in 0..<count {
-      let item = isList ? sequence.listItem(index) : sequence.tupleItem(index)
-      guard item.isBytes else { throw notBytes(item) }
-      total = total &+ item.bytes.count
-    }
-    guard isStarted else { throw notStarted() }
-    offered &+= UInt64(total)
-    if !isCommitted, head.contentLength < 0, !(isHead && total == 0), RequestRunner.mayHaveBody(status) {
-      head.addContentLength(Int64(total))
-    }
-    // Who wants to hear of the end of the request must not keep the client waiting.
-    if !isCommitted, total <= RequestRunner.smallBody, !isPublished {
-      for index in 0..<count { body.append((isList ? sequence.listItem(index) : sequence.tupleItem(index)).bytes) }
-      let isCut = head.contentLength >= 0 && Int64(total) != head.contentLength
-      guard isCut else {
-        sendsBody = true
-        return done()
-      }
-    }
-    for index in 0..<count {
-      let item = (isList ? sequence.listItem(index) : sequence.tupleItem(index)).retained()
-      // Another thread of the application may have changed the list while a block was on its way.
-      guard item.object.isBytes else { throw notBytes(item.object) }
-      guard try sendBlock(item.object.bytes, flushes: false, counts: false) else { break }
-      guard sequence.sequenceCount > index + 1 || index + 1 == count else { break }
-    }
-    return try end()
-  }
-
-  /// Up to this many bytes a response is copied out to be sent without the GIL in one piece.
-  private static let smallBody = 65536
-
-  private static func mayHaveBody(_ status: UInt32) -> Bool { status >= 200 && status != 204 && status != 304 }
-
-  private func notBytes(_ item: PyObj) -> Raised {
-    Raised(.typeError, "response iterable must yield bytes, not \(item.typeName)")
-  }
-
-  private func notStarted() -> Raised { Raised(.runtimeError, "response has not been started: start_response() was not called") }
-
-  private func answer(iterable: PyObj) throws -> RequestOutcome {
-    let iterator = try iterable.iterator()
-    while let item = try iterator.next() {
-      guard item.object.isBytes else { throw notBytes(item.object) }
-      if item.object.bytes.isEmpty { continue }
-      guard try sendBlock(item.object.bytes, flushes: true, counts: true) else { break }
-    }
-    return try end()
-  }
-
-  /// Sends a block; false when nobody is left to send to.
-  private func sendBlock(_ block: UnsafeRawBufferPointer, flushes: Bool, counts: Bool) throws(Raised) -> Bool {
-    do throws(WriteFailure) {
-      try transmit(block, flushes ? .flush : [], counts: counts, gathers: flushes)
-      return true
-    } catch {
-      if case .notStarted = error { throw notStarted() }
-      return false
-    }
-  }
-
-  /// start_response's `write`.
-  func write(_ block: UnsafeRawBufferPointer, commitsWhenEmpty: Bool) throws(WriteFailure) {
-    try transmit(block, .flush, counts: true)
-  }
-
-  /// Passes bytes on, after the head where that has not gone yet; what exceeds Content-Length is dropped. Attached.
-  private func transmit(
-    _ block: UnsafeRawBufferPointer, _ flags: SendFlags, counts: Bool, gathers: Bool = false
-  ) throws(WriteFailure) {
-    guard isStarted else { throw .notStarted }
-    if let clientFailure { throw .exchange(clientFailure) }
-    if counts { offered &+= UInt64(block.count) }
-    writes &+= 1
-    var block = block
-    if head.contentLength >= 0 {
-      let allowed = max(0, head.contentLength &- bytesSent)
-      if Int64(block.count) > allowed { block = UnsafeRawBufferPointer(rebasing: block.prefix(Int(clamping: allowed))) }
-    }
-    bytesSent &+= Int64(block.count)
-    let encoded = isCommitted ? nil : head.finish()
-    if isCommitted && block.isEmpty && !flags.contains(.end) { return }
-    let begun = meter.isOn ? Clock.monotonic() : 0
-    if gathers && mayGather && encoded == nil && block.count < GatheredOutput.limit {
-      if try gather(block) {
-        if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
-        return
-      }
-    }
-    var result = ExchangeFailure.wouldBlock.rawValue
-    if gathered.isShared {
-      result = sendAfterGathered(block, flags)
-    } else if block.count <= RequestRunner.tryLimit {
-      result = exchange.send(head: encoded, body: block, flags: flags.union(.tryOnly))
-      mayGather = result == 0
-    }
-    if result == ExchangeFailure.wouldBlock.rawValue {
-      result = detached { $0.send(head: encoded, body: block, flags: flags) }
-    }
-    if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
-    if result != ExchangeFailure.badHead.rawValue { isCommitted = true }
-    guard result >= 0 else {
-      let failure = ExchangeFailure(code: Int64(result))
-      clientFailure = failure
-      throw .exchange(failure)
-    }
-    if flags.contains(.end) { hasEnded = true }
-  }
-
-  // MARK: gathering
-
-  /// Keeps a block for a moment, for the pacer to send if nothing else does. False where there is no pacer.
-  private func gather(_ block: UnsafeRawBufferPointer) throws(WriteFailure) -> Bool {
-    if !gathered.isShared {
-      guard adapter.pacer.watch(self) else {
-        mayGather = false
-        return false
-      }
-      gathered.isShared = true
-    }
-    gathered.lock.lock()
-    gathered.bytes.append(block)
-    var result = gathered.failure?.rawValue ?? 0
-    if gathered.bytes.count >= GatheredOutput.limit { result = sendAllGathered([.flush, .tryOnly]) }
-    gathered.lock.unlock()
-    if result == ExchangeFailure.wouldBlock.rawValue { result = detached { _ in gathered.failure?.rawValue ?? 0 } }
-    guard result < 0 else { return true }
-    let failure = ExchangeFailure(code: Int64(result))
-    clientFailure = failure
-    throw .exchange(failure)
-  }
-
-  /// Sends all that was gathered; 0, or why not. Under the lock.
-  private func sendAllGathered(_ flags: SendFlags) -> Int32 {
-    if let failure = gathered.failure { return failure.rawValue }
-    if gathered.bytes.count == 0 { return 0 }
-    let result = exchange.send(head: nil, body: gathered.bytes.bytes, flags: flags)
-    if result == ExchangeFailure.wouldBlock.rawValue { return result }
-    gathered.bytes.reset()
-    if result < 0 { gathered.failure = ExchangeFailure(code: Int64(result)) }
-    return result
-  }
-
-  /// Sends a block behind what was gathered, in one piece where it fits, without waiting.
-  private func sendAfterGathered(_ block: UnsafeRawBufferPointer, _ flags: SendFlags) -> Int32 {
-    gathered.lock.lock()
-    defer { gathered.lock.unlock() }
-    if let failure = gathered.failure { return failure.rawValue }
-    guard block.count <= RequestRunner.tryLimit else { return ExchangeFailure.wouldBlock.rawValue }
-    if gathered.bytes.count == 0 { return exchange.send(head: nil, body: block, flags: flags.union(.tryOnly)) }
-    let before = gathered.bytes.count
-    gathered.bytes.append(block)
-    let result = exchange.send(head: nil, body: gathered.bytes.bytes, flags: flags.union(.tryOnly))
-    if result == ExchangeFailure.wouldBlock.rawValue {
-      gathered.bytes.truncate(to: before)
-    } else {
-      gathered.bytes.reset()
-    }
-    return result
-  }
-
-  /// The pacer's call: sends what has waited, unless the request's thread is at it. Another thread's.
-  func sendGathered() {
-    guard gathered.lock.tryLock() else { return }
-    if gathered.isShared { _ = sendAllGathered([.flush, .tryOnly]) }
-    gathered.lock.unlock()
-  }
-
-  /// The request is over: the host goes.
-  private func stopGathering() {
-    guard gathered.isShared else { return }
-    adapter.pacer.forget(self)
-    gathered.lock.lock()
-    // Left over where the application failed: the client gets what came before that.
-    _ = sendAllGathered(.flush)
-    gathered.isShared = false
-    gathered.bytes.reset()
-    gathered.failure = nil
-    gathered.lock.unlock()
-  }
-
-  /// Larger blocks are never sent with the GIL held.
-  private static let tryLimit = 32768
-
-  /// Completes the response after the last block.
-  private func end() throws -> RequestOutcome {
-    guard isStarted else { throw notStarted() }
-    if clientFailure == nil, !hasEnded {
-      if head.contentLength >= 0, bytesSent < head.contentLength, isCommitted, !isHead, RequestRunner.mayHaveBody(status) {
-        return cutShort()
-      }
-      if !isCommitted, bytesSent == 0, head.contentLength < 0, !isHead, RequestRunner.mayHaveBody(status) {
-        head.addContentLength(0)
-      }
-      let isCut = head.contentLength > 0 && bytesSent < head.contentLength && !isHead && RequestRunner.mayHaveBody(status)
-      do throws(WriteFailure) {
-        // What subscribers do at the end of the request, the client need not wait for.
-        let flags: SendFlags = isPublished ? [.end, .flush] : .end
-        try transmit(UnsafeRawBufferPointer(start: nil, count: 0), isCut ? .flush : flags, counts: false)
-      } catch {}
-      if isCut && clientFailure == nil { return cutShort() }
-    }
-    if clientFailure == .badHead { return failure(500) }
-    return done()
-  }
-
-  private func cutShort() -> RequestOutcome {
-    contents.adapter.logHere(
-      .error,
-      "WSGI0503: The application's response has \(bytesSent) bytes, its Content-Length says \(head.contentLength); "
-        + "the connection is closed.")
-    var outcome = done()
-    outcome.end = .aborted
-    return outcome
-  }
-
-  private func done() -> RequestOutcome {
-    var outcome = RequestOutcome()
-    outcome.status = Int32(clamping: status)
-    return outcome
-  }
-
-  // MARK: files
-
-  /// Hands a regular file to the host; nil where the wrapper must be iterated instead (reference/wsgi-semantics §6).
-  private func answer(file wrapper: PyObj) throws -> RequestOutcome? {
-    guard let file = regularFile(wrapper) else { return nil }
-    let available = max(0, file.size &- file.offset)
-    if head.contentLength < 0 { if RequestRunner.mayHaveBody(status) { head.addContentLength(available) } }
-    let length = head.contentLength >= 0 ? min(head.contentLength, available) : available
-    if length == 0 { return try end() }
-    let encoded = head.finish()
-    offered &+= UInt64(length)
-    writes &+= 1
-    let begun = meter.isOn ? Clock.monotonic() : 0
-    let result = detached {
-      // The offset may lie beyond the end, of which nothing can be sent.
-      $0.sendFile(head: encoded, descriptor: file.descriptor, offset: min(file.offset, file.size), length: length)
-    }
-    if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
-    lseek(file.descriptor, off_t(file.offset), SEEK_SET)
-    if result == ExchangeFailure.badHead.rawValue { return failure(500) }
-    isCommitted = true
-    bytesSent = length
-    if result >= 0, !isHead, RequestRunner.mayHaveBody(status), length < head.contentLength { return cutShort() }
-    return done()
-  }
-
-  private struct RegularFile { var descriptor: Int32, offset: Int64, size: Int64 }
-
-  private func regularFile(_ wrapper: PyObj) -> RegularFile? {
-    do throws(Raised) {
-      let filelike = try wrapper.attribute("filelike")
-      let descriptor = Int32(clamping: try filelike.attribute("fileno").call().object.int())
-      let offset = Int64(try filelike.attribute("tell").call().object.int())
-      var information = stat()
-      guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG, offset >= 0 else { return nil }
-      return RegularFile(descriptor: descriptor, offset: offset, size: Int64(information.st_size))
-    } catch {
-      PythonException.clear()
-      return nil
-    }
-  }
-
   // MARK: endings
 
   /// Calls the iterable's `close`, once, whatever happened before.
-  private func close(_ iterable: PyObj) {
+  func close(_ iterable: PyObj) {
     let pending = PythonException.take()
     do throws(Raised) {
       if let method = try iterable.attributeIfPresent(contents.names.close) { _ = try method.call() }

@@ -1,0 +1,46 @@
+import Glibc
+import PythonRuntime
+import WSGICore
+
+// A wsgi.file_wrapper around a regular file is the host's to send.
+extension RequestRunner {
+  /// Hands a regular file to the host; nil where the wrapper must be iterated instead (reference/wsgi-semantics §6).
+  func answer(file wrapper: PyObj) throws -> RequestOutcome? {
+    guard let file = regularFile(wrapper) else { return nil }
+    let available = max(0, file.size &- file.offset)
+    if head.contentLength < 0 { if RequestRunner.mayHaveBody(status) { head.addContentLength(available) } }
+    let length = head.contentLength >= 0 ? min(head.contentLength, available) : available
+    if length == 0 { return try end() }
+    let encoded = head.finish()
+    offered &+= UInt64(length)
+    writes &+= 1
+    let begun = meter.isOn ? Clock.monotonic() : 0
+    let result = detached {
+      // The offset may lie beyond the end, of which nothing can be sent.
+      $0.sendFile(head: encoded, descriptor: file.descriptor, offset: min(file.offset, file.size), length: length)
+    }
+    if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
+    lseek(file.descriptor, off_t(file.offset), SEEK_SET)
+    if result == ExchangeFailure.badHead.rawValue { return failure(500) }
+    isCommitted = true
+    bytesSent = length
+    if result >= 0, !isHead, RequestRunner.mayHaveBody(status), length < head.contentLength { return cutShort() }
+    return done()
+  }
+
+  struct RegularFile { var descriptor: Int32, offset: Int64, size: Int64 }
+
+  func regularFile(_ wrapper: PyObj) -> RegularFile? {
+    do throws(Raised) {
+      let filelike = try wrapper.attribute("filelike")
+      let descriptor = Int32(clamping: try filelike.attribute("fileno").call().object.int())
+      let offset = Int64(try filelike.attribute("tell").call().object.int())
+      var information = stat()
+      guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG, offset >= 0 else { return nil }
+      return RegularFile(descriptor: descriptor, offset: offset, size: Int64(information.st_size))
+    } catch {
+      PythonException.clear()
+      return nil
+    }
+  }
+}
