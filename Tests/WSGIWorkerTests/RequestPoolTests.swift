@@ -171,7 +171,10 @@ import Testing
     let next = try TestWorker(queue, starts: false)
     next.pool.reloads.isBeingReloaded(change)
     #expect(next.pool.start())
-    #expect(clients.finish() == [Answer(outcome: .done, body: "stale", attempts: 2)])
+    // Handed back by the old process once or, where it was draining already, twice.
+    let answers = clients.finish()
+    #expect(answers.map(\.outcome) == [.done] && answers.map(\.body) == ["stale"])
+    #expect(answers.allSatisfy { (2...3).contains($0.attempts) })
     next.pool.stop(.shutdownSignal)
     #expect(next.hasEnded())
   }

@@ -105,7 +105,11 @@ def test_head(site, mode):
 
 @pytest.mark.difference("the reference's daemon mode knows no ranges")
 def test_ranges_are_httpds(site, mode):
-    answer = site.get(mode, "/whole", [("Range", "bytes=10-19")])
+    # In daemon mode the first file that a thread of httpd gets comes as bytes, and as a whole; from then on as a descriptor.
+    def part():
+        answer = site.get(mode, "/whole", [("Range", "bytes=10-19")])
+        return answer if answer.status == 206 else None
+    answer = wait_until(part, "a part of the file")
     assert (answer.status, answer.body) == (206, DATA[10:20])
 
 

@@ -144,7 +144,7 @@ def test_killed_processes_lose_only_what_they_ran():
                 victim = wait_until(lambda: workers(server), "a process to kill")[0]
                 mark = server.log.mark()
                 os.kill(victim, signal.SIGKILL)
-                server.log.wait_for(r"WSGI0451: The process %d .*SIGKILL" % victim, mark)
+                server.log.wait_for(r"WSGI045[12]: The process %d .*SIGKILL" % victim, mark)
                 wait_until(lambda: len(workers(server)) == 2, "a replacement")
                 load.wait_for(30)
         # Six kills of a process of four threads.
@@ -194,7 +194,7 @@ def test_workers_outlive_their_supervisor():
         wait_until(lambda: len(workers(server)) == 2, "two processes")
         victim = int(server.get("/site/pid").text.split()[0])
         os.kill(victim, signal.SIGKILL)
-        server.log.wait_for(r"WSGI0451: The process %d " % victim, mark)
+        server.log.wait_for(r"WSGI045[12]: The process %d " % victim, mark)
         assert server.get("/site/pid").status == 200
 
 
