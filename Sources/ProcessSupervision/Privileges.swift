@@ -49,11 +49,9 @@ public enum Privileges {
     if settings.cpuTimeLimit > 0 {
       // The signal of the soft limit starts a shutdown; the kernel kills a process that does not get it done.
       let seconds = settings.cpuTimeLimit
-      let grace = UInt64(clamping: settings.shutdownTimeout) / 1000 &+ 1
-      let (hard, overflows) = seconds.addingReportingOverflow(grace)
       take(
         "WSGI0076", "a CPU time limit of \(seconds) seconds",
-        wsgi_posix_set_limit(Int32(WSGI_LIMIT_CPU), seconds, overflows ? .max : hard))
+        wsgi_posix_set_limit(Int32(WSGI_LIMIT_CPU), seconds, settings.hardCPULimit))
     }
     if settings.memoryLimit > 0 {
       let bytes = settings.memoryLimit

@@ -53,9 +53,7 @@ extension Supervisor {
     if worker.wasKilled { flags.insert(.overdue) }
     if worker.readySince != nil { flags.insert(.wasReady) }
     if settings.memoryLimit > 0 || settings.virtualMemoryLimit > 0 { flags.insert(.memoryLimited) }
-    if settings.cpuTimeLimit > 0, end.signal == SIGXCPU || end.signal == SIGKILL,
-      end.cpu_micros / 1_000_000 >= Int64(clamping: settings.cpuTimeLimit)
-    {
+    if settings.cpuTimeLimit > 0, end.signal == SIGXCPU || end.signal == SIGKILL && hasSpent(end.cpu_micros, settings) {
       flags.insert(.cpuLimit)
     } else if end.signal == SIGKILL, !worker.wasKilled, ProcessFacts.memoryKills() != worker.memoryKills {
       flags.insert(.outOfMemory)
@@ -63,6 +61,12 @@ extension Supervisor {
     return EndRecord(
       pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: wsgi_posix_epoch(), cause: cause,
       flags: flags, reason: worker.reason)
+  }
+
+  /// Whether a killed process had used up the time at which the kernel kills it. What the kernel goes by and what it reports are
+  /// measured differently, and may differ by a little.
+  private func hasSpent(_ micros: Int64, _ settings: WorkerSettings) -> Bool {
+    micros / 1_000 &+ 500 >= Int64(clamping: min(settings.hardCPULimit, 1 << 40)) &* 1_000
   }
 
   private func adjustBackoff(_ worker: Worker, _ group: ProcessGroup, _ record: EndRecord, now: Int64) {

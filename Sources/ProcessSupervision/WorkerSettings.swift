@@ -125,4 +125,10 @@ public struct WorkerSettings: Equatable, Sendable {
   public var socketTimeout: Int64 = 60_000
 
   public init() {}
+
+  /// CPU seconds at which the kernel kills the process: after `cpuTimeLimit` it has its shutdown timeout to end.
+  var hardCPULimit: UInt64 {
+    let (seconds, overflows) = cpuTimeLimit.addingReportingOverflow(UInt64(clamping: shutdownTimeout) / 1_000 &+ 1)
+    return overflows ? .max : seconds
+  }
 }
