@@ -4,7 +4,7 @@ import Glibc
 /// What the supervisor knows of every group, for those who cannot ask it: memory that it writes, its successor inherits, and
 /// httpd children read. Children have no writable mapping, and cannot make one.
 ///
-/// The parent makes it before any fork. It holds 64-bit words only: first the next instance number, then an area per group: four
+/// The parent makes it before any fork. It holds 64-bit words only: first the next instance number, then an area per group: five
 /// words of state, a slot of four words for each worker that can live at once, and a ring of the last ends, eight words each. A
 /// ring entry is valid when its first word is not 0 and is the same before and after the others were read.
 public struct Board: @unchecked Sendable {
@@ -15,7 +15,7 @@ public struct Board: @unchecked Sendable {
   private let areas: [(offset: Int, slots: Int)]
 
   static let header = 8
-  static let stateWords = 4
+  static let stateWords = 5
   static let slotWords = 4
   static let entryWords = 8
   public static let ringLength = 32
@@ -93,15 +93,21 @@ public struct Board: @unchecked Sendable {
     /// Workers that take requests, and those that start.
     public var ready = 0
     public var starting = 0
+    /// Starts that failed in a row, crashes soon after a start among them.
+    public var failures = 0
     /// The group waits until then (microseconds since the epoch) before it tries again to start a worker; 0: it does not.
     public var retry: Int64 = 0
+
+    /// Somebody takes requests, or is about to for all that is known: a first import may take its time.
+    public var isServed: Bool { ready > 0 || starting > 0 && failures == 0 }
   }
 
   public func state(ofGroup group: Int) -> GroupState {
     guard areas.indices.contains(group) else { return GroupState() }
     let base = areas[group].offset
     return GroupState(
-      ready: Int(clamping: load(base)), starting: Int(clamping: load(base &+ 1)), retry: Int64(bitPattern: load(base &+ 2)))
+      ready: Int(clamping: load(base)), starting: Int(clamping: load(base &+ 1)), failures: Int(clamping: load(base &+ 4)),
+      retry: Int64(bitPattern: load(base &+ 2)))
   }
 
   func setState(_ state: GroupState, ofGroup group: Int) {
@@ -110,6 +116,7 @@ public struct Board: @unchecked Sendable {
     store(UInt64(clamping: state.ready), at: base)
     store(UInt64(clamping: state.starting), at: base &+ 1)
     store(UInt64(bitPattern: state.retry), at: base &+ 2)
+    store(UInt64(clamping: state.failures), at: base &+ 4)
   }
 
   // MARK: living workers

@@ -21,6 +21,10 @@ public final class SupervisedGeneration {
   /// Supervisors that died soon after they had started, one after the other.
   private var earlyDeaths = 0
   private var lastStart: Int64 = 0
+  /// The configuration has ended, or everything is to: a supervisor may end of its own accord.
+  private var isEnding = false
+  /// What only the parent and its supervisors need is open here.
+  private var holdsReadEnds = true
 
   /// The most a supervisor may need to stop all workers, in microseconds.
   private let stopAllowance: Int64
@@ -40,6 +44,9 @@ public final class SupervisedGeneration {
     self.host = host
     stopAllowance = (groups.map(\.stopAllowance).max() ?? 0) &+ 1_000_000
   }
+
+  /// Some group can be started. Without one there is nothing to supervise.
+  public var hasWork: Bool { groups.contains { $0.queue >= 0 } }
 
   /// A supervisor has been there: there may be workers.
   public var hasStarted: Bool { lastStart > 0 }
@@ -76,7 +83,7 @@ public final class SupervisedGeneration {
   /// The supervisor has ended, and been reaped. `code` is its exit code, or nil after a signal.
   public func supervisorEnded(code: Int32?) -> NextStep {
     supervisor = 0
-    if code == 0 { return .discard }
+    if code == 0, isEnding { return .discard }
     let now = wsgi_posix_monotonic()
     earlyDeaths = now &- lastStart < 10_000_000 ? min(earlyDeaths &+ 1, 6) : 0
     return earlyDeaths <= 1 ? .restartNow : .restart(notBefore: now &+ 500_000 << Int64(earlyDeaths))
@@ -85,12 +92,14 @@ public final class SupervisedGeneration {
   /// The configuration ends: nothing more is put into the queues by this process. Workers end when the last child's ends are
   /// closed too.
   public func closeWriteEnds() {
+    isEnding = true
     for end in writeEnds where end >= 0 { close(end) }
     writeEnds = writeEnds.map { _ in -1 }
   }
 
   /// Has everything stop: `waitForStop` must follow.
   public func orderStop() {
+    isEnding = true
     guard getpid() == owner, supervisor > 0 else { return }
     ControlLine(socket: commands[0]).send(.stop)
   }
@@ -121,7 +130,9 @@ public final class SupervisedGeneration {
   // MARK: in a forked process
 
   /// An httpd child of this generation: it keeps the write ends of the queues of groups that take requests, and reads the board.
+  /// Where the parent itself serves requests (`httpd -X`) nothing changes: it is still what the supervisor looks after.
   public func becomeChild() {
+    guard getpid() != owner else { return }
     closeReadEnds()
     for (index, group) in groups.enumerated() where group.settings.isService { closeWriteEnd(index) }
     board.becomeReader()
@@ -134,7 +145,10 @@ public final class SupervisedGeneration {
     board.becomeReader()
   }
 
+  /// Once: the numbers may be other files' afterwards.
   private func closeReadEnds() {
+    guard holdsReadEnds else { return }
+    holdsReadEnds = false
     for group in groups where group.queue >= 0 { close(group.queue) }
     for end in commands { close(end) }
     keep.closeBoth()

@@ -176,7 +176,8 @@ public final class Supervisor {
   func publish(_ group: ProcessGroup) {
     var state = Board.GroupState()
     state.ready = group.ready
-    state.starting = group.workers.count { $0.state == .starting }
+    state.starting = group.workers.count { $0.state == .starting || $0.state == .candidate }
+    state.failures = group.backoff.failures
     let wait = group.backoff.notBefore &- wsgi_posix_monotonic()
     if !group.isFinished, wait > 0, group.active < group.plan.processes { state.retry = wsgi_posix_epoch() &+ wait }
     board.setState(state, ofGroup: group.index)

@@ -83,7 +83,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
   /// Starts the supervisor, which starts the workers.
   func startSupervisor() {
     restart = nil
-    guard supervised.supervisor == 0, !isOver || supervised.hasStarted else { return }
+    guard supervised.hasWork, supervised.supervisor == 0, !isOver || supervised.hasStarted else { return }
     let failure = supervised.start {
       // What the supervisor inherits of httpd and of other generations is none of its business.
       wsgi_httpd_close_listeners()
@@ -105,10 +105,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
 
   fileprivate func supervisorEnded(_ code: Int32) {
     switch supervised.supervisorEnded(code: code < 0 ? nil : code) {
-    case .discard:
-      supervised.discard()
-      ledger?.unmap()
-      ProcessGroups.living.removeAll { $0 === self }
+    case .discard: discard()
     case .restartNow:
       log(
         .error, logs.mainServer,
@@ -120,13 +117,20 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
     }
   }
 
+  /// Nothing of the generation lives any more.
+  private func discard() {
+    supervised.discard()
+    ledger?.unmap()
+    ProcessGroups.living.removeAll { $0 === self }
+  }
+
   /// httpd throws the configuration away, to read it again or to end.
   func configurationEnded() {
     isOver = true
     supervised.closeWriteEnds()
     logs.forget()
     guard supervised.supervisor > 0 else {
-      if restart == nil { ProcessGroups.living.removeAll { $0 === self } }
+      if restart == nil { discard() }
       return
     }
     guard wsgi_httpd_is_exiting() != 0 else { return }
@@ -162,7 +166,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
 
   func endpoint(of group: Int) -> DaemonEndpoint? { endpoints.indices.contains(group) ? endpoints[group] : nil }
 
-  func isServed(_ group: Int) -> Bool { supervised.board.state(ofGroup: group).ready > 0 }
+  func isServed(_ group: Int) -> Bool { supervised.board.state(ofGroup: group).isServed }
 
   func cause(ofEnd pid: UInt32, in group: Int) -> (pid: UInt32, sentence: String)? {
     let recent = ProcessGroups.epoch() &- (pid == 0 ? ProcessGroups.namelessAge : ProcessGroups.causeAge)

@@ -152,7 +152,31 @@ private final class ParentProcess {
       }
     }
     #expect(waits == waits.sorted())
+    // Nobody told it to end: its workers may live.
+    #expect(generation.supervisorEnded(code: 0) != .discard)
+    generation.closeWriteEnds()
     #expect(generation.supervisorEnded(code: 0) == .discard)
+    generation.discard()
+  }
+
+  @Test func withoutAGroupThatCanStartThereIsNothingToSupervise() throws {
+    let group = SupervisedGroup(
+      name: "g", processes: 1, settings: WorkerSettings(), program: [], arguments: [], environment: [], queue: -1)
+    let generation = try #require(SupervisedGeneration(groups: [group], writeEnds: [-1], host: SupervisorHost(log: { _ in })))
+    #expect(!generation.hasWork)
+    generation.discard()
+  }
+
+  @Test func theParentDoesNotBecomeItsOwnChild() throws {
+    var queue: [Int32] = [-1, -1]
+    try #require(wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &queue) == 0)
+    let group = SupervisedGroup(
+      name: "g", processes: 1, settings: WorkerSettings(), program: [], arguments: [], environment: [], queue: queue[1])
+    let generation = try #require(
+      SupervisedGeneration(groups: [group], writeEnds: [queue[0]], host: SupervisorHost(log: { _ in })))
+    #expect(generation.hasWork)
+    generation.becomeChild()
+    #expect(fcntl(queue[0], F_GETFD) >= 0 && fcntl(queue[1], F_GETFD) >= 0)
     generation.discard()
   }
 }
@@ -184,6 +208,21 @@ private final class ParentProcess {
           reason: .maximumRequests), ofGroup: 0)
     }
     #expect(board.ends(ofGroup: 0).map(\.pid) == (69...100).reversed().map { Int32($0) })
+  }
+
+  @Test func aGroupThatStartsForTheFirstTimeIsServed() throws {
+    let board = try Board.make(processes: [1, 1]).get()
+    let states: [(Board.GroupState, Bool)] = [
+      (.init(), false), (.init(starting: 1), true), (.init(ready: 1, failures: 3), true),
+      (.init(starting: 1, failures: 1), false), (.init(failures: 1, retry: 5), false),
+    ]
+    for (state, isServed) in states {
+      board.setState(state, ofGroup: 1)
+      #expect(board.state(ofGroup: 1) == state)
+      #expect(board.state(ofGroup: 1).isServed == isServed)
+      #expect(board.state(ofGroup: 0) == .init())
+    }
+    #expect(board.ends(ofGroup: 1).isEmpty)
   }
 
   @Test func instancesAreNeverTheSame() throws {

@@ -1,0 +1,87 @@
+"""The supervisor in unusual company: httpd as a single process, groups that cannot start, or take their time to."""
+import os
+import signal
+import subprocess
+
+from httpd_env import Httpd, children, descendants, httpd_program, wait_until
+
+SITE = """
+WSGIDaemonProcess site python-path={lib}
+WSGIScriptAlias /site {apps}/app.wsgi process-group=site application-group=%{GLOBAL}
+"""
+SLOW = """import time
+time.sleep(4)
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'at last']
+"""
+
+
+def supervisors(server):
+    found = []
+    for pid in children(server.pid):
+        with open("/proc/%d/comm" % pid) as name:
+            if name.read().startswith("wsgi-supervisor"):
+                found.append(pid)
+    return found
+
+
+def test_a_single_process_has_process_groups():
+    server = Httpd(SITE, apps="daemon", name="single")
+    server.process = subprocess.Popen([httpd_program(), "-f", server.conf, "-X"], stdin=subprocess.DEVNULL,
+                                      start_new_session=True)
+    try:
+        wait_until(server.answers, "httpd -X")
+        first = int(server.get("/site/pid").text.split()[0])
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: first not in descendants(server.pid), "the end of the process")
+        answer = server.get("/site/pid")
+        assert answer.status == 200 and int(answer.text.split()[0]) != first
+        assert not server.log.lines("WSGI0459")
+    finally:
+        family = descendants(server.pid)
+        server.signal(signal.SIGTERM)
+        server.process.wait(30)
+        server.process = None
+        wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in family), "the end of all processes")
+        server.remove()
+
+
+def test_groups_that_cannot_start_need_no_supervisor():
+    conf = "WSGIDaemonProcess site python-home=/nonexistent\nWSGIScriptAlias /site {apps}/app.wsgi process-group=site"
+    with Httpd(conf, apps="daemon", name="none") as server:
+        assert server.get("/site/pid").status == 500
+        assert not supervisors(server)
+        opened = set(os.listdir("/proc/%d/fd" % server.pid))
+        for _ in range(3):
+            server.graceful()
+            assert server.get("/site/pid").status == 500
+        # A generation that never ran leaves nothing behind.
+        assert len(os.listdir("/proc/%d/fd" % server.pid)) <= len(opened)
+
+
+def test_a_first_import_may_take_longer_than_the_connect_timeout():
+    conf = """
+WSGIDaemonProcess site connect-timeout=1
+WSGIScriptAlias /site {root}/slow.py process-group=site application-group=%{GLOBAL}
+"""
+    server = Httpd(conf, name="slow")
+    with open(os.path.join(server.root, "slow.py"), "w") as script:
+        script.write(SLOW)
+    with server:
+        answer = server.get("/site")
+        assert (answer.status, answer.text) == (200, "at last")
+
+
+def test_a_group_that_never_starts_is_refused_after_the_connect_timeout():
+    conf = """
+WSGIDaemonProcess site connect-timeout=1 chroot=/nonexistent
+WSGIScriptAlias /site {apps}/app.wsgi process-group=site
+"""
+    if os.getuid() != 0:
+        return
+    with Httpd(conf, apps="daemon", name="never") as server:
+        server.expected_crashes = True
+        server.log.wait_for("WSGI0003")
+        assert server.get("/site/pid").status == 503
+        server.log.wait_for("WSGI0117")
