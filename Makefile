@@ -11,6 +11,7 @@ APP ?= conf/hello.wsgi
 PORT ?= 8000
 DESTDIR ?=
 STAGE ?= .build-stage
+FUZZ_SECONDS ?= 60
 
 # What the build asks of PYTHON; evaluated when a recipe runs, that is after packages have been installed.
 python_says = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("$(1)") or "")' 2>/dev/null)
@@ -31,13 +32,14 @@ TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client opens
 BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi gcc
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit integration bench all engine install lint format clean
+.PHONY: help run test unit integration bench fuzz all engine install lint format clean
 .PHONY: build-packages test-packages bench-packages tools module
 
 help:
 	@echo 'make run          build, and serve a sample application on http://127.0.0.1:8000/ (APP=script.wsgi PORT=n)'
 	@echo 'make test         build, run the unit tests and the integration tests (parts: make unit, make integration)'
 	@echo 'make bench        build, and measure side by side with other servers'
+	@echo 'make fuzz         the readers of untrusted frames under libFuzzer, for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make all          mod_wsgi.so, wsgi-engine-$(or $(python_version),3.X).so and wsgi-worker, in $(STAGE)/'
 	@echo 'make engine       one more engine: PYTHON=/path/to/python3.X'
 	@echo 'make install      into the directory that apxs names (DESTDIR= for packagers), with conf/ for a2enmod'
@@ -61,6 +63,13 @@ integration: test-packages all
 
 bench: bench-packages all
 	@$(PYTHON) Tests/bench/bench.py --module $(STAGE)/mod_wsgi.so $(BENCH)
+
+# Apart from the ordinary build, so that nothing else is instrumented; what it found is kept for the next time.
+fuzz: tools
+	@WSGI_FUZZ=1 $(SWIFT) build --scratch-path .build-fuzz --product FrameFuzz -Xswiftc -sanitize=fuzzer,address \
+	  -Xcc -fsanitize=fuzzer-no-link,address
+	@mkdir -p .build-fuzz/corpus
+	@.build-fuzz/debug/FrameFuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -artifact_prefix=.build-fuzz/ .build-fuzz/corpus
 
 all: module engine
 	@echo "Ready in $(STAGE)/: $$(cd $(STAGE) && ls | tr '\n' ' ')"

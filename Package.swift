@@ -110,3 +110,11 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// `make fuzz`: the frame readers under libFuzzer, built apart so that nothing else is instrumented.
+if environment["WSGI_FUZZ"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "FrameFuzz", dependencies: ["DaemonTransport", "WSGICore", "CPosix"], path: "Tests/FrameFuzz",
+      swiftSettings: common, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
+}
