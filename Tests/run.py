@@ -157,7 +157,7 @@ def run_other_pythons(tally, stage, reports):
 
 OTHER_PYTHONS = ["Tests/integration/test_%s.py" % name for name in (
     "100_environ", "101_start_response", "102_input", "103_response", "104_file_wrapper", "105_loading", "106_logging",
-    "107_interpreters", "111_robustness")]
+    "107_interpreters", "111_robustness", "403_interpreters", "406_own_gil")]
 
 
 def main():

@@ -274,7 +274,11 @@ final class InterpreterContents {
     }
     let text = formatted ?? (secret == nil ? InterpreterContents.plainDescription(exception) : exception.typeName)
     for part in text.split(separator: "\n") { line(String(part)) }
-    if !interpreter.isMain, let advice = InterpreterAdvice(text, applicationGroup: interpreter.name) { line(advice.sentence) }
+    if !interpreter.isMain,
+      let advice = InterpreterAdvice(text, applicationGroup: interpreter.name, hasOwnGIL: interpreter.hasOwnGIL)
+    {
+      line(advice.sentence)
+    }
   }
 
   private func line(_ text: String) {
@@ -324,32 +328,5 @@ struct Names {
 
   func drop() {
     for var reference in kept { reference.drop() }
-  }
-}
-
-/// What an administrator can do about an extension module that refuses to work in a sub-interpreter.
-struct InterpreterAdvice {
-  let sentence: String
-
-  private static let signs = [
-    "does not support loading in subinterpreters", "may only be initialized once per interpreter process",
-    "Interpreter change detected",
-  ]
-
-  init?(_ traceback: String, applicationGroup: [UInt8]) {
-    guard
-      let last = traceback.split(separator: "\n").last(where: { line in
-        InterpreterAdvice.signs.contains { line.contains($0) }
-      })
-    else { return nil }
-    // "ImportError: module _x does not support loading in subinterpreters"
-    var module = "An extension module"
-    if let range = last.firstRange(of: "module "), let end = last.firstRange(of: " does not support") {
-      if range.upperBound <= end.lowerBound { module = "Module '\(last[range.upperBound..<end.lowerBound])'" }
-    }
-    let group = String(decoding: applicationGroup, as: UTF8.self)
-    sentence =
-      "WSGI0501: \(module) works in Python's main interpreter only, and application group '\(group)' is a sub-interpreter. "
-      + "Set 'WSGIApplicationGroup %{GLOBAL}' (or application-group=%{GLOBAL} on WSGIScriptAlias) for this application."
   }
 }
