@@ -72,10 +72,21 @@ def make_environment(python):
         made.write(mark)
 
 
+def reference():
+    """A mod_wsgi.so of 6.1.1 to compare with, which the benchmark uses too; nothing, with the reason printed, where none builds."""
+    if "WSGI_TEST_REFERENCE_MODULE" in os.environ:
+        return {}
+    sys.path.insert(0, os.path.join(ROOT, "Tests", "bench"))
+    import bench
+    home = bench.environment("stock", ["mod_wsgi==6.1.1"])
+    return {"WSGI_TEST_REFERENCE_MODULE": bench.find_stock(home)} if home else {}
+
+
 def run_integration(tally, stage, reports, arguments):
     make_environment(sys.executable)
+    compared = reference()
     say("integration tests")
-    pytest(tally, stage, os.path.join(reports, "integration.xml"), ["Tests/integration"] + arguments, {})
+    pytest(tally, stage, os.path.join(reports, "integration.xml"), ["Tests/integration"] + arguments, compared)
 
 
 def pytest(tally, stage, report, arguments, environment):
@@ -139,7 +150,7 @@ def reachable_copy(prefix, directory):
 
 
 def run_other_pythons(tally, stage, reports):
-    """The embedded tests of the engine, once more with each other Python."""
+    """The tests of the engine once more with each other Python, and two Pythons side by side in one server."""
     for version, (program, prefix, libraries) in sorted(other_pythons().items()):
         say("engine for Python %s, %s" % (version, program))
         if subprocess.call(["make", "--no-print-directory", "engine", "PYTHON=" + program, "STAGE=" + stage], cwd=ROOT):
@@ -150,14 +161,18 @@ def run_other_pythons(tally, stage, reports):
             prefix = reachable_copy(prefix, directory)
             home = os.path.join(directory, "venv")
             subprocess.check_call([os.path.join(prefix, "bin", "python3"), "-m", "venv", "--without-pip", home])
+            libraries = {"LD_LIBRARY_PATH": os.path.join(prefix, "lib")}
             pytest(tally, stage, os.path.join(reports, "python-%s.xml" % version), OTHER_PYTHONS,
-                   {"WSGI_TEST_PYTHON_HOME": home, "WSGI_TEST_MODES": "embedded",
-                    "LD_LIBRARY_PATH": os.path.join(prefix, "lib")})
+                   dict(libraries, WSGI_TEST_PYTHON_HOME=home))
+            pytest(tally, stage, os.path.join(reports, "pythons-%s.xml" % version), BESIDE_ANOTHER_PYTHON,
+                   dict(libraries, WSGI_TEST_OTHER_PYTHON=home))
 
 
 OTHER_PYTHONS = ["Tests/integration/test_%s.py" % name for name in (
     "100_environ", "101_start_response", "102_input", "103_response", "104_file_wrapper", "105_loading", "106_logging",
-    "107_interpreters", "111_robustness", "403_interpreters", "406_own_gil")]
+    "107_interpreters", "111_robustness", "403_interpreters", "406_own_gil", "600_module", "601_events", "602_metrics",
+    "603_telemetry")]
+BESIDE_ANOTHER_PYTHON = ["Tests/integration/test_203_process_identity.py::test_two_groups_have_two_pythons"]
 
 
 def main():
