@@ -73,7 +73,7 @@ def make_environment(python):
 
 
 def reference():
-    """A mod_wsgi.so of 6.1.1 to compare with, which the benchmark uses too; nothing, with the reason printed, where none builds."""
+    """A mod_wsgi.so of 6.1.1 to compare with, as the benchmark does; none, with the reason printed, where none builds."""
     if "WSGI_TEST_REFERENCE_MODULE" in os.environ:
         return {}
     sys.path.insert(0, os.path.join(ROOT, "Tests", "bench"))

@@ -174,7 +174,7 @@ def test_no_key_of_the_server_is_in_the_process(make_httpd):
 
 
 @pytest.mark.skipif("WSGI_TEST_OTHER_PYTHON" not in os.environ,
-                    reason="WSGI_TEST_OTHER_PYTHON names no environment of a second Python; Tests/run.py does so where there is one")
+                    reason="WSGI_TEST_OTHER_PYTHON names no second Python; Tests/run.py does where there is one")
 def test_two_groups_have_two_pythons():
     home = os.environ["WSGI_TEST_OTHER_PYTHON"]
     version = subprocess.check_output([os.path.join(home, "bin", "python"), "-c",
