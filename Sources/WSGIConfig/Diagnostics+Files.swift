@@ -47,7 +47,7 @@ extension Diagnostics {
     case .embedded: break
     case .daemon(let index):
       let group = configuration.groups[index]
-      if let root = group.chroot {
+      if let root = group.changedRoot {
         checkInside(path, what, group, root, server)
         return
       }
@@ -58,11 +58,13 @@ extension Diagnostics {
   }
 
   /// Inside the new root the same path has to lead to the script, whose name is given from outside.
-  private mutating func checkInside(_ path: ByteText, _ what: String, _ group: DaemonGroup, _ root: ByteText, _ server: UInt) {
-    guard !path.hasPrefix(root.hasSuffix("/") ? root.description : root.description + "/") else { return }
+  private mutating func checkInside(
+    _ path: ByteText, _ what: String, _ group: DaemonGroup, _ root: ChangedRoot, _ server: UInt
+  ) {
+    guard root.prefixLength(of: path.bytes.span) == nil else { return }
     warn(
       307, server: server,
-      "\(what) leads to \(path), which is outside the chroot=\(root) of the process group '\(group.name)'. "
+      "\(what) leads to \(path), which is outside the chroot=\(ByteText(root.path)) of the process group '\(group.name)'. "
         + "Put the script below that directory.")
   }
 
@@ -85,10 +87,7 @@ extension Diagnostics {
     }
   }
 
-  func inRoot(_ path: ByteText, _ group: DaemonGroup) -> ByteText {
-    guard let root = group.chroot else { return path }
-    return ByteText(root.bytes + path.bytes)
-  }
+  func inRoot(_ path: ByteText, _ group: DaemonGroup) -> ByteText { group.changedRoot?.outside(path) ?? path }
 
   /// Whom httpd children run as.
   var embeddedCredentials: FileCredentials? {

@@ -32,7 +32,8 @@ struct GroupPlan {
     settings.stackSize = group.stackSize ?? 0
     settings.maximumRequests = group.maximumRequests
     settings.imports = configuration.global.imports.filter { $0.processGroup == group.name.bytes }.map {
-      WorkerSettings.Script(script: $0.path, applicationGroup: $0.applicationGroup)
+      let script = group.changedRoot?.inside($0.path) ?? $0.path
+      return WorkerSettings.Script(script: script, applicationGroup: $0.applicationGroup)
     }
     GroupPlan.setTimes(&settings, group, server)
 
@@ -130,33 +131,36 @@ struct GroupPlan {
 private struct PythonOfGroup {
   /// For the engine, where the configuration does not say it already.
   let home: ByteText?
+  /// As it is found from here, which with `chroot` is not where the process finds it.
   private let choice: String?
   private let version: PythonVersion?
 
   init(_ group: WSGIConfig.DaemonGroup, global: ByteText?) {
+    let root = ByteText(group.changedRoot?.path ?? []).description
     guard let python = group.python else {
       home = nil
-      choice = (group.pythonHome ?? global)?.description
+      choice = (group.pythonHome ?? global).map { root + $0.description }
       version = nil
       return
     }
     let path = python.description
     // A virtual environment is told by where its interpreter is, an installation by what that really is.
     let prefix = PythonOfGroup.prefix(of: path)
-    if group.pythonHome == nil, access(prefix + "/pyvenv.cfg", R_OK) == 0 {
+    if group.pythonHome == nil, access(root + prefix + "/pyvenv.cfg", R_OK) == 0 {
       home = ByteText(prefix)
-      choice = prefix
+      choice = root + prefix
       version = nil
       return
     }
-    let real = realpath(path, nil).map { text in
+    let real = realpath(root + path, nil).map { text in
       defer { free(text) }
       return String(cString: text)
     }
     let name = (real ?? path).split(separator: "/").last.map(String.init) ?? ""
     version = name.hasPrefix("python") ? PythonVersion(String(name.dropFirst(6))) : nil
-    choice = group.pythonHome?.description ?? PythonOfGroup.prefix(of: real ?? path)
-    home = group.pythonHome == nil ? choice.map { ByteText($0) } : nil
+    choice = group.pythonHome.map { root + $0.description } ?? PythonOfGroup.prefix(of: real ?? root + path)
+    let inside = choice.map { [UInt8]($0.utf8) }.map { group.changedRoot?.inside($0) ?? $0 }
+    home = group.pythonHome == nil ? inside.map { ByteText($0) } : nil
   }
 
   /// `/usr` of `/usr/bin/python3`.

@@ -89,7 +89,7 @@ struct ScriptHandler {
       return try runEmbedded(head, destination)
     case .daemon(let group):
       try checkOwnership(group)
-      let head = try encode(destination, body, &writer)
+      let head = try encode(destination, body, &writer, root: root(of: group))
       return try runDaemon(head, destination, group)
     case .restricted:
       throw Refusal(
@@ -111,10 +111,11 @@ struct ScriptHandler {
     return handlerScript.path.withUnsafeBytes { poolCopy($0, wsgi_httpd_request_pool(request)) }
   }
 
+  /// `root`: that of the process that is to run the request, where it has its own.
   private func encode(
-    _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter
+    _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter, root: ChangedRoot? = nil
   ) throws(Refusal) -> UnsafeRawBufferPointer {
-    let fields = wsgi_httpd_get_request(request)
+    var fields = wsgi_httpd_get_request(request)
     let proxy = ProxyHeaders.outcome(destination, fields)
     var flags = RequestHead.Flags(destination.flags)
     if body.isThere { flags.insert(.hasBody) }
@@ -125,7 +126,8 @@ struct ScriptHandler {
       throw Refusal(431, "WSGI0352: The request has more headers than can be passed to an application.")
     }
     let script = script
-    let path = rawBytes(of: script)
+    let path = rawBytes(of: try root?.inside(script: script) ?? script)
+    root?.enter(&fields)
     destination.processGroup.withUnsafeBytes { process in
       destination.applicationGroup.withUnsafeBytes { application in
         destination.callableObject.withUnsafeBytes { callable in
@@ -187,6 +189,11 @@ struct ScriptHandler {
   private func checkOwnership(_ group: Int) throws(Refusal) {
     guard generation.configuration.groups.indices.contains(group) else { return }
     try ScriptOwnership.check(script, for: generation.configuration.groups[group])
+  }
+
+  private func root(of group: Int) -> ChangedRoot? {
+    let groups = generation.configuration.groups
+    return groups.indices.contains(group) ? groups[group].changedRoot : nil
   }
 
   private func runDaemon(

@@ -120,8 +120,34 @@ def state(environ, start_response):
         "LC_ALL": os.environ.get("LC_ALL"), "locale": locale.setlocale(locale.LC_ALL),
         "nice": os.nice(0), "HOME": os.environ.get("HOME"),
         "version": "%d.%d" % sys.version_info[:2], "prefix": sys.prefix, "path": sys.path,
+        "standard": os.path.dirname(os.path.realpath(os.__file__)),
         "data": resource.getrlimit(resource.RLIMIT_DATA), "cpu": resource.getrlimit(resource.RLIMIT_CPU),
         "multiprocess": environ["wsgi.multiprocess"], "threads": threading.active_count()}))
+
+
+@route
+def paths(environ, start_response):
+    return text(start_response, json.dumps(dict({
+        "file": __file__, "pid": os.getpid(), "cwd": os.getcwd(), "prefix": sys.prefix, "path": sys.path}, **{
+        name: environ.get(name) for name in ("SCRIPT_FILENAME", "DOCUMENT_ROOT", "CONTEXT_DOCUMENT_ROOT")})))
+
+
+@route
+def imports(environ, start_response):
+    """Imports what the rest of the path names, on a thread that comes and goes."""
+    import importlib
+    failures = []
+
+    def run():
+        try:
+            for name in environ["test.rest"].split(","):
+                importlib.import_module(name)
+        except BaseException as failure:
+            failures.append(repr(failure))
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return text(start_response, failures[0] if failures else "imported")
 
 
 def peak():
