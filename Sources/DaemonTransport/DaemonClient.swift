@@ -64,7 +64,7 @@ public struct DaemonClient: ~Copyable {
     if let failure = enqueue(head, envelope, channel: far.number, on: group) { return .ended(.failed(failure)) }
     // Ours must go, or the worker's end of the channel would not be the only one, and its death not be seen.
     _ = consume far
-    if !host.isServed() || group.queueTimeout > 0 {
+    if !host.isServed() || host.isStarting() || group.queueTimeout > 0 {
       if let failure = awaitTaking(near.number, on: group, host: &host) { return .ended(.failed(failure)) }
     }
     input.reset(kind, timeout: group.socketTimeout)
@@ -135,15 +135,16 @@ public struct DaemonClient: ~Copyable {
     _ channel: Int32, on group: DaemonEndpoint, host: inout Host
   ) -> DaemonFailure? {
     let start = monotonicMilliseconds()
-    var served = host.isServed()
+    var served = false
     while true {
       let waited = monotonicMilliseconds() &- start
-      if !served, waited >= group.connectTimeout { return .notServed }
+      let isExpected = host.isServed()
+      served = served || isExpected && !host.isStarting()
+      if !served, !isExpected, waited >= group.connectTimeout { return .notServed }
       // The worker measures the same time and says so with a reason: let it be first.
       if group.queueTimeout > 0, waited >= group.queueTimeout &+ 250 { return .queueTimedOut }
       if served, group.queueTimeout == 0 { return nil }
       if waitUntilReady(channel, for: readable, milliseconds: 50).first != 0 { return nil }
-      served = served || host.isServed()
     }
   }
 }

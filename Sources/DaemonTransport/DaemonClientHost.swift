@@ -23,8 +23,14 @@ public protocol DaemonClientHost: ~Copyable {
 
   /// Whether the process group has a worker that takes requests, as far as the supervisor said.
   func isServed() -> Bool
+  /// What `isServed` says rests on the start of a first worker, which may yet fail.
+  func isStarting() -> Bool
   /// The request goes back to the queue: the process that took it is being replaced.
   mutating func requeued(attempt: UInt32)
+}
+
+extension DaemonClientHost where Self: ~Copyable {
+  public func isStarting() -> Bool { false }
 }
 
 public enum BodyRead {

@@ -67,6 +67,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
   // MARK: the group
 
   func isServed() -> Bool { daemons.isServed(group) }
+  func isStarting() -> Bool { daemons.isStarting(group) }
 
   mutating func requeued(attempt: UInt32) {
     WSGIModule.log(

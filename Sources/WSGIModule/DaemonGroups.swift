@@ -9,6 +9,8 @@ protocol DaemonGroups: AnyObject, Sendable {
   func endpoint(of group: Int) -> DaemonEndpoint?
   /// Whether the group has a process that takes requests.
   func isServed(_ group: Int) -> Bool
+  /// Whether that is only because its first one starts.
+  func isStarting(_ group: Int) -> Bool
   /// How a process of the group has just ended, to follow its name: "was killed by signal 9"; nil where that is not known (yet).
   /// Without a `pid` (0) the process is the one of which the group was bereft this moment.
   func cause(ofEnd pid: UInt32, in group: Int) -> (pid: UInt32, sentence: String)?

@@ -168,6 +168,8 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
 
   func isServed(_ group: Int) -> Bool { supervised.board.state(ofGroup: group).isServed }
 
+  func isStarting(_ group: Int) -> Bool { supervised.board.state(ofGroup: group).ready == 0 }
+
   func cause(ofEnd pid: UInt32, in group: Int) -> (pid: UInt32, sentence: String)? {
     let recent = ProcessGroups.epoch() &- (pid == 0 ? ProcessGroups.namelessAge : ProcessGroups.causeAge)
     let end = supervised.board.end(

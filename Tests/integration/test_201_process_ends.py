@@ -33,6 +33,15 @@ def server():
         yield running
 
 
+# A script that ends its process while it is imported, when it is told to.
+DIES = """
+import os, time
+print("waiting to die", flush=True)
+while not os.path.exists(%r):
+    time.sleep(0.01)
+os._exit(4)
+"""
+
 # What an application does, the group, the client's status, and how the log names the cause.
 ENDS = {
     "segfault": ("/site/segfault", 502, r"was killed by signal 11 \(SIGSEGV\)"),
@@ -105,6 +114,24 @@ def test_a_fork_changes_nothing(server):
     before = server.get("/site/pid").text
     assert server.get("/site/fork").text == "7"
     assert server.get("/site/pid").text == before
+
+
+def test_a_request_that_waits_for_a_first_start_is_refused_when_that_fails(make_httpd):
+    server = make_httpd("", apps="daemon", name="start")
+    gate = os.path.join(server.make_directory("gate"), "open")
+    with open(os.path.join(server.apps, "dies.wsgi"), "w") as script:
+        script.write(DIES % gate)
+    server.configure("WSGIDaemonProcess late connect-timeout=300ms python-path={lib}\n"
+                     "WSGIImportScript {apps}/dies.wsgi process-group=late application-group=%{GLOBAL}\n"
+                     "WSGIScriptAlias /late {apps}/app.wsgi process-group=late application-group=%{GLOBAL}\n")
+    server.expected_crashes = True
+    server.restart()
+    server.log.wait_for("waiting to die")
+    with server.client() as client:
+        client.send(client.head("GET", "/late/pid"))
+        open(gate, "w").close()
+        assert client.read_response().status == 503
+    server.log.wait_for("WSGI0117")
 
 
 def test_a_crash_loop_backs_off(make_httpd):

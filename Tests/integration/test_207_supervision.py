@@ -75,13 +75,13 @@ WSGIScriptAlias /site {root}/slow.py process-group=site application-group=%{GLOB
 
 def test_a_group_that_never_starts_is_refused_after_the_connect_timeout():
     conf = """
-WSGIDaemonProcess site connect-timeout=1 chroot=/nonexistent
+WSGIDaemonProcess site connect-timeout=1 chroot={root}
 WSGIScriptAlias /site {apps}/app.wsgi process-group=site
 """
     if os.getuid() != 0:
         return
     with Httpd(conf, apps="daemon", name="never") as server:
         server.expected_crashes = True
-        server.log.wait_for("WSGI0003")
+        server.log.wait_for("WSGI0028")
         assert server.get("/site/pid").status == 503
         server.log.wait_for("WSGI0117")
