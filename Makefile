@@ -29,16 +29,17 @@ release = -c release -Xswiftc -static-stdlib
 
 BUILD_PACKAGES = apache2-bin apache2-dev libpython3-dev python3 binutils
 TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client openssl procps
-BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi gcc
+BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi gcc valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit integration bench fuzz all engine install lint format clean
+.PHONY: help run test unit integration bench bench-instructions fuzz all engine install lint format clean
 .PHONY: build-packages test-packages bench-packages tools module
 
 help:
 	@echo 'make run          build, and serve a sample application on http://127.0.0.1:8000/ (APP=script.wsgi PORT=n)'
 	@echo 'make test         build, run the unit tests and the integration tests (parts: make unit, make integration)'
 	@echo 'make bench        build, and measure side by side with other servers'
+	@echo 'make bench-instructions  count the instructions of a request (BENCH=--top: and where they are spent)'
 	@echo 'make fuzz         the readers of untrusted frames under libFuzzer, for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make all          mod_wsgi.so, wsgi-engine-$(or $(python_version),3.X).so and wsgi-worker, in $(STAGE)/'
 	@echo 'make engine       one more engine: PYTHON=/path/to/python3.X'
@@ -63,6 +64,14 @@ integration: test-packages all
 
 bench: bench-packages all
 	@$(PYTHON) Tests/bench/bench.py --module $(STAGE)/mod_wsgi.so $(BENCH)
+
+# The same images with their symbols, by which functions are told apart; valgrind cannot read the debugger's part of them.
+bench-instructions: bench-packages all
+	@mkdir -p '$(STAGE)-symbols'
+	@$(call stage,.build/release/libmod_wsgi.so,mod_wsgi.so,--strip-debug,$(STAGE)-symbols)
+	@$(call stage,.build/release/wsgi-worker,wsgi-worker,--strip-debug,$(STAGE)-symbols)
+	@$(call stage,.build-$(python_version)/release/libwsgi-engine.so,wsgi-engine-$(python_version).so,--strip-debug,$(STAGE)-symbols)
+	@$(PYTHON) Tests/bench/instructions.py --module $(STAGE)-symbols/mod_wsgi.so $(BENCH)
 
 # Apart from the ordinary build, so that nothing else is instrumented; what it found is kept for the next time.
 fuzz: tools
@@ -94,7 +103,8 @@ engine: tools
 	@$(call stage,.build-$(python_version)/release/libwsgi-engine.so,wsgi-engine-$(python_version).so,--strip-unneeded)
 
 # A running httpd may have the old image mapped: a new file takes its name, the old one is never written to.
-stage = strip $(3) -o '$(STAGE)/.new' '$(1)' && chmod 755 '$(STAGE)/.new' && mv '$(STAGE)/.new' '$(STAGE)/$(2)'
+stage = strip $(3) -o '$(or $(4),$(STAGE))/.new' '$(1)' && chmod 755 '$(or $(4),$(STAGE))/.new' && \
+  mv '$(or $(4),$(STAGE))/.new' '$(or $(4),$(STAGE))/$(2)'
 
 install:
 	@test -f $(STAGE)/mod_wsgi.so || { echo "Nothing is built yet: make all, then make install" >&2; exit 1; }

@@ -13,6 +13,9 @@
 static const int caught[] = {SIGTERM, SIGINT, SIGUSR1, SIGXCPU, SIGHUP, SIGUSR2};
 enum { CAUGHT = sizeof caught / sizeof caught[0] };
 
+/* A signal that nobody else means anything by.  The last of all is valgrind's. */
+#define INTERRUPTION (SIGRTMAX - 1)
+
 static volatile sig_atomic_t write_end = -1;
 static pid_t owner;
 
@@ -48,7 +51,7 @@ int32_t wsgi_posix_catch_signals(int32_t descriptor) {
     if (sigaction(caught[i], &action, NULL) != 0) return -errno;
   action.sa_handler = interrupt_call;
   action.sa_flags = 0;
-  if (sigaction(SIGRTMAX, &action, NULL) != 0) return -errno;
+  if (sigaction(INTERRUPTION, &action, NULL) != 0) return -errno;
   action.sa_handler = SIG_IGN;
   return sigaction(SIGPIPE, &action, NULL) == 0 ? 0 : -errno;
 }
@@ -60,7 +63,7 @@ int64_t wsgi_posix_waits(void) {
 
 void wsgi_posix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
-void wsgi_posix_interrupt(pthread_t thread) { pthread_kill(thread, SIGRTMAX); }
+void wsgi_posix_interrupt(pthread_t thread) { pthread_kill(thread, INTERRUPTION); }
 
 void wsgi_posix_wait(const uint32_t *word, uint32_t expected, int64_t milliseconds) {
   struct timespec limit = {.tv_sec = milliseconds / 1000, .tv_nsec = (milliseconds % 1000) * 1000000};
