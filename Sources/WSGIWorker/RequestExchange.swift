@@ -9,31 +9,35 @@ enum RequestExchange {
     let table = UnsafeMutablePointer<wsgi_exchange>.allocate(capacity: 1)
     table.initialize(
       to: wsgi_exchange(
-        read: { thread($0).pointee.read(into: UnsafeMutableRawBufferPointer(start: $1, count: $2)) },
+        read: {
+          thread($0)?.pointee.read(into: UnsafeMutableRawBufferPointer(start: $1, count: $2)) ?? Int64(WSGI_IO_FAILED)
+        },
         send: { context, head, headLength, body, bodyLength, flags in
-          thread(context).pointee.send(
+          thread(context)?.pointee.send(
             head: head.map { UnsafeRawBufferPointer(start: $0, count: headLength) },
             body: UnsafeRawBufferPointer(start: body, count: bodyLength), flags: .init(rawValue: flags))
+            ?? Int32(WSGI_IO_FAILED)
         },
         send_file: { context, head, headLength, descriptor, offset, length in
-          thread(context).pointee.sendFile(
+          thread(context)?.pointee.sendFile(
             head: head.map { UnsafeRawBufferPointer(start: $0, count: headLength) }, descriptor: descriptor, offset: offset,
-            length: length)
+            length: length) ?? Int32(WSGI_IO_FAILED)
         },
         log: { context, record in
-          if let record { thread(context).pointee.log(record.pointee) }
+          if let record { thread(context)?.pointee.log(record.pointee) }
         },
-        log_level: { thread($0).pointee.logLevel },
+        log_level: { thread($0)?.pointee.logLevel ?? 0 },
         started: { context, _ in
-          if thread(context).pointee.marksActivity { thread(context).pointee.worker.markActivity() }
+          guard let thread = thread(context), thread.pointee.marksActivity else { return }
+          thread.pointee.worker.markActivity()
         },
         is_https: nil, ssl_variable: nil, request_record: nil))
     return UnsafePointer(table)
   }()
 
+  /// Nil where the engine calls without the exchange that it was given: such a call fails, and takes no other request down.
   @inline(__always)
-  private static func thread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutablePointer<RequestThread> {
-    guard let context else { fatalError("the engine calls back without the exchange that it was given") }
-    return context.assumingMemoryBound(to: RequestThread.self)
+  private static func thread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutablePointer<RequestThread>? {
+    context?.assumingMemoryBound(to: RequestThread.self)
   }
 }

@@ -1,0 +1,93 @@
+import CPosix
+import Glibc
+
+// A response, or the rest of one, that is a file.
+
+extension ChannelServer {
+  /// Sends a range of a regular file and ends the response. The descriptor stays the caller's.
+  public mutating func sendFile(
+    head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64
+  ) throws(ChannelFailure) {
+    try check(head)
+    guard kind == .socket else { return try streamFile(head: head, descriptor: descriptor, offset: offset, length: length) }
+    var range = (offset, length)
+    let header = FrameHeader(.file, head: head?.count ?? 0, data: FrameLimits.fileData, extra: workerID)
+    var problem: ChannelFailure?
+    withUnsafeBytes(of: &range) { bytes in
+      do throws(ChannelFailure) {
+        try transmit(header, head, bytes, wait: true, descriptor: descriptor)
+      } catch {
+        problem = error
+      }
+    }
+    if let problem { throw problem }
+    hasBegun = true
+    hasEnded = true
+  }
+
+  /// The same on a channel that carries no descriptors: the file's bytes, which are not copied on their way into the pipe.
+  private mutating func streamFile(
+    head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64
+  ) throws(ChannelFailure) {
+    var head = head
+    var offset = offset
+    var left = max(length, 0)
+    repeat {
+      let piece = min(left, Int64(FrameLimits.responseData))
+      left -= piece
+      let flags: FrameHeader.Flags = left == 0 ? [.end, .ofFile] : .ofFile
+      let header = FrameHeader(
+        head == nil ? .data : .response, flags: flags, head: head?.count ?? 0, data: Int(piece), extra: workerID)
+      try transmit(header, head, UnsafeRawBufferPointer(start: nil, count: 0), wait: true)
+      head = nil
+      hasBegun = true
+      try splice(descriptor, &offset, Int(piece))
+    } while left > 0
+    hasEnded = true
+  }
+
+  private mutating func splice(_ descriptor: Int32, _ offset: inout Int64, _ length: Int) throws(ChannelFailure) {
+    var left = length
+    while left > 0 {
+      let count = wsgi_posix_splice(descriptor, &offset, channel, left)
+      if count > 0 {
+        left -= count
+      } else if count == -Int(EAGAIN) {
+        try waitForRoom()
+      } else if count == -Int(EINVAL) {
+        left -= try copy(descriptor, &offset, left)
+      } else {
+        // Shorter than it was said to be, or the child has gone: the frame cannot be completed.
+        failure = count == 0 ? .failed : .closed
+        throw failure ?? .failed
+      }
+    }
+  }
+
+  /// For files of systems that cannot splice.
+  private mutating func copy(_ descriptor: Int32, _ offset: inout Int64, _ length: Int) throws(ChannelFailure) -> Int {
+    let capacity = min(length, 64 << 10)
+    let buffer = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
+    defer { buffer.deallocate() }
+    let count = pread(descriptor, buffer, capacity, off_t(offset))
+    guard count > 0 else {
+      failure = .failed
+      throw .failed
+    }
+    var done = 0
+    while done < count {
+      var part = iovec(iov_base: buffer + done, iov_len: count - done)
+      let written = wsgi_posix_write(channel, &part, 1)
+      if written >= 0 {
+        done += written
+      } else if written == -Int(EAGAIN) {
+        try waitForRoom()
+      } else {
+        failure = .closed
+        throw .closed
+      }
+    }
+    offset += Int64(count)
+    return count
+  }
+}
