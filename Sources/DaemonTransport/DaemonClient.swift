@@ -80,7 +80,7 @@ public struct DaemonClient: ~Copyable {
   private mutating func channelKind(_ head: UnsafeRawBufferPointer, _ group: Int) -> ChannelKind {
     guard head.count >= RequestHead.flagsOffset + 4 else { return .socket }
     let flags = RequestHead.Flags(rawValue: head.loadUnaligned(fromByteOffset: RequestHead.flagsOffset, as: UInt32.self))
-    if flags.contains(.hasBody) { return .socket }
+    if !flags.isDisjoint(with: [.hasBody, .wantsRanges]) { return .socket }
     guard fileCredit.indices.contains(group), fileCredit[group] > 0 else { return .pipe }
     fileCredit[group] -= 1
     return .socket

@@ -93,8 +93,8 @@ public enum ChannelSide: Sendable { case child, worker }
 ///
 /// A socket pair carries everything. A pipe is made, passed on and closed at little more than half the cost (and the kernel does
 /// not look for cycles of sockets that are under way in each other), but carries neither a request body nor a descriptor: it is
-/// for requests without a body, and the bytes of a file cross in it as data. Of process groups that send files, a client
-/// remembers that for its next requests, and brings a socket pair.
+/// for requests without a body that ask for a whole response, and the bytes of a file cross in it as data. Of process groups
+/// that send files, a client remembers that for its next requests, and brings a socket pair.
 public enum ChannelKind: Sendable { case socket, pipe }
 
 /// Why the body of a request cannot be read further.

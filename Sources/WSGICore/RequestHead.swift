@@ -28,6 +28,8 @@ public struct RequestHead {
     public static let serviceCall = Flags(rawValue: 128)
     /// WSGIErrorOverride is on.
     public static let errorOverride = Flags(rawValue: 256)
+    /// The client asks for parts of the response, which httpd can give of a file that it is handed as one.
+    public static let wantsRanges = Flags(rawValue: 512)
   }
 
   public static let magic: UInt32 = 0x3148_5257  // "WRH1"

@@ -120,6 +120,7 @@ struct ScriptHandler {
     var flags = RequestHead.Flags(destination.flags)
     if body.isThere { flags.insert(.hasBody) }
     if fields.is_head != 0 { flags.insert(.isHead) }
+    if fields.wants_ranges != 0 { flags.insert(.wantsRanges) }
     if ProxyHeaders.isHTTPS(request, fields, proxy) { flags.insert(.https) }
     if handlerScript != nil { flags.insert(.handlerScript) }
     guard fields.headers.count + fields.variables.count + Environ.ownPairs < RequestHead.pairLimit else {

@@ -1,6 +1,7 @@
 import CPosix
 import Glibc
 import Testing
+import WSGICore
 
 @testable import DaemonTransport
 
@@ -427,6 +428,28 @@ extension ChannelServer {
   }
 
   @Test func afterAFileTheClientBringsSockets() throws {
+    let kinds = try channels(answeringWithAFile: 2) { client, host, group in
+      for _ in 0..<70 {
+        #expect(requestHead([]).withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .done)
+      }
+    }
+    #expect(kinds == [.pipe, .pipe] + [ChannelKind](repeating: .socket, count: 64) + [.pipe, .pipe, .pipe, .pipe])
+  }
+
+  /// What httpd is to cut parts from must cross as a file, the first time as well.
+  @Test func aRequestForPartsBringsASocket() throws {
+    let kinds = try channels(answeringWithAFile: 0) { client, host, group in
+      for flags in [RequestHead.Flags.wantsRanges, [], .wantsRanges] {
+        #expect(requestHead(flags).withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .done)
+      }
+    }
+    #expect(kinds == [.socket, .pipe, .socket])
+  }
+
+  /// The channels of the requests that `body` has run by a worker, whose answer to one of them (from 1) is a file.
+  private func channels(
+    answeringWithAFile number: Int, _ body: (inout DaemonClient, inout RecordingHost, DaemonEndpoint) -> Void
+  ) throws -> [ChannelKind] {
     let queue = try RequestQueue(backlog: 100)
     let readEnd = dup(queue.readEnd.number)
     let kinds = Kinds()
@@ -437,7 +460,7 @@ extension ChannelServer {
         kinds.all.append(request.envelope.channelKind)
         var channel = ChannelServer(workerID: 1, socketTimeout: 1000)
         channel.open(request.channel, request.envelope.channelKind)
-        if kinds.all.count == 2 {
+        if kinds.all.count == number {
           Array("H".utf8).withUnsafeBytes { try? channel.sendFile(head: $0, descriptor: file, offset: 0, length: 0) }
         } else {
           channel.say(head: "H", [], .end)
@@ -450,14 +473,11 @@ extension ChannelServer {
     let ledger = try #require(QueueLedger(groups: 1, seats: 1))
     var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
     var host = RecordingHost()
-    let group = DaemonEndpoint(index: 0, queue: queue.writeEnd.number)
-    for _ in 0..<70 {
-      #expect(requestHead(hasBody: false).withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .done)
-    }
+    body(&client, &host, DaemonEndpoint(index: 0, queue: queue.writeEnd.number))
     _ = consume queue
     server.join()
     ledger.unmap()
-    #expect(kinds.all == [.pipe, .pipe] + [ChannelKind](repeating: .socket, count: 64) + [.pipe, .pipe, .pipe, .pipe])
+    return kinds.all
   }
 
   private final class Kinds: @unchecked Sendable { var all: [ChannelKind] = [] }

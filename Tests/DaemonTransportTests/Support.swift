@@ -146,11 +146,13 @@ func bytes(_ count: Int) -> [UInt8] {
 }
 
 /// A small valid request head.
-func requestHead(environ: [(String, String)] = [("REQUEST_METHOD", "GET")], hasBody: Bool = true) -> [UInt8] {
+func requestHead(
+  _ flags: RequestHead.Flags = .hasBody, environ: [(String, String)] = [("REQUEST_METHOD", "GET")]
+) -> [UInt8] {
   var writer = RequestHeadWriter()
   let none = UnsafeRawBufferPointer(start: nil, count: 0)
   writer.begin(
-    flags: hasBody ? .hasBody : [], contentLength: -1, scriptModified: 0, requestStart: 1, queueStart: 0, processGroup: none,
+    flags: flags, contentLength: -1, scriptModified: 0, requestStart: 1, queueStart: 0, processGroup: none,
     applicationGroup: none, script: none, callable: none)
   for (key, value) in environ { writer.writer.appendPair(key, value) }
   return Array(writer.finish(pairs: environ.count))
@@ -195,7 +197,7 @@ func converse(
   let ledger = try #require(QueueLedger(groups: 1, seats: 1))
   var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
   // A request with a body brings a socket pair.
-  let head = requestHead(hasBody: kind == .socket)
+  let head = requestHead(kind == .socket ? .hasBody : [])
   let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 6, host: &host) }
   #expect(ledger.inFlight(0) == 0)
   _ = consume queue

@@ -105,12 +105,17 @@ def test_head(site, mode):
 
 @pytest.mark.difference("the reference's daemon mode knows no ranges")
 def test_ranges_are_httpds(site, mode):
-    # In daemon mode the first file that a thread of httpd gets comes as bytes, and as a whole; from then on as a descriptor.
-    def part():
-        answer = site.get(mode, "/whole", [("Range", "bytes=10-19")])
-        return answer if answer.status == 206 else None
-    answer = wait_until(part, "a part of the file")
-    assert (answer.status, answer.body) == (206, DATA[10:20])
+    # On every thread of httpd, and whether or not it has seen a file of this process group before.
+    with Site("file_wrapper") as fresh:
+        with open(fresh.path("data.bin"), "wb") as data:
+            data.write(DATA)
+        for _ in range(2):
+            answers = run_together(16, lambda index: fresh.get(mode, "/whole", [("Range", "bytes=%d-19" % index)]))
+            assert [(answer.status, answer.body) for answer in answers] == [(206, DATA[index:20]) for index in range(16)]
+        answer = fresh.get(mode, "/whole", [("Range", "bytes=0-1,98-")])
+        assert answer.status == 206 and b"01\r\n" in answer.body and b"89\r\n" in answer.body
+        assert fresh.get(mode, "/whole", [("Range", "bytes=100-")]).status == 416
+        assert fresh.get(mode, "/whole", [("Range", "bytes=5-9"), ("If-Range", '"other"')]).body == DATA
 
 
 def test_the_descriptors_position_is_restored(site, mode):

@@ -240,6 +240,7 @@ typedef struct wsgi_httpd_request {
   uint32_t server_port, remote_port, listener_port;
   int64_t request_time;      /* microseconds since the epoch */
   int32_t is_head;
+  int32_t wants_ranges;
   int32_t passes_authorization; /* CGIPassAuth On */
   int32_t current_uri;       /* CGIVar REQUEST_URI current-uri */
   int32_t filters_content;   /* the first output filter works on content, so that a HEAD needs the body */

@@ -113,6 +113,8 @@ wsgi_httpd_request wsgi_httpd_get_request(request_rec *request) {
   fields.listener_port = connection->local_addr->port;
   fields.request_time = request->request_time;
   fields.is_head = request->header_only;
+  /* The second name is one that httpd's filter knows as well. */
+  fields.wants_ranges = apr_table_get(request->headers_in, "Range") || apr_table_get(request->headers_in, "Request-Range");
   fields.passes_authorization = core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
   fields.current_uri = uses_current_uri(core);
   fields.filters_content = request->output_filters && request->output_filters->frec->ftype < AP_FTYPE_PROTOCOL;
