@@ -312,6 +312,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   public static var version: String { String(cString: wsgi_py_version_text()) }
   /// "3.11.2": that of the library that runs.
   public static var fullVersion: String { String(String(cString: Py_GetVersion()).prefix { $0 != " " }) }
+  /// The file of the library that runs.
+  public static var library: String { String(cString: wsgi_py_library()) }
   public static var versionHex: UInt32 { wsgi_py_version_hex() }
   public static var isBuiltWithoutGIL: Bool { wsgi_py_built_without_gil() }
 }

@@ -334,6 +334,29 @@ enum Bootstrap {
         sys.modules['apache'] = _make_apache_module(info, daemon)
 
 
+    def describe_mismatch(about):
+        """What is wrong with an environment of another installation than the library that runs; '' where nothing is.
+
+        Both being a 3.X is enough to start, but extension modules of the standard library need their own.
+        """
+        home, library, version = about['home'], about['library'], about['version']
+        found = {}
+        try:
+            with open(os.path.join(home, 'pyvenv.cfg'), encoding='utf-8', errors='replace') as lines:
+                for line in lines:
+                    key, _, value = line.partition('=')
+                    found[key.strip().lower()] = value.strip()
+        except OSError:
+            return ''
+        made_by = '.'.join((found.get('version') or found.get('version_info') or '').split('.')[:3])
+        base = os.path.dirname(os.path.realpath(found.get('home', '')))
+        if made_by.count('.') != 2 or made_by == version or os.path.realpath(library).startswith(base.rstrip('/') + '/'):
+            return ''
+        return ("The environment '%s' is of Python %s in '%s', and this process runs Python %s from '%s': modules such as "
+                "ssl may not load. Make the environment with that Python, or the engine with `make engine PYTHON=%s/bin/python3`."
+                % (home, made_by, base, version, library, home))
+
+
     def _make_module(info):
         from importlib import util
         made = types.ModuleType('mod_wsgi')

@@ -73,6 +73,7 @@ final class InterpreterContents {
     try PythonCode.run(code.object, in: dict)
     let info = try makeInfo(pristine)
     _ = try function("configure").call(info.object)
+    try warnOfMismatch()
     fileWrapper = try function("FileWrapper")
     requestTimeout = try function("RequestTimeout")
     makeStream = try function("make_stream")
@@ -81,6 +82,17 @@ final class InterpreterContents {
     module = try function("module")
     eventCallbacks = keep(try module.attribute("event_callbacks"))
     constants.set(try makeConstants())
+  }
+
+  /// Once a process: whether the Python home belongs to the library that runs.
+  private func warnOfMismatch() throws(Raised) {
+    guard interpreter.isMain, let home = adapter.settings[EngineSettings.pythonHome] else { return }
+    let about = try PyRef.dict()
+    try about.object.setItem("home", try PyRef.string(home))
+    try about.object.setItem("library", try PyRef.string(Python.library))
+    try about.object.setItem("version", try PyRef.string(Python.fullVersion))
+    let answer = try function("describe_mismatch").call(about.object)
+    if let sentence = answer.object.text, !sentence.isEmpty { adapter.host.log(.warning, "WSGI0506: " + sentence) }
   }
 
   func keep(_ reference: consuming PyRef) -> PyObj {

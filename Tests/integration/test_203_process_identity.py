@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 
 import pytest
 
@@ -190,3 +191,25 @@ def test_two_groups_have_two_pythons():
         for group in ("other", "third"):
             it = state(server, group)
             assert (it["version"], it["prefix"]) == (version, home)
+
+
+def test_an_environment_of_another_installation_is_named():
+    """Its standard library's extension modules need a libpython of their own release."""
+    stdlib = sysconfig.get_path("stdlib")
+    server = Httpd("", apps="daemon", name="mismatch")
+    other, home = os.path.join(server.root, "other"), os.path.join(server.root, "venv")
+    for directory in (os.path.join(other, "bin"), os.path.join(other, "lib"), os.path.join(home, "bin")):
+        os.makedirs(directory)
+    os.symlink(stdlib, os.path.join(other, "lib", os.path.basename(stdlib)))
+    with open(os.path.join(home, "pyvenv.cfg"), "w") as made:
+        made.write("home = %s/bin\nversion = %d.%d.99\n" % (other, *sys.version_info[:2]))
+    good = os.path.join(server.root, "good")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", good], check=True)
+    server.configure("\n".join(
+        "WSGIDaemonProcess %s python-path={lib} python-home=%s\nWSGIScriptAlias /%s {apps}/app.wsgi process-group=%s"
+        % (name, path, name, name) for name, path in (("bad", home), ("good", good))))
+    with server:
+        for name in ("bad", "good"):
+            assert state(server, name)["version"] == "%d.%d" % sys.version_info[:2]
+        lines = [line for line in server.log.text().split("\n") if "WSGI0506" in line]
+        assert len(lines) == 1 and home in lines[0] and "%d.%d.99" % sys.version_info[:2] in lines[0] and other in lines[0]

@@ -116,6 +116,8 @@ PyThreadState *wsgi_py_new_interpreter(bool own_gil, const char **error);
 
 static inline uint32_t wsgi_py_version_hex(void) { return PY_VERSION_HEX; }
 static inline const char *wsgi_py_version_text(void) { return Py_STRINGIFY(PY_MAJOR_VERSION) "." Py_STRINGIFY(PY_MINOR_VERSION); }
+/* The file of the libpython that runs; "" where it is not to be found out. */
+const char *wsgi_py_library(void);
 static inline bool wsgi_py_built_without_gil(void) {
 #ifdef Py_GIL_DISABLED
   return true;

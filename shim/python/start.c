@@ -7,6 +7,11 @@ static const char *explain(PyStatus status) {
   return status.err_msg ? status.err_msg : "Python gave no reason";
 }
 
+const char *wsgi_py_library(void) {
+  Dl_info about;
+  return dladdr((const void *)(uintptr_t)&Py_GetVersion, &about) && about.dli_fname ? about.dli_fname : "";
+}
+
 const char *wsgi_py_initialize(const wsgi_py_start *start) {
   PyPreConfig preconfig;
   PyPreConfig_InitPythonConfig(&preconfig);
