@@ -28,7 +28,7 @@ swift_build = @$(swift_environment) $(SWIFT)
 release = -c release -Xswiftc -static-stdlib
 
 BUILD_PACKAGES = apache2-bin apache2-dev libpython3-dev python3 binutils
-TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client openssl procps
+TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client openssl procps git
 BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi gcc valgrind
 
 .DEFAULT_GOAL := help
