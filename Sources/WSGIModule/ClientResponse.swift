@@ -19,6 +19,8 @@ struct ClientResponse: ~Copyable {
   let overridesErrors: Bool
   let allowsSendfile: Bool
   private(set) var phase = Phase.awaitingHead
+  /// The client took nothing for as long as it may.
+  private(set) var hasTimedOut = false
   /// How much of Content-Length is still to come; -1 where the application gave none.
   private var remaining: Int64 = -1
   private var carriesBody = true
@@ -95,6 +97,7 @@ struct ClientResponse: ~Copyable {
 
   private mutating func close(_ result: Int32) -> Int32 {
     phase = .closed
+    if result == IOResult.timeout { hasTimedOut = true }
     return result == IOResult.answered ? IOResult.closed : result
   }
 

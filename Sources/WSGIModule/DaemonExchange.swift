@@ -84,7 +84,13 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
   mutating func conclude(_ outcome: DaemonOutcome, groupName: String) -> Int32 {
     switch outcome {
     case .done: _ = response.end(nothing)
-    case .clientGone: break
+    case .clientGone:
+      if response.hasTimedOut {
+        WSGIModule.log(
+          .info, request: request, script: script,
+          "WSGI0118: The client took nothing of the response for response-socket-timeout of process group '\(groupName)', or the "
+            + "timeout that stands in for it: the response is given up.")
+      }
     case .failed(let failure):
       report(failure, groupName, isCut: false)
       if case .awaitingHead = response.phase {

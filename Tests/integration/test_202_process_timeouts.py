@@ -1,6 +1,7 @@
 """Every limit of a process group: it holds by itself, and the log has one line with the reason."""
 import os
 import signal
+import socket
 
 import pytest
 
@@ -21,6 +22,11 @@ GROUPS = {
     "graceful": "threads=2 deadlock-timeout=0 graceful-timeout=500ms shutdown-timeout=300ms",
     "cpu": "threads=1 cpu-time-limit=1 shutdown-timeout=1s " + OFF,
     "socket": "threads=2 socket-timeout=500ms " + OFF,
+    "connect": "threads=1 connect-timeout=300ms listen-backlog=1 queue-limit=100000 socket-timeout=1000 " + OFF,
+    "impatient": "threads=1 connect-timeout=0 " + OFF,
+    "response": "threads=1 response-socket-timeout=500ms socket-timeout=1000 " + OFF,
+    "eviction": "threads=2 eviction-timeout=500ms shutdown-timeout=300ms " + OFF,
+    "patient": "threads=2 eviction-timeout=1000 shutdown-timeout=300ms deadlock-timeout=0 graceful-timeout=200ms",
 }
 
 
@@ -172,3 +178,73 @@ def test_socket_timeout(server):
     line, = server.log.wait_for("WSGI0145", mark)
     assert "socket-timeout" in line
     assert server.get("/socket/pid").status == 200
+
+
+def test_connect_timeout_of_a_full_queue():
+    """A queue takes listen-backlog requests of ordinary size at least; those here are larger."""
+    conf_of_one = "\n".join(line for line in conf().splitlines() if "connect" in line)
+    # httpd must be able to hold more requests than the queue.
+    with Httpd(conf_of_one + "\nLimitRequestLine 60000", apps="daemon", name="timeouts", threads=64) as server:
+        assert server.get("/connect/pid").status == 200
+        gate = os.path.join(server.make_directory("gate"), "open")
+        mark = server.log.mark()
+        clients = [server.client() for _ in range(48)]
+        clients[0].send(clients[0].head("GET", "/connect/wait_for?file=" + gate))
+        server.log.wait_for("waiting for", mark)
+        for client in clients[1:]:
+            client.send(client.head("GET", "/connect/pid?" + "x" * 20000))
+        # Nobody takes anything: who found no room has its answer after connect-timeout.
+        server.log.wait_for("WSGI0116", mark)
+        open(gate, "w").close()
+        statuses = [client.read_response().status for client in clients]
+        for client in clients:
+            client.close()
+        assert statuses[0] == 200 and set(statuses) == {200, 503}, statuses
+        assert len(server.log.lines("WSGI0116: .*'connect'", mark)) == statuses.count(503)
+        assert server.get("/connect/pid").status == 200
+
+
+def test_no_connect_timeout_is_a_single_try(server):
+    assert server.get("/impatient/pid").status == 200
+
+
+def test_response_socket_timeout(server):
+    """A client that takes nothing holds a process no longer than this."""
+    mark = server.log.mark()
+    with server.client() as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.send(client.head("GET", "/response/download/2000"))
+        line, = server.log.wait_for("WSGI0118", mark)
+        assert "'response'" in line
+        # The only thread is free again.
+        assert server.get("/response/pid").status == 200
+        client.reset()
+
+
+def test_eviction_timeout(server):
+    pid, mark = pid_of(server, "eviction"), server.log.mark()
+    with blocked(server, "eviction") as client:
+        os.kill(pid, signal.SIGUSR1)
+        wait_until(lambda: pid_of(server, "eviction") != pid, "a replacement")
+        assert client.read_response().status == 502
+    server.log.wait_for("Process eviction of 'eviction' requested", mark)
+    line, = server.log.wait_for("WSGI0146", mark)
+    assert "eviction_signal" in line, line
+    server.log.wait_for(r"process %d of .*eviction_signal" % pid, mark)
+
+
+def test_eviction_timeout_replaces_graceful_timeout(server):
+    pid, mark = pid_of(server, "patient"), server.log.mark()
+    gate = os.path.join(server.make_directory("gate3"), "open")
+    with server.client() as client:
+        client.send(client.head("GET", "/patient/wait_for?file=" + gate))
+        server.log.wait_for("waiting for", mark)
+        os.kill(pid, signal.SIGUSR1)
+        # Longer than graceful-timeout: two lives of a process whose graceful-timeout is the same.
+        short = pid_of(server, "graceful")
+        with blocked(server, "graceful") as other:
+            os.kill(short, signal.SIGUSR1)
+            assert other.read_response().status == 502
+        open(gate, "w").close()
+        assert client.read_response().text == str(pid)
+    ended(pid)
