@@ -6,6 +6,18 @@ import pytest
 
 from httpd_env import Httpd, wait_until
 from load import CONF, Load
+from swarm import Swarm
+
+# Writes down the number of every request that it runs.
+JOURNAL = """
+import os
+journal = os.open(%r, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+
+def application(environ, start_response):
+    os.write(journal, environ["PATH_INFO"][1:].encode() + b"\\n")
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "3")])
+    return [b"ran"]
+"""
 
 
 def descriptors(pid):
@@ -42,6 +54,28 @@ def test_graceful_restarts_under_requests(mode, mpm):
         wait_until(lambda: descriptors(server.pid) == before, lambda: "%s; before: %s" % (descriptors(server.pid), before))
         growth = memory(server.pid) - size
         assert growth < 1024, "the parent grew by %d KiB in five graceful restarts" % growth
+
+
+def test_a_graceful_restart_loses_no_request_that_was_begun(mode):
+    """httpd closes connections that it kept open when it restarts gracefully, be it just as a request arrives on one. Such a
+    request may be sent again: nobody has seen it. One that reached an application is answered."""
+    conf = CONF[mode].replace("threads=4", "threads=4 queue-limit=100")
+    with Httpd(conf, apps="restart", mpm="event", name="restart", processes=2, threads=32) as server:
+        journal = os.path.join(server.make_directory("journal", 0o777), "ran")
+        os.chmod(os.path.dirname(journal), 0o777)
+        with open(os.path.join(server.apps, "app.wsgi"), "w") as script:
+            script.write(JOURNAL % journal)
+        assert server.get("/a/0").status == 200
+        with Swarm(server.port, 64, "/a/%d", expect=lambda body: body == b"ran") as load:
+            for _ in range(5):
+                target = len(load.times) + 500
+                wait_until(lambda: len(load.times) >= target, "500 more answers")
+                server.graceful()
+        assert not load.lost and set(load.statuses) == {200}, (load.statuses, load.failures[:5], load.wrong[:5])
+        with open(journal) as lines:
+            ran = {int(line) for line in lines}
+        assert not [failure for failure in load.retried if failure.number in ran]
+        assert set(load.answers) <= ran
 
 
 def test_a_full_restart_under_requests(mode):

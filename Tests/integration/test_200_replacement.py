@@ -158,16 +158,22 @@ def test_killed_processes_lose_only_what_they_ran():
 def test_requests_of_a_killed_process_are_refused_with_the_cause_and_their_id():
     with make() as server:
         server.expected_crashes = True
+        server.configure(CONF % "" + 'ErrorLogFormat "[%{u}t] [%-m:%l] [request %L] %M"\n')
+        server.restart()
         with server.client() as client:
-            client.send(client.head("GET", "/site/blocked"))
-            server.log.wait_for("blocked")
             mark = server.log.mark()
+            client.send(client.head("GET", "/site/identified"))
+            line, = server.log.wait_for(r"blocked as \[", mark)
+            identity = re.search(r"blocked as \[(\S+)\]", line).group(1)
+            assert "[request %s]" % identity in line
             for pid in workers(server):
                 os.kill(pid, signal.SIGKILL)
             answer = client.read_response()
         assert answer.status == 502, answer
         line, = server.log.wait_for(r"WSGI0146", mark)
-        assert "was killed by signal 9 (SIGKILL)" in line
+        assert "was killed by signal 9 (SIGKILL)" in line and "[request %s]" % identity in line, line
+        # The access log's %L is the same.
+        server.access_log.wait_for(r"/site/identified.* 502 .* %s$" % re.escape(identity))
         wait_until(lambda: server.get("/site/pid").status == 200, "the group's return")
 
 

@@ -74,7 +74,13 @@ def test_ends(server, row):
 def test_the_deadlock_is_named_with_its_stack(server):
     mark = server.log.mark()
     server.get("/gil/gil")
-    server.log.wait_for(r"WSGI0413: The GIL was not to be had for deadlock-timeout, 1 s", mark)
+    line, = server.log.wait_for(r"WSGI0413: The GIL was not to be had for deadlock-timeout, 1 s", mark)
+    # The stack of a thread that keeps the GIL can be read with CPython's own means up to 3.12.
+    assert re.search(r"app\.wsgi.* in gil\b", line) or not reads_stacks_without_gil(server), line
+
+
+def reads_stacks_without_gil(server):
+    return server.get("/site/has/_Py_DumpTracebackThreads").text == "True"
 
 
 def test_memory_that_runs_out_fails_the_request(server):
@@ -91,7 +97,7 @@ def test_a_request_that_waits_too_long_is_interrupted(server):
     answer = server.get("/slow/lock")
     assert answer.status == 504, (answer, server.log.text(mark))
     line, = server.log.wait_for("WSGI0410", mark)
-    assert "in lock" in line or "lock(" in line or "app.wsgi" in line, line
+    assert re.search(r"RequestTimeout is raised in it .*app\.wsgi.* in lock\b", line), line
     assert server.get("/slow/pid").text == before
 
 
@@ -99,7 +105,10 @@ def test_a_request_that_cannot_be_interrupted_is_named_with_its_stack(server):
     mark = server.log.mark()
     server.get("/stuck/blocked")
     line = server.log.wait_for("WSGI0411", mark)[0]
-    assert "app.wsgi" in line and "blocked" in line, line
+    assert re.search(r"app\.wsgi.* in blocked\b", line), line
+    # It was interrupted before, and both lines have the stack.
+    line, = server.log.lines("WSGI0410", mark)
+    assert re.search(r"app\.wsgi.* in blocked\b", line), line
 
 
 def test_a_response_in_progress_is_cut(server):

@@ -3,7 +3,8 @@ import os
 
 import pytest
 
-from httpd_env import MODES, Httpd, run_together
+from httpd_env import MODES, Httpd, run_together, wait_until
+from swarm import Swarm
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
 
@@ -63,3 +64,23 @@ def test_a_group_may_not_take_all_of_httpds_threads():
 
         statuses = run_together(64, ask)
         assert set(statuses) == {200, 503}, statuses
+
+
+def test_neighbours_answer_while_a_group_is_overloaded():
+    """200 clients on one process of two threads; what the others take is printed, for a quiet machine."""
+    with Httpd(CONF.replace("queue-limit=20", ""), apps="daemon", threads=64, name="overload") as server:
+        with open(os.path.join(server.docs, "static.txt"), "w") as file:
+            file.write("static")
+        assert server.get("/small/pid").status == 200 and server.get("/other/pid").status == 200
+        with Swarm(server.port, CLIENTS, "/small/hold/5") as crowd:
+            wait_until(lambda: crowd.statuses[200] >= 20 and crowd.statuses[503], lambda: "overload: %s" % crowd.statuses)
+            with Swarm(server.port, 2, "/static.txt", rate=50, expect=lambda body: body == b"static") as files, \
+                    Swarm(server.port, 2, "/other/pid", rate=50, expect=lambda body: body.endswith(b" 0")) as others:
+                wait_until(lambda: len(files.times) >= 100 and len(others.times) >= 100,
+                           lambda: "100 answers of the neighbours: %d, %d" % (len(files.times), len(others.times)))
+        for name, swarm in (("static file", files), ("another group", others)):
+            assert not swarm.lost and set(swarm.statuses) == {200}, (name, swarm.statuses, swarm.failures, swarm.wrong)
+            print("%s: p50 %.1f ms, p99 %.1f ms" % (name, 1e3 * swarm.quantile(0.5), 1e3 * swarm.quantile(0.99)))
+        print("the group itself: %s, longest %.1f s" % (dict(crowd.statuses), max(crowd.times)))
+        assert set(crowd.statuses) == {200, 503} and not crowd.failures, (crowd.statuses, crowd.failures[:5])
+        assert server.get("/small/pid").status == 200

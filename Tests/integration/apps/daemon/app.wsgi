@@ -32,6 +32,12 @@ def abort(environ, start_response):
 
 
 @route
+def has(environ, start_response):
+    """Whether the Python library has a function."""
+    return text(start_response, str(hasattr(ctypes.pythonapi, environ["test.rest"])))
+
+
+@route
 def leave(environ, start_response):
     os._exit(int(environ["test.rest"]))
 
@@ -76,12 +82,27 @@ def blocked(environ, start_response):
 
 
 @route
+def identified(environ, start_response):
+    """Tells its request's id, and blocks."""
+    environ["wsgi.errors"].write("blocked as [%s]\n" % environ["mod_wsgi.request_id"])
+    environ["wsgi.errors"].flush()
+    threading.Event().wait()
+
+
+@route
 def wait_for(environ, start_response):
     """Answers when the file that the query names is there."""
     print("waiting for " + environ["test.query"]["file"])
     while not os.path.exists(environ["test.query"]["file"]):
         time.sleep(0.01)
     return text(start_response, str(os.getpid()))
+
+
+@route
+def hold(environ, start_response):
+    """Takes so many milliseconds."""
+    time.sleep(int(environ["test.rest"]) / 1000)
+    return text(start_response, "held")
 
 
 @route
