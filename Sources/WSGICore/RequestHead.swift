@@ -4,6 +4,8 @@
 /// i64 script mtime, i64 request start, i64 queue start (all microseconds since the epoch; 0: none), then four counted names
 /// (process group, application group, script path, callable object), then the environ as pairs.
 ///
+/// The first pair is httpd's id of the request, so that it is found without a search.
+///
 /// The environ holds every string-valued key. The keys whose values are not strings (`wsgi.version`, the time stamps, …) and
 /// the four names are added by the engine. A key that appears twice takes its last value.
 public struct RequestHead {
@@ -74,6 +76,18 @@ public struct RequestHead {
     guard count <= RequestHead.pairLimit else { throw .tooMany }
     pairCount = count
     environ = reader
+  }
+
+  /// The key of httpd's id of the request.
+  public static let requestIDKey: StaticString = "mod_wsgi.request_id"
+
+  /// httpd's id of the request, `%L` in its logs; nil where the environ does not begin with it.
+  public var requestID: UnsafeRawBufferPointer? {
+    var reader = environ
+    let wanted = UnsafeRawBufferPointer(
+      start: RequestHead.requestIDKey.utf8Start, count: RequestHead.requestIDKey.utf8CodeUnitCount)
+    guard pairCount > 0, let (key, value) = try? reader.readPair(), key.elementsEqual(wanted) else { return nil }
+    return value
   }
 
   /// Where `queue start` stands, for whoever stamps an encoded head just before it is queued.

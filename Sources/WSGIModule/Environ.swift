@@ -28,6 +28,8 @@ struct Environ: ~Copyable {
 
   /// Appends all pairs and gives their number.
   mutating func write(to writer: inout FlatWriter) -> Int {
+    // First, as RequestHead says.
+    write(RequestHead.requestIDKey, fields.request_id, to: &writer)
     writeVariables(to: &writer)
     writeHeaders(to: &writer)
     writeRequest(to: &writer)
@@ -49,11 +51,13 @@ struct Environ: ~Copyable {
     }
   }
 
-  /// PATH and HTTPS never reach an application; `mod_wsgi.x-` is for what travels inside the server.
+  /// PATH and HTTPS never reach an application; `mod_wsgi.x-` is for what travels inside the server. The request's id is there
+  /// already, and is httpd's own.
   private func isWithheld(_ name: UnsafePointer<CChar>, _ key: UnsafeRawBufferPointer) -> Bool {
     switch key.count {
     case 4: strcasecmp(name, "PATH") == 0
     case 5: strcasecmp(name, "HTTPS") == 0
+    case 19 where strcmp(name, "mod_wsgi.request_id") == 0: true
     default: key.count >= 11 && strncasecmp(name, "mod_wsgi.x-", 11) == 0
     }
   }
@@ -119,7 +123,6 @@ struct Environ: ~Copyable {
     write("mod_wsgi.request_handler", fields.handler, to: &writer)
     write("mod_wsgi.handler_script", options.handlerScript, to: &writer)
     write("mod_wsgi.server_pid", number: UInt32(bitPattern: options.processID), to: &writer)
-    write("mod_wsgi.request_id", fields.request_id, to: &writer)
     write(ifPresent: "mod_wsgi.connection_id", fields.connection_id, to: &writer)
   }
 

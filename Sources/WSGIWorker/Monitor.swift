@@ -120,7 +120,8 @@ final class Monitor: Sendable {
 
   /// One line: what happened, and where the request is.
   private func report(_ number: String, _ what: String, _ request: InFlight.Request?) {
-    var text = "\(number): \(what) (process group '\(pool.settings.groupName)')."
+    let id = request.flatMap { pool.inFlight.id(of: $0) }.map { ", request \($0)" } ?? ""
+    var text = "\(number): \(what) (process group '\(pool.settings.groupName)'\(id))."
     if let request {
       let frames = pool.engine.stack(request.ticket, milliseconds: Monitor.stackPatience)
       text += frames.isEmpty ? " It runs no Python code." : " " + frames.joined(separator: ", ") + "."

@@ -27,13 +27,14 @@ final class ProcessLog: Sendable {
     pass(ControlLog(level: level, text: Array(text.utf8)))
   }
 
-  func write(_ record: wsgi_log_record) {
+  /// A record of the engine's; `prefix` says what it belongs to.
+  func write(_ record: wsgi_log_record, prefix: String = "") {
     guard record.level <= level, let text = record.text else { return }
     let file = record.file.map { Array(UnsafeBufferPointer(start: $0, count: strlen($0))).map { UInt8(bitPattern: $0) } }
     pass(
       ControlLog(
         level: record.level, file: file ?? [], line: record.line,
-        text: Array(UnsafeBufferPointer(start: text, count: record.length))))
+        text: Array(prefix.utf8) + Array(UnsafeBufferPointer(start: text, count: record.length))))
   }
 
   private func pass(_ record: ControlLog) {

@@ -83,9 +83,9 @@ final class RequestPool: Sendable {
   }
 
   @inline(__always)
-  func begin(_ thread: Int, number: UInt64, now: Int64) -> UInt64 {
+  func begin(_ thread: Int, number: UInt64, id: UnsafeRawBufferPointer, now: Int64) -> UInt64 {
     if settings.startupTimeout > 0, !hasScript.load(ordering: .relaxed) { armStartup(now) }
-    return inFlight.begin(thread, number: number, now: now)
+    return inFlight.begin(thread, number: number, id: id, now: now)
   }
 
   @inline(__always)

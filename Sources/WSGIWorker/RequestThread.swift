@@ -15,6 +15,8 @@ struct RequestThread: ~Copyable {
   /// Of the current request.
   private(set) var logLevel: Int32 = 0
   private(set) var marksActivity = false
+  /// httpd's id of it, which lies in `reader`.
+  private var requestID = UnsafeRawBufferPointer(start: nil, count: 0)
 
   init(_ index: Int, _ worker: RequestPool) {
     self.index = index
@@ -64,7 +66,8 @@ struct RequestThread: ~Copyable {
     if thread.pointee.admit(envelope) {
       thread.pointee.number &+= 1
       let worker = thread.pointee.worker
-      let ticket = worker.begin(thread.pointee.index, number: thread.pointee.number, now: now)
+      let ticket = worker.begin(
+        thread.pointee.index, number: thread.pointee.number, id: thread.pointee.requestID, now: now)
       let isWatched = isBrisk && thread.pointee.number & (Pace.sample &- 1) == 0
       let waits = isWatched ? wsgi_posix_waits() : 0
       let outcome = worker.engine.run(thread, RequestExchange.functions, thread.pointee.reader.head, ticket: ticket)
@@ -85,6 +88,7 @@ struct RequestThread: ~Copyable {
       channel.fail(status: 500)
       return false
     }
+    requestID = head.requestID ?? UnsafeRawBufferPointer(start: nil, count: 0)
     marksActivity = worker.settings.inactivityTimeout > 0 && !head.flags.contains(.ignoreActivity)
     if envelope.flags.contains(.announce) { channel.announce() }
     let waited = epochMicroseconds() &- envelope.queueStart
@@ -179,8 +183,24 @@ struct RequestThread: ~Copyable {
     let file = UnsafeRawBufferPointer(start: record.file, count: record.file.map { strlen($0) } ?? 0)
     let isTaken = channel.log(
       level: record.level, file: file, line: record.line, text: UnsafeRawBufferPointer(start: text, count: record.length))
-    // The response is complete, or the child has gone: the process's log is better than none.
-    if !isTaken { worker.log.write(record) }
+    // The response is complete, or the child has gone: the process's log is better than none, if it says whose the record is.
+    if !isTaken { worker.log.write(record, prefix: requestPrefix()) }
+  }
+
+  /// What httpd would put before a record of the request, and the id by which httpd's other records of it are found.
+  @inline(never)
+  private func requestPrefix() -> String {
+    guard let head = try? RequestHead(decoding: reader.head) else { return "" }
+    func text(_ bytes: UnsafeRawBufferPointer?) -> String { bytes.map { String(decoding: $0, as: UTF8.self) } ?? "-" }
+    var environ = head.environ
+    var address: UnsafeRawBufferPointer?
+    var port: UnsafeRawBufferPointer?
+    for _ in 0..<head.pairCount {
+      guard let (key, value) = try? environ.readPair() else { break }
+      if key.elementsEqual("REMOTE_ADDR".utf8) { address = value }
+      if key.elementsEqual("REMOTE_PORT".utf8) { port = value }
+    }
+    return "[client \(text(address)):\(text(port))] [script \(text(head.script))] [request \(text(head.requestID))] "
   }
 
   private mutating func log(_ level: Int32, _ text: String) {

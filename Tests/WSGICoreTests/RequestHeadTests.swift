@@ -25,6 +25,24 @@ private func bytes(_ text: String, _ body: (UnsafeRawBufferPointer) -> Void) {
     return Array(writer.finish(pairs: 2))
   }
 
+  @Test func theRequestsIDIsTheFirstPair() throws {
+    try encoded().withUnsafeBytes { raw in
+      let head = try RequestHead(decoding: raw)
+      #expect(head.requestID == nil)
+    }
+    var writer = RequestHeadWriter()
+    let none = UnsafeRawBufferPointer(start: nil, count: 0)
+    for (pairs, expected) in [([], nil), ([("mod_wsgi.request_id", "abc"), ("A", "b")], "abc")] as [([(String, String)], String?)]
+    {
+      writer.begin(
+        flags: [], contentLength: 0, scriptModified: 0, requestStart: 0, queueStart: 0, processGroup: none,
+        applicationGroup: none, script: none, callable: none)
+      for (key, value) in pairs { writer.writer.appendPair(key, value) }
+      let head = try RequestHead(decoding: writer.finish(pairs: pairs.count))
+      #expect(head.requestID.map { String(decoding: $0, as: UTF8.self) } == expected)
+    }
+  }
+
   @Test func whatIsWrittenIsRead() throws {
     try encoded().withUnsafeBytes { raw in
       let head = try RequestHead(decoding: raw)

@@ -214,6 +214,19 @@ def cut(environ, start_response):
 
 
 @route
+def close_raises(environ, start_response):
+    """Fails when the response is complete."""
+    class Closing:
+        def __iter__(self):
+            return iter([b"complete"])
+
+        def close(self):
+            raise RuntimeError("closed on purpose")
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "8"), ("X-Request", environ["mod_wsgi.request_id"])])
+    return Closing()
+
+
+@route
 def repeated(environ, start_response):
     start_response("200 OK", [("Link", "<a>"), ("Link", "<b>"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"),
                               ("Content-Length", "0")])

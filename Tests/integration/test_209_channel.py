@@ -1,0 +1,54 @@
+"""What crosses between httpd and a daemon process, and what the log says of whose it was."""
+import re
+
+import pytest
+
+from httpd_env import MODES, Httpd
+
+pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
+
+CONF = """
+WSGIDaemonProcess site threads=4 python-path={lib}
+WSGIScriptAlias /site {apps}/app.wsgi process-group=site application-group=%{GLOBAL}
+WSGIDaemonProcess slow threads=1 request-timeout=1 interrupt-timeout=20 python-path={lib}
+WSGIScriptAlias /slow {apps}/app.wsgi process-group=slow application-group=%{GLOBAL}
+"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Httpd(CONF, apps="daemon", name="channel") as running:
+        yield running
+
+
+def request_id(server, pattern, since):
+    """httpd's id of the only request whose line in the access log matches."""
+    line, = server.access_log.wait_for(pattern, since)
+    return line.split()[-1]
+
+
+@pytest.mark.difference("the reference names no request")
+def test_the_line_of_a_timeout_names_the_request(server):
+    assert server.get("/slow/pid").status == 200
+    mark, requests = server.log.mark(), server.access_log.mark()
+    assert server.get("/slow/lock").status == 504
+    line, = server.log.wait_for("WSGI0410", mark)
+    assert ", request %s)" % request_id(server, "GET /slow/lock", requests) in line, line
+
+
+@pytest.mark.difference("the reference names no request")
+def test_the_line_of_an_exception_names_the_request(server):
+    """Even where the response was complete before, so that httpd has done with the request."""
+    mark = server.log.mark()
+    answer = server.get("/site/close_raises")
+    assert (answer.status, answer.body, answer.complete) == (200, b"complete", True)
+    lines = server.log.wait_for("WSGI0194|RuntimeError: closed on purpose", mark, 2)
+    for line in lines:
+        assert re.search(r"\[client 127\.0\.0\.1:\d+\] \[script %s/app\.wsgi\] " % server.apps, line), line
+        assert "[request %s] " % answer.header("X-Request") in line, line
+
+
+def test_the_request_id_is_httpds(server):
+    requests = server.access_log.mark()
+    answer = server.get("/site/close_raises")
+    assert answer.header("X-Request") == request_id(server, "GET /site/close_raises", requests)
