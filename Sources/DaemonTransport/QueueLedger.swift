@@ -95,12 +95,12 @@ public struct LedgerSeat: Sendable {
     pace = RequestPace(groups: ledger.groups)
   }
 
-  /// Counts a request in as `enter` does. Where too many are in flight but the group's requests are over in no time, there will
-  /// be room in no time: that is waited for, since a refusal would cost everybody more. A group whose requests take long has
-  /// its refusal at once, and keeps no thread of httpd's from others.
+  /// Counts a request in as `enter` does. Where too many are in flight but requests of the group end all the time, there will
+  /// be room in no time: that is waited for, since a refusal would cost everybody more. A group that is held up has its refusal
+  /// at once, and keeps no thread of httpd's from others.
   func enterWithPatience(_ group: Int, limit: Int32) -> Bool {
     if enter(group, limit: limit) { return true }
-    guard pace.isQuick(group) else { return false }
+    guard pace.isQuick(group, limit: limit) else { return false }
     let deadline = monotonicMilliseconds() &+ RequestPace.patience
     repeat {
       usleep(500)
@@ -137,12 +137,12 @@ public struct LedgerSeat: Sendable {
   }
 }
 
-/// A running mean of how long requests take, for each group; of one httpd child.
+/// About how long requests take, for each group; of one httpd child.
 ///
 /// Threads write it without regard to each other: a sample that is lost now and then changes nothing.
 final class RequestPace: @unchecked Sendable {  // atomics only
-  /// Means below this are quick, in microseconds.
-  private static let quick: Int64 = 20_000
+  /// A full group is quick where one of its requests ends that often, in microseconds.
+  private static let quick: Int64 = 2000
   /// How long a request waits for room in a quick group, in milliseconds.
   static let patience: Int64 = 100
 
@@ -160,14 +160,19 @@ final class RequestPace: @unchecked Sendable {  // atomics only
     means.deallocate()
   }
 
-  func isQuick(_ group: Int) -> Bool {
-    group >= 0 && group < groups && means[group].load(ordering: .relaxed) < RequestPace.quick
+  /// Whether room in a group that has `limit` requests in flight comes soon. How long they take includes their turn in the
+  /// queue: of many, one ends all the time.
+  func isQuick(_ group: Int, limit: Int32) -> Bool {
+    group >= 0 && group < groups
+      && means[group].load(ordering: .relaxed) < RequestPace.quick &* Int64(max(limit, 1))
   }
 
   @inline(__always)
   func note(_ group: Int, _ microseconds: Int64) {
     guard group >= 0, group < groups else { return }
     let mean = means[group].load(ordering: .relaxed)
-    means[group].store(mean &+ (min(max(microseconds, 0), 1 << 40) &- mean) / 8, ordering: .relaxed)
+    let sample = min(max(microseconds, 0), 1 << 40)
+    // Down sooner than up: requests that waited for a process to start, or for its first import, say nothing of those to come.
+    means[group].store(mean &+ (sample &- mean) / (sample < mean ? 2 : 8), ordering: .relaxed)
   }
 }

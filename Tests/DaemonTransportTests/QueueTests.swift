@@ -242,6 +242,26 @@ import WSGICore
     #expect(ledger.inFlight(0) == 0)
   }
 
+  @Test func manyRequestsInTheQueueAreQuickWhereOneEndsAllTheTime() {
+    let pace = RequestPace(groups: 2)
+    #expect(pace.isQuick(0, limit: 14) && !pace.isQuick(2, limit: 14) && !pace.isQuick(-1, limit: 14))
+    for _ in 0..<50 { pace.note(0, 100_000) }
+    #expect(pace.isQuick(0, limit: 350))
+    #expect(!pace.isQuick(0, limit: 14))
+    #expect(pace.isQuick(1, limit: 14))
+  }
+
+  /// All who wait for a first import take as long as that; from then on a full group is quick again at once.
+  @Test func aSlowStartIsSoonForgotten() {
+    let pace = RequestPace(groups: 1)
+    for _ in 0..<14 { pace.note(0, 5_000_000) }
+    #expect(!pace.isQuick(0, limit: 14))
+    for _ in 0..<8 { pace.note(0, 1000) }
+    #expect(pace.isQuick(0, limit: 14))
+    pace.note(0, 100_000)
+    #expect(pace.isQuick(0, limit: 14))
+  }
+
   @Test func countsAreExactUnderContention() throws {
     let ledger = try #require(QueueLedger(groups: 1, seats: 4))
     defer { ledger.unmap() }

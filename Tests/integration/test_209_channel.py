@@ -1,9 +1,10 @@
 """What crosses between httpd and a daemon process, and what the log says of whose it was."""
+import os
 import re
 
 import pytest
 
-from httpd_env import MODES, Httpd
+from httpd_env import MODES, Httpd, run_together
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
 
@@ -52,3 +53,39 @@ def test_the_request_id_is_httpds(server):
     requests = server.access_log.mark()
     answer = server.get("/site/close_raises")
     assert answer.header("X-Request") == request_id(server, "GET /site/close_raises", requests)
+
+
+# MARK: the default of queue-limit
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_the_default_queue_limit_allows_is_served(processes):
+    """All but an eighth of httpd's threads, over all of its children; what the group's threads do not run waits."""
+    conf = """
+    WSGIDaemonProcess few threads=3 python-path={lib}
+    WSGIScriptAlias /few {apps}/app.wsgi process-group=few application-group=%{GLOBAL}
+    """
+    with Httpd(conf, apps="daemon", name="limit", threads=16 // processes, processes=processes) as server:
+        assert server.get("/few/pid").status == 200
+        gate, refused = os.path.join(server.make_directory("gate"), "open"), []
+
+        def ask(_):
+            answer = server.get("/few/wait_for?file=" + gate)
+            if answer.status == 503:
+                refused.append(answer)
+                if len(refused) == 40 - 14:
+                    open(gate, "w").close()
+            return answer.status
+
+        assert sorted(run_together(40, ask)) == [200] * 14 + [503] * 26
+        assert len(server.log.lines("WSGI0353")) == 26
+
+
+def test_a_burst_of_quick_requests_is_served_whole():
+    """More connections than httpd has threads, while the group is warm."""
+    conf = """
+    WSGIDaemonProcess quick threads=3 python-path={lib}
+    WSGIScriptAlias /quick {apps}/app.wsgi process-group=quick application-group=%{GLOBAL}
+    """
+    with Httpd(conf, apps="daemon", name="burst") as server:
+        assert server.get("/quick/pid").status == 200
+        assert set(run_together(200, lambda _: server.get("/quick/pid").status)) == {200}
