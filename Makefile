@@ -32,7 +32,7 @@ TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client opens
 BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi gcc valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit integration bench bench-instructions fuzz all engine install lint format clean
+.PHONY: help run test unit integration bench bench-losses bench-instructions fuzz all engine install lint format clean
 .PHONY: build-packages test-packages bench-packages tools module
 
 help:
@@ -40,6 +40,7 @@ help:
 	@echo 'make test         build, run the unit tests and the integration tests (parts: make unit, make integration)'
 	@echo 'make bench        build, and measure side by side with other servers'
 	@echo 'make bench-instructions  count the instructions of a request (BENCH=--top: and where they are spent)'
+	@echo 'make bench-losses what requests are lost to while processes are replaced, beside mod_wsgi 6.1.1'
 	@echo 'make fuzz         the readers of untrusted frames under libFuzzer, for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make all          mod_wsgi.so, wsgi-engine-$(or $(python_version),3.X).so and wsgi-worker, in $(STAGE)/'
 	@echo 'make engine       one more engine: PYTHON=/path/to/python3.X'
@@ -72,6 +73,9 @@ bench-instructions: bench-packages all
 	@$(call stage,.build/release/wsgi-worker,wsgi-worker,--strip-debug,$(STAGE)-symbols)
 	@$(call stage,.build-$(python_version)/release/libwsgi-engine.so,wsgi-engine-$(python_version).so,--strip-debug,$(STAGE)-symbols)
 	@$(PYTHON) Tests/bench/instructions.py --module $(STAGE)-symbols/mod_wsgi.so $(BENCH)
+
+bench-losses: bench-packages all
+	@WSGI_MODULE=$(STAGE)/mod_wsgi.so $(PYTHON) Tests/bench/compare_losses.py $(BENCH)
 
 # Apart from the ordinary build, so that nothing else is instrumented; what it found is kept for the next time.
 fuzz: tools

@@ -1,4 +1,5 @@
-"""Many kept connections that one thread drives: each asks again as soon as it was answered, or at a common pace."""
+"""Many kept connections that one thread drives: each asks again as soon as it was answered, or at a common pace, and a refused
+one when Retry-After says."""
 import collections
 import errno
 import selectors
@@ -75,6 +76,8 @@ class Connection:
                 return
         elif len(body) < int(headers.get("content-length", 0)):
             return
+        if headers.get("retry-after", "").isdigit():
+            self.due = time.monotonic() + int(headers["retry-after"])
         self.end(int(lines[0].split()[1]), body, headers.get("connection", "").lower() == "close")
 
     def end(self, status, body, closes):
