@@ -16,11 +16,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
-from servers import ModWSGI, all_servers  # noqa: E402
+from servers import ManyGroups, ModWSGI, all_servers  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402
 
 ENVIRONMENTS = os.path.join(ROOT, ".build-bench")
@@ -137,6 +138,39 @@ def density(options):
             print("| %s | %s | %.0f | %s | %.1f |" % (
                 name, "daemon" if is_daemon else "embedded", 1e3 * statistics.median(starts), worker,
                 (size[1, 9] - size[1, 1]) / 8), flush=True)
+    many_groups(modules, options)
+
+
+def many_groups(modules, options, count=50):
+    """Process groups that have nothing to do, each after one request."""
+    print("\n## %d idle process groups of one process and five threads\n" % count)
+    print("| module | until all have answered s | until all have ended s | PSS MiB per group |")
+    print("| --- | ---: | ---: | ---: |")
+    for name, module, home in modules:
+        begun, ended, sizes = [], [], []
+        for _ in range(3):
+            size = {}
+            for groups in (0, count):
+                few = argparse.Namespace(**dict(vars(options), processes=1))
+                server = ManyGroups("%s groups" % name, few, module, home, groups)
+                before = time.monotonic()
+                server.start()
+                try:
+                    server.ask_all()
+                    taken = time.monotonic() - before
+                    size[groups] = server.memory()
+                    family = server.pids()
+                finally:
+                    before = time.monotonic()
+                    server.stop()
+                while any(os.path.exists("/proc/%d" % pid) for pid in family) and time.monotonic() < before + 30:
+                    time.sleep(0.005)
+                if groups:
+                    begun.append(taken)
+                    ended.append(time.monotonic() - before)
+            sizes.append((size[count] - size[0]) / count)
+        print("| %s | %.1f | %.1f | %.1f |" % (
+            name, statistics.median(begun), statistics.median(ended), statistics.median(sizes)), flush=True)
 
 
 def main():
@@ -160,7 +194,7 @@ def main():
     if not options.stock:
         options.stock_home = environment("stock", ["mod_wsgi==6.1.1"])
         options.stock = find_stock(options.stock_home) if options.stock_home else None
-    if not options.peers:
+    if not options.peers and not options.density:
         options.peers = environment("peers", ["gunicorn", "granian"])
     with tempfile.TemporaryDirectory(prefix="bench-file-") as directory:
         os.chmod(directory, 0o755)

@@ -206,6 +206,27 @@ class ModWSGI(Apache):
         return " queue-limit=100" if self.name.startswith("ours") else ""
 
 
+class ManyGroups(ModWSGI):
+    """So many process groups of one process and five threads each, that all run the hello application."""
+
+    def __init__(self, name, options, module, home, count):
+        super().__init__(name, options, module, True, home)
+        self.count = count
+
+    def conf(self):
+        lines = super().conf().split("\n")
+        script = os.path.join(self.root, "workloads.wsgi")
+        for index in range(self.count):
+            lines += ["WSGIDaemonProcess idle%d processes=1 threads=5" % index,
+                      "WSGIScriptAlias /idle%d %s process-group=idle%d application-group=%%{GLOBAL}" % (index, script, index)]
+        return "\n".join(lines)
+
+    def ask_all(self):
+        """Every group answers one request."""
+        for index in range(self.count):
+            urllib.request.urlopen("http://127.0.0.1:%d/idle%d/hello" % (self.port, index), timeout=60).read()
+
+
 class Static(Apache):
     """httpd's own files: what a response costs without any application."""
 
