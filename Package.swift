@@ -63,6 +63,8 @@ let package = Package(
     .target(name: "WSGICore", swiftSettings: hot),
     .target(name: "WSGIConfig", dependencies: ["WSGICore"], swiftSettings: pure),
 
+    .target(name: "WSGIStatus", swiftSettings: hot),
+
     // MARK: processes
     .target(name: "DaemonTransport", dependencies: ["WSGICore", "CPosix"], swiftSettings: hot),
     .target(name: "ProcessSupervision", dependencies: ["WSGICore", "CPosix"], swiftSettings: common),
@@ -82,7 +84,9 @@ let package = Package(
     // MARK: images
     .target(
       name: "WSGIModule",
-      dependencies: ["WSGIConfig", "DaemonTransport", "ProcessSupervision", "WSGICore", "CHTTPD", "CEngine", "CPosix"],
+      dependencies: [
+        "WSGIConfig", "WSGIStatus", "DaemonTransport", "ProcessSupervision", "WSGICore", "CHTTPD", "CEngine", "CPosix",
+      ],
       swiftSettings: hot, linkerSettings: image("mod_wsgi.map")),
     .executableTarget(
       name: "WSGIWorker", dependencies: ["DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"],
@@ -91,6 +95,7 @@ let package = Package(
     // MARK: tests
     .testTarget(name: "WSGICoreTests", dependencies: ["WSGICore"], swiftSettings: common),
     .testTarget(name: "WSGIConfigTests", dependencies: ["WSGIConfig", "WSGICore"], swiftSettings: common),
+    .testTarget(name: "WSGIStatusTests", dependencies: ["WSGIStatus"], swiftSettings: common),
     .testTarget(name: "DaemonTransportTests", dependencies: ["DaemonTransport", "WSGICore", "CPosix"], swiftSettings: common),
     // A worker, and a parent of supervisors, that do what a test tells them.
     .executableTarget(

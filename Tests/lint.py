@@ -18,13 +18,15 @@ PLATFORM = {"Glibc", "Synchronization"}
 ROOMS = {
     "WSGICore": set(),
     "WSGIConfig": {"WSGICore"},
+    "WSGIStatus": PLATFORM,
     "DaemonTransport": {"WSGICore", "CPosix"} | PLATFORM,
     "ProcessSupervision": {"WSGICore", "CPosix"} | PLATFORM,
     "PythonRuntime": {"CPython"} | PLATFORM,
     "WSGIAdapter": {"PythonRuntime", "WSGICore"} | PLATFORM,
     "WSGIEngine": {"WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine", "CEngineTable"} | PLATFORM,
     "WSGIWorker": {"DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"} | PLATFORM,
-    "WSGIModule": {"WSGIConfig", "DaemonTransport", "ProcessSupervision", "WSGICore", "CHTTPD", "CEngine", "CPosix"} | PLATFORM,
+    "WSGIModule": {"WSGIConfig", "WSGIStatus", "DaemonTransport", "ProcessSupervision", "WSGICore", "CHTTPD", "CEngine",
+                   "CPosix"} | PLATFORM,
 }
 # C rooms: the headers of the world that each may include. Everything else belongs to another room.
 SHIMS = {

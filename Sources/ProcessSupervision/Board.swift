@@ -5,8 +5,9 @@ import Glibc
 /// httpd children read. Children have no writable mapping, and cannot make one.
 ///
 /// The parent makes it before any fork. It holds 64-bit words only: first the next instance number, then an area per group: five
-/// words of state, a slot of four words for each worker that can live at once, and a ring of the last ends, eight words each. A
-/// ring entry is valid when its first word is not 0 and is the same before and after the others were read.
+/// words of state, a count for each kind of end, a slot of four words for each worker that can live at once, and a ring of the
+/// last ends, eight words each. A ring entry is valid when its first word is not 0 and is the same before
+/// and after the others were read.
 public struct Board: @unchecked Sendable {
   // The mapping lives as long as the processes that have it; concurrent access is by the word, as above.
   private let readable: UnsafeRawPointer
@@ -15,7 +16,8 @@ public struct Board: @unchecked Sendable {
   private let areas: [(offset: Int, slots: Int)]
 
   static let header = 8
-  static let stateWords = 5
+  static let endWords = 24
+  static let stateWords = 5 + endWords
   static let slotWords = 4
   static let entryWords = 8
   public static let ringLength = 32
@@ -155,13 +157,48 @@ public struct Board: @unchecked Sendable {
     return areas[group].offset &+ Self.stateWords &+ index &* Self.slotWords
   }
 
+  /// A process of a group that lives.
+  public struct Process: Equatable, Sendable {
+    public enum State: UInt32, Sendable {
+      case starting = 1
+      case ready, candidate, draining, stopping
+    }
+
+    public var pid: Int32
+    public var state: State
+    /// Its place among the group's processes.
+    public var slot: Int
+    /// Microseconds since the epoch.
+    public var started: Int64
+  }
+
+  public func processes(ofGroup group: Int) -> [Process] {
+    (0..<slotCount(ofGroup: group)).compactMap { index in
+      let slot = slot(index, ofGroup: group)
+      guard slot.pid > 0, let state = Process.State(rawValue: slot.state) else { return nil }
+      return Process(pid: slot.pid, state: state, slot: index, started: slot.started)
+    }
+  }
+
   // MARK: ends
+
+  /// How many processes of a group have ended, by kind; kinds that did not occur are left out.
+  public func endCounts(ofGroup group: Int) -> [(kind: EndKind, count: UInt64)] {
+    guard areas.indices.contains(group) else { return [] }
+    return EndKind.all.prefix(Self.endWords).enumerated().compactMap { index, kind in
+      let count = load(areas[group].offset &+ 5 &+ index)
+      return count > 0 ? (kind, count) : nil
+    }
+  }
 
   func record(_ end: EndRecord, ofGroup group: Int) {
     guard areas.indices.contains(group) else { return }
     let area = areas[group]
     let counter = area.offset &+ 3
     let number = load(counter) &+ 1
+    if let kind = EndKind.all.firstIndex(of: EndKind(end)), kind < Self.endWords {
+      store(load(area.offset &+ 5 &+ kind) &+ 1, at: area.offset &+ 5 &+ kind)
+    }
     let base = entryOffset(area, Int(number % UInt64(Self.ringLength)))
     store(0, at: base)
     store(UInt64(UInt32(bitPattern: end.pid)) | UInt64(end.flags.rawValue) << 32, at: base &+ 1)

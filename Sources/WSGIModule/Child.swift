@@ -2,6 +2,7 @@ import CHTTPD
 import DaemonTransport
 import Glibc
 import WSGIConfig
+import WSGIStatus
 
 /// What an httpd child has beside what it inherited.
 final class Child: Sendable {
@@ -9,6 +10,8 @@ final class Child: Sendable {
   let python: EmbeddedPython
   /// The child's place in the ledger of requests in flight; nil where there are no process groups.
   let seat: LedgerSeat?
+  /// Its place in the tally of requests; nil where there was no memory for one.
+  let tallySeat: TallySeat?
 
   /// SAFETY: written by the child's main thread before its other threads exist, and after they have ended or while nothing
   /// can be done about them any more.
@@ -17,6 +20,7 @@ final class Child: Sendable {
   private init(_ generation: Generation) {
     python = EmbeddedPython(generation)
     seat = generation.daemons?.ledger?.takeSeat(pid: process)
+    tallySeat = generation.tally?.takeSeat(pid: process, now: epochNow())
   }
 
   static func begin(_ generation: Generation, _ pool: OpaquePointer) {

@@ -21,6 +21,8 @@ struct ClientResponse: ~Copyable {
   private(set) var phase = Phase.awaitingHead
   /// The client took nothing for as long as it may.
   private(set) var hasTimedOut = false
+  /// What was sent is not whole, and the client sees that.
+  private(set) var wasCut = false
   /// How much of Content-Length is still to come; -1 where the application gave none.
   private var remaining: Int64 = -1
   private var carriesBody = true
@@ -68,6 +70,7 @@ struct ClientResponse: ~Copyable {
   mutating func cut() {
     // Before the head has gone, httpd would take the news for a status of its own and answer with that.
     guard pass(nothing, WriteFlag.flush) == 0 else { return }
+    wasCut = true
     wsgi_httpd_cut(request, makeBrigade())
     phase = .complete
   }

@@ -2,6 +2,7 @@ import CHTTPD
 import Glibc
 import WSGIConfig
 import WSGICore
+import WSGIStatus
 
 /// One reading of the configuration, from `post_config` until httpd throws it away at a restart or its end.
 ///
@@ -14,6 +15,10 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
   /// The process groups; nil where none is declared.
   private(set) var processGroups: ProcessGroups?
   var daemons: (any DaemonGroups)? { processGroups }
+  /// Counts requests: a place for each of `configuration.groups`, and behind them one for embedded mode; nil: no memory for it.
+  let tally: RequestTally?
+  /// When this reading of the configuration was put to use, in microseconds since the epoch.
+  let started = epochNow()
 
   /// SAFETY: written by the parent's main thread while there are no other threads, in post_config and the pool's cleanup.
   nonisolated(unsafe) private(set) static var current: Generation?
@@ -22,7 +27,13 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
     self.configuration = configuration
     self.mainServer = mainServer
     self.pool = pool
+    let facts = wsgi_httpd_get_facts()
+    tally = RequestTally(
+      groups: configuration.groups.count + 1, seats: Generation.seats(facts), threads: Int(facts.maximum_threads))
   }
+
+  /// Twice as many children as may serve: those of the last configuration are still there while they finish.
+  static func seats(_ facts: wsgi_httpd_facts) -> Int { min(max(64, Int(facts.maximum_processes) &* 2), 65536) }
 
   /// Puts to use what has been read.
   static func begin(_ mainServer: OpaquePointer, _ pool: OpaquePointer) -> Generation {
@@ -36,6 +47,7 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
 
   static func end() {
     current?.processGroups?.configurationEnded()
+    current?.tally?.unmap()
     current = nil
   }
 

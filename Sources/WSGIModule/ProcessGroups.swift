@@ -3,6 +3,7 @@ import DaemonTransport
 import Glibc
 import ProcessSupervision
 import WSGIConfig
+import WSGIStatus
 
 /// The process groups of one configuration: their queues, and the supervisor that keeps their workers.
 ///
@@ -10,7 +11,7 @@ import WSGIConfig
 /// with old workers, and their supervisor is started again if it dies. `living` keeps it until that has ended for good.
 final class ProcessGroups: DaemonGroups, @unchecked Sendable {
   // Changed on the parent's main thread only; what children read is constant in them.
-  private let supervised: SupervisedGeneration
+  let supervised: SupervisedGeneration
   private let endpoints: [DaemonEndpoint?]
   let ledger: QueueLedger?
   private let logs: LogTargets
@@ -55,9 +56,8 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
       log(.alert, generation.mainServer, "WSGI0356: No memory or descriptors for process groups; none is started.")
       return nil
     }
-    // Twice as many children as may serve: those of the last configuration are still there while they finish.
-    let seats = max(64, Int(facts.maximum_processes) &* 2)
-    let made = ProcessGroups(supervised, endpoints, QueueLedger(groups: groups.count, seats: min(seats, 65536)), logs)
+    let ledger = QueueLedger(groups: groups.count, seats: Generation.seats(facts))
+    let made = ProcessGroups(supervised, endpoints, ledger, logs)
     living.append(made)
     return made
   }
@@ -171,7 +171,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
   func isStarting(_ group: Int) -> Bool { supervised.board.state(ofGroup: group).ready == 0 }
 
   func cause(ofEnd pid: UInt32, in group: Int) -> (pid: UInt32, sentence: String)? {
-    let recent = ProcessGroups.epoch() &- (pid == 0 ? ProcessGroups.namelessAge : ProcessGroups.causeAge)
+    let recent = epochNow() &- (pid == 0 ? ProcessGroups.namelessAge : ProcessGroups.causeAge)
     let end = supervised.board.end(
       ofGroup: group, pid: pid == 0 ? nil : Int32(truncatingIfNeeded: pid), since: recent, waiting: ProcessGroups.causePatience)
     return end.map { (UInt32(truncatingIfNeeded: $0.pid), $0.sentence) }
@@ -183,12 +183,6 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
   private static let namelessAge: Int64 = 200_000
   /// How long the supervisor may need to find out, in milliseconds.
   private static let causePatience = 500
-
-  private static func epoch() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Int64(time.tv_sec) &* 1_000_000 &+ Int64(time.tv_nsec) / 1000
-  }
 }
 
 /// Whose ErrorLog the groups' records go to. A supervisor that is started after its configuration has gone has none of its
@@ -258,4 +252,7 @@ func wsgi_swift_scoreboard_is_there() { Generation.current?.processGroups?.start
 func wsgi_swift_monitor() { ProcessGroups.startPending() }
 
 @c @implementation
-func wsgi_swift_httpd_child_ended(_ pid: Int32) { ProcessGroups.reclaim(pid) }
+func wsgi_swift_httpd_child_ended(_ pid: Int32) {
+  ProcessGroups.reclaim(pid)
+  Generation.current?.tally?.vacate(pid: pid)
+}

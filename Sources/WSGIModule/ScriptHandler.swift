@@ -4,13 +4,15 @@ import DaemonTransport
 import Glibc
 import WSGIConfig
 import WSGICore
+import WSGIStatus
 
 // The content handler: from a request to the application that answers it.
 
 @c @implementation
 func wsgi_swift_handler(_ request: OpaquePointer) -> Int32 {
-  guard let name = wsgi_httpd_request_handler(request), let generation = Generation.current,
-    let server = ServerObject.of(wsgi_httpd_request_server(request)),
+  guard let name = wsgi_httpd_request_handler(request), let generation = Generation.current else { return HookResult.declined }
+  if strcmp(name, "wsgi-status") == 0 { return StatusHandler(request: request, generation: generation).run() }
+  guard let server = ServerObject.of(wsgi_httpd_request_server(request)),
     let directory = directoryHolder(wsgi_httpd_request_directory_config(request))
   else { return HookResult.declined }
   var handlerScript: HandlerScript?
@@ -84,13 +86,8 @@ struct ScriptHandler {
     at destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter
   ) throws(Refusal) -> Int32 {
     switch destination.lookup {
-    case .embedded:
-      let head = try encode(destination, body, &writer)
-      return try runEmbedded(head, destination)
-    case .daemon(let group):
-      try checkOwnership(group)
-      let head = try encode(destination, body, &writer, root: root(of: group))
-      return try runDaemon(head, destination, group)
+    case .embedded: return try runCounted(nil, destination, body, &writer)
+    case .daemon(let group): return try runCounted(group, destination, body, &writer)
     case .restricted:
       throw Refusal(
         500, "WSGI0149: Process group '\(ByteText(destination.processGroup))' is not one that WSGIRestrictProcess allows here.")
@@ -100,6 +97,25 @@ struct ScriptHandler {
       throw Refusal(
         500,
         "WSGI0152: Daemon process called '\(ByteText(destination.processGroup))' cannot be accessed by this WSGI application.")
+    }
+  }
+
+  /// Runs the request in `group`, or embedded, and has it counted.
+  private func runCounted(
+    _ group: Int?, _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter
+  ) throws(Refusal) -> Int32 {
+    var account = RequestAccount(request, group: group, generation)
+    do throws(Refusal) {
+      if let group { try checkOwnership(group) }
+      let head = try encode(destination, body, &writer, root: group.flatMap { root(of: $0) })
+      let result =
+        if let group { try runDaemon(head, destination, group, &account) } else { try runEmbedded(head, destination, &account) }
+      account.end(result)
+      return result
+    } catch {
+      account.cause = .refused
+      account.end(error.status)
+      throw error
     }
   }
 
@@ -158,7 +174,9 @@ struct ScriptHandler {
 
   // MARK: embedded mode
 
-  private func runEmbedded(_ head: UnsafeRawBufferPointer, _ destination: Destination) throws(Refusal) -> Int32 {
+  private func runEmbedded(
+    _ head: UnsafeRawBufferPointer, _ destination: Destination, _ account: inout RequestAccount
+  ) throws(Refusal) -> Int32 {
     if generation.configuration.global.restrictEmbedded == true {
       throw Refusal(500, "WSGI0143: Embedded mode of mod_wsgi disabled by WSGIRestrictEmbedded; name a daemon process group.")
     }
@@ -176,7 +194,9 @@ struct ScriptHandler {
       let reason = Child.current?.python.reason ?? "it has not been initialised"
       throw Refusal(500, "WSGI0210: Python cannot be used in this httpd process: \(reason).")
     }
-    return exchange.conclude(outcome)
+    let result = exchange.conclude(outcome)
+    account.note(outcome, exchange.response)
+    return result
   }
 
   private func response(for destination: Destination) -> ClientResponse {
@@ -198,7 +218,7 @@ struct ScriptHandler {
   }
 
   private func runDaemon(
-    _ head: UnsafeRawBufferPointer, _ destination: Destination, _ group: Int
+    _ head: UnsafeRawBufferPointer, _ destination: Destination, _ group: Int, _ account: inout RequestAccount
   ) throws(Refusal) -> Int32 {
     let name = ByteText(destination.processGroup).description
     guard let daemons = generation.daemons, let endpoint = daemons.endpoint(of: group), let seat = Child.current?.seat else {
@@ -211,7 +231,9 @@ struct ScriptHandler {
     let outcome = ThreadState.withDaemonClient(seat: seat) { client in
       client.run(head, on: endpoint, logLevel: wsgi_httpd_request_log_level(request), host: &exchange)
     }
-    return exchange.conclude(outcome, groupName: name)
+    let result = exchange.conclude(outcome, groupName: name)
+    account.note(outcome, exchange.response, endpoint)
+    return result
   }
 }
 

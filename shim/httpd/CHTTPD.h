@@ -292,6 +292,24 @@ const char *_Nullable wsgi_httpd_remote_host(request_rec *request);
 const char *_Nullable wsgi_httpd_remote_address(request_rec *request);
 const char *wsgi_httpd_server_signature(request_rec *request);
 
+/* ---- The status page ---- */
+
+typedef struct wsgi_httpd_status_guard {
+  int32_t is_found;          /* the handler was set by a SetHandler of the server's configuration, not of an .htaccess file */
+  int32_t is_guarded;        /* whose section has a Require of its own */
+  const char *file;          /* where it stands */
+  uint32_t line;
+} wsgi_httpd_status_guard;
+/* Looks at the configuration as it was written, to tell where a request got its handler from. */
+wsgi_httpd_status_guard wsgi_httpd_find_status_guard(request_rec *request);
+/* A Require applies to the request; in a handler it has then been granted. */
+int32_t wsgi_httpd_requires_authorization(request_rec *request);
+const char *_Nullable wsgi_httpd_request_arguments(request_rec *request);
+/* If not, httpd's answer will name these two. */
+int32_t wsgi_httpd_is_get_or_head(request_rec *request);
+/* When the request line had been read, in microseconds since the epoch. */
+int64_t wsgi_httpd_request_time(request_rec *request);
+
 /* ---- The exchange with the client ---- */
 
 /* Results below zero are engine.h's WSGI_IO_…; this one says that httpd itself has answered meanwhile. */

@@ -1,0 +1,65 @@
+import CHTTPD
+import Glibc
+import WSGIStatus
+
+/// The handler `wsgi-status`: how process groups and their processes are, for people and for programs.
+///
+/// It shows what concerns all tenants of the server, so that it wants to be guarded by intent: a Require must apply to the
+/// request, and one must stand in the section that sets the handler. A Require that only happens to be in force there, such as
+/// the `Require all granted` of a document root, is not enough; neither is a handler from an `.htaccess` file.
+struct StatusHandler {
+  let request: OpaquePointer
+  let generation: Generation
+
+  func run() -> Int32 {
+    guard wsgi_httpd_is_get_or_head(request) != 0 else { return 405 }
+    if let problem {
+      log(.error, request: request, script: nil, "WSGI0520: The status page is refused: \(problem).")
+      return 403
+    }
+    let discarded = wsgi_httpd_discard_body(request)
+    guard discarded == 0 else { return discarded }
+    let arguments = wsgi_httpd_request_arguments(request)
+    let query = StatusQuery(String(decoding: rawBytes(of: arguments), as: UTF8.self))
+    return send(StatusCollection(generation, request).report().rendered(query), query)
+  }
+
+  /// Why the page may not be shown, as the end of a sentence.
+  private var problem: String? {
+    let guarding = wsgi_httpd_find_status_guard(request)
+    guard guarding.is_found != 0 else { return "its handler was not set by a SetHandler of the server's configuration" }
+    guard guarding.is_guarded != 0, wsgi_httpd_requires_authorization(request) != 0 else {
+      return "the section of 'SetHandler wsgi-status' at \(String(cString: guarding.file)):\(guarding.line) has no Require of"
+        + " its own; add 'Require local', or who else may see it"
+    }
+    return nil
+  }
+
+  private func send(_ page: [UInt8], _ query: StatusQuery) -> Int32 {
+    let pool = wsgi_httpd_request_pool(request)
+    func add(_ name: String, _ value: String) { wsgi_httpd_add_header(request, poolCopy(name, pool), poolCopy(value, pool)) }
+    add("Cache-Control", "no-store")
+    add("X-Content-Type-Options", "nosniff")
+    // Nothing on the page comes from elsewhere, and nothing on it runs.
+    add(
+      "Content-Security-Policy",
+      "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+    wsgi_httpd_set_content_type(request, poolCopy(query.format.contentType, pool))
+    wsgi_httpd_set_content_length(request, Int64(page.count))
+    let result = page.withUnsafeBytes { bytes in
+      wsgi_httpd_write(request, wsgi_httpd_make_brigade(request), start(of: bytes), bytes.count, WriteFlag.end)
+    }
+    return result == IOResult.answered ? HookResult.answered : HookResult.ok
+  }
+}
+
+extension StatusReport {
+  fileprivate func rendered(_ query: StatusQuery) -> [UInt8] {
+    switch query.format {
+    case .html: StatusPage.render(self, refresh: query.refresh)
+    case .json: StatusJSON.render(self)
+    case .openMetrics: StatusMetrics.render(self, isOpenMetrics: true)
+    case .prometheus: StatusMetrics.render(self, isOpenMetrics: false)
+    }
+  }
+}

@@ -1,0 +1,81 @@
+/// Puts a text together, byte by byte.
+struct TextBuilder {
+  fileprivate(set) var bytes: [UInt8] = []
+
+  init() { bytes.reserveCapacity(16384) }
+
+  /// Text that is part of the format itself.
+  static func += (builder: inout TextBuilder, text: StaticString) {
+    builder.bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+  }
+
+  mutating func append<N: BinaryInteger>(_ number: N) { bytes.append(contentsOf: "\(number)".utf8) }
+
+  /// Microseconds as decimal seconds: 1500000 is 1.5.
+  mutating func appendSeconds<N: BinaryInteger>(_ microseconds: N) {
+    if microseconds < 0 { self += "-" }
+    let (seconds, fraction) = microseconds.magnitude.quotientAndRemainder(dividingBy: 1_000_000)
+    append(seconds)
+    guard fraction > 0 else { return }
+    var digits = Array("\(fraction)".utf8)
+    digits.insert(contentsOf: repeatElement(0x30, count: 6 - digits.count), at: 0)
+    while digits.last == 0x30 { digits.removeLast() }
+    self += "."
+    bytes.append(contentsOf: digits)
+  }
+
+  /// Text from elsewhere, between HTML's tags or within an attribute's double quotes. Control characters are replaced.
+  mutating func appendHTML(_ text: String) {
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "&": self += "&amp;"
+      case "<": self += "&lt;"
+      case ">": self += "&gt;"
+      case "\"": self += "&quot;"
+      case "'": self += "&#39;"
+      case "\u{0}"..."\u{1F}", "\u{7F}"..."\u{9F}": self += "\u{FFFD}"
+      default: bytes.append(contentsOf: String(scalar).utf8)
+      }
+    }
+  }
+
+  /// Text from elsewhere as a JSON string, quotes included. What HTML or a script would take for its own is escaped too.
+  mutating func appendJSON(_ text: String) {
+    self += "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": self += "\\\""
+      case "\\": self += "\\\\"
+      case "\u{0}"..."\u{1F}", "\u{7F}"..."\u{9F}", "<", ">", "&", "\u{2028}", "\u{2029}":
+        let digits = String(scalar.value, radix: 16)
+        self += "\\u"
+        bytes.append(contentsOf: repeatElement(0x30, count: max(0, 4 - digits.utf8.count)))
+        bytes.append(contentsOf: digits.utf8)
+      default: bytes.append(contentsOf: String(scalar).utf8)
+      }
+    }
+    self += "\""
+  }
+
+  /// Text from elsewhere as the value of a metric's label, quotes included.
+  mutating func appendLabel(_ text: String) {
+    self += "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": self += "\\\""
+      case "\\": self += "\\\\"
+      case "\n": self += "\\n"
+      case "\r", "\u{0}": self += "\u{FFFD}"
+      default: bytes.append(contentsOf: String(scalar).utf8)
+      }
+    }
+    self += "\""
+  }
+}
+
+extension TextBuilder {
+  /// A name of our own.
+  mutating func appendName(_ name: String) { bytes.append(contentsOf: name.utf8) }
+
+  mutating func append(bytes more: some Collection<UInt8>) { bytes.append(contentsOf: more) }
+}
