@@ -9,11 +9,16 @@ public struct DaemonClient: ~Copyable {
   var input = ChannelInput()
   var upload = BodyUpload()
   let seat: LedgerSeat
+  /// Among those of this child.
+  private let thread: Int
   /// By group: for how many more requests a file is to be expected.
   private var fileCredit: [UInt16] = []
   private static let fileCreditOfOne: UInt16 = 64
 
-  public init(seat: LedgerSeat) { self.seat = seat }
+  public init(seat: LedgerSeat) {
+    self.seat = seat
+    thread = seat.countThread()
+  }
 
   /// Runs one request: waits in the queue, and then sees to body and response until the response is complete or cannot be.
   ///
@@ -61,6 +66,8 @@ public struct DaemonClient: ~Copyable {
     let far = Descriptor(owning: ends.1)
     var envelope = envelope
     if kind == .pipe { envelope.flags.insert(.pipe) }
+    envelope.queueStart = epochMicroseconds()
+    envelope.place = group.takers?.place(child: seat.index, thread: thread) ?? 0
     if let failure = enqueue(head, envelope, channel: far.number, on: group) { return .ended(.failed(failure)) }
     // Ours must go, or the worker's end of the channel would not be the only one, and its death not be seen.
     _ = consume far
@@ -72,6 +79,9 @@ public struct DaemonClient: ~Copyable {
     var conversation = Conversation(channel: near.number, kind, group: group)
     let result = converse(&conversation, host: &host)
     if conversation.sendsFile { expectFiles(group.index) }
+    if case .ended(.failed(.workerEnded(pid: 0))) = result, let takers = group.takers {
+      return .ended(.failed(.workerEnded(pid: takers.taker(of: envelope))))
+    }
     return result
   }
 
@@ -96,8 +106,6 @@ public struct DaemonClient: ~Copyable {
   private func enqueue(
     _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, on group: DaemonEndpoint
   ) -> DaemonFailure? {
-    var envelope = envelope
-    envelope.queueStart = epochMicroseconds()
     switch QueueWriter.send(head, envelope, channel: channel, to: group.queue) {
     case .done: return nil
     case .closed: return .queueClosed

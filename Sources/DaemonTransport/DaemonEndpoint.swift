@@ -4,6 +4,8 @@ public struct DaemonEndpoint: Sendable {
   public var index: Int
   /// The write end of the queue; it stays the owner's.
   public var queue: Int32
+  /// Where the group's processes note which request they took; nil: nowhere.
+  public var takers: TakerBoard?
   /// The most requests in flight at a time: processes × threads + queue-limit.
   public var inFlightLimit: Int32 = .max
   /// How often a request may be queued: 2 × processes + 1.

@@ -28,7 +28,7 @@ public enum DaemonFailure: Error, Equatable, Sendable {
   case requeuedTooOften(attempts: UInt32)
   /// The process sent nothing for socket-timeout.
   case timedOut
-  /// The process ended, or closed the channel. `pid` is 0 when it had sent nothing yet.
+  /// The process ended, or closed the channel. `pid` is 0 where it is not known which process had it.
   case workerEnded(pid: UInt32)
   /// The process sent what it must not send.
   case protocolViolation(FrameFailure)

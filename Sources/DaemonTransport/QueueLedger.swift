@@ -85,9 +85,15 @@ public struct QueueLedger: @unchecked Sendable {
 /// One httpd child's place in the ledger. Its functions may be called on any thread of that child.
 public struct LedgerSeat: Sendable {
   private let ledger: QueueLedger
-  private let index: Int
+  let index: Int
   /// How long requests of each group take, as this child has seen of late.
   private let pace: RequestPace
+  private let threads = ThreadCount()
+
+  private final class ThreadCount: Sendable { let value = Atomic<Int>(0) }
+
+  /// A number for another thread of this child, from 0.
+  func countThread() -> Int { threads.value.wrappingAdd(1, ordering: .relaxed).oldValue }
 
   fileprivate init(ledger: QueueLedger, index: Int) {
     self.ledger = ledger

@@ -43,7 +43,7 @@ public enum QueueFailure: Error, Equatable, Sendable {
 /// What stands before the request head in a queue message.
 ///
 /// Layout, 32 bytes in host order: u32 magic, u32 flags, u32 head length, i32 log level, i64 queue start (microseconds since the
-/// epoch), u32 attempt, u32 reserved (0).
+/// epoch), u32 attempt, u32 place on the group's `TakerBoard` (0: none).
 public struct QueueEnvelope: Equatable, Sendable {
   public struct Flags: OptionSet, Sendable {
     public let rawValue: UInt32
@@ -70,6 +70,8 @@ public struct QueueEnvelope: Equatable, Sendable {
   public var queueStart: Int64 = 0
   /// 1 for the first time that this request is queued.
   public var attempt: UInt32 = 1
+  /// Where the process that takes the request notes that it did; 0: nowhere.
+  var place: UInt32 = 0
 
   func encode(to bytes: UnsafeMutableRawPointer) {
     bytes.storeBytes(of: QueueEnvelope.magic, as: UInt32.self)
@@ -78,7 +80,7 @@ public struct QueueEnvelope: Equatable, Sendable {
     bytes.storeBytes(of: logLevel, toByteOffset: 12, as: Int32.self)
     bytes.storeBytes(of: queueStart, toByteOffset: 16, as: Int64.self)
     bytes.storeBytes(of: attempt, toByteOffset: 24, as: UInt32.self)
-    bytes.storeBytes(of: 0, toByteOffset: 28, as: UInt32.self)
+    bytes.storeBytes(of: place, toByteOffset: 28, as: UInt32.self)
   }
 
   init() {}
@@ -91,6 +93,7 @@ public struct QueueEnvelope: Equatable, Sendable {
     logLevel = bytes.loadUnaligned(fromByteOffset: 12, as: Int32.self)
     queueStart = bytes.loadUnaligned(fromByteOffset: 16, as: Int64.self)
     attempt = bytes.loadUnaligned(fromByteOffset: 24, as: UInt32.self)
+    place = bytes.loadUnaligned(fromByteOffset: 28, as: UInt32.self)
     guard Int(headLength) <= RequestHead.limit else { return nil }
   }
 }

@@ -12,6 +12,8 @@ public struct ControlLine: Sendable {
   /// What a worker finds open, beside stdin (`/dev/null`), stdout and stderr (both to the supervisor).
   public static let settingsDescriptor: Int32 = 3
   public static let queueDescriptor: Int32 = 4
+  /// A file that the group's workers share, or /dev/null.
+  public static let sharedDescriptor: Int32 = 7
   static let ordersDescriptor: Int32 = 5
   static let reportsDescriptor: Int32 = 6
 

@@ -29,7 +29,8 @@ public final class SupervisedGeneration {
   /// The most a supervisor may need to stop all workers, in microseconds.
   private let stopAllowance: Int64
 
-  /// Takes over the descriptors of the queues, both ends; `groups` has the read ends. nil: memory or descriptors are short.
+  /// Takes over the descriptors of the queues, both ends, and of shared files; `groups` has the read ends. nil: memory or
+  /// descriptors are short.
   public init?(groups: [SupervisedGroup], writeEnds: [Int32], host: SupervisorHost) {
     var pair: [Int32] = [-1, -1]
     let slots = groups.reduce(0) { $0 &+ Board.slotCount(processes: $1.processes) }
@@ -150,6 +151,7 @@ public final class SupervisedGeneration {
     guard holdsReadEnds else { return }
     holdsReadEnds = false
     for group in groups where group.queue >= 0 { close(group.queue) }
+    for group in groups where group.sharedFile >= 0 { close(group.sharedFile) }
     for end in commands { close(end) }
     keep.closeBoth()
   }

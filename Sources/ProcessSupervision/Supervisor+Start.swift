@@ -110,7 +110,8 @@ extension Supervisor {
       guard file >= 0 else { throw LaunchFailure(what: "no memory file for the settings", errno: -file) }
       opened.append(file)
       lseek(file, 0, SEEK_SET)
-      let pid = execute(group, [nullDevice, output[1], output[1], file, group.plan.queue, orders[1], reports[1]])
+      let shared = group.plan.sharedFile >= 0 ? group.plan.sharedFile : nullDevice
+      let pid = execute(group, [nullDevice, output[1], output[1], file, group.plan.queue, orders[1], reports[1], shared])
       guard pid > 0 else { throw LaunchFailure(what: String(decoding: group.plan.program, as: UTF8.self), errno: -pid) }
       closeAll([output[1], file, orders[1], reports[1]])
       let ends = WorkerKeep.Ends(instance: settings.instance, orders: orders[0], reports: reports[0], output: output[0])

@@ -40,6 +40,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
     var plans: [SupervisedGroup] = []
     var writeEnds: [Int32] = []
     var endpoints: [DaemonEndpoint?] = []
+    let seats = Generation.seats(facts)
     for (index, group) in groups.enumerated() {
       var plan = GroupPlan(group, generation, facts)
       let ends = plan.problem == nil ? queue(group, &plan) : nil
@@ -47,17 +48,24 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
         log(.alert, logs.server(of: index), "WSGI0359: Process group '\(group.name)' cannot be started: \(problem).")
       }
       plan.supervised.queue = ends?.read ?? -1
+      // More threads than the MPM's own: those of HTTP/2. Where there is no board, causes of death are told by their time.
+      let takers = ends.flatMap { _ in TakerBoard.make(children: seats, threads: Int(facts.maximum_threads) &* 2 &+ 8) }
+      plan.supervised.sharedFile = takers?.file ?? -1
       plans.append(plan.supervised)
       writeEnds.append(ends?.write ?? -1)
-      endpoints.append(ends.map { DaemonEndpoint(index, queue: $0.write, group, logs.server(of: index), facts) })
+      endpoints.append(
+        ends.map {
+          var endpoint = DaemonEndpoint(index, queue: $0.write, group, logs.server(of: index), facts)
+          endpoint.takers = takers?.board
+          return endpoint
+        })
     }
     let host = SupervisorHost(log: { record in logs.write(record) }, metrics: { Scoreboard.pairs() })
     guard let supervised = SupervisedGeneration(groups: plans, writeEnds: writeEnds, host: host) else {
       log(.alert, generation.mainServer, "WSGI0356: No memory or descriptors for process groups; none is started.")
       return nil
     }
-    let ledger = QueueLedger(groups: groups.count, seats: Generation.seats(facts))
-    let made = ProcessGroups(supervised, endpoints, ledger, logs)
+    let made = ProcessGroups(supervised, endpoints, QueueLedger(groups: groups.count, seats: seats), logs)
     living.append(made)
     return made
   }
@@ -121,6 +129,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
   private func discard() {
     supervised.discard()
     ledger?.unmap()
+    for endpoint in endpoints { endpoint?.takers?.unmap() }
     ProcessGroups.living.removeAll { $0 === self }
   }
 
@@ -179,7 +188,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
 
   /// A process that ended longer ago (in microseconds) was another one with the same number.
   private static let causeAge: Int64 = 60_000_000
-  /// The channel of a process that had sent nothing closes when the process ends, and the supervisor hears of it a moment later.
+  /// Where it is not known which process it was: its channel closes when it ends, and the supervisor hears of it a moment later.
   private static let namelessAge: Int64 = 200_000
   /// How long the supervisor may need to find out, in milliseconds.
   private static let causePatience = 500

@@ -15,6 +15,8 @@ final class RequestPool: Sendable {
   let processID: UInt32
   /// The group's, as opposed to one that was handed over.
   private let queue: Int32
+  /// Where httpd's children find out which process had a request.
+  let takers: TakerBoard?
   let turns: Turns
   let inFlight: InFlight
   let lifecycle = Lifecycle()
@@ -32,8 +34,8 @@ final class RequestPool: Sendable {
   private let hasScript = Atomic<Bool>(false)
 
   init(
-    _ settings: WorkerSettings, _ engine: EngineImage, queue: Int32, log: ProcessLog, control: ControlLine = .worker,
-    stopped: @escaping @Sendable () -> Void
+    _ settings: WorkerSettings, _ engine: EngineImage, queue: Int32, takers: TakerBoard? = nil, log: ProcessLog,
+    control: ControlLine = .worker, stopped: @escaping @Sendable () -> Void
   ) {
     self.settings = settings
     self.engine = engine
@@ -41,6 +43,7 @@ final class RequestPool: Sendable {
     self.control = control
     self.stopped = stopped
     self.queue = queue
+    self.takers = takers
     processID = UInt32(bitPattern: getpid())
     turns = Turns(count: settings.threads, queue: queue)
     inFlight = InFlight(count: settings.threads)

@@ -32,6 +32,7 @@ struct RequestThread: ~Copyable {
       waiting: while true {
         switch thread.pointee.reader.receive(from: source) {
         case .request(let channel, let envelope):
+          worker.takers?.note(envelope, pid: worker.processID)
           let now = monotonicMilliseconds()
           let isBrisk = worker.pace.isBrisk(now: now)
           worker.turns.pass(index, holds: isBrisk)

@@ -1,5 +1,6 @@
 import CEngine
 import CPosix
+import DaemonTransport
 import Glibc
 import ProcessSupervision
 import Synchronization
@@ -28,7 +29,11 @@ final class WorkerProcess {
     self.control = control
     events = (ends[0], ends[1])
     let bell = ends[1]
-    pool = RequestPool(settings, engine, queue: ControlLine.queueDescriptor, log: log, control: control) {
+    let takers = TakerBoard(file: ControlLine.sharedDescriptor)
+    close(ControlLine.sharedDescriptor)
+    pool = RequestPool(
+      settings, engine, queue: ControlLine.queueDescriptor, takers: takers, log: log, control: control
+    ) {
       var zero: UInt8 = 0
       _ = write(bell, &zero, 1)
     }

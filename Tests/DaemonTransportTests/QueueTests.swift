@@ -262,6 +262,44 @@ import WSGICore
     #expect(pace.isQuick(0, limit: 14))
   }
 
+  // MARK: takers
+
+  @Test func whoTookARequestIsKnownThoughItSaidNothing() throws {
+    let (board, file) = try #require(TakerBoard.make(children: 2, threads: 3))
+    let worker = try #require(TakerBoard(file: file))
+    close(file)
+    defer {
+      board.unmap()
+      worker.unmap()
+    }
+    let places = [(0, 0), (0, 2), (1, 0), (1, 2)].map { board.place(child: $0, thread: $1) }
+    #expect(places == [1, 3, 4, 6])
+    for (child, thread) in [(-1, 0), (2, 0), (0, 3), (0, -1)] { #expect(board.place(child: child, thread: thread) == 0) }
+    var envelope = QueueEnvelope()
+    envelope.queueStart = 1_700_000_000_000_000
+    envelope.place = places[3]
+    #expect(board.taker(of: envelope) == 0)
+    worker.note(envelope, pid: 4711)
+    #expect(board.taker(of: envelope) == 4711)
+    // The thread's next request, which nobody has taken.
+    envelope.queueStart += 1
+    #expect(board.taker(of: envelope) == 0)
+    for place in [0, 7, UInt32.max] {
+      envelope.place = place
+      worker.note(envelope, pid: 1)
+      #expect(board.taker(of: envelope) == 0)
+    }
+  }
+
+  @Test func aBoardIsOfAFileOfItsOwn() {
+    let null = open("/dev/null", O_RDWR)
+    defer { close(null) }
+    #expect(TakerBoard(file: null).map { _ in 1 } == nil)
+    #expect(TakerBoard(file: -1).map { _ in 1 } == nil)
+    #expect(TakerBoard.make(children: 0, threads: 1).map { _ in 1 } == nil)
+    #expect(TakerBoard.make(children: 65536, threads: Int.max).map { _ in 1 } == nil)
+  }
+
   @Test func countsAreExactUnderContention() throws {
     let ledger = try #require(QueueLedger(groups: 1, seats: 4))
     defer { ledger.unmap() }

@@ -20,12 +20,14 @@ import Testing
     wait("both are ready") { it.ready(0) == 1 && it.ready(1) == 1 }
     let pid = try #require(it.pids(0).first)
     // 3 was the settings: read, and closed.
-    #expect(descriptors(of: pid) == [0, 1, 2, 4, 5, 6])
+    #expect(descriptors(of: pid) == [0, 1, 2, 4, 5, 6, 7])
     #expect(link("/proc/\(pid)/fd/0") == "/dev/null")
     #expect(link("/proc/\(pid)/fd/1") == link("/proc/\(pid)/fd/2"))
     #expect(link("/proc/\(pid)/fd/1").hasPrefix("pipe:"))
     #expect(contents("/proc/\(pid)/cmdline") == "(wsgi:a)\0")
     #expect(getpgid(pid) == pid)
+    // The group shares no file.
+    #expect(link("/proc/\(pid)/fd/7") == "/dev/null")
     // The other group's queue is nowhere in it.
     let other = try #require(it.pids(1).first)
     #expect(link("/proc/\(pid)/fd/4") != link("/proc/\(other)/fd/4"))
@@ -92,7 +94,7 @@ import Testing
     var pid: Int32 = 0
     "/nonexistent".withCString { path in
       let null: [UnsafeMutablePointer<CChar>?] = [nil]
-      pid = wsgi_posix_launch(path, null, null, [0, 1, 2, 0, 0, 0, 0])
+      pid = wsgi_posix_launch(path, null, null, [0, 1, 2, 0, 0, 0, 0, 0])
     }
     #expect(pid == -ENOENT)
     #expect(environment.isEmpty)

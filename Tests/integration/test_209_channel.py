@@ -1,6 +1,7 @@
 """What crosses between httpd and a daemon process, and what the log says of whose it was."""
 import os
 import re
+import signal
 
 import pytest
 
@@ -53,6 +54,34 @@ def test_the_request_id_is_httpds(server):
     requests = server.access_log.mark()
     answer = server.get("/site/close_raises")
     assert answer.header("X-Request") == request_id(server, "GET /site/close_raises", requests)
+
+
+@pytest.mark.difference("the reference does not know which process it was")
+def test_of_processes_that_die_at_once_each_request_names_its_own():
+    conf = """
+    WSGIDaemonProcess many processes=6 threads=1 python-path={lib}
+    WSGIScriptAlias /many {apps}/app.wsgi process-group=many application-group=%{GLOBAL}
+    """
+    signals = [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGALRM, signal.SIGBUS, signal.SIGILL]
+    with Httpd(conf, apps="daemon", name="deaths", threads=16) as server:
+        server.expected_crashes = True
+        gate, mark = os.path.join(server.make_directory("gate"), "open"), server.log.mark()
+
+        def ask(index):
+            with server.client() as client:
+                client.send(client.head("GET", "/many/die?signal=%d&file=%s" % (signals[index], gate)))
+                if index == 0:
+                    server.log.wait_for("waits to die", mark, len(signals))
+                    open(gate, "w").close()
+                return client.socket.getsockname()[1], client.read_response().status
+
+        answers = run_together(len(signals), ask)
+        for (port, status), number in zip(answers, signals):
+            assert status == 502
+            line, = server.log.wait_for(r"\[client 127\.0\.0\.1:%d\].*WSGI0146" % port, mark)
+            waiting, = server.log.lines(r"\[client 127\.0\.0\.1:%d\].*waits to die" % port, mark)
+            pid = re.search(r"(\d+) waits to die", waiting).group(1)
+            assert "Daemon process %s of group 'many'" % pid in line and "(%s)" % number.name in line, line
 
 
 # MARK: the default of queue-limit

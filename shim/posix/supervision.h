@@ -11,7 +11,7 @@
 #pragma clang assume_nonnull begin
 
 /* A launched process finds descriptors 0 ... WSGI_POSIX_LAST_DESCRIPTOR open, and no other. */
-#define WSGI_POSIX_LAST_DESCRIPTOR 6
+#define WSGI_POSIX_LAST_DESCRIPTOR 7
 
 /* Starts `path` in a process group of its own, with default signal dispositions, no blocked signals, and descriptors[i] as
  * its descriptor i.  Between fork and exec runs C that is safe there, whatever threads the caller has.  `argv` and `envp`

@@ -51,6 +51,17 @@ def interrupted(environ, start_response):
 
 
 @route
+def die(environ, start_response):
+    """Dies of a signal, before any answer, when the file that the query names is there."""
+    query = environ["test.query"]
+    print("%d waits to die of signal %s" % (os.getpid(), query["signal"]))
+    while not os.path.exists(query["file"]):
+        time.sleep(0.001)
+    os.kill(os.getpid(), int(query["signal"]))
+    time.sleep(60)
+
+
+@route
 def memory(environ, start_response):
     held = []
     while True:

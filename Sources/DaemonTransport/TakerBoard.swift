@@ -1,0 +1,74 @@
+import CPosix
+import Glibc
+import Synchronization
+
+/// Which process took which request of a group: for those that die before they have said anything.
+///
+/// A word for each thread of each httpd child, in memory that the group's workers write and the children read: a store for each
+/// request, and no system call. A worker can write there what it likes, so who reads takes it for no more than what one of the
+/// group's processes says of itself.
+public struct TakerBoard: @unchecked Sendable {
+  // SAFETY: the mapping never moves, its file can neither shrink nor grow, and it is only reached through atomics.
+  private let words: UnsafeMutablePointer<Atomic<UInt64>>
+  private let count: Int
+  /// How many words each child has.
+  private let stride: Int
+
+  private static let mostWords = 1 << 20
+
+  /// Makes a board for so many children with so many threads, and the file that workers map, which is the caller's. nil: there
+  /// is no memory or no descriptor.
+  public static func make(children: Int, threads: Int) -> (board: TakerBoard, file: Int32)? {
+    guard children > 0, threads > 0, children <= mostWords, threads <= mostWords / children else { return nil }
+    let file = wsgi_posix_shared_file(children * threads * MemoryLayout<UInt64>.stride)
+    guard file >= 0 else { return nil }
+    guard let board = TakerBoard(file: file, stride: threads) else {
+      _ = close(file)
+      return nil
+    }
+    return (board, file)
+  }
+
+  /// Maps the board that a file holds, in a worker. The file stays the caller's.
+  public init?(file: Int32) { self.init(file: file, stride: 1) }
+
+  private init?(file: Int32, stride: Int) {
+    let bytes = Int(clamping: wsgi_posix_readable_size(file))
+    count = bytes / MemoryLayout<UInt64>.stride
+    self.stride = stride
+    guard (1...TakerBoard.mostWords).contains(count) else { return nil }
+    let mapping = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
+    guard let mapping, mapping != MAP_FAILED else { return nil }
+    // Zeroed pages are valid: Atomic<UInt64> is its integer and nothing else.
+    words = mapping.assumingMemoryBound(to: Atomic<UInt64>.self)
+  }
+
+  /// Gives the mapping back. Nothing may use the board, or a copy of it, in this process afterwards.
+  public func unmap() { _ = munmap(words, count * MemoryLayout<UInt64>.stride) }
+
+  /// The place of a child's thread, for the envelopes of its requests; 0: there is none.
+  func place(child: Int, thread: Int) -> UInt32 {
+    guard child >= 0, child < count / stride, thread >= 0, thread < stride else { return 0 }
+    return UInt32(clamping: child * stride + thread + 1)
+  }
+
+  /// In a worker: the process `pid` has this request now.
+  @inline(__always)
+  public func note(_ envelope: QueueEnvelope, pid: UInt32) {
+    guard envelope.place > 0, envelope.place <= count else { return }
+    words[Int(envelope.place) - 1].store(TakerBoard.mark(envelope) | UInt64(pid), ordering: .relaxed)
+  }
+
+  /// In an httpd child: the process that had the request last; 0 where none took it.
+  func taker(of envelope: QueueEnvelope) -> UInt32 {
+    guard envelope.place > 0, envelope.place <= count else { return 0 }
+    let word = words[Int(envelope.place) - 1].load(ordering: .relaxed)
+    // A request that was given up may be taken long after, when its thread has another one.
+    guard word >> 32 == TakerBoard.mark(envelope) >> 32 else { return 0 }
+    return UInt32(truncatingIfNeeded: word)
+  }
+
+  /// The time at which a request was queued tells it from others of its thread.
+  @inline(__always)
+  private static func mark(_ envelope: QueueEnvelope) -> UInt64 { UInt64(truncatingIfNeeded: envelope.queueStart) << 32 }
+}
