@@ -29,10 +29,10 @@ release = -c release -Xswiftc -static-stdlib
 
 BUILD_PACKAGES = apache2-bin apache2-dev libpython3-dev python3 binutils
 TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client openssl procps git
-BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi gcc valgrind
+BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi gcc valgrind strace
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit integration bench bench-losses bench-instructions fuzz all engine install lint format clean
+.PHONY: help run test unit integration bench bench-losses bench-instructions bench-syscalls fuzz all engine install lint format clean
 .PHONY: build-packages test-packages bench-packages tools module
 
 help:
@@ -40,6 +40,7 @@ help:
 	@echo 'make test         build, run the unit tests and the integration tests (parts: make unit, make integration)'
 	@echo 'make bench        build, and measure side by side with other servers'
 	@echo 'make bench-instructions  count the instructions of a request (BENCH=--top: and where they are spent)'
+	@echo 'make bench-syscalls      count the system calls of a request'
 	@echo 'make bench-losses what requests are lost to while processes are replaced, beside mod_wsgi 6.1.1'
 	@echo 'make fuzz         the readers of untrusted frames under libFuzzer, for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make all          mod_wsgi.so, wsgi-engine-$(or $(python_version),3.X).so and wsgi-worker, in $(STAGE)/'
@@ -76,6 +77,9 @@ bench-instructions: bench-packages all
 
 bench-losses: bench-packages all
 	@WSGI_MODULE=$(STAGE)/mod_wsgi.so $(PYTHON) Tests/bench/compare_losses.py $(BENCH)
+
+bench-syscalls: bench-packages all
+	@$(PYTHON) Tests/bench/syscalls.py --module $(STAGE)/mod_wsgi.so $(BENCH)
 
 # Apart from the ordinary build, so that nothing else is instrumented; what it found is kept for the next time.
 fuzz: tools

@@ -21,6 +21,7 @@ struct Wakeup: @unchecked Sendable {
 
   func set(_ value: UInt32, waking count: Int32 = .max) {
     word.pointee.store(value, ordering: .releasing)
+    guard count > 0 else { return }
     wsgi_posix_wake(UnsafeRawPointer(word).assumingMemoryBound(to: UInt32.self), count)
   }
 

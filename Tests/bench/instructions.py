@@ -88,6 +88,10 @@ def ask(server, rounds):
     connection.close()
 
 
+def address(server, workload):
+    return re.sub("^.*?//[^/]*", "", server.url(workload.path))
+
+
 def total(path):
     with open(path) as out:
         return int(re.search(r"^(?:totals|summary): (\d+)", out.read(), re.M).group(1))
@@ -117,7 +121,7 @@ def count(server, options):
     workload = WORKLOADS[options.load]
     body = b"x" * workload.body or None
     server.start()
-    url = re.sub("^.*?//[^/]*", "", server.url(workload.path))
+    url = address(server, workload)
     marks = [("GET", url[:url.rindex("/")] + "/mark", None, 1)]
     if server.is_daemon:
         marks.append(("GET", "/mark", None, 1))
@@ -148,15 +152,15 @@ def count(server, options):
         server.stop()
 
 
-def servers(options):
+def servers(options, module_class, floor_class):
     modes = [options.mode] if options.mode else ["embedded", "daemon"]
     for index, module in enumerate(options.module):
         module, _, home = module.partition(":")
         for mode in modes:
             name = "%s %s" % ("ours" if index == 0 else os.path.basename(module).split(".")[0], mode)
-            yield CountedModule(name, options, os.path.abspath(module), mode == "daemon", home or None)
+            yield module_class(name, options, os.path.abspath(module), mode == "daemon", home or None)
     for mode in modes if options.floor else []:
-        yield CountedFloor("C floor " + mode, options, mode == "daemon")
+        yield floor_class("C floor " + mode, options, mode == "daemon")
 
 
 def main():
@@ -176,7 +180,7 @@ def main():
             out.write(os.urandom(10 << 20))
         print("Instructions of one request, '%s'\n\n| server | httpd | worker | sum |\n| --- | ---: | ---: | ---: |"
               % options.load, flush=True)
-        for server in servers(options):
+        for server in servers(options, CountedModule, CountedFloor):
             count(server, options)
 
 

@@ -153,12 +153,22 @@ static int32_t write_result(request_rec *request, apr_status_t status) {
   return WSGI_IO_CLOSED;
 }
 
+/* Has httpd write what it keeps of a complete response, as far as that goes without waiting.  By itself it would look for a
+ * next request first, which no client sends before it has read this response. */
+static void hasten(request_rec *request) {
+  if (request->main || request->connection->master || !request->connection->data_in_output_filters) return;
+  ap_filter_t *last = request->connection->output_filters;
+  while (last && last->next) last = last->next;
+  if (last && last->frec->ftype == AP_FTYPE_NETWORK) last->frec->filter_func.out_func(last, NULL);
+}
+
 static int32_t pass(request_rec *request, apr_bucket_brigade *brigade, uint32_t flags) {
   apr_bucket_alloc_t *allocator = request->connection->bucket_alloc;
   if (flags & WSGI_HTTPD_FLUSH) APR_BRIGADE_INSERT_TAIL(brigade, apr_bucket_flush_create(allocator));
   if (flags & WSGI_HTTPD_END) APR_BRIGADE_INSERT_TAIL(brigade, apr_bucket_eos_create(allocator));
   apr_status_t status = ap_pass_brigade(request->output_filters, brigade);
   apr_brigade_cleanup(brigade);
+  if (flags & WSGI_HTTPD_END && status == APR_SUCCESS) hasten(request);
   return write_result(request, status);
 }
 
