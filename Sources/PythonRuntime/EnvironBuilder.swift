@@ -16,53 +16,46 @@ public final class EnvironBuilder {
   private static let pairLimit = 192
 
   private var layouts: [EnvironLayout] = []
+  /// The one that the last request had.
+  private var latest: EnvironLayout?
   private var clock: UInt64 = 0
 
   public init() {}
 
-  /// One pair, borrowed; a nil value is None.
-  public typealias Pair = (key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?)
+  /// Brings a layout up to the request's pairs. Nil: they are not well-formed.
+  public func layout(_ pairs: EnvironPairs) throws(Raised) -> EnvironLayout? {
+    clock &+= 1
+    if let latest, try latest.update(pairs) {
+      latest.lastUse = clock
+      return latest
+    }
+    return try otherLayout(pairs)
+  }
 
-  /// Brings a layout up to the request's pairs. `read` is called once for each pair, in order, and again from the start.
-  public func layout(count: Int, _ read: (Int) -> Pair) throws(Raised) -> EnvironLayout {
-    guard count <= EnvironBuilder.pairLimit else {
+  @inline(never)
+  private func otherLayout(_ pairs: EnvironPairs) throws(Raised) -> EnvironLayout? {
+    guard let hash = pairs.keyHash() else { return nil }
+    guard pairs.count <= EnvironBuilder.pairLimit else {
       let layout = try EnvironLayout(hash: 0)
-      try layout.rebuild(count: count, read)
+      try layout.rebuild(pairs)
       layout.release = true
       return layout
     }
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for index in 0..<count {
-      let key = read(index).key
-      hash = (hash ^ UInt64(truncatingIfNeeded: key.count)) &* 0x100_0000_01b3
-      var offset = 0
-      while key.count - offset >= 8 {
-        hash = (hash ^ key.loadUnaligned(fromByteOffset: offset, as: UInt64.self)) &* 0x9E37_79B9_7F4A_7C15
-        hash ^= hash >> 29
-        offset += 8
-      }
-      while offset < key.count {
-        hash = (hash ^ UInt64(key[offset])) &* 0x100_0000_01b3
-        offset += 1
-      }
-    }
-    clock &+= 1
-    for layout in layouts where layout.hash == hash && layout.count == count {
-      layout.lastUse = clock
-      if try layout.update(read) { return layout }
-      try layout.rebuild(count: count, read)
-      return layout
-    }
+    let found = layouts.first { $0.hash == hash }
     let layout: EnvironLayout
-    if layouts.count < EnvironBuilder.layoutLimit {
+    if let found {
+      layout = found
+    } else if layouts.count < EnvironBuilder.layoutLimit {
       layout = try EnvironLayout(hash: hash)
       layouts.append(layout)
     } else {
       layout = layouts.min { $0.lastUse < $1.lastUse } ?? layouts[0]
-      layout.hash = hash
     }
+    layout.hash = hash
     layout.lastUse = clock
-    try layout.rebuild(count: count, read)
+    latest = layout
+    let isCurrent = found == nil ? false : try layout.update(pairs)
+    if !isCurrent { try layout.rebuild(pairs) }
     return layout
   }
 
@@ -79,28 +72,56 @@ public final class EnvironBuilder {
   public func clear() {
     for layout in layouts { layout.drop() }
     layouts = []
+    latest = nil
   }
 }
 
 /// The items of one sequence of keys, as the last request had them.
 public final class EnvironLayout {
   private struct Slot {
-    var keyBytes: UnsafeMutableRawBufferPointer
+    /// The pair in its encoding: lengths, key, value.
+    var encoded: UnsafeMutableRawPointer
+    var capacity: Int
+    /// How long the encoding is; `unknown` where the value was too long to keep, which matches nothing.
+    var length: Int
+    var keyCount: Int
     var key: UnsafeMutablePointer<PyObject>
-    /// The value's bytes; capacity `valueLimit` once allocated.
-    var value: UnsafeMutableRawPointer?
-    /// -1: unknown (None, or too long to keep).
-    var valueCount: Int
     /// A later pair has the same key.
     var shadowed: Bool
     /// A path: decoded with the file system encoding.
     var isPath: Bool
+
+    static let unknown = Int.max
+
+    func hasKey(_ bytes: UnsafeRawBufferPointer) -> Bool {
+      guard bytes.count == keyCount else { return false }
+      guard let base = bytes.baseAddress else { return true }
+      return memcmp(base, encoded + EnvironPairs.header, keyCount) == 0
+    }
+
+    /// Keeps the pair's bytes, or notes that they are too long.
+    mutating func keep(_ pair: EnvironPairs.Pair) {
+      let valueCount = pair.value?.count ?? 0
+      guard valueCount <= EnvironBuilder.valueLimit else {
+        length = Slot.unknown
+        return
+      }
+      length = EnvironPairs.header + keyCount + valueCount
+      if length > capacity {
+        encoded.deallocate()
+        capacity = (length + 63) & ~63
+        encoded = .allocate(byteCount: capacity, alignment: 8)
+      }
+      EnvironPairs.encode(pair, to: encoded)
+    }
   }
 
   fileprivate var hash: UInt64
   fileprivate var lastUse: UInt64 = 0
   fileprivate var release = false
-  private var slots: [Slot] = []
+  private var slots: UnsafeMutablePointer<Slot>
+  private var count = 0
+  private var capacity = 64
   private var template: KeptRef
   /// True until `finish`: constant items must be added to the template.
   public private(set) var isNew = true
@@ -108,92 +129,70 @@ public final class EnvironLayout {
 
   fileprivate init(hash: UInt64) throws(Raised) {
     self.hash = hash
+    slots = .allocate(capacity: capacity)
     template = KeptRef(try PyRef.dict())
   }
 
-  fileprivate var count: Int { slots.count }
+  deinit {
+    for index in 0..<count { slots[index].encoded.deallocate() }
+    slots.deallocate()
+  }
 
   /// The template dict, to set further items on before `finish`.
   public var items: PyObj { template.orNone }
 
-  private static func equal(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawPointer, _ count: Int) -> Bool {
-    guard a.count == count else { return false }
-    guard let base = a.baseAddress, count > 0 else { return count == 0 }
-    return memcmp(base, b, count) == 0
-  }
-
-  /// Sets what differs; false where the keys are not these after all (a collision).
-  fileprivate func update(_ read: (Int) -> EnvironBuilder.Pair) throws(Raised) -> Bool {
-    let dict = template.orNone
-    for index in 0..<slots.count {
-      let pair = read(index)
-      let keyBytes = slots[index].keyBytes
-      guard let base = keyBytes.baseAddress, EnvironLayout.equal(pair.key, UnsafeRawPointer(base), keyBytes.count - 1) else {
-        return false
-      }
-      if slots[index].shadowed { continue }
-      if let value = pair.value, let kept = slots[index].value, slots[index].valueCount == value.count,
-        EnvironLayout.equal(value, kept, value.count)
-      {
-        continue
-      }
-      try set(index, pair.value, in: dict)
+  /// Sets what differs; false where the keys are not these. What has been set by then is of no harm: the slots know it.
+  fileprivate func update(_ pairs: EnvironPairs) throws(Raised) -> Bool {
+    guard pairs.count == count else { return false }
+    var cursor = pairs.cursor
+    for index in 0..<count {
+      if cursor.skip(slots[index].encoded, slots[index].length) { continue }
+      guard let pair = cursor.next(), slots[index].hasKey(pair.key) else { return false }
+      if !slots[index].shadowed { try set(index, pair) }
     }
     return true
   }
 
-  private func set(_ index: Int, _ value: UnsafeRawBufferPointer?, in dict: PyObj) throws(Raised) {
-    slots[index].valueCount = -1
-    guard let value else {
+  private func set(_ index: Int, _ pair: EnvironPairs.Pair) throws(Raised) {
+    slots[index].length = Slot.unknown
+    let dict = items
+    guard let value = pair.value else {
       try dict.setItem(PyObj(slots[index].key), .none)
+      slots[index].keep(pair)
       return
     }
     let object = slots[index].isPath ? try PyRef.fileSystem(value) : try PyRef.latin1(value)
     try dict.setItem(PyObj(slots[index].key), object.object)
-    guard value.count <= EnvironBuilder.valueLimit else {
-      oversize.append(index)
-      return
-    }
-    let kept: UnsafeMutableRawPointer
-    if let existing = slots[index].value {
-      kept = existing
-    } else {
-      kept = UnsafeMutableRawPointer.allocate(byteCount: EnvironBuilder.valueLimit, alignment: 8)
-      slots[index].value = kept
-    }
-    if let base = value.baseAddress { kept.copyMemory(from: base, byteCount: value.count) }
-    slots[index].valueCount = value.count
+    slots[index].keep(pair)
+    if slots[index].length == Slot.unknown { oversize.append(index) }
   }
 
   /// Starts over with these pairs.
-  fileprivate func rebuild(count: Int, _ read: (Int) -> EnvironBuilder.Pair) throws(Raised) {
+  fileprivate func rebuild(_ pairs: EnvironPairs) throws(Raised) {
     drop()
     template = KeptRef(try PyRef.dict())
     isNew = true
-    slots.reserveCapacity(count)
-    let dict = template.orNone
-    for index in 0..<count {
-      let pair = read(index)
-      let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: pair.key.count + 1, alignment: 1)
-      bytes.copyMemory(from: pair.key)
-      bytes[pair.key.count] = 0
-      let isPath = EnvironBuilder.isPath(pair.key)
-      let made: PyRef
-      do throws(Raised) { made = try PyRef.latin1(pair.key) } catch {
-        bytes.deallocate()
-        throw error
-      }
-      var key: UnsafeMutablePointer<PyObject>? = made.release()
+    if pairs.count > capacity {
+      slots.deallocate()
+      capacity = pairs.count
+      slots = .allocate(capacity: capacity)
+    }
+    var cursor = pairs.cursor
+    while count < pairs.count, let pair = cursor.next() {
+      var key: UnsafeMutablePointer<PyObject>? = try PyRef.latin1(pair.key).release()
       PyUnicode_InternInPlace(&key)
-      guard let key else {
-        bytes.deallocate()
-        throw Raised()
+      guard let key else { throw Raised() }
+      if try items.item(PyObj(key)) != nil {
+        for earlier in 0..<count where slots[earlier].key == key { slots[earlier].shadowed = true }
       }
-      if try dict.item(PyObj(key)) != nil {
-        for earlier in slots.indices where slots[earlier].key == key { slots[earlier].shadowed = true }
-      }
-      slots.append(Slot(keyBytes: bytes, key: key, value: nil, valueCount: -1, shadowed: false, isPath: isPath))
-      try set(index, pair.value, in: dict)
+      let size = (EnvironPairs.header + pair.key.count + (pair.value?.count ?? 0) + 63) & ~63
+      (slots + count).initialize(
+        to: Slot(
+          encoded: .allocate(byteCount: size, alignment: 8), capacity: size, length: Slot.unknown, keyCount: pair.key.count,
+          key: key, shadowed: false, isPath: EnvironBuilder.isPath(pair.key)))
+      EnvironPairs.encode((pair.key, nil), to: slots[count].encoded)
+      count += 1
+      try set(count - 1, pair)
     }
   }
 
@@ -201,19 +200,23 @@ public final class EnvironLayout {
   public func finish() throws(Raised) -> PyRef {
     let environ = try items.copyDict()
     isNew = false
-    for index in oversize { try items.setItem(PyObj(slots[index].key), .none) }
-    oversize.removeAll(keepingCapacity: true)
+    if !oversize.isEmpty { try forgetOversize() }
     if release { drop() }
     return environ
   }
 
+  @inline(never)
+  private func forgetOversize() throws(Raised) {
+    for index in oversize { try items.setItem(PyObj(slots[index].key), .none) }
+    oversize.removeAll(keepingCapacity: true)
+  }
+
   fileprivate func drop() {
-    for slot in slots {
-      slot.keyBytes.deallocate()
-      slot.value?.deallocate()
-      wsgi_py_decref(slot.key)
+    for index in 0..<count {
+      slots[index].encoded.deallocate()
+      wsgi_py_decref(slots[index].key)
     }
-    slots.removeAll(keepingCapacity: true)
+    count = 0
     oversize.removeAll(keepingCapacity: true)
     template.drop()
   }

@@ -16,6 +16,9 @@ public struct AdapterSettings: Sendable {
   public private(set) var warnings: [String] = []
   public private(set) var blocks: [Block] = []
 
+  /// The process is a daemon process.
+  public private(set) var isDaemon = false
+
   public init() {}
 
   /// Decodes settings pairs.
@@ -39,6 +42,7 @@ public struct AdapterSettings: Sendable {
         }
       }
     } catch { throw .malformed }
+    isDaemon = !processGroup.isEmpty
   }
 
   private static func pairs(_ bytes: UnsafeRawBufferPointer) throws(FlatFailure) -> [(String, [UInt8])] {
@@ -56,7 +60,6 @@ public struct AdapterSettings: Sendable {
   public func number(_ key: String) -> Int? { values[key].flatMap { Int($0) } }
 
   public var processGroup: String { values[EngineSettings.processGroup] ?? "" }
-  public var isDaemon: Bool { !processGroup.isEmpty }
 
   /// The blocks that match an interpreter, least specific first; later in the file counts as more specific.
   public func matching(_ applicationGroup: String) -> [Block] {

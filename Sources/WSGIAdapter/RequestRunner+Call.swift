@@ -19,7 +19,6 @@ extension RequestRunner {
 
   private func answer(_ call: ScriptCall, _ request: RequestHead) -> ScriptAnswer {
     do {
-      try decodePairs(request)
       let loader = ScriptLoader(contents: contents, attachment: attachment)
       let script = try loader.script(
         ScriptLoader.Request(
@@ -117,7 +116,9 @@ extension RequestRunner {
   private func makeServiceEnviron(_ request: RequestHead, _ flags: ScriptCall.Flags) throws(Raised) -> PyRef {
     let environ = try PyRef.dict()
     let dict = environ.object
-    for pair in pairs.dropLast(3) {
+    var reader = request.environ
+    for _ in 0..<request.pairCount {
+      guard let pair = try? reader.readPair() else { throw Raised(.valueError, "the request cannot be read") }
       let key = try PyRef.latin1(pair.key)
       guard let value = pair.value else {
         try dict.setItem(key.object, .none)

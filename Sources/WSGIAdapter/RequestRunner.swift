@@ -58,7 +58,10 @@ final class RequestRunner: @unchecked Sendable {
   var inputLength: UInt64 = 0
   var contentLength: Int64 = -1
   var isHead = false
-  var pairs: [EnvironBuilder.Pair] = []
+  /// The request's pairs, and those that the engine adds to them; valid while it runs.
+  private var pairs = FlatReader(UnsafeRawBufferPointer(start: nil, count: 0))
+  private var pairCount: UInt32 = 0
+  private let ownPairs = UnsafeMutableBufferPointer<EnvironPairs.Pair>.allocate(capacity: 3)
   /// Measures the request, while anybody wants to know.
   let meter: RequestMeter
   /// request_started has been published, and what it led to is to be.
@@ -86,7 +89,12 @@ final class RequestRunner: @unchecked Sendable {
     adapter = contents.adapter
     meter = RequestMeter(contents.adapter, attachment, threadOrdinal: threadOrdinal)
     exchange = RequestRunner.idle
+    ownPairs.initialize(repeating: (RequestRunner.bytes("mod_wsgi.process_group"), nil))
+    ownPairs[1].key = RequestRunner.bytes("mod_wsgi.application_group")
+    ownPairs[2].key = RequestRunner.bytes("mod_wsgi.callable_object")
   }
+
+  deinit { ownPairs.deallocate() }
 
   /// The runner of the request that the calling thread runs now.
   static var current: RequestRunner? {
@@ -179,6 +187,11 @@ final class RequestRunner: @unchecked Sendable {
     isHead = request.flags.contains(.isHead)
     body.reset()
     mayGather = false
+    pairs = request.environ
+    pairCount = request.pairCount
+    ownPairs[0].value = request.processGroup
+    ownPairs[1].value = request.applicationGroup
+    ownPairs[2].value = request.callable
   }
 
   func failure(_ status: Int32) -> RequestOutcome {
@@ -190,7 +203,6 @@ final class RequestRunner: @unchecked Sendable {
 
   private func execute(_ request: RequestHead, rejectsStale: Bool, sendsBody: inout Bool) -> RequestOutcome {
     do {
-      try decodePairs(request)
       if meter.isOn { meter.identify { value(of: $0) } }
       let loader = ScriptLoader(contents: contents, attachment: attachment)
       let script = try loader.script(
@@ -221,22 +233,20 @@ final class RequestRunner: @unchecked Sendable {
     }
   }
 
-  func decodePairs(_ request: RequestHead) throws(FlatFailure) {
-    pairs.removeAll(keepingCapacity: true)
-    var reader = request.environ
-    for _ in 0..<request.pairCount { pairs.append(try reader.readPair()) }
-    pairs.append((RequestRunner.bytes("mod_wsgi.process_group"), request.processGroup))
-    pairs.append((RequestRunner.bytes("mod_wsgi.application_group"), request.applicationGroup))
-    pairs.append((RequestRunner.bytes("mod_wsgi.callable_object"), request.callable))
-  }
-
   static func bytes(_ text: StaticString) -> UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
   }
 
+  /// A value of the request's environ, as the host gave it.
   func value(of key: StaticString) -> UnsafeRawBufferPointer? {
     let wanted = RequestRunner.bytes(key)
-    return pairs.last { $0.key.count == wanted.count && $0.key.elementsEqual(wanted) }?.value
+    var reader = pairs
+    var found: UnsafeRawBufferPointer?
+    for _ in 0..<pairCount {
+      guard let pair = try? reader.readPair() else { break }
+      if pair.key.count == wanted.count, pair.key.elementsEqual(wanted) { found = pair.value }
+    }
+    return found
   }
 
   private func callable(_ name: UnsafeRawBufferPointer, in script: LoadedScript) throws(Raised) -> PyRef? {
@@ -247,11 +257,10 @@ final class RequestRunner: @unchecked Sendable {
 
   // MARK: environ
 
-  private func makeEnviron(_ request: RequestHead) throws(Raised) -> PyRef {
+  private func makeEnviron(_ request: RequestHead) throws -> PyRef {
     let names = contents.names
-    let layout = try pairs.withUnsafeBufferPointer { pairs throws(Raised) in
-      try attachment.environ.layout(count: pairs.count) { pairs[$0] }
-    }
+    let pairs = EnvironPairs(pairs.rest, count: Int(pairCount), further: UnsafeBufferPointer(ownPairs))
+    guard let layout = try attachment.environ.layout(pairs) else { throw FlatFailure.truncated }
     if layout.isNew {
       let items = layout.items
       try items.update(from: contents.constants.orNone)

@@ -1,3 +1,4 @@
+import Glibc
 import PythonRuntime
 
 /// A script that has been imported: its module, and the time stamp that it was loaded for.
@@ -33,7 +34,11 @@ final class ScriptTable {
 
   func find(_ path: UnsafeRawBufferPointer) -> LoadedScript? {
     for script in loaded where script.path.count == path.count {
-      if script.path.withUnsafeBytes({ $0.elementsEqual(path) }) { return script }
+      let isThis = script.path.withUnsafeBytes { known in
+        guard let a = known.baseAddress, let b = path.baseAddress else { return true }
+        return memcmp(a, b, path.count) == 0
+      }
+      if isThis { return script }
     }
     return nil
   }

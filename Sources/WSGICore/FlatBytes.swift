@@ -5,28 +5,29 @@
 public struct FlatWriter: ~Copyable {
   @usableFromInline var base: UnsafeMutablePointer<UInt8>
   @usableFromInline var capacity: Int
-  public private(set) var count: Int
+  @usableFromInline var filled: Int
+  @inlinable public var count: Int { filled }
 
   /// Makes a writer with room for `capacity` bytes before it must grow.
   public init(capacity: Int = 4096) {
     base = UnsafeMutablePointer<UInt8>.allocate(capacity: max(capacity, 64))
     self.capacity = max(capacity, 64)
-    count = 0
+    filled = 0
   }
 
   deinit { base.deallocate() }
 
   /// The bytes written so far, valid until the next mutation.
-  public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+  @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
 
-  public mutating func reset() { count = 0 }
+  @inlinable public mutating func reset() { filled = 0 }
 
   /// Drops what stands behind the first `length` bytes.
-  public mutating func truncate(to length: Int) { count = min(count, max(0, length)) }
+  public mutating func truncate(to length: Int) { filled = min(count, max(0, length)) }
 
   /// Makes room for `more` bytes behind what is written.
-  @inline(never)
-  private mutating func grow(_ more: Int) {
+  @inline(never) @usableFromInline
+  mutating func grow(_ more: Int) {
     let wanted = max(capacity * 2, count + more)
     let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: wanted)
     larger.update(from: base, count: count)
@@ -35,31 +36,31 @@ public struct FlatWriter: ~Copyable {
     capacity = wanted
   }
 
-  @inline(__always)
-  private mutating func reserve(_ more: Int) {
+  @inlinable @inline(__always)
+  mutating func reserve(_ more: Int) {
     if capacity - count < more { grow(more) }
   }
 
-  public mutating func append(_ value: UInt32) {
+  @inlinable public mutating func append(_ value: UInt32) {
     reserve(4)
     UnsafeMutableRawPointer(base + count).storeBytes(of: value, as: UInt32.self)
-    count += 4
+    filled += 4
   }
 
-  public mutating func append(_ value: UInt64) {
+  @inlinable public mutating func append(_ value: UInt64) {
     reserve(8)
     UnsafeMutableRawPointer(base + count).storeBytes(of: value, as: UInt64.self)
-    count += 8
+    filled += 8
   }
 
-  public mutating func append(_ value: Int64) { append(UInt64(bitPattern: value)) }
+  @inlinable public mutating func append(_ value: Int64) { append(UInt64(bitPattern: value)) }
 
   /// Appends raw bytes.
-  public mutating func append(_ bytes: UnsafeRawBufferPointer) {
+  @inlinable public mutating func append(_ bytes: UnsafeRawBufferPointer) {
     guard let source = bytes.baseAddress, bytes.count > 0 else { return }
     reserve(bytes.count)
     UnsafeMutableRawPointer(base + count).copyMemory(from: source, byteCount: bytes.count)
-    count += bytes.count
+    filled += bytes.count
   }
 
   public mutating func append(_ bytes: [UInt8]) { bytes.withUnsafeBytes { append($0) } }
@@ -84,10 +85,21 @@ public struct FlatWriter: ~Copyable {
   // MARK: pairs
 
   public mutating func appendPair(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
-    append(UInt32(clamping: key.count))
-    append(UInt32(clamping: value.count))
-    append(key)
-    append(value)
+    let target = room(for: key.count, value.count)
+    if let source = key.baseAddress { target.copyMemory(from: source, byteCount: key.count) }
+    if let source = value.baseAddress { (target + key.count).copyMemory(from: source, byteCount: value.count) }
+  }
+
+  /// Writes the lengths of a pair; where its key and value are to stand.
+  @inline(__always)
+  private mutating func room(for keyCount: Int, _ valueCount: Int) -> UnsafeMutableRawPointer {
+    let size = 8 + keyCount + valueCount
+    reserve(size)
+    let target = UnsafeMutableRawPointer(base + count)
+    target.storeBytes(of: UInt32(clamping: keyCount), as: UInt32.self)
+    target.storeBytes(of: UInt32(clamping: valueCount), toByteOffset: 4, as: UInt32.self)
+    filled += size
+    return target + 8
   }
 
   /// A pair without a value (None in Python).
@@ -97,7 +109,7 @@ public struct FlatWriter: ~Copyable {
     append(key)
   }
 
-  public mutating func appendPair(_ key: StaticString, _ value: UnsafeRawBufferPointer) {
+  @inlinable public mutating func appendPair(_ key: StaticString, _ value: UnsafeRawBufferPointer) {
     appendPair(UnsafeRawBufferPointer(start: key.utf8Start, count: key.utf8CodeUnitCount), value)
   }
 
@@ -105,12 +117,9 @@ public struct FlatWriter: ~Copyable {
   public mutating func appendPair(
     keyCount: Int, _ value: UnsafeRawBufferPointer, writeKey: (UnsafeMutablePointer<UInt8>) -> Void
   ) {
-    append(UInt32(clamping: keyCount))
-    append(UInt32(clamping: value.count))
-    reserve(keyCount)
-    writeKey(base + count)
-    count += keyCount
-    append(value)
+    let target = room(for: keyCount, value.count)
+    writeKey(target.assumingMemoryBound(to: UInt8.self))
+    if let source = value.baseAddress { (target + keyCount).copyMemory(from: source, byteCount: value.count) }
   }
 
   public mutating func appendPair(_ key: String, _ value: String) {
@@ -138,45 +147,49 @@ public enum FlatFailure: Error, Equatable {
 /// It borrows the bytes: the owner keeps them alive and unchanged while the reader or a slice from it is in use.
 public struct FlatReader {
   public let bytes: UnsafeRawBufferPointer
-  public private(set) var offset = 0
+  @usableFromInline var position = 0
+  @inlinable public var offset: Int { position }
 
-  public init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+  @inlinable public init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-  public var remaining: Int { bytes.count - offset }
+  @inlinable public var remaining: Int { bytes.count - offset }
 
-  @inline(__always)
+  /// What has not been read.
+  public var rest: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[offset...]) }
+
+  @inlinable @inline(__always)
   public mutating func readUInt32() throws(FlatFailure) -> UInt32 {
     guard remaining >= 4 else { throw .truncated }
     let value = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
-    offset += 4
+    position += 4
     return value
   }
 
-  @inline(__always)
+  @inlinable @inline(__always)
   public mutating func readUInt64() throws(FlatFailure) -> UInt64 {
     guard remaining >= 8 else { throw .truncated }
     let value = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-    offset += 8
+    position += 8
     return value
   }
 
-  public mutating func readInt64() throws(FlatFailure) -> Int64 { Int64(bitPattern: try readUInt64()) }
+  @inlinable public mutating func readInt64() throws(FlatFailure) -> Int64 { Int64(bitPattern: try readUInt64()) }
 
   /// The next `count` bytes, as a slice of the input.
-  @inline(__always)
+  @inlinable @inline(__always)
   public mutating func read(_ count: UInt32) throws(FlatFailure) -> UnsafeRawBufferPointer {
     guard UInt64(count) <= UInt64(remaining) else { throw .truncated }
     let slice = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + Int(count))])
-    offset += Int(count)
+    position += Int(count)
     return slice
   }
 
-  public mutating func readCounted() throws(FlatFailure) -> UnsafeRawBufferPointer {
+  @inlinable public mutating func readCounted() throws(FlatFailure) -> UnsafeRawBufferPointer {
     try read(try readUInt32())
   }
 
   /// The next pair; a null value is nil.
-  @inline(__always)
+  @inlinable @inline(__always)
   public mutating func readPair() throws(FlatFailure) -> (key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?) {
     let keyLength = try readUInt32()
     let valueLength = try readUInt32()
