@@ -32,7 +32,7 @@ TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client opens
 BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi gcc valgrind strace
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit integration bench bench-losses bench-instructions bench-syscalls fuzz all engine install lint format clean
+.PHONY: help run test unit integration bench bench-losses bench-instructions bench-syscalls bench-own-gil fuzz all engine install lint format clean
 .PHONY: build-packages test-packages bench-packages tools module
 
 help:
@@ -42,6 +42,7 @@ help:
 	@echo 'make bench-instructions  count the instructions of a request (BENCH=--top: and where they are spent)'
 	@echo 'make bench-syscalls      count the system calls of a request'
 	@echo 'make bench-losses what requests are lost to while processes are replaced, beside mod_wsgi 6.1.1'
+	@echo 'make bench-own-gil        what a GIL for each interpreter is worth: PYTHON=/path/to/python3.12'
 	@echo 'make fuzz         the readers of untrusted frames under libFuzzer, for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make all          mod_wsgi.so, wsgi-engine-$(or $(python_version),3.X).so and wsgi-worker, in $(STAGE)/'
 	@echo 'make engine       one more engine: PYTHON=/path/to/python3.X'
@@ -80,6 +81,9 @@ bench-losses: bench-packages all
 
 bench-syscalls: bench-packages all
 	@$(PYTHON) Tests/bench/syscalls.py --module $(STAGE)/mod_wsgi.so $(BENCH)
+
+bench-own-gil: bench-packages all
+	@python3 Tests/bench/own_gil.py --module $(STAGE)/mod_wsgi.so --python '$(PYTHON)' $(BENCH)
 
 # Apart from the ordinary build, so that nothing else is instrumented; what it found is kept for the next time.
 fuzz: tools
