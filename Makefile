@@ -82,7 +82,9 @@ bench-losses: bench-packages all
 bench-syscalls: bench-packages all
 	@$(PYTHON) Tests/bench/syscalls.py --module $(STAGE)/mod_wsgi.so $(BENCH)
 
-bench-own-gil: bench-packages all
+# One more engine beside what is there: the module keeps the Python that it was built for.
+bench-own-gil: bench-packages engine
+	@test -f '$(STAGE)/mod_wsgi.so' || $(MAKE) --no-print-directory module PYTHON=/usr/bin/python3
 	@python3 Tests/bench/own_gil.py --module $(STAGE)/mod_wsgi.so --python '$(PYTHON)' $(BENCH)
 
 # Apart from the ordinary build, so that nothing else is instrumented; what it found is kept for the next time.

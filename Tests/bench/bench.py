@@ -5,7 +5,7 @@ All servers of a comparison run at once, and are asked in turn, round after roun
 survives a noisy machine; absolute figures do not.  Figures are medians over the rounds; a ratio is the median of the ratios
 within a round.
 
-Usage: bench.py --module mod_wsgi.so [--servers a,b] [--loads a,b] [--rounds 5] [--seconds 3] [--base "6.1.1 embedded"]
+Usage: bench.py --module mod_wsgi.so [--servers a,b] [--loads a,b] [--rounds 5] [--seconds 2] [--base "6.1.1 embedded"]
                 [--density] [--json FILE] [--list]
 """
 import argparse
@@ -22,12 +22,17 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 from servers import ManyGroups, ModWSGI, all_servers  # noqa: E402
+from summary import show  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402
 
 ENVIRONMENTS = os.path.join(ROOT, ".build-bench")
 SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 # Static files have no application that could compute, wait or take an upload.
 STATIC_LOADS = {"hello", "one connection", "256 connections", "no keep-alive", "page 30 KB", "file 10 MB"}
+
+# What is measured of servers that are there for orientation only, so that a whole run takes a quarter of an hour.
+PEER_LOADS = {"hello", "page 30 KB"}
+PEERS = {"gunicorn behind httpd", "gunicorn", "granian"}
 
 
 def environment(name, packages):
@@ -81,7 +86,10 @@ def quantile(said, percent):
 
 def compare(servers, name, options):
     workload = WORKLOADS[name]
-    servers = [server for server in servers if server.name != "static file" or name in STATIC_LOADS]
+    servers = [server for server in servers if (server.name != "static file" or name in STATIC_LOADS)
+               and (server.name not in PEERS or name in PEER_LOADS or options.servers)]
+    if not servers:
+        return {}
     rounds = {server.name: [] for server in servers}
     for server in servers:
         measure(server, workload, 1)
@@ -124,7 +132,8 @@ def density(options):
                     server = ModWSGI("%s %s" % (name, is_daemon), few, module, is_daemon, home, groups)
                     server.start()
                     try:
-                        starts.append(server.seconds_to_start)
+                        if processes == groups == 1:
+                            starts.append(server.seconds_to_start)
                         for index in range(1, groups):
                             url = "http://127.0.0.1:%d/group%d/hello" % (server.port, index)
                             urllib.request.urlopen(url, timeout=10).read()
@@ -183,7 +192,7 @@ def main():
     options.add_argument("--servers")
     options.add_argument("--loads")
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=3)
+    options.add_argument("--seconds", type=int, default=2)
     options.add_argument("--processes", type=int, default=1)
     options.add_argument("--base", default="6.1.1 embedded")
     options.add_argument("--density", action="store_true", help="only start-up time and memory")
@@ -213,17 +222,23 @@ def main():
         for name in wanted + loads:
             if name not in known and name not in WORKLOADS:
                 raise SystemExit("there is no '%s'; --list names what there is" % name)
-        running, results = [], {}
-        try:
-            for name in wanted:
-                server = known[name]()
-                running.append(server)
-                server.start()
-            for load in loads:
-                results[load] = compare(running, load, options)
-        finally:
-            for server in running:
-                server.stop()
+        results = {}
+        for threads in sorted({WORKLOADS[load].threads for load in loads}):
+            running = []
+            try:
+                for name in wanted:
+                    server = known[name]()
+                    server.threads = threads
+                    running.append(server)
+                    server.start()
+                for load in loads:
+                    if WORKLOADS[load].threads == threads:
+                        results[load] = compare(running, load, options)
+            finally:
+                for server in running:
+                    if server.processes:
+                        server.stop()
+        show(results)
         if options.json:
             with open(options.json, "w") as out:
                 json.dump(results, out, indent=1)

@@ -131,9 +131,10 @@ class Server:
 
 
 class Apache(Server):
-    """httpd with one child of 25 threads and `conf`."""
+    """httpd with one child and `conf`."""
 
     mpm = "event"
+    threads = 25
 
     def conf(self):
         raise NotImplementedError
@@ -155,7 +156,8 @@ class Apache(Server):
         if self.mpm == "prefork":
             lines += ["MaxRequestWorkers 1", "MinSpareServers 1", "MaxSpareServers 1"]
         else:
-            lines += ["ServerLimit 1", "ThreadsPerChild 25", "MaxRequestWorkers 25", "MinSpareThreads 1", "MaxSpareThreads 25",
+            lines += ["ServerLimit 1", "ThreadLimit 1000", "ThreadsPerChild %d" % self.threads,
+                      "MaxRequestWorkers %d" % self.threads, "MinSpareThreads 1", "MaxSpareThreads %d" % self.threads,
                       # Connections that wait for their next request are kept, however busy the threads are.
                       "AsyncRequestWorkerFactor 64"]
         if os.getuid() == 0:
@@ -203,7 +205,7 @@ class ModWSGI(Apache):
     @property
     def daemon_options(self):
         # Requests of one group only are measured here, none of which others have to be protected from.
-        return " queue-limit=100" if self.name.startswith("ours") else ""
+        return " queue-limit=300" if self.name.startswith("ours") else ""
 
 
 class ManyGroups(ModWSGI):

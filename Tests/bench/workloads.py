@@ -10,16 +10,19 @@ TEXT = ("Content-Type", "text/plain")
 
 
 class Workload:
-    """`connections` ask for `path` again and again; `body` bytes are sent with each request."""
+    """`connections` ask for `path` again and again; `body` bytes are sent with each request.
 
-    def __init__(self, path, connections, body=0, keeps=True):
-        self.path, self.connections, self.body, self.keeps = path, connections, body, keeps
+    An httpd all of whose threads are busy closes connections that wait for their next request: `threads` are what it needs.
+    """
+
+    def __init__(self, path, connections, body=0, keeps=True, threads=25):
+        self.path, self.connections, self.body, self.keeps, self.threads = path, connections, body, keeps, threads
 
 
 WORKLOADS = {
     "hello": Workload("hello", 16),
     "one connection": Workload("hello", 1),
-    "256 connections": Workload("hello", 256),
+    "256 connections": Workload("hello", 256, threads=300),
     "no keep-alive": Workload("hello", 16, keeps=False),
     "page 30 KB": Workload("page", 16),
     "100 blocks": Workload("blocks", 16),
