@@ -45,7 +45,8 @@ def show(found):
         if cells != ["–", "–"]:
             print("| %s | %s | %s | %s |" % (load, WORDS[key], other.replace(" …", ", same mode"), " | ".join(cells)))
     print("\n## Figures\n")
-    print("| workload | embedded: requests/s | CPU µs | p50 ms | p99 ms | daemon: requests/s | CPU µs | p50 ms | p99 ms | failures |")
+    columns = " | ".join("%s: requests/s | CPU µs | p50 ms | p99 ms" % mode for mode in MODES)
+    print("| workload | %s | failures |" % columns)
     print("| --- |" + " ---: |" * 9)
     for load, servers in found.items():
         cells, failures = [], 0
