@@ -38,7 +38,7 @@ final class RequestRunner: @unchecked Sendable {
   /// Stands in between requests; it has no state.
   nonisolated(unsafe) private static let idle = RequestExchange()
 
-  private(set) var isActive = false
+  var isActive = false
   /// A start_response call was accepted.
   var isStarted = false
   /// The response head is on its way and can no longer change.
@@ -59,28 +59,30 @@ final class RequestRunner: @unchecked Sendable {
   var contentLength: Int64 = -1
   var isHead = false
   /// The request's pairs, and those that the engine adds to them; valid while it runs.
-  private var pairs = FlatReader(UnsafeRawBufferPointer(start: nil, count: 0))
-  private var pairCount: UInt32 = 0
-  private let ownPairs = UnsafeMutableBufferPointer<EnvironPairs.Pair>.allocate(capacity: 3)
+  var pairs = FlatReader(UnsafeRawBufferPointer(start: nil, count: 0))
+  var pairCount: UInt32 = 0
+  let ownPairs = UnsafeMutableBufferPointer<EnvironPairs.Pair>.allocate(capacity: 3)
   /// Measures the request, while anybody wants to know.
   let meter: RequestMeter
+  /// When this process took the request up (microseconds since the epoch); in embedded mode only while it is measured.
+  private(set) var takenUp: Int64 = 0
   /// request_started has been published, and what it led to is to be.
   private(set) var isPublished = false
-  private(set) var requestData = KeptRef()
+  var requestData = KeptRef()
   /// `mod_wsgi.request_id`, where there is one.
-  private(set) var requestID = KeptRef()
+  var requestID = KeptRef()
   /// What a subscriber to request_started wants called in place of the application.
-  private var substitute = KeptRef()
+  var substitute = KeptRef()
   /// Counts calls of auth, access and dispatch functions.
   var callNumber: UInt64 = 0
 
-  private var startResponse = KeptRef()
-  private var startResponseBehaviour: StartResponse?
-  private var input = KeptRef()
-  private var inputStream: InputStream?
+  var startResponse = KeptRef()
+  var startResponseBehaviour: StartResponse?
+  var input = KeptRef()
+  var inputStream: InputStream?
   var errors = KeptRef()
-  private var errorsRaw = KeptRef()
-  private var errorsStream: LogStream?
+  var errorsRaw = KeptRef()
+  var errorsStream: LogStream?
 
   init(_ contents: InterpreterContents, _ attachment: Attachment, threadOrdinal: Int) {
     self.contents = contents
@@ -255,96 +257,6 @@ final class RequestRunner: @unchecked Sendable {
     return try script.module.orNone.attributeIfPresent(name.object)
   }
 
-  // MARK: environ
-
-  private func makeEnviron(_ request: RequestHead) throws -> PyRef {
-    let names = contents.names
-    let pairs = EnvironPairs(pairs.rest, count: Int(pairCount), further: UnsafeBufferPointer(ownPairs))
-    guard let layout = try attachment.environ.layout(pairs) else { throw FlatFailure.truncated }
-    if layout.isNew {
-      let items = layout.items
-      try items.update(from: contents.constants.orNone)
-      try items.setItem(names.threadID, try PyRef.int(threadOrdinal))
-      // Places for what differs in every request, so that setting them does not make the copy grow.
-      for key in [
-        names.input, names.errors, names.urlScheme, names.requestStart, names.queueStart, names.daemonStart,
-        names.applicationStart,
-      ] { try items.setItem(key, .none) }
-    }
-    let environ = try layout.finish()
-    let dict = environ.object
-    try makeObjects(hasBody: request.flags.contains(.hasBody))
-    try dict.setItem(names.input, input.orNone)
-    try dict.setItem(names.errors, errors.orNone)
-    try dict.setItem(names.urlScheme, request.flags.contains(.https) ? contents.schemeHTTPS : contents.schemeHTTP)
-    try dict.setItem(names.requestStart, try PyRef.float(Double(request.requestStart) / 1e6))
-    if adapter.settings.isDaemon {
-      try dict.setItem(names.queueStart, try PyRef.float(Double(request.queueStart) / 1e6))
-      try dict.setItem(names.daemonStart, try PyRef.float(Double(takenUp) / 1e6))
-    } else {
-      try dict.setItem(names.queueStart, contents.zero)
-      try dict.setItem(names.daemonStart, contents.zero)
-    }
-    if request.flags.contains(.passRequest), let record = exchange.requestRecord {
-      try dict.setItem(names.requestRecord, try PyRef(capsule: record))
-    }
-    return environ
-  }
-
-  /// When this process took the request up (microseconds since the epoch); in embedded mode only while it is measured.
-  private(set) var takenUp: Int64 = 0
-
-  /// Makes those of the per-request objects that are not there to be used again.
-  func makeObjects(hasBody: Bool) throws(Raised) {
-    if startResponse.object == nil {
-      let behaviour = StartResponse(self)
-      startResponse.set(try contents.startResponseType.make(behaviour))
-      startResponseBehaviour = behaviour
-    }
-    if input.object == nil {
-      let stream = InputStream(self)
-      input.set(try contents.inputType.make(stream))
-      inputStream = stream
-    }
-    inputStream?.reset(hasBody: hasBody)
-    if errors.object == nil {
-      let stream = LogStream(adapter, request: self)
-      let raw = try contents.makeLog(stream, "<wsgi.errors>")
-      errorsRaw.set(raw.object.retained())
-      errors.set(try contents.makeStream.call(raw))
-      errorsStream = stream
-    }
-    errorsStream?.isActive = true
-  }
-
-  /// Ends the request's objects; those that an application still refers to are replaced for the next one.
-  func finish() {
-    isActive = false
-    errorsStream?.flushTail()
-    contents.flushStandardStreams()
-    if let object = startResponse.object, object.referenceCount > 1 {
-      startResponseBehaviour?.isValid = false
-      startResponse.drop()
-    }
-    if let object = input.object, object.referenceCount > 1 {
-      inputStream?.isValid = false
-      input.drop()
-      inputStream = nil
-    }
-    if let text = errors.object, let raw = errorsRaw.object, let stream = errorsStream {
-      stream.isActive = false
-      if text.referenceCount > 1 || raw.referenceCount > 2 || stream.wasClosed {
-        errors.drop()
-        errorsRaw.drop()
-        errorsStream = nil
-      }
-    }
-    if let id = requestID.object { contents.forgetRequest(id) }
-    requestID.drop()
-    requestData.drop()
-    substitute.drop()
-  }
-
   // MARK: the application
 
   private func call(_ application: borrowing PyRef, _ request: RequestHead, sendsBody: inout Bool) throws -> RequestOutcome {
@@ -379,55 +291,6 @@ final class RequestRunner: @unchecked Sendable {
       return sent
     }
     return try answer(iterable: object)
-  }
-
-  // MARK: endings
-
-  /// Calls the iterable's `close`, once, whatever happened before.
-  func close(_ iterable: PyObj) {
-    let pending = PythonException.take()
-    do throws(Raised) {
-      if let method = try iterable.attributeIfPresent(contents.names.close) { _ = try method.call() }
-    } catch {
-      contents.logException("WSGI0194: Exception in close() of the response of WSGI script \(scriptLabel).")
-    }
-    if let pending { _ = Raised(pending) }
-  }
-
-  var scriptLabel: String {
-    "'\(value(of: "SCRIPT_FILENAME").map { String(decoding: $0, as: UTF8.self) } ?? "?")'"
-  }
-
-  private func handleException(_ request: RequestHead) -> RequestOutcome {
-    guard let exception = PythonException.take() else { return failure(500) }
-    publishException(exception.object)
-    if PythonException.matches(exception.object, contents.requestTimeout) {
-      contents.adapter.logHere(
-        .info,
-        isCommitted
-          ? "Request interrupted by RequestTimeout; response truncated."
-          : "Request interrupted by RequestTimeout; thread recovered.")
-      var outcome = failure(504)
-      outcome.interrupted = true
-      return outcome
-    }
-    let kind = exception.object.typeName
-    let place = "WSGI script \(scriptLabel) in the \(contents.interpreter.label)"
-    if PythonException.isSystemExit(exception.object) {
-      contents.log(exception.object, "WSGI0175: SystemExit raised by \(place); ignored.")
-    } else {
-      contents.log(exception.object, "WSGI0174: Exception \(kind) while processing \(place).")
-    }
-    return failure(500)
-  }
-
-  /// Says once in each interpreter that start_response replaced an earlier call's status and headers.
-  func logRestart() {
-    guard contents.restartWarning.isFirst else { return }
-    contents.adapter.logHere(
-      .warning,
-      "WSGI0504: start_response() called again without exc_info before any output; PEP 3333 forbids that. "
-        + "The last call counts.")
   }
 
   /// request_data() of this request.

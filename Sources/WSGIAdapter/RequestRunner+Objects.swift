@@ -1,0 +1,91 @@
+import PythonRuntime
+import WSGICore
+
+// What a request's application is given: environ, start_response, wsgi.input and wsgi.errors.
+
+extension RequestRunner {
+  func makeEnviron(_ request: RequestHead) throws -> PyRef {
+    let names = contents.names
+    let pairs = EnvironPairs(pairs.rest, count: Int(pairCount), further: UnsafeBufferPointer(ownPairs))
+    guard let layout = try attachment.environ.layout(pairs) else { throw FlatFailure.truncated }
+    if layout.isNew {
+      let items = layout.items
+      try items.update(from: contents.constants.orNone)
+      try items.setItem(names.threadID, try PyRef.int(threadOrdinal))
+      // Places for what differs in every request, so that setting them does not make the copy grow.
+      for key in [
+        names.input, names.errors, names.urlScheme, names.requestStart, names.queueStart, names.daemonStart,
+        names.applicationStart,
+      ] { try items.setItem(key, .none) }
+    }
+    let environ = try layout.finish()
+    let dict = environ.object
+    try makeObjects(hasBody: request.flags.contains(.hasBody))
+    try dict.setItem(names.input, input.orNone)
+    try dict.setItem(names.errors, errors.orNone)
+    try dict.setItem(names.urlScheme, request.flags.contains(.https) ? contents.schemeHTTPS : contents.schemeHTTP)
+    try dict.setItem(names.requestStart, try PyRef.float(Double(request.requestStart) / 1e6))
+    if adapter.settings.isDaemon {
+      try dict.setItem(names.queueStart, try PyRef.float(Double(request.queueStart) / 1e6))
+      try dict.setItem(names.daemonStart, try PyRef.float(Double(takenUp) / 1e6))
+    } else {
+      try dict.setItem(names.queueStart, contents.zero)
+      try dict.setItem(names.daemonStart, contents.zero)
+    }
+    if request.flags.contains(.passRequest), let record = exchange.requestRecord {
+      try dict.setItem(names.requestRecord, try PyRef(capsule: record))
+    }
+    return environ
+  }
+
+  /// Makes those of the per-request objects that are not there to be used again.
+  func makeObjects(hasBody: Bool) throws(Raised) {
+    if startResponse.object == nil {
+      let behaviour = StartResponse(self)
+      startResponse.set(try contents.startResponseType.make(behaviour))
+      startResponseBehaviour = behaviour
+    }
+    if input.object == nil {
+      let stream = InputStream(self)
+      input.set(try contents.inputType.make(stream))
+      inputStream = stream
+    }
+    inputStream?.reset(hasBody: hasBody)
+    if errors.object == nil {
+      let stream = LogStream(adapter, request: self)
+      let raw = try contents.makeLog(stream, "<wsgi.errors>")
+      errorsRaw.set(raw.object.retained())
+      errors.set(try contents.makeStream.call(raw))
+      errorsStream = stream
+    }
+    errorsStream?.isActive = true
+  }
+
+  /// Ends the request's objects; those that an application still refers to are replaced for the next one.
+  func finish() {
+    isActive = false
+    errorsStream?.flushTail()
+    contents.flushStandardStreams()
+    if let object = startResponse.object, object.referenceCount > 1 {
+      startResponseBehaviour?.isValid = false
+      startResponse.drop()
+    }
+    if let object = input.object, object.referenceCount > 1 {
+      inputStream?.isValid = false
+      input.drop()
+      inputStream = nil
+    }
+    if let text = errors.object, let raw = errorsRaw.object, let stream = errorsStream {
+      stream.isActive = false
+      if text.referenceCount > 1 || raw.referenceCount > 2 || stream.wasClosed {
+        errors.drop()
+        errorsRaw.drop()
+        errorsStream = nil
+      }
+    }
+    if let id = requestID.object { contents.forgetRequest(id) }
+    requestID.drop()
+    requestData.drop()
+    substitute.drop()
+  }
+}
