@@ -36,8 +36,8 @@ final class InputStream: NativeObject {
   override func invoke(_ method: Int, _ arguments: Arguments) throws(Raised) -> PyRef {
     let name: StaticString = InputStream.methods[method]
     try arguments.expect(0...(method == 3 ? 0 : 1), name)
-    guard isValid, runner.isActive else { throw Raised(.runtimeError, "\(name)() called on wsgi.input after request completed") }
     let limit = try arguments[0].flatMap { $0.isNone ? nil : $0 }?.int() ?? -1
+    guard isValid, runner.isActive else { throw Raised(.runtimeError, "\(name)() called on wsgi.input after request completed") }
     switch method {
     case 0: return try read(limit)
     case 1: return try readLine(limit)
@@ -68,7 +68,7 @@ final class InputStream: NativeObject {
     try requireNoFailure()
     if isAtEnd { return 0 }
     let begun = runner.meter.isOn ? Clock.monotonic() : 0
-    let count = runner.detached { $0.read(into: target) }
+    let count = runner.detached { $0.read(into: target) } ?? Int64(ExchangeFailure.closed.rawValue)
     guard count >= 0, count <= target.count else {
       hasFailed = true
       let failure = ExchangeFailure(code: count)
@@ -84,6 +84,11 @@ final class InputStream: NativeObject {
   private func refill() throws(Raised) -> Bool {
     let buffer = self.buffer ?? .allocate(byteCount: InputStream.bufferSize, alignment: 16)
     self.buffer = buffer
+    // Another thread of the application may be filling it.
+    guard runner.awaitHost() else {
+      throw Raised(.osError, "mod_wsgi request data read error: \(ExchangeFailure.closed.readExplanation)")
+    }
+    if start < end { return true }
     start = 0
     end = 0
     end = try fetch(buffer)

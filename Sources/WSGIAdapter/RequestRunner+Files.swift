@@ -8,6 +8,7 @@ extension RequestRunner {
   func answer(file wrapper: PyObj) throws -> RequestOutcome? {
     guard let file = regularFile(wrapper) else { return nil }
     let available = max(0, file.size &- file.offset)
+    _ = awaitHost()
     if head.contentLength < 0 { if RequestRunner.mayHaveBody(status) { head.addContentLength(available) } }
     let length = head.contentLength >= 0 ? min(head.contentLength, available) : available
     if length == 0 { return try end() }
@@ -15,10 +16,11 @@ extension RequestRunner {
     offered &+= UInt64(length)
     writes &+= 1
     let begun = meter.isOn ? Clock.monotonic() : 0
-    let result = detached {
-      // The offset may lie beyond the end, of which nothing can be sent.
-      $0.sendFile(head: encoded, descriptor: file.descriptor, offset: min(file.offset, file.size), length: length)
-    }
+    let result =
+      detached {
+        // The offset may lie beyond the end, of which nothing can be sent.
+        $0.sendFile(head: encoded, descriptor: file.descriptor, offset: min(file.offset, file.size), length: length)
+      } ?? ExchangeFailure.closed.rawValue
     if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
     lseek(file.descriptor, off_t(file.offset), SEEK_SET)
     if result == ExchangeFailure.badHead.rawValue { return failure(500) }

@@ -17,7 +17,9 @@ extension RequestRunner {
     var result = gathered.failure?.rawValue ?? 0
     if gathered.bytes.count >= GatheredOutput.limit { result = sendAllGathered([.flush, .tryOnly]) }
     gathered.lock.unlock()
-    if result == ExchangeFailure.wouldBlock.rawValue { result = detached { _ in gathered.failure?.rawValue ?? 0 } }
+    if result == ExchangeFailure.wouldBlock.rawValue {
+      result = detached { _ in gathered.failure?.rawValue ?? 0 } ?? ExchangeFailure.closed.rawValue
+    }
     guard result < 0 else { return true }
     let failure = ExchangeFailure(code: Int64(result))
     clientFailure = failure

@@ -63,7 +63,7 @@ extension RequestRunner {
 
   /// Ends the request's objects; those that an application still refers to are replaced for the next one.
   func finish() {
-    isActive = false
+    leaveHost()
     errorsStream?.flushTail()
     contents.flushStandardStreams()
     if let object = startResponse.object, object.referenceCount > 1 {

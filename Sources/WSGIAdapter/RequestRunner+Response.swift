@@ -14,6 +14,7 @@ extension RequestRunner {
       total = total &+ item.bytes.count
     }
     guard isStarted else { throw notStarted() }
+    _ = awaitHost()
     offered &+= UInt64(total)
     if !isCommitted, head.contentLength < 0, !(isHead && total == 0), RequestRunner.mayHaveBody(status) {
       head.addContentLength(Int64(total))
@@ -79,6 +80,7 @@ extension RequestRunner {
     _ block: UnsafeRawBufferPointer, _ flags: SendFlags, counts: Bool, gathers: Bool = false
   ) throws(WriteFailure) {
     guard isStarted else { throw .notStarted }
+    guard awaitHost() else { throw .exchange(.closed) }
     if let clientFailure { throw .exchange(clientFailure) }
     if counts { offered &+= UInt64(block.count) }
     writes &+= 1
@@ -105,7 +107,7 @@ extension RequestRunner {
       mayGather = result == 0
     }
     if result == ExchangeFailure.wouldBlock.rawValue {
-      result = detached { $0.send(head: encoded, body: block, flags: flags) }
+      result = detached { $0.send(head: encoded, body: block, flags: flags) } ?? ExchangeFailure.closed.rawValue
     }
     if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
     if result != ExchangeFailure.badHead.rawValue { isCommitted = true }
@@ -123,6 +125,7 @@ extension RequestRunner {
   /// Completes the response after the last block.
   func end() throws -> RequestOutcome {
     guard isStarted else { throw notStarted() }
+    _ = awaitHost()
     if clientFailure == nil, !hasEnded {
       if head.contentLength >= 0, bytesSent < head.contentLength, isCommitted, !isHead, RequestRunner.mayHaveBody(status) {
         return cutShort()

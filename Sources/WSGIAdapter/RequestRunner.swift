@@ -39,6 +39,10 @@ final class RequestRunner: @unchecked Sendable {
   nonisolated(unsafe) private static let idle = RequestExchange()
 
   var isActive = false
+  /// A thread is in a call of the host without the GIL.
+  var isHostBusy = false
+  /// Counts requests, so that who waited for the host sees whether its request is still there.
+  var requestNumber: UInt64 = 0
   /// A start_response call was accepted.
   var isStarted = false
   /// The response head is on its way and can no longer change.
@@ -113,25 +117,6 @@ final class RequestRunner: @unchecked Sendable {
     return Int(clamping: max(0, contentLength &- Int64(clamping: inputLength)))
   }
 
-  /// Talks to the host without the GIL, after what has been gathered has gone. Attached.
-  func detached<R>(_ body: (RequestExchange) -> R) -> R {
-    let exchange = self.exchange
-    guard gathered.isShared else { return attachment.detached { body(exchange) } }
-    return attachment.detached {
-      gathered.lock.lock()
-      defer { gathered.lock.unlock() }
-      _ = sendAllGathered([.flush])
-      return body(exchange)
-    }
-  }
-
-  func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {
-    let isShared = gathered.isShared
-    if isShared { gathered.lock.lock() }
-    exchange.log(level, text, file: file, line: line)
-    if isShared { gathered.lock.unlock() }
-  }
-
   // MARK: a request
 
   /// Runs the application for `head`. Not attached.
@@ -173,6 +158,7 @@ final class RequestRunner: @unchecked Sendable {
   /// Makes ready for a request.
   func begin(_ request: RequestHead, _ exchange: RequestExchange) {
     self.exchange = exchange
+    requestNumber &+= 1
     isActive = true
     isPublished = false
     isStarted = false

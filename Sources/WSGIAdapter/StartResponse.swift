@@ -19,6 +19,9 @@ final class StartResponse: NativeObject {
     guard let status = arguments[0], let headers = arguments[1] else { throw Raised(.typeError, "missing arguments") }
     let excInfo = arguments[2].flatMap { $0.isNone ? nil : $0 }
     if runner.contents.hasEventSubscribers { runner.publishResponseStarted(status, headers, excInfo) }
+    guard runner.awaitHost(), isValid, runner.isActive else {
+      throw Raised(.runtimeError, "start_response() called after request completed")
+    }
     guard headers.isList else { throw Raised(.typeError, "response headers must be a list, not \(headers.typeName)") }
     if let excInfo {
       try checkExcInfo(excInfo)

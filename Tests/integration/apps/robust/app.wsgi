@@ -387,6 +387,29 @@ def thread_uses_the_request(environ, start_response):
 
 
 @route
+def two_threads_write(environ, start_response):
+    """Two threads send blocks that take their time, read, and log, at once; one of them still does when the request has ended."""
+    write = start_response("200 OK", PLAIN)
+    stop = threading.Event()
+
+    def use():
+        while not stop.is_set():
+            for action in (lambda: write(b"y" * 200000), lambda: environ["wsgi.input"].read(10), lambda: environ["wsgi.input"].readline(),
+                           lambda: print("from another thread", file=environ["wsgi.errors"])):
+                try:
+                    action()
+                except Exception:
+                    pass
+    users = [threading.Thread(target=use) for _ in range(2)]
+    for user in users:
+        user.start()
+    threading.Timer(0.2, stop.set).start()
+    for _ in range(30):
+        environ["wsgi.input"].read(1000)
+        yield b"x" * 200000
+
+
+@route
 def fork(environ, start_response):
     pid = os.fork()
     if pid == 0:

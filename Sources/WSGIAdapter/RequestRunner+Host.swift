@@ -1,0 +1,53 @@
+import Glibc
+import PythonRuntime
+import WSGICore
+
+// Calls of the host, which takes them from one thread at a time and none after the request. An application may hand its request
+// to threads of its own: they take turns here. Everything is under the GIL, but for what `detached` runs.
+extension RequestRunner {
+  /// Talks to the host without the GIL, after what has been gathered has gone. Attached. Nil: the request has ended, as it may
+  /// for a thread other than its own.
+  func detached<R>(_ body: (RequestExchange) -> R) -> R? {
+    guard awaitHost(), isActive else { return nil }
+    let exchange = self.exchange
+    isHostBusy = true
+    defer { isHostBusy = false }
+    guard gathered.isShared else { return attachment.detached { body(exchange) } }
+    return attachment.detached {
+      gathered.lock.lock()
+      defer { gathered.lock.unlock() }
+      _ = sendAllGathered([.flush])
+      return body(exchange)
+    }
+  }
+
+  /// Waits until no thread is in a call of the host; until the GIL is given up none will be. False: the request has ended
+  /// meanwhile. What a call of the host decides, and memory that it is lent, may only be looked at and changed after this.
+  @inline(__always)
+  func awaitHost() -> Bool { isHostBusy ? awaitBusyHost() : true }
+
+  @inline(never)
+  private func awaitBusyHost() -> Bool {
+    let number = requestNumber
+    repeat { attachment.detached { _ = usleep(RequestRunner.hostPause) } } while isHostBusy && requestNumber == number
+    return isActive && requestNumber == number
+  }
+
+  /// The request is over: waits for threads that are still in a call of its host. None begins another.
+  func leaveHost() {
+    isActive = false
+    while isHostBusy { attachment.detached { _ = usleep(RequestRunner.hostPause) } }
+  }
+
+  /// Microseconds. Who waits has nothing else to do, and it hardly ever happens.
+  private static let hostPause: UInt32 = 200
+
+  func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {
+    // A slow client must not keep whoever logs, and the GIL with it: the process's log is better than none.
+    if isHostBusy { return adapter.host.log(level, text, file: file, line: line) }
+    let isShared = gathered.isShared
+    if isShared { gathered.lock.lock() }
+    exchange.log(level, text, file: file, line: line)
+    if isShared { gathered.lock.unlock() }
+  }
+}
