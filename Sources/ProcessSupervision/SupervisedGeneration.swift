@@ -152,6 +152,7 @@ public final class SupervisedGeneration {
     holdsReadEnds = false
     for group in groups where group.queue >= 0 { close(group.queue) }
     for group in groups where group.sharedFile >= 0 { close(group.sharedFile) }
+    for group in groups where group.activity >= 0 { close(group.activity) }
     for end in commands { close(end) }
     keep.closeBoth()
   }

@@ -19,6 +19,8 @@ public struct SupervisedGroup: Sendable {
   public var keepsOldCode: Bool
   /// httpd's scoreboard may be asked for.
   public var offersMetrics: Bool
+  /// The file of the group's `ActivityPages`; -1: it has none.
+  public var activity: Int32 = -1
 
   public init(
     name: String, processes: Int, settings: WorkerSettings, engineSettings: [(key: String, value: [UInt8])] = [],

@@ -37,6 +37,7 @@ extension Supervisor {
     group.hasReportedFullSlots = false
     var settings = group.plan.settings
     settings.instance = board.nextInstance()
+    settings.slot = Int32(clamping: slot)
     settings.candidate = candidate
     switch launch(group, settings) {
     case .success(let launched):
@@ -111,7 +112,9 @@ extension Supervisor {
       opened.append(file)
       lseek(file, 0, SEEK_SET)
       let shared = group.plan.sharedFile >= 0 ? group.plan.sharedFile : nullDevice
-      let pid = execute(group, [nullDevice, output[1], output[1], file, group.plan.queue, orders[1], reports[1], shared])
+      let activity = group.plan.activity >= 0 ? group.plan.activity : nullDevice
+      let pid = execute(
+        group, [nullDevice, output[1], output[1], file, group.plan.queue, orders[1], reports[1], shared, activity])
       guard pid > 0 else { throw LaunchFailure(what: String(decoding: group.plan.program, as: UTF8.self), errno: -pid) }
       closeAll([output[1], file, orders[1], reports[1]])
       let ends = WorkerKeep.Ends(instance: settings.instance, orders: orders[0], reports: reports[0], output: output[0])

@@ -7,6 +7,7 @@ extension WorkerSettings {
     pairs.add(Key.version, number: Int64(version))
     pairs.add(EngineSettings.processGroup, processGroup)
     pairs.add(Key.instance, Array("\(instance)".utf8))
+    pairs.add(Key.slot, number: Int64(slot))
     if let credentials {
       pairs.add(Key.user, number: Int64(credentials.user))
       pairs.add(Key.group, number: Int64(credentials.group))
@@ -68,6 +69,7 @@ extension WorkerSettings {
       case Key.version: version = number()
       case EngineSettings.processGroup: processGroup = value
       case Key.instance: instance = number()
+      case Key.slot: slot = number()
       case Key.user: user = number()
       case Key.group: group = number()
       case Key.supplementaryGroups:

@@ -8,6 +8,7 @@ public struct WorkerSettings: Equatable, Sendable {
   public enum Key {
     public static let version = "version"
     public static let instance = "instance"
+    public static let slot = "slot"
     public static let user = "uid"
     public static let group = "gid"
     /// Numbers separated by commas, without the primary group.
@@ -73,6 +74,8 @@ public struct WorkerSettings: Equatable, Sendable {
   public var processGroup: [UInt8] = []
   /// Names this process among all that the group ever had.
   public var instance: UInt64 = 0
+  /// Its place among the group's processes that live.
+  public var slot: Int32 = 0
 
   // MARK: who it is
   /// nil: httpd was not started by root, and the worker stays who it is.

@@ -13,6 +13,8 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
   // Changed on the parent's main thread only; what children read is constant in them.
   let supervised: SupervisedGeneration
   private let endpoints: [DaemonEndpoint?]
+  /// What each group's threads do, for the status page; nil where there are none, or no memory was to be had.
+  private let activity: [ActivityPages?]
   let ledger: QueueLedger?
   private let logs: LogTargets
   /// When the next supervisor may be started, in microseconds of the monotonic clock; nil: none is wanted.
@@ -23,8 +25,10 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
   nonisolated(unsafe) private static var living: [ProcessGroups] = []
 
   private init(
-    _ supervised: SupervisedGeneration, _ endpoints: [DaemonEndpoint?], _ ledger: QueueLedger?, _ logs: LogTargets
+    _ supervised: SupervisedGeneration, _ endpoints: [DaemonEndpoint?], _ activity: [ActivityPages?],
+    _ ledger: QueueLedger?, _ logs: LogTargets
   ) {
+    self.activity = activity
     self.supervised = supervised
     self.endpoints = endpoints
     self.ledger = ledger
@@ -41,6 +45,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
     var writeEnds: [Int32] = []
     var endpoints: [DaemonEndpoint?] = []
     let seats = Generation.seats(facts)
+    var activity: [ActivityPages?] = []
     for (index, group) in groups.enumerated() {
       var plan = GroupPlan(group, generation, facts)
       let ends = plan.problem == nil ? queue(group, &plan) : nil
@@ -51,6 +56,9 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
       // More threads than the MPM's own: those of HTTP/2. Where there is no board, causes of death are told by their time.
       let takers = ends.flatMap { _ in TakerBoard.make(children: seats, threads: Int(facts.maximum_threads) &* 2 &+ 8) }
       plan.supervised.sharedFile = takers?.file ?? -1
+      let pages = ends == nil ? nil : ActivityPages(processes: group.processes, threads: group.threads)
+      plan.supervised.activity = pages?.descriptor ?? -1
+      activity.append(pages)
       plans.append(plan.supervised)
       writeEnds.append(ends?.write ?? -1)
       endpoints.append(
@@ -65,7 +73,8 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
       log(.alert, generation.mainServer, "WSGI0356: No memory or descriptors for process groups; none is started.")
       return nil
     }
-    let made = ProcessGroups(supervised, endpoints, QueueLedger(groups: groups.count, seats: seats), logs)
+    let ledger = QueueLedger(groups: groups.count, seats: seats)
+    let made = ProcessGroups(supervised, endpoints, activity, ledger, logs)
     living.append(made)
     return made
   }
@@ -130,6 +139,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
     supervised.discard()
     ledger?.unmap()
     for endpoint in endpoints { endpoint?.takers?.unmap() }
+    for pages in activity { pages?.unmap() }
     ProcessGroups.living.removeAll { $0 === self }
   }
 
@@ -174,6 +184,12 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
   }
 
   func endpoint(of group: Int) -> DaemonEndpoint? { endpoints.indices.contains(group) ? endpoints[group] : nil }
+
+  /// What a process's threads do, as it says; nil: not known.
+  func activity(of process: Board.Process, in group: Int) -> ActivityPages.Activity? {
+    guard activity.indices.contains(group), process.state != .starting, process.state != .candidate else { return nil }
+    return activity[group]?.activity(ofSlot: process.slot)
+  }
 
   func isServed(_ group: Int) -> Bool { supervised.board.state(ofGroup: group).isServed }
 

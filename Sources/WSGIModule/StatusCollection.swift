@@ -57,7 +57,7 @@ struct StatusCollection {
     shown.lastEnd = board.ends(ofGroup: index).first.map {
       StatusReport.End(pid: $0.pid, at: $0.ended, sentence: $0.sentence, isNormal: $0.isNormal)
     }
-    shown.processes = board.processes(ofGroup: index).map { process($0, threads, index) }
+    shown.processes = board.processes(ofGroup: index).map { process($0, threads, groups.activity(of: $0, in: index)) }
     addQueue(starts(index), to: &shown)
     return shown
   }
@@ -69,13 +69,23 @@ struct StatusCollection {
     return state.isServed ? .starting : .down
   }
 
-  private func process(_ process: Board.Process, _ threads: Int, _ group: Int) -> StatusReport.Process {
+  private func process(
+    _ process: Board.Process, _ threads: Int, _ activity: ActivityPages.Activity?
+  ) -> StatusReport.Process {
     var shown = StatusReport.Process(pid: process.pid, state: "\(process.state)", started: process.started)
     shown.residentBytes = StatusCollection.residentBytes(process.pid)
+    if let activity {
+      shown.busyThreads = activity.busy
+      // One that drains takes no more requests: no thread of it waits for any.
+      shown.idleThreads = process.state == .ready ? max(0, threads - activity.busy) : 0
+      shown.requests = activity.completed
+      shown.oldestRequest = activity.oldest.map { max(0, monotonicNow() &- $0) &* 1000 }
+    }
     return shown
   }
 
-  /// The queue is first come, first served: of the requests in flight, the oldest are those that run.
+  /// The queue is first come, first served: of the requests in flight, the oldest are those that run. Where threads are idle,
+  /// as many of the others are on their way to one of them, or on their way back to the client.
   private func addQueue(_ starts: [Int64], to group: inout StatusReport.Group) {
     let known = group.processes.compactMap(\.busyThreads)
     let capacity = group.processes.count { $0.state == "ready" } * group.threads
@@ -83,8 +93,9 @@ struct StatusCollection {
     let running = known.isEmpty ? min(starts.count, capacity) : known.reduce(0, +)
     group.busyThreads = running
     group.idleThreads = known.isEmpty ? capacity - running : group.processes.compactMap(\.idleThreads).reduce(0, +)
-    group.waiting = max(0, starts.count - running)
-    if group.waiting > 0, starts.indices.contains(running) { group.oldestWait = max(0, now - starts[running]) }
+    let taken = running + group.idleThreads
+    group.waiting = max(0, starts.count - taken)
+    if group.waiting > 0, starts.indices.contains(taken) { group.oldestWait = max(0, now &- starts[taken]) }
   }
 
   // MARK: embedded mode
@@ -108,6 +119,13 @@ struct StatusCollection {
     shown.busyThreads = shown.inFlight
     shown.idleThreads = shown.processes.compactMap(\.idleThreads).reduce(0, +)
     return shown
+  }
+
+  /// Milliseconds.
+  private func monotonicNow() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) &* 1000 &+ Int64(time.tv_nsec) / 1_000_000
   }
 
   // MARK: /proc

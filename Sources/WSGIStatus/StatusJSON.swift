@@ -83,7 +83,7 @@ public struct StatusJSON {
     number("pid", process.pid)
     string("state", process.state)
     seconds("start_time", process.started)
-    seconds("uptime", max(0, now - process.started))
+    seconds("uptime", max(0, now &- process.started))
     number("threads_busy", process.busyThreads)
     number("threads_idle", process.idleThreads)
     number("requests", process.requests)

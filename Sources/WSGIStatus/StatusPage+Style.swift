@@ -39,6 +39,9 @@ extension StatusPage {
     tr:last-child td { border-bottom: 0; }
     .n { text-align: right; padding-right: 0; padding-left: 1rem; }
     .none { color: var(--soft); }
+    @media (max-width: 36rem) { body { padding: .8rem .6rem; } section { padding: .7rem .75rem; }
+      dl { grid-template-columns: repeat(auto-fit, minmax(6rem, 1fr)); }
+      table { font-size: .8rem; } th { font-size: .72rem; } th, td { padding-right: .4rem; } .n { padding-left: .4rem; } }
 
     """
 }

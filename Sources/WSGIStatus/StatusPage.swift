@@ -53,13 +53,13 @@ public struct StatusPage {
     text += "</span></h1>\n<p>"
     text.appendClock(report.now)
     text += " UTC · counting for "
-    text.appendDuration(report.now - report.started)
+    text.appendDuration(report.now &- report.started)
     if report.generation > 0 {
       text += " · generation "
       text.append(report.generation)
     }
     if refresh > 0 {
-      text += " · again in "
+      text += " · every "
       text.append(refresh)
       text += " s, <a href=\"?refresh=0\">hold</a>"
     } else {
@@ -141,7 +141,9 @@ public struct StatusPage {
 
   private mutating func writeNotes(_ group: StatusReport.Group) {
     text += "<ul>\n"
+    if group.state == .failed { text += "<li class=\"bad\">It could not be started; the log of httpd's start says why.</li>\n" }
     let counts = group.counts
+    writeStatuses(counts)
     let failures = RequestCause.allCases.filter { counts.causes[$0.rawValue] > 0 }
     if !failures.isEmpty {
       text += "<li><em>Failures:</em> "
@@ -155,7 +157,7 @@ public struct StatusPage {
         text += ". Last: "
         text.appendName(last.cause.sentence)
         text += ", "
-        text.appendDuration(now - last.at)
+        text.appendDuration(now &- last.at)
         text += " ago"
       }
       text += ".</li>\n"
@@ -176,15 +178,28 @@ public struct StatusPage {
       text += " "
       text.appendHTML(end.sentence)
       text += ", "
-      text.appendDuration(now - end.at)
+      text.appendDuration(now &- end.at)
       text += " ago.</li>\n"
     }
     if let retry = group.retry {
       text += "<li class=\"bad\"><em>Next start:</em> in "
-      text.appendDuration(retry - now)
+      text.appendDuration(retry &- now)
       text += ".</li>\n"
     }
     text += "</ul>\n"
+  }
+
+  private mutating func writeStatuses(_ counts: RequestCounts) {
+    let seen = counts.statuses.indices.filter { counts.statuses[$0] > 0 }
+    guard seen.contains(where: { $0 != 2 }) else { return }
+    text += "<li><em>Statuses:</em> "
+    for (index, kind) in seen.enumerated() {
+      if index > 0 { text += ", " }
+      text.appendGrouped(counts.statuses[kind])
+      text += " × "
+      text.appendName(StatusNames.statuses[kind])
+    }
+    text += ".</li>\n"
   }
 
   private mutating func writeProcesses(_ group: StatusReport.Group) {
@@ -201,7 +216,7 @@ public struct StatusPage {
       text += "</td><td>"
       text.appendHTML(process.state)
       text += "</td>"
-      cell { $0.text.appendDuration($0.now - process.started) }
+      cell { $0.text.appendDuration($0.now &- process.started) }
       cell(process.busyThreads) { $0.text.append($1) }
       cell(process.idleThreads) { $0.text.append($1) }
       cell(process.requests) { $0.text.appendGrouped($1) }

@@ -40,13 +40,15 @@ extension TextBuilder {
     }
   }
 
-  /// Two digits and a unit that suits them.
+  /// Two digits or three and a unit that suits them, as HTML.
   mutating func appendLatency(_ microseconds: UInt64?) {
     guard let microseconds else {
       self += "–"
       return
     }
-    if microseconds < 10_000 {
+    if microseconds < 100 {
+      self += "&lt;0.1 <small>ms</small>"
+    } else if microseconds < 10_000 {
       append(microseconds / 1000)
       self += "."
       append(microseconds / 100 % 10)

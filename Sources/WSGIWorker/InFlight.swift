@@ -1,13 +1,18 @@
 import Synchronization
 
-/// The requests that run now: a place for each thread, which that thread writes and the monitor reads.
+/// The requests that run now: a place for each thread, which that thread writes and the monitor reads. Where there are
+/// `ActivityPages`, the places lie in them, and httpd's status page reads them too.
 final class InFlight: @unchecked Sendable {
-  // SAFETY: allocated once, freed never; only reached through atomics.
+  // SAFETY: allocated or mapped once, freed never; only reached through atomics.
+  /// As `ActivityPages` says, of `ActivityPages.placeSize` bytes.
   struct Place: ~Copyable {
     /// Names the request; 0: none.
     let ticket = Atomic<UInt64>(0)
     /// When it was taken from the queue, in milliseconds of the monotonic clock.
     let since = Atomic<Int64>(0)
+    /// Requests that the thread has run.
+    let completed = Atomic<UInt64>(0)
+    private let padding: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
   }
 
   struct Request: Equatable {
@@ -21,9 +26,14 @@ final class InFlight: @unchecked Sendable {
   private let ids: UnsafeMutablePointer<Atomic<UInt64>>
   private static let idWords = 8
 
-  init(count: Int) {
+  /// `memory`: as many places, all zero, that stay mapped.
+  init(count: Int, memory: UnsafeMutableRawPointer? = nil) {
     self.count = count
-    places = UnsafeMutablePointer<Place>.allocate(capacity: max(count, 1))
+    if let memory {
+      places = memory.bindMemory(to: Place.self, capacity: max(count, 1))
+    } else {
+      places = UnsafeMutablePointer<Place>.allocate(capacity: max(count, 1))
+    }
     for index in 0..<count { (places + index).initialize(to: Place()) }
     ids = .allocate(capacity: max(count, 1) * InFlight.idWords)
     for index in 0..<count * InFlight.idWords { (ids + index).initialize(to: Atomic(0)) }
@@ -40,7 +50,14 @@ final class InFlight: @unchecked Sendable {
   }
 
   @inline(__always)
-  func end(_ thread: Int) { places[thread].ticket.store(0, ordering: .releasing) }
+  func end(_ thread: Int, isRun: Bool = true) {
+    if isRun {
+      // Only this thread writes it.
+      let completed = places[thread].completed.load(ordering: .relaxed)
+      places[thread].completed.store(completed &+ 1, ordering: .relaxed)
+    }
+    places[thread].ticket.store(0, ordering: .releasing)
+  }
 
   // Between the end of one request and the ticket of the next no ticket stands here: who finds the same one before and after
   // has read the id that belongs to it.

@@ -34,8 +34,9 @@ final class RequestPool: Sendable {
   private let hasScript = Atomic<Bool>(false)
 
   init(
-    _ settings: WorkerSettings, _ engine: EngineImage, queue: Int32, takers: TakerBoard? = nil, log: ProcessLog,
-    control: ControlLine = .worker, stopped: @escaping @Sendable () -> Void
+    _ settings: WorkerSettings, _ engine: EngineImage, queue: Int32, takers: TakerBoard? = nil,
+    activity: UnsafeMutableRawPointer? = nil, log: ProcessLog, control: ControlLine = .worker,
+    stopped: @escaping @Sendable () -> Void
   ) {
     self.settings = settings
     self.engine = engine
@@ -46,7 +47,7 @@ final class RequestPool: Sendable {
     self.takers = takers
     processID = UInt32(bitPattern: getpid())
     turns = Turns(count: settings.threads, queue: queue)
-    inFlight = InFlight(count: settings.threads)
+    inFlight = InFlight(count: settings.threads, memory: activity)
   }
 
   /// Starts the threads; false when not one can be had.
@@ -94,7 +95,7 @@ final class RequestPool: Sendable {
   @inline(__always)
   func end(_ thread: Int, _ outcome: wsgi_outcome) {
     if outcome.script_loaded != 0, !hasScript.load(ordering: .relaxed) { scriptLoaded() }
-    inFlight.end(thread)
+    inFlight.end(thread, isRun: outcome.end != Int32(WSGI_STALE))
     if settings.maximumRequests > 0, outcome.end != Int32(WSGI_STALE) { countRequest() }
     if !lifecycle.isRunning { stopIfDrained() }
   }

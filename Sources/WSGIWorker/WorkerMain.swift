@@ -42,6 +42,7 @@ enum WorkerMain {
       throw Failure(exit: .version, sentence: "version \(settings.version) was asked for, this is \(ControlMessage.version)")
     }
     let log = ProcessLog(level: settings.logLevel)
+    let activity = ActivityPages.mapOwn(settings)
     // Behind chroot the image is not to be found any more.
     var engine = settings.changeRoot == nil ? nil : try loadEngine(settings)
     for warning in Privileges.drop(settings) { log.write(ProcessLog.Level.warning, warning) }
@@ -54,7 +55,7 @@ enum WorkerMain {
     guard let engine else { throw Failure(exit: .engineUnusable, sentence: "no engine") }
     try startPython(engine, bytes, log, metrics)
     return settings.isService
-      ? runServices(settings, engine, log, control, orders) : try serve(settings, engine, log, control, orders)
+      ? runServices(settings, engine, log, control, orders) : try serve(settings, engine, log, control, orders, activity)
   }
 
   private static func loadEngine(_ settings: WorkerSettings) throws(Failure) -> EngineImage? {
@@ -108,14 +109,15 @@ enum WorkerMain {
   // MARK: requests
 
   private static func serve(
-    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlLine, _ orders: Orders
+    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlLine, _ orders: Orders,
+    _ activity: UnsafeMutableRawPointer?
   ) throws(Failure) -> Int32 {
     // A script that does not load is the engine's to log; the request that needs it tries again.
     for script in settings.imports { _ = engine.load(script.script, applicationGroup: script.applicationGroup) }
     let verdict: ControlMessage? = settings.candidate.map {
       engine.load($0.script, applicationGroup: $0.applicationGroup) ? .loaded : .loadFailed
     }
-    guard let process = WorkerProcess(settings, engine, log: log, control: control) else {
+    guard let process = WorkerProcess(settings, engine, log: log, control: control, activity: activity) else {
       throw Failure(exit: .threads, sentence: "signals: \(String(cString: strerror(errno)))")
     }
     return process.run(orders, verdict: verdict)

@@ -18,7 +18,9 @@ final class WorkerProcess {
   private let dispatcher: SignalDispatcher
 
   /// nil: no sockets for the events, or no handler for the signals.
-  init?(_ settings: WorkerSettings, _ engine: EngineImage, log: ProcessLog, control: ControlLine) {
+  init?(
+    _ settings: WorkerSettings, _ engine: EngineImage, log: ProcessLog, control: ControlLine, activity: UnsafeMutableRawPointer?
+  ) {
     var ends: [Int32] = [-1, -1]
     guard wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), &ends) == 0, fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0,
       wsgi_posix_catch_signals(ends[1]) == 0
@@ -32,7 +34,7 @@ final class WorkerProcess {
     let takers = TakerBoard(file: ControlLine.sharedDescriptor)
     close(ControlLine.sharedDescriptor)
     pool = RequestPool(
-      settings, engine, queue: ControlLine.queueDescriptor, takers: takers, log: log, control: control
+      settings, engine, queue: ControlLine.queueDescriptor, takers: takers, activity: activity, log: log, control: control
     ) {
       var zero: UInt8 = 0
       _ = write(bell, &zero, 1)

@@ -19,7 +19,7 @@ import Testing
     let it = try SupervisionCase([.init("a", "privileges serve"), .init("b", "serve")])
     wait("both are ready") { it.ready(0) == 1 && it.ready(1) == 1 }
     let pid = try #require(it.pids(0).first)
-    // 3 was the settings: read, and closed.
+    // 3 was the settings, read and closed, and 8 the activity pages, mapped and closed.
     #expect(descriptors(of: pid) == [0, 1, 2, 4, 5, 6, 7])
     #expect(link("/proc/\(pid)/fd/0") == "/dev/null")
     #expect(link("/proc/\(pid)/fd/1") == link("/proc/\(pid)/fd/2"))
@@ -94,7 +94,7 @@ import Testing
     var pid: Int32 = 0
     "/nonexistent".withCString { path in
       let null: [UnsafeMutablePointer<CChar>?] = [nil]
-      pid = wsgi_posix_launch(path, null, null, [0, 1, 2, 0, 0, 0, 0, 0])
+      pid = wsgi_posix_launch(path, null, null, [0, 1, 2, 0, 0, 0, 0, 0, 0])
     }
     #expect(pid == -ENOENT)
     #expect(environment.isEmpty)

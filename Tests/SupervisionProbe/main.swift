@@ -28,6 +28,8 @@ final class Probe {
   init(_ settings: WorkerSettings) {
     self.settings = settings
     takesRequests = settings.candidate == nil
+    // As a worker does, which then keeps its count of requests there.
+    _ = ActivityPages.mapOwn(settings)
   }
 
   func run(_ command: Substring) {

@@ -50,7 +50,7 @@ def settled(server, name, total):
 
 @pytest.fixture(scope="module")
 def server():
-    with Httpd(CONF, apps="daemon", name="status", threads=32, modules=["authz_host"]) as running:
+    with Httpd(CONF, apps="status", name="status", threads=32, modules=["authz_host"]) as running:
         running.expected_crashes = True
         yield running
 
@@ -63,3 +63,213 @@ def test_totals_are_those_of_the_clients(server, mode):
     after = settled(server, NAMES[mode], before["requests"]["total"] + 24)
     assert growth(before["requests"], after["requests"]) == {"total": 24, "2xx": 16, "4xx": 8}
     assert after["state"] == "serving" and after["requests_in_flight"] == 0
+
+
+def test_failures_count_by_cause(mode, server):
+    before = group(server, NAMES[mode])
+    assert server.get("/%s/raise_error" % mode).status == 500
+    with Client(server.port) as client:
+        cut = client.request("GET", "/%s/short" % mode)
+        assert cut.status == 200 and not cut.complete
+    after = settled(server, NAMES[mode], before["requests"]["total"] + 2)
+    assert growth(before["requests"], after["requests"]) == {"total": 2, "2xx": 1, "5xx": 1}
+    assert growth(before["failures"], after["failures"]) == {"application_failed": 1, "response_cut": 1}
+    assert after["last_failure"]["cause"] in ("response_cut", "application_failed")
+
+
+@pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
+def test_a_process_that_dies(server):
+    assert server.get("/crash/pid").status == 200
+    before = settled(server, "crash", 1)
+    pid, = [process["pid"] for process in before["processes"]]
+    assert server.get("/crash/segfault").status == 502
+    after = settled(server, "crash", before["requests"]["total"] + 1)
+    assert growth(before["requests"], after["requests"]) == {"total": 1, "5xx": 1}
+    assert growth(before["failures"], after["failures"]) == {"worker_died": 1}
+    assert growth(before["process_ends"], after["process_ends"]) == {"crash_signal": 1}
+    assert after["last_end"]["pid"] == pid and "SIGSEGV" in after["last_end"]["text"] and not after["last_end"]["normal"]
+    assert after["last_failure"]["cause"] == "worker_died"
+    wait_until(lambda: [p for p in group(server, "crash")["processes"] if p["state"] == "ready" and p["pid"] != pid],
+               "a new process")
+    page = status(server, "").text
+    assert "worker died" in page and "SIGSEGV" in page
+
+
+@pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
+def test_what_waits_and_what_is_refused(server):
+    assert server.get("/small/pid").status == 200
+    before = settled(server, "small", 1)
+    gate = os.path.join(server.make_directory("gate"), "open")
+
+    def ask(index):
+        if index < 6:
+            return server.get("/small/wait_for?file=" + gate).status
+        try:
+            # One is run, three wait; two were refused.
+            return wait_until(lambda: (lambda one: one if one["requests_in_flight"] == 4 and one["threads_busy"] == 1
+                                       and one["requests_waiting"] == 3 and one["oldest_wait"] > 0.2
+                                       and one["failures"]["overloaded"] >= before["failures"]["overloaded"] + 2
+                                       else None)(group(server, "small")), lambda: group(server, "small"))
+        finally:
+            with open(gate, "w"):
+                pass
+    *answers, seen = run_together(7, ask)
+    assert sorted(answers) == [200] * 4 + [503] * 2, (answers, seen)
+    assert seen["threads_idle"] == 0
+    process, = seen["processes"]
+    assert process["threads_busy"] == 1 and process["threads_idle"] == 0 and process["oldest_request"] > 0
+    assert process["resident_bytes"] > 1 << 20
+    after = settled(server, "small", before["requests"]["total"] + 6)
+    assert growth(before["requests"], after["requests"]) == {"total": 6, "2xx": 4, "5xx": 2}
+    assert growth(before["failures"], after["failures"]) == {"overloaded": 2}
+    assert after["processes"][0]["requests"] == before["processes"][0]["requests"] + 4
+    assert after["latency"]["p99"] > 0.2
+
+
+def test_requests_of_processes_add_up(mode, server):
+    for _ in range(5):
+        assert server.get("/%s/pid" % mode).status == 200
+    one = group(server, NAMES[mode])
+    processes = wait_until(lambda: (lambda one: one["processes"] if sum(p["requests"] for p in one["processes"])
+                                    == one["requests"]["total"] else None)(group(server, NAMES[mode])),
+                           lambda: group(server, NAMES[mode]))
+    assert all(process["uptime"] >= 0 and process["state"] == "ready" for process in processes)
+    assert len(processes) == one["processes_wanted"]
+
+
+def test_the_page_and_who_may_see_it(server):
+    answer = status(server, "")
+    assert answer.header("Content-Type") == "text/html; charset=utf-8"
+    assert answer.header("Cache-Control") == "no-store"
+    assert "default-src 'none'" in answer.header("Content-Security-Policy")
+    assert '<meta http-equiv="refresh" content="5">' in answer.text
+    assert '<meta http-equiv="refresh" content="17">' in status(server, "refresh=17").text
+    assert 'http-equiv="refresh"' not in status(server, "refresh=0").text
+    assert not re.search(r"<script|src=|url\(|@import", answer.text)
+    head = server.request("HEAD", "/wsgi-status?json")
+    assert head.status == 200 and head.header("Content-Type") == "application/json" and head.body == b""
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        refused = server.request(method, "/wsgi-status", body=b"x")
+        assert refused.status == 405, (method, refused)
+        assert "GET" in refused.header("Allow")
+
+
+@pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
+def test_names_are_escaped(server):
+    page = status(server, "").text
+    assert "<b>&amp;" not in page and "<b>&" not in page
+    assert "&lt;b&gt;&amp;&quot;&#39;x" in page
+    assert "<b>&\"'x" in [one["name"] for one in status(server)["groups"]]
+    assert 'group="<b>&\\"\'x"' in status(server, "openmetrics").text
+
+
+def families(text):
+    parser = pytest.importorskip("prometheus_client.openmetrics.parser")
+    return {family.name: family for family in parser.text_string_to_metric_families(text)}
+
+
+def test_openmetrics(mode, server):
+    answer = status(server, "openmetrics")
+    assert answer.header("Content-Type") == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert answer.text.endswith("# EOF\n")
+    found = families(answer.text)
+    name = NAMES[mode]
+    one = group(server, name)
+
+    def samples(family, suffix="", **labels):
+        return {tuple(sorted(s.labels.items())): s.value for s in found[family].samples if s.name == family + suffix
+                and s.labels["group"] == name and labels.items() <= s.labels.items()}
+    assert sum(samples("wsgi_requests", "_total").values()) == one["requests"]["total"]
+    assert set(dict(labels)["status"] for labels in samples("wsgi_requests", "_total")) == set(CLASSES)
+    count, = samples("wsgi_request_duration_seconds", "_count").values()
+    assert count == one["requests"]["total"]
+    buckets = samples("wsgi_request_duration_seconds", "_bucket")
+    assert len(buckets) == 22 and max(buckets.values()) == count
+    created = set(samples("wsgi_requests", "_created").values())
+    assert created == {samples_value(found["wsgi_start_time_seconds"])} == {status(server)["start_time"]}
+    assert set(samples("wsgi_process_resident_memory_bytes")) == {
+        (("group", name), ("pid", str(process["pid"]))) for process in one["processes"]}
+
+
+def samples_value(family):
+    sample, = family.samples
+    return sample.value
+
+
+def test_promtool_finds_nothing_to_mend(server):
+    promtool = shutil.which("promtool")
+    if not promtool:
+        pytest.skip("promtool is not installed (Debian: prometheus)")
+    answer = status(server, "prometheus")
+    assert answer.header("Content-Type").startswith("text/plain; version=0.0.4")
+    done = subprocess.run([promtool, "check", "metrics"], input=answer.body, capture_output=True, timeout=60)
+    assert done.returncode == 0 and not done.stdout + done.stderr, done
+
+
+def location(path, *lines):
+    return "<Location /%s>\nSetHandler wsgi-status\n%s\n</Location>\n" % (path, "\n".join(lines))
+
+
+# Where the page is, what stands beside the handler, and what a local client gets.
+GUARDS = {
+    "none": ("", 403),
+    "local": ("Require local", 200),
+    "all": ("Require all granted", 200),
+    "denied": ("Require all denied", 403),
+    "other": ("Require ip 192.0.2.1", 403),
+    "any": ("<RequireAny>\nRequire ip 192.0.2.1\nRequire local\n</RequireAny>", 200),
+    "conditional": ("<IfModule wsgi_module>\nRequire local\n</IfModule>", 200),
+    "absent": ("<IfModule no_such_module>\nRequire local\n</IfModule>", 403),
+    "method": ("<Limit POST>\nRequire local\n</Limit>", 403),
+    "nested": ("<If \"true\">\nRequire local\n</If>", 403),
+}
+
+
+def test_a_requirement_of_its_own():
+    conf = "".join(location(name, lines) for name, (lines, _) in GUARDS.items())
+    conf += "<Location /split>\nSetHandler wsgi-status\n</Location>\n<Location /split>\nRequire local\n</Location>\n"
+    conf += '<IfModule wsgi_module>\n%s</IfModule>\n<Directory "{docs}">\nAllowOverride All\n</Directory>\n' % location(
+        "within", "Require local")
+    with Httpd(conf, name="guard", modules=["authz_host"]) as server:
+        with open(os.path.join(server.docs, ".htaccess"), "w") as file:
+            file.write("SetHandler wsgi-status\nRequire all granted\n")
+        for name, (_, expected) in GUARDS.items():
+            assert server.get("/%s?json" % name).status == expected, name
+        assert server.get("/split").status == 403
+        assert server.get("/within").status == 200
+        mark = server.log.mark()
+        assert server.get("/none").status == 403
+        assert server.log.lines(r"WSGI0520: .*httpd\.conf:\d+ has no Require of its own", mark)
+        mark = server.log.mark()
+        assert server.get("/anything").status == 403
+        assert server.log.lines("WSGI0520: .*not set by a SetHandler of the server's configuration", mark)
+
+
+def test_a_graceful_restart_begins_anew():
+    with Httpd(CONF, apps="status", name="anew", threads=32, modules=["authz_host"]) as server:
+        names = [NAMES[mode] for mode in MODES]
+        for mode in MODES:
+            assert server.get("/%s/pid" % mode).status == 200
+            settled(server, NAMES[mode], 1)
+        before = status(server)
+        server.graceful()
+        after = wait_until(lambda: (lambda now: now if now["start_time"] > before["start_time"] else None)(status(server)),
+                           "the new generation")
+        assert after["generation"] == before["generation"] + 1
+        assert all(one["requests"]["total"] == 0 for one in after["groups"] if one["name"] in names)
+        for mode in MODES:
+            assert server.get("/%s/pid" % mode).status == 200
+            assert settled(server, NAMES[mode], 1)["requests"]["total"] == 1
+
+
+def test_an_httpd_child_that_dies_takes_its_figures_along():
+    conf = CONF.replace("WSGIScriptAlias", "WSGIScriptAlias", 1)
+    with Httpd(conf, apps="status", name="child", threads=32, modules=["authz_host"]) as server:
+        server.expected_crashes = True
+        assert server.get("/embedded/pid").status == 200
+        child, = settled(server, "", 1)["processes"]
+        os.kill(child["pid"], signal.SIGKILL)
+        wait_until(lambda: server.answers() and child["pid"] not in [p["pid"] for p in group(server, "")["processes"]],
+                   "another child")
+        # What was counted stays; only what belonged to the process is gone.
+        assert group(server, "")["requests"]["total"] == 1

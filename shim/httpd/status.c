@@ -72,7 +72,7 @@ const char *wsgi_httpd_request_arguments(request_rec *request) { return request-
 
 int32_t wsgi_httpd_is_get_or_head(request_rec *request) {
   if (request->method_number == M_GET) return 1;
-  request->allowed |= AP_METHOD_BIT << M_GET;
+  ap_allow_standard_methods(request, REPLACE_ALLOW, M_GET, -1);
   return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,6 +36,14 @@ int32_t wsgi_posix_shared_board(size_t count, void **writable, void **readable) 
   }
   close(file);
   return result;
+}
+
+void *wsgi_posix_map_file(int32_t file, size_t offset, size_t count) {
+  struct stat status;
+  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) return NULL;
+  if (status.st_size < 0 || offset > (size_t)status.st_size || count > (size_t)status.st_size - offset) return NULL;
+  void *mapping = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_SHARED, file, (off_t)offset);
+  return mapping == MAP_FAILED ? NULL : mapping;
 }
 
 /* The two ends are open files of their own: what is set for one does not hold for the other. */

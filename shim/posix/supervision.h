@@ -11,7 +11,7 @@
 #pragma clang assume_nonnull begin
 
 /* A launched process finds descriptors 0 ... WSGI_POSIX_LAST_DESCRIPTOR open, and no other. */
-#define WSGI_POSIX_LAST_DESCRIPTOR 7
+#define WSGI_POSIX_LAST_DESCRIPTOR 8
 
 /* Starts `path` in a process group of its own, with default signal dispositions, no blocked signals, and descriptors[i] as
  * its descriptor i.  Between fork and exec runs C that is safe there, whatever threads the caller has.  `argv` and `envp`
@@ -44,6 +44,9 @@ int32_t wsgi_posix_pidfd_signal(int32_t pidfd, int32_t signal);
 /* `count` zero bytes shared with every process forked from here, mapped twice: `writable`, and `readable` for those that
  * must not write; for a process without the writable mapping there is no way to get one. */
 int32_t wsgi_posix_shared_board(size_t count, void *_Nullable *_Nonnull writable, void *_Nullable *_Nonnull readable);
+
+/* Maps part of a file that others map too, to write to; NULL where it is no regular file or does not reach so far. */
+void *_Nullable wsgi_posix_map_file(int32_t file, size_t offset, size_t count);
 
 /* Close-on-exec pipes, the read end non-blocking.  One for output: writers wait for room. */
 int32_t wsgi_posix_output_pipe(int32_t *ends);

@@ -1,0 +1,79 @@
+import CPosix
+import Glibc
+
+/// What the threads of a group's workers do: memory that the workers write and httpd's children read, for the status page.
+///
+/// One file per group, which the parent makes before any fork; a worker maps its slot's part of it. A place of eight 64-bit
+/// words for each thread: the ticket of the request that it runs (0: none), since when in milliseconds of the monotonic clock,
+/// and how many requests it has run. They come from code that a tenant controls: they are shown as numbers, nothing is decided
+/// by them, and no size or index is read from them.
+public struct ActivityPages: @unchecked Sendable {
+  // The mapping lives as long as the processes that have it; access is by the word.
+  private let readable: UnsafeMutableRawPointer
+  public let descriptor: Int32
+  private let threads: Int
+  private let slots: Int
+
+  public static let placeSize = 64
+
+  /// Makes the file for a group; nil where descriptors or memory are short.
+  public init?(processes: Int, threads: Int) {
+    let slots = Board.slotCount(processes: processes)
+    let (size, overflows) = slots.multipliedReportingOverflow(by: Self.stride(threads: threads))
+    guard threads > 0, !overflows else { return nil }
+    descriptor = wsgi_posix_shared_file(size)
+    guard descriptor >= 0 else { return nil }
+    guard let mapping = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), mapping != MAP_FAILED else {
+      close(descriptor)
+      return nil
+    }
+    readable = mapping
+    self.threads = threads
+    self.slots = slots
+  }
+
+  /// Unmaps the file when its generation is over; the descriptor is another's to close.
+  public func unmap() { _ = munmap(readable, slots &* Self.stride(threads: threads)) }
+
+  private static func stride(threads: Int) -> Int {
+    let page = max(Int(clamping: sysconf(Int32(_SC_PAGESIZE))), 4096)
+    return (min(max(threads, 1), 65536) &* placeSize &+ page &- 1) / page &* page
+  }
+
+  /// What a worker's threads do.
+  public struct Activity: Equatable, Sendable {
+    public var busy = 0
+    public var completed: UInt64 = 0
+    /// Since when the request that has run longest runs, in milliseconds of the monotonic clock.
+    public var oldest: Int64?
+  }
+
+  public func activity(ofSlot slot: Int) -> Activity {
+    var found = Activity()
+    guard slot >= 0, slot < slots else { return found }
+    for thread in 0..<threads {
+      let place = readable + (slot &* Self.stride(threads: threads) &+ thread &* Self.placeSize)
+      found.completed &+= wsgi_posix_load(place + 16)
+      guard wsgi_posix_load(place) != 0 else { continue }
+      found.busy += 1
+      let since = Int64(bitPattern: wsgi_posix_load(place + 8))
+      found.oldest = min(found.oldest ?? since, since)
+    }
+    return found
+  }
+
+  // MARK: in a worker
+
+  /// The descriptor that a worker finds its group's file at.
+  public static let workerDescriptor: Int32 = 8
+
+  /// The places of this worker's threads, all zero; nil: its group has none. Closes the descriptor.
+  public static func mapOwn(_ settings: WorkerSettings) -> UnsafeMutableRawPointer? {
+    defer { close(workerDescriptor) }
+    let size = stride(threads: settings.threads)
+    let (offset, overflows) = Int(settings.slot).multipliedReportingOverflow(by: size)
+    guard offset >= 0, !overflows, let places = wsgi_posix_map_file(workerDescriptor, offset, size) else { return nil }
+    memset(places, 0, size)
+    return places
+  }
+}

@@ -1,0 +1,77 @@
+import CPosix
+import Glibc
+import Testing
+
+@testable import ProcessSupervision
+
+struct ActivityTests {
+  private let stride = 4096
+
+  @Test func whatWorkersWriteIsRead() throws {
+    let pages = try #require(ActivityPages(processes: 2, threads: 3))
+    defer {
+      pages.unmap()
+      close(pages.descriptor)
+    }
+    #expect(pages.activity(ofSlot: 1) == .init())
+    let places = try #require(wsgi_posix_map_file(pages.descriptor, stride, stride))
+    defer { munmap(places, stride) }
+    for (thread, ticket, since, completed) in [(0, UInt64(7), UInt64(500), UInt64(10)), (1, 0, 1, 20), (2, 9, 400, 30)] {
+      wsgi_posix_store(places + thread * 64, ticket)
+      wsgi_posix_store(places + thread * 64 + 8, since)
+      wsgi_posix_store(places + thread * 64 + 16, completed)
+    }
+    // Behind the last thread: not looked at.
+    wsgi_posix_store(places + 3 * 64, 1)
+    #expect(pages.activity(ofSlot: 1) == .init(busy: 2, completed: 60, oldest: 400))
+    #expect(pages.activity(ofSlot: 0) == .init())
+    #expect(pages.activity(ofSlot: -1) == .init())
+    #expect(pages.activity(ofSlot: .max) == .init())
+    for thread in 0..<3 { wsgi_posix_store(places + thread * 64 + 16, .max) }
+    #expect(pages.activity(ofSlot: 1).busy == 2)
+  }
+
+  /// A reader of a file that had become shorter would die.
+  @Test func nobodyCanCutTheFile() throws {
+    let pages = try #require(ActivityPages(processes: 1, threads: 1))
+    defer {
+      pages.unmap()
+      close(pages.descriptor)
+    }
+    #expect(ftruncate(pages.descriptor, 0) == -1)
+    #expect(ftruncate(pages.descriptor, 1 << 30) == -1)
+    #expect(wsgi_posix_map_file(pages.descriptor, stride * 1000, stride) == nil)
+    #expect(ActivityPages(processes: 1, threads: 0) == nil)
+  }
+
+  @Test func endsAreCountedByKind() throws {
+    guard case .success(let board) = Board.make(processes: [1, 1]) else {
+      Issue.record("no board")
+      return
+    }
+    func end(_ cause: EndRecord.Cause, _ flags: EndRecord.Flags = [.wasReady], _ reason: ShutdownReason? = nil) {
+      board.record(EndRecord(pid: 5, instance: 1, started: 1, ended: 2, cause: cause, flags: flags, reason: reason), ofGroup: 1)
+    }
+    for _ in 0..<40 { end(.exited(code: 0), [.wasReady], .maximumRequests) }
+    end(.killed(signal: 11))
+    end(.killed(signal: 9), [.wasReady, .overdue], .shutdownSignal)
+    end(.exited(code: 3))
+    end(.exited(code: 3), [])
+    end(.unknown)
+    let counts = board.endCounts(ofGroup: 1)
+    #expect(counts.map(\.kind.name) == ["maximum_requests", "crash_signal", "crash_exit", "start_failure", "overdue", "unknown"])
+    #expect(counts.map(\.count) == [40, 1, 1, 1, 1, 1])
+    #expect(board.endCounts(ofGroup: 0).isEmpty && board.endCounts(ofGroup: 2).isEmpty)
+    #expect(EndKind.all.count <= Board.endWords)
+  }
+
+  @Test func livingProcessesAreListed() {
+    guard case .success(let board) = Board.make(processes: [1]) else {
+      Issue.record("no board")
+      return
+    }
+    board.setSlot(2, ofGroup: 0, to: .init(pid: 7, state: Worker.State.ready.rawValue, instance: 1, startTicks: 2, started: 3))
+    #expect(board.processes(ofGroup: 0) == [.init(pid: 7, state: .ready, slot: 2, started: 3)])
+    #expect(board.processes(ofGroup: 1).isEmpty)
+  }
+}

@@ -1,0 +1,142 @@
+import Testing
+
+@testable import WSGIStatus
+
+private let hostile = "<b>&\"'\\\n\u{1b}\u{2028}é"
+
+private func sample() -> StatusReport {
+  var report = StatusReport(
+    now: 1_000_000_000_000_000, started: 999_999_998_500_000, generation: 2, host: hostile, software: "Apache/2.4")
+  var group = StatusReport.Group(name: hostile, isEmbedded: false, state: .degraded, wantedProcesses: 2, threads: 3)
+  group.counts.statuses = [1, 0, 1234, 0, 5, 6]
+  group.counts.causes[RequestCause.workerEnded.rawValue] = 6
+  group.counts.latencies[0] = 1240
+  group.counts.latencies[10] = 6
+  group.counts.duration = 2_500_000
+  group.counts.lastFailure = .init(cause: .workerEnded, at: 999_999_999_000_000)
+  group.inFlight = 4
+  group.waiting = 1
+  group.oldestWait = 1_250_000
+  group.busyThreads = 3
+  group.ends = [("crash_signal", 6)]
+  group.lastEnd = .init(pid: 41, at: 999_999_999_000_000, sentence: "was killed by \(hostile)", isNormal: false)
+  group.retry = 1_000_000_002_000_000
+  var process = StatusReport.Process(pid: 42, state: "ready", started: 999_999_990_000_000)
+  process.busyThreads = 3
+  process.idleThreads = 0
+  process.requests = 1240
+  process.residentBytes = 3 << 20
+  group.processes = [process, StatusReport.Process(pid: 43, state: "starting", started: 1_000_000_000_000_000)]
+  let embedded = StatusReport.Group(name: "embedded", isEmbedded: true, state: .serving, wantedProcesses: 1, threads: 8)
+  report.groups = [group, embedded]
+  return report
+}
+
+private func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+
+struct RenderingTests {
+  @Test func jsonIsEscapedAndComplete() {
+    let json = text(StatusJSON.render(sample()))
+    #expect(json.contains(#""name":"\u003cb\u003e\u0026\"'\\\u000a\u001b\u2028é""#))
+    #expect(json.contains(#""start_time":999999998.5"#))
+    #expect(json.contains(#""requests":{"total":1246,"none":1,"1xx":0,"2xx":1234,"3xx":0,"4xx":5,"5xx":6}"#))
+    #expect(json.contains(#""oldest_wait":1.25"#))
+    #expect(json.contains(#""process_ends":{"crash_signal":6}"#))
+    #expect(json.contains(#""last_failure":{"cause":"worker_died","time":999999999}"#))
+    #expect(json.contains(#""latency":{"sum":2.5,"p50":0.00005,"p95":0.000095,"#))
+    #expect(json.contains(#"{"pid":43,"state":"starting","start_time":1000000000,"uptime":0,"threads_busy":null,"#))
+    #expect(json.contains(#""name":"","mode":"embedded","state":"serving""#))
+    // Balanced, and neither a missing comma nor one too many.
+    #expect(json.filter { $0 == "{" }.count == json.filter { $0 == "}" }.count)
+    for wrong in ["{,", "[,", ",}", ",]", "}{", ",,", "}\""] { #expect(!json.contains(wrong), "\(wrong)") }
+  }
+
+  @Test func thePageIsEscaped() {
+    let page = text(StatusPage.render(sample(), refresh: 7))
+    #expect(!page.contains("<b>&"))
+    #expect(page.contains("<h2>&lt;b&gt;&amp;&quot;&#39;\\\u{FFFD}\u{FFFD}\u{2028}é <span class=\"state\">degraded</span>"))
+    #expect(page.contains("<title>(1!) mod_wsgi · &lt;b&gt;"))
+    #expect(page.contains("content=\"7\""))
+    #expect(!text(StatusPage.render(sample(), refresh: 0)).contains("http-equiv"))
+    #expect(page.contains("1,246"))
+    #expect(page.contains("6 × worker died. Last: a process died with the request, 1.0 s ago."))
+    #expect(page.contains("process 41 was killed by &lt;b&gt;"))
+    #expect(page.contains("2001-09-09 01:46:40 UTC"))
+    #expect(page.contains("3.0 MB"))
+    #expect(page.contains("1,234 × 2xx, 5 × 4xx, 6 × 5xx"))
+  }
+
+  @Test func openMetricsHasUnitsTimesOfCreationAndAnEnd() {
+    let metrics = text(StatusMetrics.render(sample(), isOpenMetrics: true))
+    let name = "<b>&\\\"'\\\\\\n\u{1b}\u{2028}é"
+    #expect(metrics.contains("# TYPE wsgi_requests counter\n"))
+    #expect(metrics.contains("wsgi_requests_total{group=\"\(name)\",status=\"2xx\"} 1234\n"))
+    #expect(metrics.contains("wsgi_requests_created{group=\"\(name)\",status=\"2xx\"} 999999998.5\n"))
+    #expect(metrics.contains("# UNIT wsgi_request_duration_seconds seconds\n"))
+    #expect(metrics.contains("wsgi_request_duration_seconds_bucket{group=\"\(name)\",le=\"0.0001\"} 1240\n"))
+    #expect(metrics.contains("wsgi_request_duration_seconds_bucket{group=\"\(name)\",le=\"+Inf\"} 1246\n"))
+    #expect(metrics.contains("wsgi_request_duration_seconds_sum{group=\"\(name)\"} 2.5\n"))
+    #expect(metrics.contains("wsgi_process_resident_memory_bytes{group=\"\(name)\",pid=\"42\"} 3145728\n"))
+    #expect(metrics.hasSuffix("# EOF\n"))
+  }
+
+  @Test func theOlderFormatHasNeither() {
+    let metrics = text(StatusMetrics.render(sample(), isOpenMetrics: false))
+    #expect(metrics.contains("# TYPE wsgi_requests_total counter\n"))
+    for absent in ["_created", "# EOF", "# UNIT"] { #expect(!metrics.contains(absent)) }
+  }
+
+  @Test func formatsHaveTheirTypes() {
+    #expect(StatusFormat.openMetrics.contentType == "application/openmetrics-text; version=1.0.0; charset=utf-8")
+    #expect(StatusFormat.prometheus.contentType == "text/plain; version=0.0.4; charset=utf-8")
+  }
+
+  @Test(arguments: [
+    ("", StatusFormat.html, 5), ("json", .json, 5), ("openmetrics", .openMetrics, 5), ("prometheus", .prometheus, 5),
+    ("refresh=0", .html, 0), ("refresh=-3", .html, 0), ("refresh=99999", .html, 3600), ("x&refresh=9&json", .json, 9),
+    ("refresh=99999999999999999999", .html, 5), ("refresh=\"><script>", .html, 5), ("&&=", .html, 5),
+  ])
+  func queries(_ text: String, _ format: StatusFormat, _ refresh: Int) {
+    let query = StatusQuery(text)
+    #expect(query.format == format && query.refresh == refresh)
+  }
+
+  @Test(arguments: [
+    (Int64(0), "0.0 s"), (-5, "0.0 s"), (9_950_000, "9.9 s"), (59_999_999, "59 s"), (61_000_000, "1 min 1 s"),
+    (7_260_000_000, "2 h 1 min"), (273_600_000_000, "3 d 4 h"),
+  ])
+  func durations(_ microseconds: Int64, _ expected: String) {
+    var builder = TextBuilder()
+    builder.appendDuration(microseconds)
+    #expect(text(builder.bytes) == expected)
+  }
+
+  @Test(arguments: [
+    (Int64(0), "1970-01-01 00:00:00"), (951_782_400, "2000-02-29 00:00:00"), (1_709_251_199, "2024-02-29 23:59:59"),
+    (1_735_689_599, "2024-12-31 23:59:59"), (4_107_542_400, "2100-03-01 00:00:00"),
+  ])
+  func clocks(_ seconds: Int64, _ expected: String) {
+    var builder = TextBuilder()
+    builder.appendClock(seconds * 1_000_000)
+    #expect(text(builder.bytes) == expected)
+  }
+
+  /// Numbers that come from memory which others write may be anything.
+  @Test func numbersOfAnySizeAreShown() {
+    var report = sample()
+    report.groups[0].counts.statuses = [UInt64](repeating: .max, count: 6)
+    report.groups[0].counts.latencies = [UInt64](repeating: .max, count: LatencyBuckets.count)
+    report.groups[0].counts.causes = [UInt64](repeating: .max, count: RequestCause.allCases.count)
+    report.groups[0].counts.duration = .max
+    report.groups[0].counts.lastFailure = .init(cause: .refused, at: .min)
+    report.groups[0].oldestWait = .min
+    report.groups[0].retry = .min
+    report.groups[0].processes[0].requests = .max
+    report.groups[0].processes[0].oldestRequest = .min
+    report.groups[0].processes[0].residentBytes = .max
+    report.groups[0].processes[0].started = .min
+    #expect(!StatusPage.render(report, refresh: 1).isEmpty)
+    #expect(!StatusJSON.render(report).isEmpty)
+    #expect(!StatusMetrics.render(report, isOpenMetrics: true).isEmpty)
+  }
+}
