@@ -67,7 +67,7 @@ extension TextBuilder {
   mutating func appendMegabytes(_ bytes: UInt64) {
     append(bytes >> 20)
     self += "."
-    append((bytes & 0xF_FFFF) * 10 >> 20)
+    append(((bytes & 0xF_FFFF) * 10) >> 20)
     self += " MB"
   }
 

@@ -25,7 +25,7 @@ private func sample() -> StatusReport {
   process.busyThreads = 3
   process.idleThreads = 0
   process.requests = 1240
-  process.residentBytes = 3 << 20
+  process.residentBytes = 7 << 19
   group.processes = [process, StatusReport.Process(pid: 43, state: "starting", started: 1_000_000_000_000_000)]
   let embedded = StatusReport.Group(name: "embedded", isEmbedded: true, state: .serving, wantedProcesses: 1, threads: 8)
   report.groups = [group, embedded]
@@ -62,7 +62,7 @@ struct RenderingTests {
     #expect(page.contains("6 × worker died. Last: a process died with the request, 1.0 s ago."))
     #expect(page.contains("process 41 was killed by &lt;b&gt;"))
     #expect(page.contains("2001-09-09 01:46:40 UTC"))
-    #expect(page.contains("3.0 MB"))
+    #expect(page.contains("3.5 MB"))
     #expect(page.contains("1,234 × 2xx, 5 × 4xx, 6 × 5xx"))
   }
 
@@ -76,7 +76,7 @@ struct RenderingTests {
     #expect(metrics.contains("wsgi_request_duration_seconds_bucket{group=\"\(name)\",le=\"0.0001\"} 1240\n"))
     #expect(metrics.contains("wsgi_request_duration_seconds_bucket{group=\"\(name)\",le=\"+Inf\"} 1246\n"))
     #expect(metrics.contains("wsgi_request_duration_seconds_sum{group=\"\(name)\"} 2.5\n"))
-    #expect(metrics.contains("wsgi_process_resident_memory_bytes{group=\"\(name)\",pid=\"42\"} 3145728\n"))
+    #expect(metrics.contains("wsgi_process_resident_memory_bytes{group=\"\(name)\",pid=\"42\"} 3670016\n"))
     #expect(metrics.hasSuffix("# EOF\n"))
   }
 
