@@ -7,7 +7,7 @@ import Glibc
 /// have requests, old workers run, and their supervisor is started again if it dies. Used on the parent's main thread; forked
 /// processes say at once what they are, by `becomeChild` or `leave`.
 public final class SupervisedGeneration {
-  private let groups: [SupervisedGroup]
+  let groups: [SupervisedGroup]
   /// The write ends of the queues; -1: closed, or never there.
   private var writeEnds: [Int32]
   public private(set) var board: Board
@@ -54,8 +54,9 @@ public final class SupervisedGeneration {
 
   // MARK: in the parent
 
-  /// Starts a supervisor. `inChild` is called in it first, to close what it must not hold. The result is 0, or errno's value.
-  public func start(_ inChild: () -> Void) -> Int32 {
+  /// Starts a supervisor, which lets `predecessors` end before it starts services. `inChild` is called in it first, to close
+  /// what it must not hold. The result is 0, or errno's value.
+  public func start(after predecessors: [Predecessor] = [], _ inChild: () -> Void) -> Int32 {
     let parent = getpid()
     let pid = wsgi_posix_fork()
     if pid < 0 { return -pid }
@@ -64,7 +65,9 @@ public final class SupervisedGeneration {
       inChild()
       for end in writeEnds where end >= 0 { close(end) }
       close(commands[0])
-      Supervisor(groups: groups, board: board, keep: keep, commands: commands[1], parent: parent, host: host).run()
+      Supervisor(
+        groups: groups, board: board, keep: keep, commands: commands[1], parent: parent, after: predecessors, host: host
+      ).run()
       _exit(0)
     }
     supervisor = pid

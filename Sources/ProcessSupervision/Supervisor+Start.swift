@@ -5,7 +5,8 @@ extension Supervisor {
   /// Starts what the group lacks, as far as its back-off allows.
   func fill(_ group: ProcessGroup, now: Int64) {
     if group.backoff.isProbing, group.workers.contains(where: { isStable($0, now: now) }) { group.backoff.succeeded() }
-    guard !group.isFinished, !isStopping, now >= group.backoff.notBefore else { return }
+    group.predecessors.removeAll { $0.isOver(now: now) }
+    guard !group.isFinished, !isStopping, now >= group.backoff.notBefore, group.predecessors.isEmpty else { return }
     // Candidates are workers to be. A service is not started before the one that it replaces has gone.
     let present = group.plan.settings.isService ? group.workers.count : group.active
     var missing = group.plan.processes &- present &- (group.reload?.candidates.count ?? 0)

@@ -22,10 +22,14 @@ public final class Supervisor {
   /// - commands: this process's end of the socket on which its parent sends `stop`.
   /// - parent: the process whose end is this one's.
   public init(
-    groups: [SupervisedGroup], board: Board, keep: WorkerKeep, commands: Int32, parent: Int32, host: SupervisorHost
+    groups: [SupervisedGroup], board: Board, keep: WorkerKeep, commands: Int32, parent: Int32,
+    after predecessors: [Predecessor] = [], host: SupervisorHost
   ) {
     self.groups = groups.enumerated().map { ProcessGroup(index: $0.offset, plan: $0.element) }
-    for group in self.groups where group.plan.queue < 0 { group.isFinished = true }
+    for group in self.groups {
+      if group.plan.queue < 0 { group.isFinished = true }
+      if group.plan.settings.isService { group.predecessors = predecessors.filter { $0.group == group.plan.name } }
+    }
     self.board = board
     self.keep = keep
     self.host = host
@@ -152,6 +156,7 @@ public final class Supervisor {
         next = min(next, group.backoff.notBefore)
       }
       if group.backoff.isProbing, group.ready > 0 { next = min(next, now &+ 250_000) }
+      if !group.predecessors.isEmpty { next = min(next, now &+ 20_000) }
       if let reload = group.reload { next = min(next, reloadDeadline(reload)) }
       for worker in group.workers {
         if let killAt = worker.killAt { next = min(next, killAt) }

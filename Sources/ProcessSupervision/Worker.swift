@@ -107,6 +107,8 @@ final class ProcessGroup {
   var metrics: [UInt8]?
   var metricsGiven: Int64 = 0
   var hasReportedFullSlots = false
+  /// Of a service group: none is started beside them.
+  var predecessors: [Predecessor] = []
 
   init(index: Int, plan: SupervisedGroup) {
     self.index = index

@@ -311,6 +311,9 @@ enum Bootstrap {
         if settings.get('service') == '1' and main:
             import signal
             signal.signal(signal.SIGTERM, _leave_service)
+        elif settings.get('service') == '1':
+            native.log(4, 'WSGI0090: A service script in a sub-interpreter cannot be told to end, Python handles signals in the'
+                       ' main interpreter only: give it application-group=%{GLOBAL}', None, 0)
         if info['restrict_signal']:
             import signal
             signal.signal = SignalIntercept(signal.signal)

@@ -1,5 +1,6 @@
 import Glibc
 import PythonRuntime
+import WSGICore
 
 /// A script that has been imported: its module, and the time stamp that it was loaded for.
 final class LoadedScript {
@@ -153,6 +154,8 @@ struct ScriptLoader {
   private func logImportFailure(_ path: String) throws(Raised) {
     guard let exception = PythonException.take() else { return }
     if PythonException.isSystemExit(exception.object) {
+      // How a service ends.
+      if contents.adapter.settings.flag(EngineSettings.service) { return }
       contents.log(exception.object, "WSGI0107: SystemExit raised by WSGI script '\(path)' while it was loaded; ignored.")
     } else {
       contents.adapter.logHere(.error, "WSGI0109: Target WSGI script '\(path)' cannot be loaded as Python module.")

@@ -101,7 +101,8 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
   func startSupervisor() {
     restart = nil
     guard supervised.hasWork, supervised.supervisor == 0, !isOver || supervised.hasStarted else { return }
-    let failure = supervised.start {
+    let earlier = ProcessGroups.living.filter { $0 !== self }.flatMap { $0.supervised.services() }
+    let failure = supervised.start(after: earlier) {
       // What the supervisor inherits of httpd and of other generations is none of its business.
       wsgi_httpd_close_listeners()
       for other in ProcessGroups.living where other !== self { other.supervised.leave() }
@@ -152,7 +153,13 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
       if restart == nil { discard() }
       return
     }
-    guard wsgi_httpd_is_exiting() != 0 else { return }
+    guard wsgi_httpd_is_exiting() != 0 else {
+      // Then nobody waits for an answer any more, and what applications had started ends, as in httpd's own process group.
+      if wsgi_httpd_is_ungraceful() != 0 {
+        for groups in ProcessGroups.living { groups.supervised.orderStop() }
+      }
+      return
+    }
     // All at once, then wait for all: older generations may still be draining.
     for groups in ProcessGroups.living { groups.supervised.orderStop() }
     for groups in ProcessGroups.living { groups.supervised.waitForStop() }

@@ -55,6 +55,43 @@ def test_a_service_script():
         assert lines_of(path)[3:] == ["over"]
 
 
+def test_a_service_script_never_runs_twice_at_a_time():
+    """At a graceful restart the next one waits for the one before it, however long that takes to tidy up."""
+    server = Httpd("", apps="daemon", name="service")
+    path = os.path.join(server.make_directory("shared", 0o777), "journal")
+    os.chmod(os.path.dirname(path), 0o777)
+    with open(os.path.join(server.apps, "service.py"), "w") as script:
+        # It is over when somebody has seen httpd's new children.
+        script.write(SERVICE.replace("finally:", "finally:\n    while not os.path.exists(path + '.tidy'):\n"
+                                     "        time.sleep(0.01)") % path)
+    server.configure("WSGIDaemonProcess service threads=0 python-path={lib} shutdown-timeout=60\n"
+                     "WSGIImportScript {apps}/service.py process-group=service application-group=%{GLOBAL}\n"
+                     "WSGIDaemonProcess site python-path={lib}\n"
+                     "WSGIScriptAlias /site {apps}/app.wsgi process-group=site application-group=%{GLOBAL}\n")
+    with server:
+        wait_until(lambda: len(lines_of(path)) == 1, "the service's start")
+        before = server.get("/site/pid").text
+        server.graceful()
+        wait_until(lambda: server.get("/site/pid").text != before, "the next generation")
+        assert len(lines_of(path)) == 1
+        open(path + ".tidy", "w").close()
+        wait_until(lambda: len(lines_of(path)) == 3, lambda: "the next service: %s" % lines_of(path))
+        assert lines_of(path)[1] == "over" and lines_of(path)[2].startswith("begun")
+    # SystemExit is how a service is told to end, and nothing to speak of.
+    assert not server.log.lines("SystemExit")
+
+
+def test_a_service_script_in_a_sub_interpreter_is_advised_against():
+    server = Httpd("", apps="daemon", name="service")
+    with open(os.path.join(server.apps, "service.py"), "w") as script:
+        script.write("import time\nprint('begun', flush=True)\nwhile True:\n    time.sleep(0.01)\n")
+    server.configure("WSGIDaemonProcess service threads=0 python-path={lib} shutdown-timeout=300ms\n"
+                     "WSGIImportScript {apps}/service.py process-group=service application-group=other\n")
+    with server:
+        server.log.wait_for("begun")
+        assert len(server.log.lines("WSGI0090")) == 1
+
+
 def test_who_may_use_which_group(make_httpd):
     server = make_httpd("""
 WSGIDaemonProcess shared python-path={lib}
@@ -150,6 +187,24 @@ def test_nothing_is_left_after_a_stop():
     assert not {name for name in shared_memory() - before if "wsgi" in name.lower()}
 
 
+def test_what_an_application_started_ends_with_a_full_restart_and_not_with_a_graceful_one():
+    with Httpd(LEFT, apps="daemon", name="left") as server:
+        kept = int(server.get("/site/child").text)
+        worker = parent_of(kept)
+        assert name_of(worker) == "wsgi-worker"
+        try:
+            # A program that an application runs may take longer than the process that started it is needed.
+            server.graceful()
+            wait_until(lambda: is_zombie(worker) or name_of(worker) != "wsgi-worker", "the end of the process")
+            assert name_of(kept) == "sleep" and not is_zombie(kept)
+        finally:
+            os.kill(kept, signal.SIGKILL)
+        ended = int(server.get("/site/child").text)
+        server.restart()
+        wait_until(lambda: name_of(ended) != "sleep" or is_zombie(ended), "the end of the application's own child")
+        assert server.get("/site/pid").status == 200
+
+
 def test_nothing_is_left_after_the_end_of_a_killed_parent():
     with Httpd(LEFT, apps="daemon", name="left") as server:
         server.expected_crashes = True
@@ -169,6 +224,11 @@ def test_nothing_is_left_after_the_end_of_a_killed_parent():
             except ProcessLookupError:
                 pass
         assert not left(server)
+
+
+def parent_of(pid):
+    with open("/proc/%d/stat" % pid) as stat:
+        return int(stat.read().rsplit(")", 1)[1].split()[1])
 
 
 def is_zombie(pid):

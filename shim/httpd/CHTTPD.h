@@ -143,6 +143,8 @@ void wsgi_httpd_close_listeners(void);
 int32_t wsgi_httpd_has_scoreboard(void);
 /* httpd ends, as opposed to a restart. */
 int32_t wsgi_httpd_is_exiting(void);
+/* The restart under way has not waited for requests: httpd has ended its process group. */
+int32_t wsgi_httpd_is_ungraceful(void);
 /* CoreDumpDirectory is set. */
 int32_t wsgi_httpd_allows_core_dumps(void);
 int64_t wsgi_httpd_server_timeout_milliseconds(server_rec *server);

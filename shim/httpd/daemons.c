@@ -9,6 +9,7 @@
 #include <scoreboard.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <unixd.h>
 
 /* What is kept of a registered process; it lives in httpd's process pool, as the registration does. */
 struct wsgi_httpd_other_child {
@@ -39,6 +40,12 @@ void wsgi_httpd_close_listeners(void) { ap_close_listeners(); }
 int32_t wsgi_httpd_has_scoreboard(void) { return ap_scoreboard_image != NULL; }
 
 int32_t wsgi_httpd_is_exiting(void) { return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING; }
+
+int32_t wsgi_httpd_is_ungraceful(void) {
+  ap_unixd_mpm_retained_data *retained = ap_unixd_mpm_get_retained_data();
+  /* The MPM's own cleanup, which precedes ours, has turned the one into the other. */
+  return retained && (retained->is_ungraceful || !retained->was_graceful);
+}
 
 int32_t wsgi_httpd_allows_core_dumps(void) { return ap_coredumpdir_configured; }
 
