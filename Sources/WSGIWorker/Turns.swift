@@ -191,6 +191,9 @@ final class Turns: @unchecked Sendable {
     interrupt()
   }
 
+  /// How many threads wait for their turn.
+  var waiting: Int { state.withLock { $0.idleCount } }
+
   /// Requests may still come.
   var isOpen: Bool { state.withLock { $0.source >= 0 } }
 

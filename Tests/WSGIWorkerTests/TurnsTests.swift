@@ -41,6 +41,12 @@ import Testing
       return nil
     }
 
+    /// Whether so many threads wait for their turn: one that was late would take a turn that is held.
+    func haveCome(_ count: Int) -> Bool {
+      for _ in 0..<10_000 where turns.waiting < count { usleep(1000) }
+      return turns.waiting == count
+    }
+
     func haveEnded(_ count: UInt32) -> Bool {
       for _ in 0..<200 where ended.value < count { ended.wait(while: ended.value, milliseconds: 50) }
       return ended.value == count
@@ -71,6 +77,7 @@ import Testing
   @Test func aTurnThatIsHeldIsThereForTheThreadThatComesBack() throws {
     let crowd = Crowd(3)
     let first = try #require(crowd.leader(0))
+    #expect(crowd.haveCome(2))
     for _ in 0..<1000 {
       crowd.turns.pass(first, holds: true)
       #expect(crowd.turns.take(first) == 7)
