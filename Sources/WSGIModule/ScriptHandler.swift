@@ -208,7 +208,8 @@ struct ScriptHandler {
   // MARK: daemon mode
 
   private func checkOwnership(_ group: Int) throws(Refusal) {
-    guard generation.configuration.groups.indices.contains(group) else { return }
+    guard generation.configuration.groups.indices.contains(group), generation.configuration.groups[group].restrictsScripts
+    else { return }
     try ScriptOwnership.check(script, for: generation.configuration.groups[group])
   }
 
@@ -224,7 +225,8 @@ struct ScriptHandler {
     guard let daemons = generation.daemons, let endpoint = daemons.endpoint(of: group), let seat = Child.current?.seat else {
       throw Refusal(500, "WSGI0151: Process group '\(name)' was not started; the log of httpd's start says why.")
     }
-    let timeout = ClientTimeout(request, generation.configuration.groups[group])
+    let timeout = ClientTimeout(
+      request, generation.configuration.groups[group].responseSocketTimeout, generation.configuration.groups[group].socketTimeout)
     defer { timeout.restore() }
     var exchange = DaemonExchange(
       request, group: group, of: daemons, script: script, response: response(for: destination))
@@ -242,9 +244,10 @@ private struct ClientTimeout {
   private let request: OpaquePointer
   private let before: Int64
 
-  init(_ request: OpaquePointer, _ group: WSGIConfig.DaemonGroup) {
+  /// The group's times, of which the first counts where it is set. The group itself would be a large thing to copy.
+  init(_ request: OpaquePointer, _ responseSocketTimeout: Milliseconds, _ socketTimeout: Milliseconds) {
     self.request = request
-    let milliseconds = group.responseSocketTimeout > 0 ? group.responseSocketTimeout : group.socketTimeout
+    let milliseconds = responseSocketTimeout > 0 ? responseSocketTimeout : socketTimeout
     before = milliseconds > 0 ? wsgi_httpd_set_client_timeout(request, Int64(milliseconds)) : -1
   }
 
