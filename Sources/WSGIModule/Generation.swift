@@ -17,6 +17,7 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
   var daemons: (any DaemonGroups)? { processGroups }
   /// Counts requests: a place for each of `configuration.groups`, and behind them one for embedded mode; nil: no memory for it.
   let tally: RequestTally?
+  private let owner = getpid()
   /// When this reading of the configuration was put to use, in microseconds since the epoch.
   let started = epochNow()
 
@@ -47,7 +48,8 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
 
   static func end() {
     current?.processGroups?.configurationEnded()
-    current?.tally?.unmap()
+    // A child may still have threads that count.
+    if let current, getpid() == current.owner { current.tally?.unmap() }
     current = nil
   }
 

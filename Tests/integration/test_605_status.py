@@ -8,8 +8,10 @@ import subprocess
 
 import pytest
 
-from httpd_env import MODES, Httpd, run_together, wait_until
+from httpd_env import MODES, REFERENCE, Httpd, run_together, wait_until
 from http_client import Client
+
+pytestmark = pytest.mark.skipif(REFERENCE, reason="mod_wsgi 6.1.1 has no such page")
 
 PAGE = "<Location /wsgi-status>\nSetHandler wsgi-status\nRequire local\n</Location>\n"
 CONF = "WSGIScriptAlias /embedded {apps}/app.wsgi application-group=%{GLOBAL}\n" + PAGE
@@ -263,8 +265,7 @@ def test_a_graceful_restart_begins_anew():
 
 
 def test_an_httpd_child_that_dies_takes_its_figures_along():
-    conf = CONF.replace("WSGIScriptAlias", "WSGIScriptAlias", 1)
-    with Httpd(conf, apps="status", name="child", threads=32, modules=["authz_host"]) as server:
+    with Httpd(CONF, apps="status", name="child", threads=32, modules=["authz_host"]) as server:
         server.expected_crashes = True
         assert server.get("/embedded/pid").status == 200
         child, = settled(server, "", 1)["processes"]
@@ -273,3 +274,14 @@ def test_an_httpd_child_that_dies_takes_its_figures_along():
                    "another child")
         # What was counted stays; only what belonged to the process is gone.
         assert group(server, "")["requests"]["total"] == 1
+
+
+def test_children_of_prefork(mode):
+    with Httpd(CONF, apps="status", name="prefork", mpm="prefork", processes=3, modules=["authz_host"]) as server:
+        assert run_together(6, lambda _: server.get("/%s/pid" % mode).status) == [200] * 6
+        one = settled(server, NAMES[mode], 6)
+        assert one["requests"]["2xx"] == one["requests"]["total"] == 6
+        wait_until(lambda: sum(process["requests"] for process in group(server, NAMES[mode])["processes"]) == 6,
+                   lambda: group(server, NAMES[mode]))
+        if mode == "embedded":
+            assert len(one["processes"]) >= 3 and one["threads_per_process"] == 1
