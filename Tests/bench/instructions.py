@@ -127,12 +127,12 @@ def demangle(name):
 def count(server, options):
     workload = WORKLOADS[options.load]
     body = b"x" * workload.body or None
-    server.start()
-    url = address(server, workload)
-    marks = [("GET", url[:url.rindex("/")] + "/mark", None, 1)]
-    if server.is_daemon:
-        marks.append(("GET", "/mark", None, 1))
     try:
+        server.start()
+        url = address(server, workload)
+        marks = [("GET", url[:url.rindex("/")] + "/mark", None, 1)]
+        if server.is_daemon:
+            marks.append(("GET", "/mark", None, 1))
         rounds = []
         for number in WARM_UP, FEW, FEW + options.requests:
             rounds += [("POST" if body else "GET", url, body, number), *marks]

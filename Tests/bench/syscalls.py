@@ -36,8 +36,8 @@ def attached(server, path):
 
 def count(server, options, path):
     workload = WORKLOADS[options.load]
-    server.start()
     try:
+        server.start()
         request = ("POST" if workload.body else "GET", address(server, workload), b"x" * workload.body or None)
         ask(server, [(*request, WARM_UP)])
         tracer = attached(server, path)
