@@ -57,20 +57,30 @@ final class Reloads: Sendable {
     }
   }
 
-  /// Keeps a request that found `change`. False: no answer is to be expected any more, and the request is still the caller's.
-  func keep(_ request: Kept, _ control: ControlLine) -> Bool {
+  /// What becomes of a request that found a change; unless it is kept it is still the caller's.
+  enum Verdict {
+    case kept
+    /// Another request waits for the change already: this one is for the code that is here.
+    case foundBefore
+    /// No answer is to be expected any more.
+    case refused
+  }
+
+  /// Keeps a request that found `change`.
+  func keep(_ request: Kept, _ control: ControlLine) -> Verdict {
     let change = request.change
     return state.withLock { state in
-      guard !state.isClosed else { return false }
+      guard !state.isClosed else { return .refused }
+      if case .underWay = state.standings[Key(change)] { return .foundBefore }
       // Before anybody hears of it: whoever asks next is to find it.
       let earlier = state.standings.updateValue(.underWay, forKey: Key(change))
       isConcerned.store(true, ordering: .sequentiallyConsistent)
       guard control.send(.reloadWanted(change)) else {
         state.standings[Key(change)] = earlier
-        return false
+        return .refused
       }
       state.kept.append(request)
-      return true
+      return .kept
     }
   }
 

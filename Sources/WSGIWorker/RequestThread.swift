@@ -71,9 +71,20 @@ struct RequestThread: ~Copyable {
         thread.pointee.index, number: thread.pointee.number, id: thread.pointee.requestID, now: now)
       let isWatched = isBrisk && thread.pointee.number & (Pace.sample &- 1) == 0
       let waits = isWatched ? wsgi_posix_waits() : 0
-      let outcome = worker.engine.run(thread, RequestExchange.functions, thread.pointee.reader.head, ticket: ticket)
+      var outcome = worker.engine.run(thread, RequestExchange.functions, thread.pointee.reader.head, ticket: ticket)
       if isWatched { worker.pace.observe(waited: wsgi_posix_waits() != waits, now: now) }
-      let isKept = thread.pointee.conclude(outcome, channel, envelope)
+      var isKept = false
+      if outcome.end == Int32(WSGI_STALE) {
+        switch thread.pointee.keep(envelope) {
+        case .kept: isKept = true
+        case .refused: break
+        case .foundBefore:
+          // Another thread found the change at the same time: its request waits for the new code, this one need not.
+          thread.pointee.reader.clear(.scriptReloading)
+          outcome = worker.engine.run(thread, RequestExchange.functions, thread.pointee.reader.head, ticket: ticket)
+        }
+      }
+      thread.pointee.conclude(outcome)
       if !isKept { thread.pointee.channel.close() }
       worker.end(thread.pointee.index, outcome)
     } else {
@@ -122,28 +133,29 @@ struct RequestThread: ~Copyable {
     channel.close()
   }
 
-  /// Says how the request ended. True: it is kept, channel and all, for a process with new code.
-  private mutating func conclude(_ outcome: wsgi_outcome, _ descriptor: Int32, _ envelope: QueueEnvelope) -> Bool {
+  /// Says how the request ended.
+  private mutating func conclude(_ outcome: wsgi_outcome) {
     switch outcome.end {
-    case Int32(WSGI_DONE): break
+    case Int32(WSGI_DONE), Int32(WSGI_STALE): break
     case Int32(WSGI_FAILED): channel.fail(status: outcome.status)
-    case Int32(WSGI_STALE): return keep(envelope)
     default: channel.abort()
     }
-    return false
   }
 
-  private mutating func keep(_ envelope: QueueEnvelope) -> Bool {
-    guard let head = try? RequestHead(decoding: reader.head) else { return false }
+  /// Keeps the request, channel and all, for a process with new code. `refused`: it has been handed back.
+  private mutating func keep(_ envelope: QueueEnvelope) -> Reloads.Verdict {
+    guard let head = try? RequestHead(decoding: reader.head) else { return .refused }
+    if worker.reloads.leavesAlone(head) { return .foundBefore }
     let change = ScriptChange(
       script: Array(head.script), applicationGroup: Array(head.applicationGroup), modified: head.scriptModified)
     log(ProcessLog.Level.info, "The script changed: the request waits for a process with its new code.")
-    guard let descriptor = channel.detach() else { return false }
+    guard let descriptor = channel.detach() else { return .refused }
     let request = Reloads.Kept(change: change, channel: descriptor, envelope: envelope, head: Array(reader.head))
-    if worker.reloads.keep(request, worker.control) { return true }
+    let verdict = worker.reloads.keep(request, worker.control)
+    guard verdict != .kept else { return .kept }
     channel.open(descriptor, envelope.channelKind)
-    channel.handBack()
-    return false
+    if verdict == .refused { channel.handBack() }
+    return verdict
   }
 
   // MARK: what the engine asks for
