@@ -215,6 +215,8 @@ def test_a_stop_without_a_supervisor_leaves_no_process():
 
 def test_rolling_keeps_old_code_that_works():
     with make("reload=rolling") as server:
+        # A process that starts later has no old code to keep.
+        server.log.wait_for("Daemon process 'site%d' takes requests" % server.port, count=2)
         with Clients(server) as load:
             load.wait_for(20)
             before = sorted(workers(server))
