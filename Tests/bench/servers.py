@@ -41,6 +41,9 @@ def family(pids):
 
 
 class Server:
+    # How long it may take to start, in seconds.
+    patience = 20
+
     def __init__(self, name, options):
         self.name, self.options = name, options
         self.port = free_port()
@@ -60,10 +63,10 @@ class Server:
         self.output = open(os.path.join(self.root, "output"), "wb")
         begun = time.monotonic()
         self.launch()
-        end = begun + 20
+        end = begun + self.patience
         while True:
             try:
-                with urllib.request.urlopen(self.url("hello"), timeout=5) as answer:
+                with urllib.request.urlopen(self.url("hello"), timeout=self.patience) as answer:
                     answer.read()
                 break
             except OSError as failure:
