@@ -60,7 +60,7 @@ final class Reloads: Sendable {
   /// What becomes of a request that found a change; unless it is kept it is still the caller's.
   enum Verdict {
     case kept
-    /// Another request waits for the change already: this one is for the code that is here.
+    /// Another request waits for the change already, or has had its answer: this one is for the code that is here.
     case foundBefore
     /// No answer is to be expected any more.
     case refused
@@ -71,7 +71,11 @@ final class Reloads: Sendable {
     let change = request.change
     return state.withLock { state in
       guard !state.isClosed else { return .refused }
-      if case .underWay = state.standings[Key(change)] { return .foundBefore }
+      switch state.standings[Key(change)] {
+      case .underWay: return .foundBefore
+      case .refused(let modified) where modified == change.modified: return .foundBefore
+      case .refused, nil: break
+      }
       // Before anybody hears of it: whoever asks next is to find it.
       let earlier = state.standings.updateValue(.underWay, forKey: Key(change))
       isConcerned.store(true, ordering: .sequentiallyConsistent)
