@@ -91,7 +91,7 @@ def run_integration(tally, stage, reports, arguments):
 
 def pytest(tally, stage, report, arguments, environment):
     workers = str(max(2, min(8, 2 * (os.cpu_count() or 1))))
-    command = [os.path.join(VENV, "bin", "python"), "-m", "pytest", "-q", "-rs", "--tb=short", "-p", "no:cacheprovider",
+    command = [os.path.join(VENV, "bin", "python"), "-m", "pytest", "-q", "-rsR", "--tb=short", "-p", "no:cacheprovider",
                "-n", workers, "--dist", "loadfile", "--junitxml", report,
                # Servers, clients and compilers share two cores here: what fails is tried once more, and counted as rerun.
                "--reruns", "1"]

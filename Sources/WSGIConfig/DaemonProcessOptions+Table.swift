@@ -94,7 +94,7 @@ extension DaemonProcessOption {
     },
     .number("threads", "thread count", default: "15", 0...65_533) { $0.threads = $1 },
     .size("stack-size", "stack size", default: "of the system", minimum: 1) { $0.stackSize = $1 },
-    .number("queue-limit", "queue limit", default: "all but 1/8 of httpd's threads", 1...Int(Int32.max), isAddition: true) {
+    .number("queue-limit", "queue limit", default: "7/8 of MaxRequestWorkers", 1...Int(Int32.max), isAddition: true) {
       $0.queueLimit = $1
     },
     .number("listen-backlog", "listen backlog", default: "100", 0...Int(Int32.max)) { $0.listenBacklog = $1 },

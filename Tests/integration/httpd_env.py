@@ -139,6 +139,7 @@ class Httpd:
         self.access_log = Log(os.path.join(self.root, "access_log"))
         self.environment = environment or {}
         self.process = None
+        self.probes = 0  # requests of our own, to see whether it answers
         self.mpm, self.threads, self.processes, self.log_level = mpm, threads, processes, log_level
         self.modules = self.BASE_MODULES + list(modules)
         self.expected_crashes = False
@@ -222,7 +223,9 @@ class Httpd:
         """Whether a child of the running generation accepts connections and answers."""
         try:
             with Client(self.port, timeout=DEADLINE) as client:
-                return client.request("GET", "/no-such-file").status in (200, 403, 404, 500)
+                answered = client.request("GET", "/no-such-file").status in (200, 403, 404, 500)
+                self.probes += answered
+                return answered
         except OSError:
             return False
 
