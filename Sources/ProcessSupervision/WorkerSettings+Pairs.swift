@@ -90,6 +90,8 @@ extension WorkerSettings {
       case Key.logLevel: logLevel = number()
       case EngineSettings.threads: threads = number()
       case EngineSettings.service: isService = true
+      case EngineSettings.perInterpreterGIL, EngineSettings.freeThreading: if value == [0x31] { runsInParallel = true }
+      case EngineSettings.interpreterOptions: if try Self.freesFromGIL(value) { runsInParallel = true }
       case Key.stackSize: stackSize = number()
       case Key.maximumRequests: maximumRequests = number()
       case Key.importScript: imports.append(try Script(decoding: value))
@@ -103,6 +105,14 @@ extension WorkerSettings {
       return nil
     }
     guard isWhole else { return nil }
+  }
+
+  /// Whether a block of interpreter options does that for some interpreters.
+  private static func freesFromGIL(_ block: [UInt8]) throws(FlatFailure) -> Bool {
+    try PairList.pairs(of: block).contains { pair in
+      pair.value == [0x31]
+        && [EngineSettings.perInterpreterGIL, EngineSettings.freeThreading].contains { pair.key.elementsEqual($0.utf8) }
+    }
   }
 
   private static var times: [(key: String, field: WritableKeyPath<WorkerSettings, Int64>)] {

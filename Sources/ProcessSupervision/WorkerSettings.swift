@@ -106,6 +106,8 @@ public struct WorkerSettings: Equatable, Sendable {
   public var threads = 15
   /// threads=0: service scripts, on the main thread, and no requests.
   public var isService = false
+  /// Interpreters may have GILs of their own, or Python none: threads then get on beside one another. Of the engine's settings.
+  public internal(set) var runsInParallel = false
   /// Bytes; 0: the system's.
   public var stackSize = 0
   public var maximumRequests = 0

@@ -17,13 +17,18 @@ final class Pace: Sendable {
   /// How long threads then take turns at once, in milliseconds.
   private static let relief: Int64 = 500
 
+  /// Threads that share no GIL do not contend for it.
+  private let holdsTurns: Bool
   private let lastArrival = Atomic<Int64>(0)
   private let waits = Atomic<Int32>(0)
   private let easyUntil = Atomic<Int64>(0)
 
+  init(holdsTurns: Bool = true) { self.holdsTurns = holdsTurns }
+
   /// A request has come. True: its thread will probably be back at once.
   @inline(__always)
   func isBrisk(now: Int64) -> Bool {
+    guard holdsTurns else { return false }
     let last = lastArrival.load(ordering: .relaxed)
     if last != now { lastArrival.store(now, ordering: .relaxed) }
     return now &- last <= Pace.gap && now >= easyUntil.load(ordering: .relaxed)

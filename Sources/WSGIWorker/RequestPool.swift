@@ -21,7 +21,7 @@ final class RequestPool: Sendable {
   let inFlight: InFlight
   let lifecycle = Lifecycle()
   let reloads = Reloads()
-  let pace = Pace()
+  let pace: Pace
   /// Threads that have not ended.
   let living = Wakeup()
   /// Says to whoever runs the process that it is to be shut down.
@@ -46,6 +46,7 @@ final class RequestPool: Sendable {
     self.queue = queue
     self.takers = takers
     processID = UInt32(bitPattern: getpid())
+    pace = Pace(holdsTurns: !settings.runsInParallel)
     turns = Turns(count: settings.threads, queue: queue)
     inFlight = InFlight(count: settings.threads, memory: activity)
   }

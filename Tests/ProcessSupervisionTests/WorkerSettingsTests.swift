@@ -48,6 +48,26 @@ import WSGICore
     #expect(WorkerSettings(decoding: plain.encoded()) == plain)
   }
 
+  @Test func interpretersWithoutACommonGILAreTold() throws {
+    func runsInParallel(_ settings: [(key: String, value: [UInt8])]) throws -> Bool {
+      try #require(WorkerSettings(decoding: full().encoded(engineSettings: settings))).runsInParallel
+    }
+    func block(_ key: String, _ value: String) -> (key: String, value: [UInt8]) {
+      var pairs = PairList()
+      pairs.add("application-group", Array("fast".utf8))
+      pairs.add(key, Array(value.utf8))
+      return (EngineSettings.interpreterOptions, pairs.encoded())
+    }
+    let (own, free) = (EngineSettings.perInterpreterGIL, EngineSettings.freeThreading)
+    #expect(try !runsInParallel([]))
+    #expect(try !runsInParallel([(EngineSettings.restrictStdin, [0x31]), block(own, "0"), block("restrict-stdin", "1")]))
+    for key in [own, free] {
+      #expect(try runsInParallel([(key, [0x31])]))
+      #expect(try runsInParallel([block(key, "0"), block(key, "1")]))
+    }
+    #expect(WorkerSettings(decoding: full().encoded(engineSettings: [(EngineSettings.interpreterOptions, [1, 2])])) == nil)
+  }
+
   @Test func engineSettingsTravelAlong() throws {
     let bytes = full().encoded(engineSettings: [(EngineSettings.pythonHome, Array("/venv".utf8)), ("warning", [0x61])])
     #expect(WorkerSettings(decoding: bytes) == full())

@@ -116,6 +116,11 @@ import Testing
     #expect(!pace.isBrisk(now: 1006))
   }
 
+  @Test func threadsWithoutACommonGILAreNotHeldBack() {
+    let pace = Pace(holdsTurns: false)
+    for now in Int64(1000)..<1010 { #expect(!pace.isBrisk(now: now)) }
+  }
+
   @Test func requestsThatWaitEaseThePace() {
     let pace = Pace()
     _ = pace.isBrisk(now: 1000)

@@ -80,7 +80,7 @@ def measure(server, workload, seconds):
 
 def quantile(said, percent):
     """Milliseconds."""
-    match = re.search(r"^\s+%d%%\s+([\d.]+)(us|ms|s|m)$" % percent, said, re.M)
+    match = re.search(r"^\s+%d%%\s+([\d.]+)(us|ms|s|m)\s*$" % percent, said, re.M)
     return 1e3 * float(match.group(1)) * SECONDS[match.group(2)] if match else float("nan")
 
 
