@@ -10,6 +10,7 @@ Usage: instructions.py --module mod_wsgi.so [--module another.so:its-python-home
 """
 import argparse
 import collections
+import contextlib
 import http.client
 import os
 import re
@@ -170,21 +171,33 @@ def servers(options, module_class, floor_class):
         yield floor_class("C floor " + mode, options, mode == "daemon")
 
 
-def main():
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def counting_options(description, requests):
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--module", action="append", required=True)
     options.add_argument("--floor")
     options.add_argument("--load", default="hello")
     options.add_argument("--mode", choices=["embedded", "daemon"])
-    options.add_argument("--requests", type=int, default=1000)
-    options.add_argument("--top", type=int, nargs="?", const=30, default=0)
-    options = options.parse_args()
+    options.add_argument("--requests", type=int, default=requests)
+    return options
+
+
+@contextlib.contextmanager
+def workplace(options):
+    """A directory with the file that the file wrapper's workload sends; completes the options that servers need."""
     options.processes = 1
     with tempfile.TemporaryDirectory(prefix="bench-file-") as directory:
         os.chmod(directory, 0o755)
         options.file = os.path.join(directory, "file")
         with open(options.file, "wb") as out:
             out.write(os.urandom(10 << 20))
+        yield directory
+
+
+def main():
+    options = counting_options(__doc__, 1000)
+    options.add_argument("--top", type=int, nargs="?", const=30, default=0)
+    options = options.parse_args()
+    with workplace(options):
         print("Instructions of one request, '%s'\n\n| server | httpd | worker | sum |\n| --- | ---: | ---: | ---: |"
               % options.load, flush=True)
         for server in servers(options, CountedModule, CountedFloor):

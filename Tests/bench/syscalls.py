@@ -4,18 +4,16 @@
 Usage: syscalls.py --module mod_wsgi.so [--module another.so:its-python-home] [--floor DIRECTORY] [--load hello]
                    [--mode embedded|daemon] [--requests 500] [--trace FILE]
 """
-import argparse
 import collections
 import os
 import re
 import signal
 import subprocess
 import sys
-import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-from instructions import address, ask, servers  # noqa: E402
+from instructions import address, ask, counting_options, servers, workplace  # noqa: E402
 from servers import Floor, ModWSGI  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402
 
@@ -68,20 +66,10 @@ def count(server, options, path):
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--module", action="append", required=True)
-    options.add_argument("--floor")
-    options.add_argument("--load", default="hello")
-    options.add_argument("--mode", choices=["embedded", "daemon"])
-    options.add_argument("--requests", type=int, default=500)
+    options = counting_options(__doc__, 500)
     options.add_argument("--trace", help="keep what strace wrote, of the last server")
     options = options.parse_args()
-    options.processes = 1
-    with tempfile.TemporaryDirectory(prefix="bench-file-") as directory:
-        os.chmod(directory, 0o755)
-        options.file = os.path.join(directory, "file")
-        with open(options.file, "wb") as out:
-            out.write(os.urandom(10 << 20))
+    with workplace(options) as directory:
         print("System calls of one request, '%s'\n\n| server | process | calls | which |\n| --- | --- | ---: | --- |"
               % options.load, flush=True)
         for server in servers(options, ModWSGI, Floor):
