@@ -35,7 +35,7 @@ public enum Privileges {
     var warnings: [String] = []
     limit(settings, &warnings)
     try changeRoot(settings.changeRoot)
-    if let credentials = settings.credentials { try become(credentials) }
+    if let credentials = settings.credentials { try become(credentials, keepsBounds: settings.allowsNewPrivileges) }
     try renounce(settings)
     if let mask = settings.umask { umask(mask & 0o777) }
     try changeDirectory(settings.directory, &warnings)
@@ -74,10 +74,11 @@ public enum Privileges {
     if result != 0 { throw Failure(.changeRoot, "chroot(\(shown(path)))", error: result) }
   }
 
-  private static func become(_ credentials: WorkerSettings.Credentials) throws(Failure) {
+  /// keepsBounds: programs that the process executes may have capabilities, which itself it has not.
+  private static func become(_ credentials: WorkerSettings.Credentials, keepsBounds: Bool) throws(Failure) {
     let (user, group) = (credentials.user, credentials.group)
     guard user != 0 else { throw Failure(.setUser, "a worker does not run as root") }
-    var error = wsgi_posix_drop_bounding_set()
+    var error = keepsBounds ? 0 : wsgi_posix_drop_bounding_set()
     if error < 0 { throw Failure(.capabilities, "prctl(PR_CAPBSET_DROP)", error: -error) }
     error = wsgi_posix_set_gid(group)
     if error < 0 { throw Failure(.setGroup, "setresgid(\(group))", error: -error) }

@@ -83,6 +83,8 @@ public struct DaemonGroup: Sendable {
   public var memoryLimit = 0
   public var virtualMemoryLimit = 0
   public var serverMetrics = false
+  /// Programs that the application runs may gain privileges by set-user-ID, set-group-ID or file capabilities.
+  public var allowsNewPrivileges = false
 
   public init(name: ByteText, server: ServerIdentity = .main, location: ConfigLocation) {
     self.name = name

@@ -78,6 +78,12 @@ extension DaemonProcessOption {
       }
       group.serverMetrics = isOn
     },
+    DaemonProcessOption("new-privileges", default: "Off", isAddition: true) { (group, text, _) throws(ConfigError) in
+      guard let isOn = onOff(text) else {
+        throw invalidDaemon("new privileges flag", "new-privileges", text, "it must be On or Off")
+      }
+      group.allowsNewPrivileges = isOn
+    },
     DaemonProcessOption("reload", default: "restart", isAddition: true) { (group, text, _) throws(ConfigError) in
       switch text {
       case "restart": group.reload = .restart

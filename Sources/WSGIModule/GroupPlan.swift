@@ -24,6 +24,7 @@ struct GroupPlan {
     settings.cpuTimeLimit = UInt64(clamping: group.cpuTimeLimit)
     settings.memoryLimit = UInt64(clamping: group.memoryLimit)
     settings.virtualMemoryLimit = UInt64(clamping: group.virtualMemoryLimit)
+    settings.allowsNewPrivileges = group.allowsNewPrivileges
     settings.allowsCoreDumps = wsgi_httpd_allows_core_dumps() != 0
     let server = OpaquePointer(bitPattern: group.server.id) ?? generation.mainServer
     settings.logLevel = wsgi_httpd_server_log_level(server)

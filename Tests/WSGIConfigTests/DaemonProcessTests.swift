@@ -5,8 +5,9 @@ import Testing
 @Suite struct DaemonProcessTests {
   @Test func theTableHoldsTheReferencesOptionsAndOurs() {
     #expect(DaemonProcessOption.table.filter { !$0.isAddition }.count == 44)
-    #expect(Set(DaemonProcessOption.table.filter(\.isAddition).map(\.name)) == ["python", "reload", "queue-limit"])
-    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 47)
+    #expect(
+      Set(DaemonProcessOption.table.filter(\.isAddition).map(\.name)) == ["python", "reload", "queue-limit", "new-privileges"])
+    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 48)
   }
 
   func group(_ options: String, isRoot: Bool = true) throws -> DaemonGroup {
@@ -58,7 +59,8 @@ import Testing
     ("script-group=staff", { $0.scriptGroup == 50 }), ("cpu-time-limit=30", { $0.cpuTimeLimit == 30 }),
     ("cpu-time-limit=1500ms", { $0.cpuTimeLimit == 2 }), ("cpu-priority=-30", { $0.cpuPriority == -30 }),
     ("memory-limit=1G", { $0.memoryLimit == 1 << 30 }), ("virtual-memory-limit=0", { $0.virtualMemoryLimit == 0 }),
-    ("server-metrics=on", { $0.serverMetrics }), ("queue-limit=10", { $0.queueLimit == 10 }),
+    ("server-metrics=on", { $0.serverMetrics }), ("new-privileges=On", { $0.allowsNewPrivileges }),
+    ("queue-limit=10", { $0.queueLimit == 10 }),
     ("reload=rolling", { $0.reload == .rolling }), ("reload=restart", { $0.reload == .restart }),
     ("threads=1 threads=2", { $0.threads == 2 }),
   ]
@@ -145,6 +147,7 @@ import Testing
     ("memory-limit=-1", "Invalid memory limit for WSGI daemon process."),
     ("virtual-memory-limit=x", "Invalid virtual memory limit for WSGI daemon process."),
     ("server-metrics=yes", "Invalid server metrics flag for WSGI daemon process."),
+    ("new-privileges=1", "Invalid new privileges flag for WSGI daemon process."),
     ("queue-limit=0", "Invalid queue limit for WSGI daemon process."),
     ("reload=maybe", "Invalid reload policy for WSGI daemon process."),
     ("memory-limit=99999999999G", "Invalid memory limit for WSGI daemon process."),

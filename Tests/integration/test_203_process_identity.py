@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import urllib.parse
 
 import pytest
 
@@ -22,6 +23,7 @@ GROUPS = {
     "plain": "",
     "full": "user=games group=users supplementary-groups=mail,news umask=0027 home=/tmp display-name=%{GROUP} lang=C.UTF-8 "
             "locale=C.UTF-8 cpu-priority=5 cpu-time-limit=100 memory-limit=1073741824 processes=1 threads=3",
+    "helped": "user=www-data new-privileges=On",
     "homeless": "user=nobody",
     "badlocale": "locale=xx_XX.nothing",
 }
@@ -64,6 +66,21 @@ def test_user_groups_and_capabilities(server):
         for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
             assert int(facts[name], 16) == 0, (name, facts[name])
         assert facts["NoNewPrivs"] == "1"
+
+
+@root_only
+def test_programs_gain_privileges_where_that_is_asked_for(server):
+    """What Postfix's sendmail needs, whose helper is set-group-ID."""
+    helper = os.path.join(server.root, "helper")
+    shutil.copy2(shutil.which("id"), helper)
+    os.chown(helper, 0, grp.getgrnam("mail").gr_gid)
+    os.chmod(helper, 0o2755)
+    expected = {"plain": "www-data", "helped": "mail"}
+    for group, name in expected.items():
+        facts = status(state(server, group)["pid"])
+        assert facts["NoNewPrivs"] == ("1" if group == "plain" else "0") and int(facts["CapEff"], 16) == 0
+        answer = server.get("/%s/run?%s" % (group, urllib.parse.urlencode({"program": helper, "argument": "-gn"})))
+        assert answer.text.strip() == name, answer.text
 
 
 def test_settings(server):

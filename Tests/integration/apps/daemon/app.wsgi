@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -107,6 +108,13 @@ def wait_for(environ, start_response):
     while not os.path.exists(environ["test.query"]["file"]):
         time.sleep(0.01)
     return text(start_response, str(os.getpid()))
+
+
+@route
+def run(environ, start_response):
+    """What a program writes."""
+    query = environ["test.query"]
+    return text(start_response, subprocess.run([query["program"], query["argument"]], capture_output=True, text=True).stdout)
 
 
 @route
