@@ -50,6 +50,7 @@ final class Turns: @unchecked Sendable {
     state = Mutex(State(queue: queue))
     idle = UnsafeMutablePointer<Int>.allocate(capacity: max(count, 1))
     called = (0..<count).map { _ in Wakeup() }
+    wsgi_posix_accept_interruptions()
   }
 
   deinit { idle.deallocate() }

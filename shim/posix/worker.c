@@ -33,8 +33,6 @@ static void pass_on(int number) {
   errno = saved;
 }
 
-static void interrupt_call(int number) { (void)number; }
-
 static void forget_in_child(void) {
   for (int i = 0; i < CAUGHT; i++) signal(caught[i], SIG_DFL);
 }
@@ -49,9 +47,6 @@ int32_t wsgi_posix_catch_signals(int32_t descriptor) {
   sigemptyset(&action.sa_mask);
   for (int i = 0; i < CAUGHT; i++)
     if (sigaction(caught[i], &action, NULL) != 0) return -errno;
-  action.sa_handler = interrupt_call;
-  action.sa_flags = 0;
-  if (sigaction(INTERRUPTION, &action, NULL) != 0) return -errno;
   action.sa_handler = SIG_IGN;
   return sigaction(SIGPIPE, &action, NULL) == 0 ? 0 : -errno;
 }
@@ -62,6 +57,14 @@ int64_t wsgi_posix_waits(void) {
 }
 
 void wsgi_posix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+static void interrupt_call(int number) { (void)number; }
+
+void wsgi_posix_accept_interruptions(void) {
+  struct sigaction action = {.sa_handler = interrupt_call};
+  sigemptyset(&action.sa_mask);
+  sigaction(INTERRUPTION, &action, NULL);
+}
 
 void wsgi_posix_interrupt(pthread_t thread) { pthread_kill(thread, INTERRUPTION); }
 

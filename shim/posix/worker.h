@@ -19,7 +19,9 @@ int64_t wsgi_posix_waits(void);
 /* What `top -H` shows of the calling thread; 15 bytes at most. */
 void wsgi_posix_name_thread(const char *name);
 
-/* Makes a system call in which `thread` waits fail with EINTR.  Needs wsgi_posix_catch_signals. */
+/* Makes a system call in which `thread` waits fail with EINTR.  Without wsgi_posix_accept_interruptions before it, which may
+ * be called more than once, it ends the process. */
+void wsgi_posix_accept_interruptions(void);
 void wsgi_posix_interrupt(pthread_t thread);
 
 /* Waits until somebody wakes `word`, at most so many milliseconds (negative: for ever), unless it is not `expected`. */
