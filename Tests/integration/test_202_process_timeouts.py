@@ -136,16 +136,22 @@ def test_shutdown_timeout(server):
     assert pid_of(server, "shutdown") != pid
 
 
-def test_graceful_timeout(server):
-    pid, mark = pid_of(server, "graceful"), server.log.mark()
-    with blocked(server, "graceful") as client:
+def replace_while_blocked(server, group, reason):
+    """Sends SIGUSR1 to a process whose request never ends: its pid, and where the log was."""
+    pid, mark = pid_of(server, group), server.log.mark()
+    with blocked(server, group) as client:
         os.kill(pid, signal.SIGUSR1)
         # Its replacement is there while it waits for the request that it still has.
-        wait_until(lambda: pid_of(server, "graceful") != pid, "a replacement")
+        wait_until(lambda: pid_of(server, group) != pid, "a replacement")
         assert client.read_response().status == 502
-    server.log.wait_for("restart timer expired with requests in progress", mark)
     line, = server.log.wait_for("WSGI0146", mark)
-    assert "graceful_signal" in line, line
+    assert reason in line, line
+    return pid, mark
+
+
+def test_graceful_timeout(server):
+    _, mark = replace_while_blocked(server, "graceful", "graceful_signal")
+    server.log.wait_for("restart timer expired with requests in progress", mark)
 
 
 def test_graceful_timeout_waits_for_requests(server):
@@ -222,14 +228,8 @@ def test_response_socket_timeout(server):
 
 
 def test_eviction_timeout(server):
-    pid, mark = pid_of(server, "eviction"), server.log.mark()
-    with blocked(server, "eviction") as client:
-        os.kill(pid, signal.SIGUSR1)
-        wait_until(lambda: pid_of(server, "eviction") != pid, "a replacement")
-        assert client.read_response().status == 502
+    pid, mark = replace_while_blocked(server, "eviction", "eviction_signal")
     server.log.wait_for("Process eviction of 'eviction' requested", mark)
-    line, = server.log.wait_for("WSGI0146", mark)
-    assert "eviction_signal" in line, line
     server.log.wait_for(r"process %d of .*eviction_signal" % pid, mark)
 
 

@@ -5,7 +5,7 @@ import urllib.parse
 
 import pytest
 
-from httpd_env import Site, run_together
+from httpd_env import Site, run_together, wait_until
 
 
 def SITE():
@@ -158,7 +158,13 @@ def test_fifty_threads_log_whole_lines(site, mode):
 
 def test_server_metrics(site, mode):
     run_together(4, lambda _: site.get(mode, "/status/200"))
-    metrics = evaluate(site, mode, "mod_wsgi.server_metrics()")
+
+    def with_one_busy():
+        # A client may have its answer before httpd has marked the thread as idle.
+        metrics = evaluate(site, mode, "mod_wsgi.server_metrics()")
+        busy = [worker for process in metrics["processes"] for worker in process["workers"] if worker["status"] == "W"]
+        return metrics if len(busy) == 1 else None
+    metrics = wait_until(with_one_busy, "one busy thread")
     assert {key: type(value).__name__ for key, value in metrics.items()} == {
         "server_limit": "int", "thread_limit": "int", "running_generation": "int", "restart_time": "float",
         "current_time": "float", "running_time": "int", "processes": "list"}
