@@ -263,33 +263,73 @@ final class InterpreterContents {
   }
 
   /// Takes the current exception and logs it under a header line.
-  func logException(_ header: String) {
+  func logException(_ header: String, script: UnsafeRawBufferPointer? = nil) {
     guard let exception = PythonException.take() else { return }
-    log(exception.object, header)
+    log(exception.object, header, script: script)
   }
 
-  /// Logs an exception: the header, then its traceback, a record a line, to the log of the calling thread's request. Lines
-  /// that hold `secret`, in whatever form a traceback gives it, are withheld.
-  func log(_ exception: PyObj, _ header: String, secret: UnsafeRawBufferPointer? = nil) {
+  /// Logs an exception: the header, then its traceback, a record a line, and what can be done about it, to the log of the
+  /// calling thread's request. Lines that hold `secret`, in whatever form a traceback gives it, are withheld. `script`: the WSGI
+  /// script that raised it.
+  func log(
+    _ exception: PyObj, _ header: String, script: UnsafeRawBufferPointer? = nil, secret: UnsafeRawBufferPointer? = nil
+  ) {
     line(header)
-    let formatted: String?
+    let text = format(exception, secret: secret)
+    for part in text.split(separator: "\n") { line(String(part)) }
+    let advice = InterpreterAdvice(
+      text, applicationGroup: interpreter.name, isMain: interpreter.isMain, hasOwnGIL: interpreter.hasOwnGIL)
+    if let advice { line(advice.sentence) }
+    if secret == nil { for sentence in self.advice(exception, script) { line(sentence) } }
+  }
+
+  /// An exception's traceback, or as much as can be said of it.
+  private func format(_ exception: PyObj, secret: UnsafeRawBufferPointer?) -> String {
     do throws(Raised) {
-      if let secret {
-        let secret = try PyRef.bytes(secret)
-        formatted = try formatException.call(exception, secret.object).text()
-      } else {
-        formatted = try formatException.call(exception).text()
+      guard let secret else {
+        if let text = try formatException.call(exception).text() { return text }
+        return InterpreterContents.plainDescription(exception)
       }
+      let value = try PyRef.bytes(secret)
+      return try formatException.call(exception, value.object).text() ?? exception.typeName
     } catch {
       PythonException.clear()
-      formatted = nil
+      return secret == nil ? InterpreterContents.plainDescription(exception) : exception.typeName
     }
-    let text = formatted ?? (secret == nil ? InterpreterContents.plainDescription(exception) : exception.typeName)
-    for part in text.split(separator: "\n") { line(String(part)) }
-    if !interpreter.isMain,
-      let advice = InterpreterAdvice(text, applicationGroup: interpreter.name, hasOwnGIL: interpreter.hasOwnGIL)
-    {
-      line(advice.sentence)
+  }
+
+  // MARK: advice
+
+  private var hasAdvice = false
+
+  /// A function of `ExceptionAdvice`, which few processes ever need.
+  private func advising(_ name: StaticString) throws(Raised) -> PyObj {
+    if !hasAdvice {
+      let code = try PythonCode.compile(ExceptionAdvice.source, file: Bootstrap.file)
+      try PythonCode.run(code.object, in: namespace.orNone)
+      hasAdvice = true
+    }
+    return try function(name)
+  }
+
+  private func advice(_ exception: PyObj, _ script: UnsafeRawBufferPointer?) -> [String] {
+    do throws(Raised) {
+      let path = try script.map { path throws(Raised) in try PyRef.fileSystem(path) } ?? .none()
+      let place = try PyRef.string(interpreter.label)
+      let sentences = try advising("advise").call([exception, path.object, place.object])
+      let list = sentences.object
+      return (0..<list.listCount).compactMap { list.listItem($0).text }
+    } catch {
+      PythonException.clear()
+      return []
+    }
+  }
+
+  /// What to do about a script without a callable of the name that it should have; empty where there is nothing to say.
+  func substitute(in script: LoadedScript) -> String {
+    do throws(Raised) { return try advising("name_substitute").call(script.namespace).text() ?? "" } catch {
+      PythonException.clear()
+      return ""
     }
   }
 

@@ -37,7 +37,7 @@ extension RequestRunner {
     if PythonException.isSystemExit(exception.object) {
       contents.log(exception.object, "WSGI0175: SystemExit raised by \(place); ignored.")
     } else {
-      contents.log(exception.object, "WSGI0174: Exception \(kind) while processing \(place).")
+      contents.log(exception.object, "WSGI0174: Exception \(kind) while processing \(place).", script: request.script)
     }
     return failure(500)
   }

@@ -201,7 +201,7 @@ final class RequestRunner: @unchecked Sendable {
         contents.adapter.logHere(
           .error,
           "WSGI0089: Target WSGI script '\(String(decoding: request.script, as: UTF8.self))' does not contain WSGI "
-            + "application '\(String(decoding: request.callable, as: UTF8.self))'.")
+            + "application '\(String(decoding: request.callable, as: UTF8.self))'." + contents.substitute(in: script))
         var outcome = failure(404)
         outcome.scriptLoaded = true
         return outcome

@@ -126,7 +126,7 @@ struct ScriptLoader {
       let file = try PyRef.fileSystem(request.path)
       let code: PyRef
       do throws(Raised) { code = try contents.function("compile_script").call(file) } catch {
-        contents.logException("WSGI0105: Target WSGI script '\(path)' could not be read or compiled.")
+        contents.logException("WSGI0105: Target WSGI script '\(path)' could not be read or compiled.", script: request.path)
         throw error
       }
       let stamp = try PyRef.int(Int(request.modified))
@@ -136,7 +136,7 @@ struct ScriptLoader {
       do throws(Raised) {
         module = try execute.call([code.object, name.object, file.object, stampObject])
       } catch {
-        try logImportFailure(path)
+        try logImportFailure(request.path)
         throw error
       }
       let namespace = try PythonCode.namespace(of: module.object)
@@ -151,8 +151,9 @@ struct ScriptLoader {
     }
   }
 
-  private func logImportFailure(_ path: String) throws(Raised) {
+  private func logImportFailure(_ script: UnsafeRawBufferPointer) throws(Raised) {
     guard let exception = PythonException.take() else { return }
+    let path = text(script)
     if PythonException.isSystemExit(exception.object) {
       // How a service ends.
       if contents.adapter.settings.flag(EngineSettings.service) { return }
@@ -162,7 +163,7 @@ struct ScriptLoader {
       contents.log(
         exception.object,
         "WSGI0174: Exception \(exception.object.typeName) while loading WSGI script '\(path)' into the "
-          + "\(contents.interpreter.label).")
+          + "\(contents.interpreter.label).", script: script)
     }
   }
 }

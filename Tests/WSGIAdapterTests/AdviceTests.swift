@@ -38,6 +38,36 @@ import Testing
   }
 
   @Test(arguments: [
+    "ImportError: cannot load module more than once per process",
+    "Original error was: cannot load module more than once per process",
+    "RuntimeError: implement_array_function method already has a docstring",
+    "ImportError: Interpreter change detected - this module can only be loaded into one interpreter per process.",
+    "ImportError: Module 'etree' has already been imported. Re-initialisation is not supported.",
+    "ImportError: generic_type: type \"Engine\" is already registered!",
+  ])
+  func tellsWhatLoadsOnceInAProcess(_ refusal: String) {
+    let traceback = "  File \"/srv/app.wsgi\", line 3, in <module>\n    import numpy\n" + refusal
+    let advice = InterpreterAdvice(traceback, applicationGroup: [0x61], hasOwnGIL: false)
+    #expect(advice?.sentence.hasPrefix("WSGI0501: Module 'numpy' can be loaded once in a process") == true)
+    #expect(advice?.sentence.contains("WSGIApplicationGroup %{GLOBAL}") == true)
+    #expect(advice?.sentence.hasSuffix("a process group of its own.") == true)
+    let main = InterpreterAdvice(traceback, applicationGroup: [], isMain: true, hasOwnGIL: false)
+    #expect(main?.sentence.hasSuffix("Give each application that uses it a process group of its own.") == true)
+    #expect(main?.sentence.contains("GLOBAL") == false)
+  }
+
+  @Test(arguments: [
+    "ImportError: PyO3 modules do not yet support subinterpreters, see https://github.com/PyO3/pyo3/issues/576",
+    "RuntimeError: fork not supported for subinterpreters",
+    "RuntimeError: preexec_fn not supported within subinterpreters",
+  ])
+  func tellsWhatNeedsTheMainInterpreter(_ refusal: String) {
+    let advice = InterpreterAdvice(refusal, applicationGroup: [0x61], hasOwnGIL: false)
+    #expect(advice?.sentence.contains("works in Python's main interpreter only") == true)
+    #expect(InterpreterAdvice(refusal, applicationGroup: [], isMain: true, hasOwnGIL: false) == nil)
+  }
+
+  @Test(arguments: [
     "", "\n\n", "ImportError: no module named x", "ImportError: may only be initialized once",
   ])
   func saysNothingOfOtherErrors(_ traceback: String) {
