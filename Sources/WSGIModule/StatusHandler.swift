@@ -19,8 +19,8 @@ struct StatusHandler {
     }
     let discarded = wsgi_httpd_discard_body(request)
     guard discarded == 0 else { return discarded }
-    let arguments = wsgi_httpd_request_arguments(request)
-    let query = StatusQuery(String(decoding: rawBytes(of: arguments), as: UTF8.self))
+    let query = StatusQuery(
+      text(wsgi_httpd_request_arguments(request)), accept: text(wsgi_httpd_request_accept(request)))
     return send(StatusCollection(generation, request).report().rendered(query), query)
   }
 
@@ -35,10 +35,13 @@ struct StatusHandler {
     return nil
   }
 
+  private func text(_ value: UnsafePointer<CChar>?) -> String { String(decoding: rawBytes(of: value), as: UTF8.self) }
+
   private func send(_ page: [UInt8], _ query: StatusQuery) -> Int32 {
     let pool = wsgi_httpd_request_pool(request)
     func add(_ name: String, _ value: String) { wsgi_httpd_add_header(request, poolCopy(name, pool), poolCopy(value, pool)) }
     add("Cache-Control", "no-store")
+    add("Vary", "Accept")
     add("X-Content-Type-Options", "nosniff")
     // Nothing on the page comes from elsewhere, and nothing on it runs.
     add(

@@ -95,10 +95,44 @@ struct RenderingTests {
     ("", StatusFormat.html, 5), ("json", .json, 5), ("openmetrics", .openMetrics, 5), ("prometheus", .prometheus, 5),
     ("refresh=0", .html, 0), ("refresh=-3", .html, 0), ("refresh=99999", .html, 3600), ("x&refresh=9&json", .json, 9),
     ("refresh=99999999999999999999", .html, 5), ("refresh=\"><script>", .html, 5), ("&&=", .html, 5),
+    ("json=", .json, 5), ("openmetrics=", .openMetrics, 5), ("prometheus=&refresh=1", .prometheus, 1), ("html=", .html, 5),
+    ("openmetrics=no", .html, 5),
   ])
   func queries(_ text: String, _ format: StatusFormat, _ refresh: Int) {
-    let query = StatusQuery(text)
+    let query = StatusQuery(text, accept: "")
     #expect(query.format == format && query.refresh == refresh)
+  }
+
+  @Test func aNamedFormatGoesBeforeAnAcceptedOne() {
+    #expect(StatusQuery("refresh=3", accept: "application/json").format == .json)
+    #expect(StatusQuery("html", accept: "application/json").format == .html)
+    #expect(StatusQuery("prometheus=", accept: "text/html").format == .prometheus)
+  }
+
+  @Test(arguments: [
+    ("", StatusFormat.html), ("*/*", .html), ("text/*", .html), ("image/png", .html), ("application/*", .json),
+    ("text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8", .html),
+    ("application/json", .json), ("application/json, text/plain, */*", .json), ("text/plain", .prometheus),
+    // Prometheus 2.4, 2.42 and 3.
+    ("application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", .prometheus),
+    (
+      "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+        + "text/plain;version=0.0.4;q=0.5,*/*;q=0.1", .openMetrics
+    ),
+    (
+      "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,"
+        + "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2", .openMetrics
+    ),
+    ("application/openmetrics-text;q=0.5, text/plain; version=0.0.4", .prometheus),
+    ("APPLICATION/OpenMetrics-Text ; Version=\"1.0.0\" ; Q=0.3", .openMetrics),
+    ("text/html;q=0, */*;q=0.1", .json), ("text/html;q=0.2, */*", .json), ("text/plain;version=1.0.0", .html),
+    // What is no quality, and what is no media range, counts for nothing.
+    ("application/json;q=2", .html), ("application/json;q=nan, text/plain;q=0.001", .prometheus),
+    ("application/json;q=-1", .html), ("json", .html), ("a/b/c, ;;=, /, ,application/json;", .json),
+    ("application/json;q=1e-999", .html), ("application/json;=;q", .json), ("\u{FFFD}/\u{FFFD}", .html),
+  ])
+  func acceptedFormats(_ header: String, _ expected: StatusFormat) {
+    #expect(StatusFormat(accepting: header) == expected)
   }
 
   @Test(arguments: [

@@ -5,10 +5,13 @@ import re
 import shutil
 import signal
 import subprocess
+import textwrap
+import urllib.parse
 
 import pytest
 
-from httpd_env import MODES, REFERENCE, Httpd, run_together, wait_until
+import debian_packages
+from httpd_env import MODES, REFERENCE, ROOT, Httpd, free_port, run_together, wait_until
 from http_client import Client
 
 pytestmark = pytest.mark.skipif(REFERENCE, reason="mod_wsgi 6.1.1 has no such page")
@@ -202,14 +205,74 @@ def samples_value(family):
     return sample.value
 
 
+def prometheus_program(name):
+    return shutil.which(name) or os.path.join(debian_packages.unpacked("prometheus"), "usr", "bin", name)
+
+
 def test_promtool_finds_nothing_to_mend(server):
-    promtool = shutil.which("promtool")
-    if not promtool:
-        pytest.skip("promtool is not installed (Debian: prometheus)")
     answer = status(server, "prometheus")
     assert answer.header("Content-Type").startswith("text/plain; version=0.0.4")
-    done = subprocess.run([promtool, "check", "metrics"], input=answer.body, capture_output=True, timeout=60)
+    done = subprocess.run([prometheus_program("promtool"), "check", "metrics"], input=answer.body, capture_output=True,
+                          timeout=60)
     assert done.returncode == 0 and not done.stdout + done.stderr, done
+
+
+HTML, JSON = "text/html; charset=utf-8", "application/json"
+OPENMETRICS, PROMETHEUS = "application/openmetrics-text; version=1.0.0; charset=utf-8", "text/plain; version=0.0.4; charset=utf-8"
+
+
+@pytest.mark.parametrize("query, accept, expected", [
+    ("", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", HTML), ("", "*/*", HTML), ("", "image/png", HTML),
+    ("", "application/json, */*;q=0.5", JSON), ("", "text/plain", PROMETHEUS),
+    ("", "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1", OPENMETRICS),
+    ("", "application/openmetrics-text;version=0.0.1,text/plain;version=0.0.4;q=0.4,*/*;q=0.1", PROMETHEUS),
+    ("openmetrics=", "*/*", OPENMETRICS), ("openmetrics=", None, OPENMETRICS), ("prometheus=", "text/html", PROMETHEUS),
+    ("json=", None, JSON), ("html", "application/json", HTML),
+])
+def test_the_format_is_the_one_that_is_asked_for(server, query, accept, expected):
+    answer = server.get("/wsgi-status" + ("?" + query if query else ""), [("Accept", accept)] if accept else [])
+    assert answer.status == 200 and answer.header("Content-Type") == expected
+    assert answer.header("Vary") == "Accept"
+
+
+def test_a_prometheus_scrapes(mode, server):
+    """Debian's own, with the README's configuration as it stands, and with the formats named."""
+    program = prometheus_program("prometheus")
+    with open(os.path.join(ROOT, "README.md")) as readme:
+        jobs = textwrap.dedent(re.search(r"(?m)^    scrape_configs:\n(?:     .*\n)+", readme.read()).group())
+    job = jobs.split("\n", 1)[1]
+    for name in ("openmetrics", "prometheus"):
+        jobs += job.replace("job_name: wsgi", "job_name: %s\n    params: {%s: ['']}" % (name, name))
+    assert server.get("/%s/pid" % mode).status == 200
+    total = settled(server, NAMES[mode], 1)["requests"]["2xx"]
+    directory, port = server.make_directory("prometheus-" + mode), free_port()
+    with open(os.path.join(directory, "prometheus.yml"), "w") as conf:
+        conf.write("global: {scrape_interval: 1s}\n" + jobs.replace("localhost:80", "127.0.0.1:%d" % server.port))
+
+    def ask(query):
+        try:
+            with Client(port) as client:
+                answer = client.request("GET", "/api/v1/query?query=" + urllib.parse.quote(query))
+        except OSError:
+            return {}
+        if answer.status != 200:  # it has yet to read what it has stored
+            return {}
+        return {one["metric"]["job"]: float(one["value"][1]) for one in json.loads(answer.body)["data"]["result"]}
+    with open(os.path.join(directory, "output"), "w+") as output:
+        process = subprocess.Popen([program, "--config.file=" + os.path.join(directory, "prometheus.yml"),
+                                    "--storage.tsdb.path=" + os.path.join(directory, "data"),
+                                    "--web.listen-address=127.0.0.1:%d" % port], stdout=output, stderr=output)
+        try:
+            def story():
+                return open(os.path.join(directory, "output")).read()[-3000:] + repr(ask("up"))
+            wait_until(lambda: ask("up") == dict.fromkeys(("wsgi", "openmetrics", "prometheus"), 1), story)
+            for query in ('wsgi_requests_total{group="%s",status="2xx"}' % NAMES[mode],
+                          'wsgi_request_duration_seconds_count{group="%s"}' % NAMES[mode]):
+                found = ask(query)
+                assert set(found) == {"wsgi", "openmetrics", "prometheus"} and min(found.values()) >= total, (query, found)
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 def location(path, *lines):

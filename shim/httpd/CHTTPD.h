@@ -307,6 +307,7 @@ wsgi_httpd_status_guard wsgi_httpd_find_status_guard(request_rec *request);
 /* A Require applies to the request; in a handler it has then been granted. */
 int32_t wsgi_httpd_requires_authorization(request_rec *request);
 const char *_Nullable wsgi_httpd_request_arguments(request_rec *request);
+const char *_Nullable wsgi_httpd_request_accept(request_rec *request);
 /* If not, httpd's answer will name these two. */
 int32_t wsgi_httpd_is_get_or_head(request_rec *request);
 /* When the request line had been read, in microseconds since the epoch. */

@@ -1,4 +1,4 @@
-/* What the status page asks of httpd: who may see it, and the request line's method and arguments. */
+/* What the status page asks of httpd: who may see it, and what the request asks for. */
 #include "private.h"
 
 #include <ap_expr.h>
@@ -69,6 +69,8 @@ int32_t wsgi_httpd_requires_authorization(request_rec *request) {
 }
 
 const char *wsgi_httpd_request_arguments(request_rec *request) { return request->args; }
+
+const char *wsgi_httpd_request_accept(request_rec *request) { return apr_table_get(request->headers_in, "Accept"); }
 
 int32_t wsgi_httpd_is_get_or_head(request_rec *request) {
   if (request->method_number == M_GET) return 1;
