@@ -16,7 +16,10 @@ extension Supervisor {
       }
       settleCandidates(group)
       if !group.workers.isEmpty {
-        log(group, SupervisorLog.info, "Process group '\(group.plan.name)' goes on with \(group.workers.count) processes.")
+        let pids = group.workers.map { "\($0.pid)" }.joined(separator: ", ")
+        log(
+          group, SupervisorLog.info,
+          "Process group '\(group.plan.name)' goes on with \(group.workers.count) processes: \(pids).")
       }
     }
     for ends in kept.values { ends.closeAll() }

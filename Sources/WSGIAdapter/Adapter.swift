@@ -121,8 +121,10 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     }
   }
 
-  /// "in embedded mode" or "of daemon process 'G'": the end of every sentence about an interpreter.
-  var place: String { settings.isDaemon ? "of daemon process '\(settings.processGroup)'" : "in embedded mode" }
+  /// "in embedded mode" or "of daemon process 'G' (pid=1)": the end of every sentence about an interpreter.
+  var place: String {
+    settings.isDaemon ? "of daemon process '\(settings.processGroup)' (pid=\(getpid()))" : "in embedded mode"
+  }
 
   private func setSwitchInterval(_ interpreter: Interpreter) {
     let group = String(decoding: interpreter.name, as: UTF8.self)
@@ -141,7 +143,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     do throws(Raised) {
       guard let number = try PythonCode.builtins.item("float") else { return }
       _ = try PythonCode.sys("setswitchinterval")?.call(try number.call(try PyRef.string(value)))
-      host.log(.info, "Switch interval of the \(interpreter.label) is \(value) s.")
+      host.log(.info, "Switch interval of the \(interpreter.label) \(place) is \(value) s.")
     } catch { PythonException.clear() }
   }
 
@@ -260,7 +262,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
       waited &+= Adapter.stopStep
     }
     guard running.running().isEmpty else {
-      host.log(.info, "Requests are still running; Python is left as it is.")
+      host.log(.info, "Requests are still running; the Python \(place) is left as it is.")
       abandon()
       return
     }

@@ -94,7 +94,7 @@ struct ScriptLoader {
     if let script = contents.scripts.find(request.path) {
       if try isCurrent(script, request) { return script }
       contents.adapter.host.log(
-        .info, "Reloading WSGI script '\(text(request.path))' in the \(contents.interpreter.label).")
+        .info, "Reloading WSGI script '\(text(request.path))' in the \(contents.interpreter.label) \(contents.adapter.place).")
       contents.scripts.remove(script.path)
     }
     return try load(request)

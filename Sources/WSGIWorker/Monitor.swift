@@ -71,7 +71,7 @@ final class Monitor: Sendable {
     if pool.lifecycle.isOverdue(now: now) {
       pool.log.write(
         ProcessLog.Level.info,
-        "Process '\(pool.settings.groupName)' restart timer expired with requests in progress; forcing shutdown.")
+        "Process \(pool.settings.title) restart timer expired with requests in progress; forcing shutdown.")
       pool.stop(pool.lifecycle.reason)
     }
     pool.stopIfDrained()
@@ -111,9 +111,9 @@ final class Monitor: Sendable {
     case .deadlockTimeout:
       report("WSGI0413", "The GIL was not to be had for deadlock-timeout, \(seconds(settings.deadlockTimeout)): \(how)", request)
     case .inactivityTimeout:
-      pool.log.write(ProcessLog.Level.info, "Inactivity timeout of '\(settings.groupName)' expired: the process is stopped.")
+      pool.log.write(ProcessLog.Level.info, "Inactivity timeout of \(settings.title) expired: the process is stopped.")
     default:
-      pool.log.write(ProcessLog.Level.info, "Restart interval of '\(settings.groupName)' expired: \(how).")
+      pool.log.write(ProcessLog.Level.info, "Restart interval of \(settings.title) expired: \(how).")
     }
     if drains, settings.gracefulTimeout > 0 { pool.drain(reason) } else { pool.stop(reason) }
   }
@@ -121,7 +121,7 @@ final class Monitor: Sendable {
   /// One line: what happened, and where the request is.
   private func report(_ number: String, _ what: String, _ request: InFlight.Request?) {
     let id = request.flatMap { pool.inFlight.id(of: $0) }.map { ", request \($0)" } ?? ""
-    var text = "\(number): \(what) (process group '\(pool.settings.groupName)'\(id))."
+    var text = "\(number): \(what) (daemon process \(pool.settings.title)\(id))."
     if let request {
       let frames = pool.engine.stack(request.ticket, milliseconds: Monitor.stackPatience)
       text += frames.isEmpty ? " It runs no Python code." : " " + frames.joined(separator: ", ") + "."

@@ -107,21 +107,21 @@ final class RequestPool: Sendable {
   @inline(never)
   private func armStartup(_ now: Int64) {
     let (isFirst, _) = waitsForScriptSince.compareExchange(expected: 0, desired: now, ordering: .relaxed)
-    if isFirst { log.write(ProcessLog.Level.info, "Application startup timer of '\(settings.groupName)' started.") }
+    if isFirst { log.write(ProcessLog.Level.info, "Application startup timer of \(settings.title) started.") }
   }
 
   @inline(never)
   private func scriptLoaded() {
     hasScript.store(true, ordering: .relaxed)
     if waitsForScriptSince.exchange(0, ordering: .relaxed) > 0 {
-      log.write(ProcessLog.Level.info, "Application startup timer of '\(settings.groupName)' cancelled: the script is loaded.")
+      log.write(ProcessLog.Level.info, "Application startup timer of \(settings.title) cancelled: the script is loaded.")
     }
   }
 
   private func countRequest() {
     let number = completed.wrappingAdd(1, ordering: .relaxed).newValue
     guard number >= settings.maximumRequests, lifecycle.isRunning else { return }
-    log.write(ProcessLog.Level.info, "Maximum requests reached, shutting down daemon process '\(settings.groupName)'.")
+    log.write(ProcessLog.Level.info, "Maximum requests reached, shutting down daemon process \(settings.title).")
     if settings.gracefulTimeout == 0 { stop(.maximumRequests) } else { drain(.maximumRequests) }
   }
 
@@ -164,7 +164,7 @@ final class RequestPool: Sendable {
   /// A thread found that a source of requests is at its end.
   func sourceEnded(_ source: Int32) {
     guard turns.ended(source) else { return }
-    log.write(ProcessLog.Level.info, "No more requests can come for daemon process '\(settings.groupName)': it finishes.")
+    log.write(ProcessLog.Level.info, "No more requests can come for daemon process \(settings.title): it finishes.")
   }
 
   /// A thread leaves: no more requests are taken.
@@ -211,6 +211,8 @@ final class RequestPool: Sendable {
 
 extension WorkerSettings {
   var groupName: String { String(decoding: processGroup, as: UTF8.self) }
+  /// How messages name this process, which others of its group write into the same log.
+  var title: String { "'\(groupName)' (pid=\(getpid()))" }
 
   var limits: Watch.Limits {
     Watch.Limits(

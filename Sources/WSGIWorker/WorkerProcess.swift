@@ -54,7 +54,7 @@ final class WorkerProcess {
     orders.deliver(to: pool, awaitsBegin: settings.candidate != nil)
     if let verdict { control.send(verdict) }
     control.send(.ready)
-    log.write(ProcessLog.Level.info, "Daemon process '\(settings.groupName)' takes requests.")
+    log.write(ProcessLog.Level.info, "Daemon process '\(settings.groupName)' takes requests (pid=\(getpid())).")
     awaitEnd()
     return shutDown()
   }
@@ -80,7 +80,7 @@ final class WorkerProcess {
     let evicts = settings.evictionTimeout > 0
     log.write(
       ProcessLog.Level.info,
-      "Process \(evicts ? "eviction" : "restart") of '\(settings.groupName)' requested: waiting for requests to finish.")
+      "Process \(evicts ? "eviction" : "restart") of \(settings.title) requested: waiting for requests to finish.")
     if evicts {
       pool.drain(.evictionSignal, allowance: settings.evictionTimeout)
     } else {
@@ -91,7 +91,7 @@ final class WorkerProcess {
   private func leaveForCPULimit() {
     log.write(
       ProcessLog.Level.warning,
-      "WSGI0414: The cpu-time-limit of process group '\(settings.groupName)' is used up: the process ends.")
+      "WSGI0414: The cpu-time-limit of process group '\(settings.groupName)' is used up: process \(getpid()) ends.")
     if settings.gracefulTimeout > 0 { pool.drain(.cpuTimeLimit) } else { pool.stop(.cpuTimeLimit) }
   }
 
@@ -99,16 +99,16 @@ final class WorkerProcess {
 
   private func shutDown() -> Int32 {
     let reason = pool.lifecycle.reason
-    log.write(ProcessLog.Level.info, "Shutdown requested '\(settings.groupName)' (\(reason.name)).")
+    log.write(ProcessLog.Level.info, "Shutdown requested for daemon process \(settings.title): \(reason.name).")
     Reaper.start(settings, engine, log, control, reason)
     dispatcher.end()
     engine.stopping(reason.name)
     while pool.living.value != 0 { pool.living.wait(while: pool.living.value, milliseconds: 1000) }
     monitor.leaveEngine()
-    log.write(ProcessLog.Level.info, "Stopping process '\(settings.groupName)'.")
+    log.write(ProcessLog.Level.info, "Stopping process \(settings.title).")
     control.send(.ended(reason))
     engine.stop()
-    log.write(ProcessLog.Level.info, "Exiting process '\(settings.groupName)'.")
+    log.write(ProcessLog.Level.info, "Exiting process \(settings.title).")
     return 0
   }
 }
@@ -119,12 +119,12 @@ enum Reaper {
     _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlLine, _ reason: ShutdownReason
   ) {
     guard settings.shutdownTimeout > 0 else { return }
-    let name = settings.groupName
+    let title = settings.title
     let timeout = settings.shutdownTimeout
     _ = WorkerThread.start("wsgi:reaper", stackSize: settings.stackSize) {
       let deadline = monotonicMilliseconds() &+ timeout
       while monotonicMilliseconds() < deadline { poll(nil, 0, Int32(clamping: deadline &- monotonicMilliseconds())) }
-      log.write(ProcessLog.Level.info, "Shutdown timeout expired; aborting process '\(name)'.")
+      log.write(ProcessLog.Level.info, "Shutdown timeout expired; aborting process \(title).")
       engine.abandon()
       control.send(.ended(reason))
       _exit(WorkerExit.shutdownTimeout.rawValue)

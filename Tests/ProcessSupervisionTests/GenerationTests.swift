@@ -69,7 +69,7 @@ private final class ParentProcess {
       wait("supervisor \(round)") { parent.supervisors.count == round }
       kill(parent.supervisors[round - 1], SIGKILL)
     }
-    wait("the last one has taken over") { parent.log.contains("Process group 'g' goes on with 2 processes.") }
+    wait("the last one has taken over") { parent.log.contains("Process group 'g' goes on with 2 processes: ") }
     #expect(isAlive(worker))
     // Output and reports still arrive, orders too, and a death is noticed.
     kill(worker, SIGKILL)

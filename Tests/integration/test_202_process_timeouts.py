@@ -114,7 +114,7 @@ def test_startup_timeout(server):
 def test_restart_interval(server):
     pid = pid_of(server, "interval")
     ended(pid)
-    server.log.wait_for(r"Restart interval of 'interval' expired")
+    server.log.wait_for(r"Restart interval of 'interval' \(pid=\d+\) expired")
     server.log.wait_for(r"process %d of .*\(restart_interval\)" % pid)
     assert pid_of(server, "interval") != pid
 
@@ -229,7 +229,7 @@ def test_response_socket_timeout(server):
 
 def test_eviction_timeout(server):
     pid, mark = replace_while_blocked(server, "eviction", "eviction_signal")
-    server.log.wait_for("Process eviction of 'eviction' requested", mark)
+    server.log.wait_for(r"Process eviction of 'eviction' \(pid=%d\) requested" % pid, mark)
     server.log.wait_for(r"process %d of .*eviction_signal" % pid, mark)
 
 
