@@ -24,8 +24,10 @@ swift_environment = WSGI_HTTPD_INCLUDE="$(call apxs_says,INCLUDEDIR)" WSGI_APR_I
   WSGI_PYTHON_INCLUDE="$(call python_says,INCLUDEPY)" WSGI_PYTHON_LIBRARY="python$(call python_says,LDVERSION)" \
   WSGI_PYTHON_LIBRARY_PATH="$(python_library_path)"
 swift_build = @$(swift_environment) $(SWIFT)
-# Self-contained images: the Swift runtime is linked in, so that a server needs none.
-release = -c release -Xswiftc -static-stdlib
+# Self-contained images: the Swift runtime is linked in, so that a server needs none. They name no directory of the machine
+# that built them.
+unnamed = $(CURDIR)/=
+release = -c release -Xswiftc -static-stdlib -Xcc -ffile-prefix-map=$(unnamed) -Xswiftc -file-prefix-map -Xswiftc $(unnamed)
 
 BUILD_PACKAGES = apache2-bin apache2-dev libpython3-dev python3 binutils
 TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client openssl procps git

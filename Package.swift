@@ -8,6 +8,7 @@ let httpdInclude = environment["WSGI_HTTPD_INCLUDE"] ?? "/usr/include/apache2"
 let aprInclude = environment["WSGI_APR_INCLUDE"] ?? "/usr/include/apr-1.0"
 let pythonInclude = environment["WSGI_PYTHON_INCLUDE"] ?? "/usr/include/python3.11"
 let pythonLibrary = environment["WSGI_PYTHON_LIBRARY"] ?? "python3.11"
+let pythonVersion = pythonLibrary.drop { !$0.isNumber }
 let pythonLibraryPath = environment["WSGI_PYTHON_LIBRARY_PATH"] ?? "/usr/lib/x86_64-linux-gnu"
 let shim = Context.packageDirectory + "/shim"
 
@@ -26,10 +27,11 @@ let hot: [SwiftSetting] = common + [.unsafeFlags(["-enforce-exclusivity=unchecke
 let pythonFlags: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude, "-Xcc", "-D_GNU_SOURCE"])]
 let posixFlags: [CSetting] = [.define("_GNU_SOURCE"), .unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
 
-func image(_ map: String) -> [LinkerSetting] {
+/// The linker would write where it put the image into it for want of another name.
+func image(_ map: String, name: String) -> [LinkerSetting] {
   [
     .unsafeFlags([
-      "-Xlinker", "--version-script=\(shim)/\(map)", "-Xlinker", "-z", "-Xlinker", "nodelete",
+      "-Xlinker", "--version-script=\(shim)/\(map)", "-Xlinker", "-soname=\(name)", "-Xlinker", "-z", "-Xlinker", "nodelete",
       "-Xlinker", "--gc-sections",
     ])
   ]
@@ -49,7 +51,7 @@ let package = Package(
     .target(
       name: "CHTTPD", path: "shim/httpd", publicHeadersPath: ".",
       cSettings: posixFlags + [
-        .define("WSGI_DEFAULT_PYTHON", to: "\"\(pythonLibrary.drop { !$0.isNumber })\""),
+        .define("WSGI_DEFAULT_PYTHON", to: "\"\(pythonVersion)\""),
         .unsafeFlags(["-isystem", httpdInclude, "-isystem", aprInclude]),
       ]),
     .target(
@@ -79,7 +81,8 @@ let package = Package(
     .target(
       name: "WSGIEngine", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine", "CEngineTable"],
       swiftSettings: hot + pythonFlags,
-      linkerSettings: [.unsafeFlags(["-L", pythonLibraryPath]), .linkedLibrary(pythonLibrary)] + image("wsgi_engine.map")),
+      linkerSettings: [.unsafeFlags(["-L", pythonLibraryPath]), .linkedLibrary(pythonLibrary)]
+        + image("wsgi_engine.map", name: "wsgi-engine-\(pythonVersion).so")),
 
     // MARK: images
     .target(
@@ -87,7 +90,7 @@ let package = Package(
       dependencies: [
         "WSGIConfig", "WSGIStatus", "DaemonTransport", "ProcessSupervision", "WSGICore", "CHTTPD", "CEngine", "CPosix",
       ],
-      swiftSettings: hot, linkerSettings: image("mod_wsgi.map")),
+      swiftSettings: hot, linkerSettings: image("mod_wsgi.map", name: "mod_wsgi.so")),
     .executableTarget(
       name: "WSGIWorker", dependencies: ["DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"],
       swiftSettings: hot),

@@ -16,8 +16,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   public let python: Python
   /// The environment that the process was started with, before Python touched it.
   private let pristine: [([UInt8], [UInt8])]
-  /// mod_wsgi's version, as applications see it.
-  static let version = (6, 1, 1)
+  static let version = ModuleVersion.compatible
   let running = RunningRequests()
   let inspector = Inspector()
   let pacer = ResponsePacer()

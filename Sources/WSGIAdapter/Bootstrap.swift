@@ -369,7 +369,7 @@ enum Bootstrap {
             spec = None
         if spec is not None and spec.submodule_search_locations:
             made.__path__ = list(spec.submodule_search_locations)
-        for name in ('version', 'process_group', 'application_group', 'maximum_processes', 'threads_per_process'):
+        for name in ('version', '__version__', 'process_group', 'application_group', 'maximum_processes', 'threads_per_process'):
             setattr(made, name, info[name])
         made.FileWrapper = FileWrapper
         made.RequestTimeout = RequestTimeout

@@ -134,6 +134,7 @@ final class InterpreterContents {
     for layer in settings.pathLayers(group) { try layers.object.append(try PyRef.string(layer)) }
     try dict.setItem("path_layers", layers.object)
     try dict.setItem("version", try PyRef.versionTuple(Adapter.version.0, Adapter.version.1, Adapter.version.2))
+    try dict.setItem("__version__", try PyRef.string(ModuleVersion.text))
     try dict.setItem("process_group", try PyRef.string(settings.processGroup))
     try dict.setItem("application_group", try PyRef.string(group))
     try dict.setItem("maximum_processes", try PyRef.int(settings.number(EngineSettings.processes) ?? 1))

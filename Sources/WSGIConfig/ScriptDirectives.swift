@@ -91,10 +91,7 @@ extension ScriptAlias {
       pattern = .regex(regex, source: source)
     }
     let options = try ScriptOptions(.alias, &line)
-    if let preload = preload(target, options, isMatch: isMatch, at: parse.location) {
-      try parse.checkGroup(preload.processGroup)
-      parse.global.value.imports.append(preload)
-    }
+    if let preload = preload(target, options, isMatch: isMatch, parse) { parse.global.value.imports.append(preload) }
     parse.serverConfig.value.aliases.append(
       ScriptAlias(
         pattern: pattern, target: target.bytes, options: options, server: parse.server.id, location: parse.location))
@@ -102,13 +99,14 @@ extension ScriptAlias {
 
   /// An alias whose process and application are both known can be loaded before the first request.
   private static func preload(
-    _ target: ByteText, _ options: ScriptOptions, isMatch: Bool, at location: ConfigLocation
+    _ target: ByteText, _ options: ScriptOptions, isMatch: Bool, _ parse: ConfigParse
   ) -> ImportScript? {
     guard let process = options.processGroup?.literalName, let application = options.applicationGroup?.literalName,
       !(isMatch && target.contains(Ascii.dollar))
     else { return nil }
     return ImportScript(
-      path: target.bytes, processGroup: process, applicationGroup: application, isPreload: true, location: location)
+      path: target.bytes, processGroup: process, applicationGroup: application, isPreload: true, server: parse.server.id,
+      location: parse.location)
   }
 }
 
@@ -176,35 +174,9 @@ extension ImportScript {
     }
     let script = ImportScript(
       path: path.bytes, processGroup: process == "%{GLOBAL}" ? [] : process.bytes,
-      applicationGroup: application == "%{GLOBAL}" ? [] : application.bytes, isPreload: false, location: parse.location)
-    try parse.checkGroup(script.processGroup)
+      applicationGroup: application == "%{GLOBAL}" ? [] : application.bytes, isPreload: false, server: parse.server.id,
+      location: parse.location)
     if script.processGroup.isEmpty { parse.global.value.childrenNeedPython = true }
     parse.global.value.imports.append(script)
-  }
-}
-
-extension ConfigParse {
-  /// A script that is loaded at start needs its process group declared before it, within reach of this server.
-  func checkGroup(_ name: [UInt8]) throws(ConfigError) {
-    guard !name.isEmpty else { return }
-    let text = ByteText(name)
-    guard let index = global.value.groupIndex(named: name) else {
-      throw ConfigError(
-        "WSGI process group not yet configured. '\(text)' needs a WSGIDaemonProcess that stands before this line.")
-    }
-    let owner = global.value.groups[index].server
-    guard owner.isVirtual, owner.id != server.id else { return }
-    // Two that have no name will be given the same one.
-    if server.name == nil, owner.name == nil { return }
-    guard let mine = server.name, let theirs = owner.name else {
-      throw ConfigError(
-        "WSGI process group not matchable. '\(text)' belongs to a virtual host; "
-          + "both need a ServerName, above the WSGIDaemonProcess and above this line.")
-    }
-    guard mine == theirs else {
-      throw ConfigError(
-        "WSGI process group not accessible. '\(text)' belongs to the virtual host '\(theirs)', this is '\(mine)'. "
-          + "Declare it in the main server to share it.")
-    }
   }
 }

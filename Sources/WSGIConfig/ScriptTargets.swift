@@ -83,6 +83,7 @@ public struct ImportScript: Hashable, Sendable {
   public let applicationGroup: [UInt8]
   /// It comes from a WSGIScriptAlias and does not by itself ask for Python in httpd children.
   public let isPreload: Bool
+  public let server: UInt
   public let location: ConfigLocation
 }
 

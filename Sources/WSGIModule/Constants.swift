@@ -31,6 +31,8 @@ enum WriteFlag {
 enum HookResult {
   static let declined = Int32(WSGI_HTTPD_DECLINED)
   static let ok = Int32(WSGI_HTTPD_OK)
+  /// Of a hook that looks the configuration over: httpd does not start with it.
+  static let refused: Int32 = 500
   /// A filter has answered the client; httpd makes sure that something did.
   static let answered = Int32(WSGI_HTTPD_FILTER_ERROR)
 }

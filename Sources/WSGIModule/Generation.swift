@@ -88,10 +88,15 @@ func wsgi_swift_pre_config(_ pool: OpaquePointer) -> Int32 {
   return HookResult.ok
 }
 
-/// `apachectl configtest` says on the terminal what is odd about the configuration.
+/// The configuration has been read to its end. What cannot work is refused; `apachectl configtest` also says on the terminal
+/// what is odd.
 @c @implementation
 func wsgi_swift_check_config(_ pool: OpaquePointer, _ mainServer: OpaquePointer) -> Int32 {
-  if wsgi_httpd_is_config_test() != 0 { Examination.report(ConfigurationReading.configuration(mainServer), mainServer) }
+  let configuration = ConfigurationReading.configuration(mainServer)
+  let refusals = configuration.refusals
+  for refusal in refusals { log(.error, OpaquePointer(bitPattern: refusal.server) ?? mainServer, refusal.message) }
+  guard refusals.isEmpty else { return HookResult.refused }
+  if wsgi_httpd_is_config_test() != 0 { Examination.report(configuration, mainServer) }
   return HookResult.ok
 }
 
@@ -99,12 +104,14 @@ func wsgi_swift_check_config(_ pool: OpaquePointer, _ mainServer: OpaquePointer)
 func wsgi_swift_post_config(_ pool: OpaquePointer, _ mainServer: OpaquePointer) -> Int32 {
   // httpd reads the configuration twice when it starts, and throws the first reading away.
   guard wsgi_httpd_is_dry_run() == 0 else { return HookResult.ok }
-  wsgi_httpd_add_version_component(pool, "mod_wsgi/6.1.1")
+  wsgi_httpd_add_version_component(pool, poolCopy("mod_wsgi/\(ModuleVersion.text)", pool))
   if let version = EngineDirectory.preferredVersion {
     wsgi_httpd_add_version_component(pool, poolCopy("Python/\(version)", pool))
   }
   let generation = Generation.begin(mainServer, pool)
   // Now, and not before: the error logs are open.
+  let engines = EngineDirectory.engines().sorted().map(\.description).joined(separator: ", ")
+  log(.info, mainServer, "mod_wsgi \(ModuleVersion.text) with engines for Python \(engines.isEmpty ? "(none)" : engines).")
   Examination.report(generation.configuration, mainServer)
   // At a graceful restart httpd keeps its scoreboard, and goes on with it at once.
   if wsgi_httpd_has_scoreboard() != 0 { generation.processGroups?.startSupervisor() }

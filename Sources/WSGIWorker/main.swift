@@ -1,3 +1,10 @@
 import Glibc
+import ProcessSupervision
+import WSGICore
 
+// A group may be called --version; its processes have settings.
+if CommandLine.arguments.dropFirst().elementsEqual(["--version"]), fcntl(ControlLine.settingsDescriptor, F_GETFD) < 0 {
+  print("wsgi-worker \(ModuleVersion.text)")
+  exit(0)
+}
 exit(WorkerMain.run())

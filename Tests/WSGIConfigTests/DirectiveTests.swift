@@ -77,7 +77,6 @@ import Testing
     ("WSGIScriptAlias /x /y application-group=\"\"", "Invalid name for WSGI application group."),
     ("WSGIScriptAlias /x /y callable-object=", "Invalid name for WSGI callable object."),
     ("WSGIScriptAlias /x /y pass-authorization=yes", "Invalid value for authorization flag."),
-    ("WSGIScriptAlias /x /y process-group=a application-group=b", "WSGI process group not yet configured. 'a'"),
     ("WSGIHandlerScript", "Name for handler script not supplied."),
     ("WSGIHandlerScript a", "Location of handler script not supplied."),
     ("WSGIHandlerScript a /x callable-object=b", "Invalid option to WSGI handler script definition. 'callable-object'"),
@@ -88,8 +87,6 @@ import Testing
     ("WSGIImportScript /x", "Name of WSGI application group required."),
     ("WSGIImportScript /x process-group=a", "Name of WSGI application group required."),
     ("WSGIImportScript /x application-group=a", "Name of WSGI process group required."),
-    ("WSGIImportScript /x process-group=a application-group=b", "WSGI process group not yet configured. 'a'"),
-    ("WSGIImportScript /x process-group=%{SERVER} application-group=b", "WSGI process group not yet configured. '%{SERVER}'"),
     ("WSGIImportScript /x pass-authorization=On", "Invalid option to WSGI import script definition. 'pass-authorization'"),
     ("WSGICallableObject", "WSGICallableObject takes one argument, "),
     ("WSGIProcessGroup \"\"", "WSGIProcessGroup takes one argument, "),
@@ -188,34 +185,54 @@ import Testing
 }
 
 @Suite struct ImportTests {
-  /// A group in a virtual host called `owner`, an import in one called `user`; how the refusal begins.
+  /// A group in a virtual host called `owner`, an import in one called `user`; what the refusal says.
   static let cases: [(owner: ServerIdentity, user: ServerIdentity, refusal: String?)] = [
     (.main, ServerIdentity(id: 2, name: "b"), nil),
     (ServerIdentity(id: 1, name: "a"), ServerIdentity(id: 1, name: "a"), nil),
     (ServerIdentity(id: 1, name: nil), ServerIdentity(id: 1, name: nil), nil),
-    (ServerIdentity(id: 1, name: nil), ServerIdentity(id: 2, name: nil), nil),
     (ServerIdentity(id: 1, name: "a"), ServerIdentity(id: 2, name: "a"), nil),
     (ServerIdentity(id: 1, name: "a"), ServerIdentity(id: 0, name: "a"), nil),
     (ServerIdentity(id: 1, name: "a"), ServerIdentity(id: 2, name: "b"), "WSGI process group not accessible. 'g'"),
     (ServerIdentity(id: 1, name: "a"), ServerIdentity(id: 2, name: "A"), "WSGI process group not accessible. 'g'"),
-    (ServerIdentity(id: 1, name: nil), ServerIdentity(id: 2, name: "b"), "WSGI process group not matchable. 'g'"),
-    (ServerIdentity(id: 1, name: "a"), ServerIdentity(id: 2, name: nil), "WSGI process group not matchable. 'g'"),
   ]
 
   @Test(arguments: cases.indices)
-  func theGroupMustBeWithinReach(_ index: Int) {
+  func theGroupMustBeWithinReachWhateverTheOrder(_ index: Int) {
     let test = ImportTests.cases[index]
+    let group = (test.owner, "WSGIDaemonProcess g")
     for line in [
       "WSGIImportScript /x process-group=g application-group=a", "WSGIScriptAlias / /x process-group=g application-group=a",
     ] {
-      var config = TestConfig()
-      config.server = test.owner
-      config.read("WSGIDaemonProcess g")
-      config.server = test.user
-      let message = config.read(line)
-      #expect(
-        message == nil ? test.refusal == nil : message?.hasPrefix(test.refusal ?? "nothing") == true, "\(message ?? "accepted")")
+      for lines in [[group, (test.user, line)], [(test.user, line), group]] {
+        let message = ImportTests.refusal(lines)
+        #expect(message == nil ? test.refusal == nil : message?.contains(test.refusal ?? "?") == true, "\(message ?? "accepted")")
+      }
     }
+  }
+
+  @Test func aGroupThatNobodyDefines() {
+    for (group, hint) in [("shpo", "Did you mean 'shop'?"), ("%{SERVER}", "Define it")] {
+      let line = "WSGIImportScript /x process-group=\(group) application-group=a"
+      let message = ImportTests.refusal([(.main, "WSGIDaemonProcess shop"), (.main, line)])
+      let beginning = "WSGI0620: WSGI process group not yet configured. No WSGIDaemonProcess defines '\(group)'"
+      #expect(message?.hasPrefix(beginning) == true && message?.contains(hint) == true, "\(message ?? "accepted")")
+    }
+    #expect(ImportTests.refusal([(.main, "WSGIImportScript /x process-group=%{GLOBAL} application-group=a")]) == nil)
+  }
+
+  /// What is wrong with lines of servers, each of which has the name that it is given here.
+  private static func refusal(_ lines: [(server: ServerIdentity, text: String)]) -> String? {
+    var config = TestConfig()
+    var servers: [ConfiguredServer] = []
+    for line in lines {
+      // What it is called may stand below.
+      config.server = ServerIdentity(id: line.server.id, name: nil)
+      #expect(config.read(line.text) == nil)
+      if !servers.contains(where: { $0.identity == line.server }) {
+        servers.append(ConfiguredServer(identity: line.server, config: ServerConfig()))
+      }
+    }
+    return Configuration(global: config.global.value, servers: servers).refusals.first?.message
   }
 
   static let preloads: [(String, Bool)] = [

@@ -31,6 +31,7 @@ HEADERS = "A `WSGITrustedProxyHeaders` name that no header can have"
 EMPTY = "`WSGITrustedProxies` or `WSGITrustedProxyHeaders` without a word"
 ACCESS_FILES = "`WSGIHandlerScript`, `WSGIDispatchScript` and `WSGIPassApacheRequest` in `.htaccess`"
 NEW = "Options that 6.1.1 does not have"
+ORDER = "Lines in any order"
 WORDS = "The same refusal in other words"
 
 DIFFERENCES = [
@@ -86,6 +87,11 @@ DIFFERENCES = [
     Difference(NEW, r"g (python=(python3)?|reload=(never)?|queue-limit=\S*( 1')?)$",
                r"Invalid .* for WSGI daemon process\. (python|reload|queue-limit)=",
                "Invalid option to WSGI daemon"),
+    Difference(ORDER, r"^WSGI(ScriptAlias|ImportScript) .*\nWSGIDaemonProcess a$", ACCEPTED, "not yet configured"),
+    Difference(ORDER, r"<VirtualHost \*:80>\n(ServerName localhost\n)?WSGIDaemonProcess g\n</VirtualHost>\n"
+               r"(<VirtualHost \*:81>\n)?WSGI", ACCEPTED, "group not matchable"),
+    Difference(WORDS, r"WSGIDaemonProcess g\n</VirtualHost>", "WSGI process group not accessible. 'g', which",
+               "group not matchable"),
     Difference(WORDS, r"=(daemon,)?(nosuchuser|nosuchgroup|1)$",
                r"Invalid .* for WSGI daemon process\. \S+=\S+: bad (user|group) name \S+: the system",
                r"AH0054[34]: \S+: bad (user|group) name"),

@@ -78,6 +78,10 @@ def _configtest(directory, module, number, text):
     if done.returncode < 0:
         return "CRASHED with signal %d" % -done.returncode
     lines = [line for line in output.splitlines() if line]
+    # What can be told only when all has been read.
+    late = re.search(r"\[wsgi:error\] \[pid [\d:tid ]+\] WSGI\d{4}: (.*)", output)
+    if late:
+        return late[1]
     places = [index for index, line in enumerate(lines) if "Syntax error on line" in line]
     return lines[min(places[-1] + 1, len(lines) - 1)] if places else "\n".join(lines)
 

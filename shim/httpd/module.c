@@ -118,8 +118,17 @@ static void register_hooks(apr_pool_t *pool) {
   wsgi_httpd_register_daemons();
 }
 
+/* STANDARD20_MODULE_STUFF but for the file name, which would be this one's: configurations know the module by that of mod_wsgi,
+ * in <IfModule mod_wsgi.c> and in LogLevel. */
 module AP_MODULE_DECLARE_DATA wsgi_module = {
-    STANDARD20_MODULE_STUFF,
+    MODULE_MAGIC_NUMBER_MAJOR,
+    MODULE_MAGIC_NUMBER_MINOR,
+    -1,
+    "mod_wsgi.c",
+    NULL,
+    NULL,
+    MODULE_MAGIC_COOKIE,
+    NULL,
     create_directory_config,
     wsgi_swift_merge_directory_config,
     wsgi_swift_create_server_config,
