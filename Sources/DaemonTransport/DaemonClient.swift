@@ -64,6 +64,7 @@ public struct DaemonClient: ~Copyable {
     // SO_RCVTIMEO rather than poll: one cheap call a request instead of one more wait. Pipes have none.
     if kind == .socket, group.socketTimeout > 0 { _ = wsgi_posix_receive_timeout(near.number, group.socketTimeout) }
     let far = Descriptor(owning: ends.1)
+    if group.sendBuffer > 0 || group.receiveBuffer > 0 { limitBuffers(near.number, far.number, kind, group) }
     var envelope = envelope
     if kind == .pipe { envelope.flags.insert(.pipe) }
     envelope.queueStart = epochMicroseconds()
@@ -83,6 +84,18 @@ public struct DaemonClient: ~Copyable {
       return .ended(.failed(.workerEnded(pid: takers.taker(of: envelope))))
     }
     return result
+  }
+
+  /// The kernel counts what lies in a channel against the end that wrote it.
+  @inline(never)
+  private func limitBuffers(_ near: Int32, _ far: Int32, _ kind: ChannelKind, _ group: DaemonEndpoint) {
+    if group.sendBuffer > 0 {
+      switch kind {
+      case .pipe: wsgi_posix_pipe_size(far, min(group.sendBuffer, 1 << 20))
+      case .socket: _ = wsgi_posix_send_buffer(far, group.sendBuffer)
+      }
+    }
+    if group.receiveBuffer > 0, kind == .socket { _ = wsgi_posix_send_buffer(near, group.receiveBuffer) }
   }
 
   /// The cheapest channel that will do.

@@ -6,7 +6,7 @@ public struct DaemonEndpoint: Sendable {
   public var queue: Int32
   /// Where the group's processes note which request they took; nil: nowhere.
   public var takers: TakerBoard?
-  /// The most requests in flight at a time: processes × threads + queue-limit.
+  /// The most requests in flight at a time: queue-limit.
   public var inFlightLimit: Int32 = .max
   /// How often a request may be queued: 2 × processes + 1.
   public var attempts: UInt32 = 3
@@ -18,6 +18,10 @@ public struct DaemonEndpoint: Sendable {
   public var flushDelay: Int64 = 5
   /// response-buffer-size: bytes towards the client after which they are flushed, come what may.
   public var flushSize = 8 << 20
+  /// send-buffer-size and receive-buffer-size: how much of a response, and of a request body, may lie in a channel; 0: as much
+  /// as the system gives.
+  public var sendBuffer: Int32 = 0
+  public var receiveBuffer: Int32 = 0
 
   public init(index: Int, queue: Int32) {
     self.index = index

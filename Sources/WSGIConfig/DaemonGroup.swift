@@ -41,7 +41,7 @@ public struct DaemonGroup: Sendable {
   public var threads = 15
   public var stackSize: Int?
   public var reload = ReloadPolicy.restart
-  /// How many requests may wait for the group; nil: an eighth of httpd's threads always stays free for others.
+  /// How many requests may run and wait together; nil: an eighth of httpd's threads always stays free for others.
   public var queueLimit: Int?
   public var listenBacklog = 100
 
@@ -68,11 +68,13 @@ public struct DaemonGroup: Sendable {
 
   // MARK: sizes and limits
   public var maximumRequests = 0
-  /// Bytes; 0: the system's.
+  /// Bytes of a response that a process may be ahead of httpd, and of a request body that httpd may be ahead of it; 0: the
+  /// system's.
   public var sendBufferSize = 0
   public var receiveBufferSize = 0
-  /// Bytes that a response header may hold.
-  public var headerBufferSize = 32_768
+  /// Bytes that all headers of a response may hold; nil: `headerLineSize` for each.
+  public var headerBufferSize: Int?
+  public static let headerLineSize = 32_768
   /// Bytes after which the client gets what is there.
   public var responseBufferSize = 8_388_608
   /// CPU seconds.

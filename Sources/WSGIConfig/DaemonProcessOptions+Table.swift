@@ -125,17 +125,17 @@ extension DaemonProcessOption {
   ]
 
   private static let limits: [DaemonProcessOption] = [
-    .buffer("send-buffer-size", "send buffer size", default: "0", minimum: 512, zero: 0, of: "system default") {
-      $0.sendBufferSize = $1
+    .buffer("send-buffer-size", "send buffer size", default: "0", minimum: 512, of: "system default") {
+      $0.sendBufferSize = $1 ?? 0
     },
-    .buffer("receive-buffer-size", "receive buffer size", default: "0", minimum: 512, zero: 0, of: "system default") {
-      $0.receiveBufferSize = $1
+    .buffer("receive-buffer-size", "receive buffer size", default: "0", minimum: 512, of: "system default") {
+      $0.receiveBufferSize = $1 ?? 0
     },
-    .buffer("header-buffer-size", "header buffer size", default: "32K", minimum: 8_192, zero: 32_768) {
+    .buffer("header-buffer-size", "header buffer size", default: "32K a header", minimum: 8_192) {
       $0.headerBufferSize = $1
     },
-    .buffer("response-buffer-size", "response buffer size", default: "8M", minimum: 65_536, zero: 8_388_608) {
-      $0.responseBufferSize = $1
+    .buffer("response-buffer-size", "response buffer size", default: "8M", minimum: 65_536) {
+      $0.responseBufferSize = $1 ?? 8_388_608
     },
     // The kernel counts whole seconds; part of one is a second.
     .time("cpu-time-limit", "CPU time limit", default: "0") { $0.cpuTimeLimit = $1 / 1_000 + ($1 % 1_000 == 0 ? 0 : 1) },

@@ -120,10 +120,10 @@ extension DaemonProcessOption {
     }
   }
 
-  /// Bytes of a buffer: at least `minimum`, or 0, which stands for `zero`.
+  /// Bytes of a buffer: at least `minimum`, or 0, which stands for the default, nil.
   static func buffer(
-    _ name: String, _ thing: String, default value: String, minimum: Int, zero: Int, of decider: String = "default",
-    _ set: @escaping Set<Int>
+    _ name: String, _ thing: String, default value: String, minimum: Int, of decider: String = "default",
+    _ set: @escaping Set<Int?>
   ) -> DaemonProcessOption {
     DaemonProcessOption(name, default: value) { (group, text, _) throws(ConfigError) in
       guard !text.isEmpty else {
@@ -134,7 +134,7 @@ extension DaemonProcessOption {
           "\(thing.prefix(1).uppercased())\(thing.dropFirst()) must be >= \(minimum) bytes, or 0 for \(decider). "
             + "\(name)=\(text) is not; K, M and G may follow a number.")
       }
-      set(&group, size == 0 ? zero : size)
+      set(&group, size == 0 ? nil : size)
     }
   }
 

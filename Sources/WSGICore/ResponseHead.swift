@@ -29,4 +29,18 @@ public struct ResponseHead {
     guard headerCount <= ResponseHead.headerLimit else { throw .tooMany }
     headers = reader
   }
+
+  /// Bytes of the headers as HTTP writes them: of all, and of the longest.
+  public func headerSizes() throws(FlatFailure) -> (all: Int, longest: Int) {
+    var reader = headers
+    var all = 0
+    var longest = 0
+    for _ in 0..<headerCount {
+      let (name, value) = try reader.readPair()
+      let size = name.count + 2 + (value?.count ?? 0) + 2
+      all += size
+      longest = max(longest, size)
+    }
+    return (all, longest)
+  }
 }

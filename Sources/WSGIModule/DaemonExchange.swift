@@ -1,6 +1,7 @@
 import CHTTPD
 import DaemonTransport
 import Glibc
+import WSGIConfig
 import WSGICore
 
 /// One request of an application that runs in a daemon process: what its client in this httpd child is offered.
@@ -12,15 +13,20 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
   private var body: ClientBody
   private let script: UnsafePointer<CChar>
   private var prefix: UnsafePointer<CChar>?
+  /// header-buffer-size; nil where none is given.
+  private let headerLimit: Int?
+  /// Why a response's head was refused for its size, as the end of a sentence.
+  private var excess: String?
 
   init(
     _ request: OpaquePointer, group: Int, of daemons: any DaemonGroups, script: UnsafePointer<CChar>,
-    response: consuming ClientResponse
+    headerLimit: Int?, response: consuming ClientResponse
   ) {
     self.request = request
     self.group = group
     self.daemons = daemons
     self.script = script
+    self.headerLimit = headerLimit
     self.response = response
     body = ClientBody(request)
   }
@@ -46,7 +52,25 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
 
   // MARK: the response
 
-  mutating func begin(_ head: UnsafeRawBufferPointer) -> Bool { response.begin(head) == 0 }
+  mutating func begin(_ head: UnsafeRawBufferPointer) -> Bool {
+    // Encoded it is no shorter than as HTTP has it.
+    if head.count > headerLimit ?? WSGIConfig.DaemonGroup.headerLineSize, isTooLarge(head) { return false }
+    return response.begin(head) == 0
+  }
+
+  private mutating func isTooLarge(_ head: UnsafeRawBufferPointer) -> Bool {
+    guard let sizes = try? ResponseHead(decoding: head).headerSizes() else { return false }
+    if let headerLimit {
+      guard sizes.all > headerLimit else { return false }
+      excess = "take \(sizes.all) bytes, and its header-buffer-size allows \(headerLimit)"
+    } else {
+      let most = WSGIConfig.DaemonGroup.headerLineSize
+      guard sizes.longest > most else { return false }
+      excess = "have one of \(sizes.longest) bytes, and without header-buffer-size \(most) are allowed"
+    }
+    return true
+  }
+
   mutating func write(_ bytes: UnsafeRawBufferPointer) -> Bool { response.write(bytes, flush: false) == 0 }
   mutating func flush() -> Bool { response.write(nothing, flush: true) == 0 }
 
@@ -105,6 +129,13 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
   }
 
   private func report(_ failure: DaemonFailure, _ groupName: String, isCut: Bool) {
+    if let excess {
+      WSGIModule.log(
+        .error, request: request, script: script,
+        "WSGI0144: The response headers of an application of process group '\(groupName)' \(excess). Raise it, or have the "
+          + "application send less.")
+      return
+    }
     guard let message = failure.message(groupName, isCut: isCut, cause: { daemons.cause(ofEnd: $0, in: group) }) else { return }
     WSGIModule.log(.error, request: request, script: script, message)
   }

@@ -257,9 +257,8 @@ extension DaemonEndpoint {
     _ index: Int, queue: Int32, _ group: WSGIConfig.DaemonGroup, _ server: OpaquePointer?, _ facts: wsgi_httpd_facts
   ) {
     self.init(index: index, queue: queue)
-    let capacity = group.processes &* max(group.threads, 1)
     let httpdThreads = Int(facts.maximum_processes) &* Int(facts.maximum_threads)
-    let inFlight = group.queueLimit.map { capacity &+ $0 } ?? max(1, httpdThreads &- max(1, httpdThreads / 8))
+    let inFlight = group.queueLimit ?? max(1, httpdThreads &- max(1, httpdThreads / 8))
     inFlightLimit = Int32(clamping: inFlight)
     attempts = UInt32(clamping: group.processes &* 2 &+ 1)
     connectTimeout = Int64(group.connectTimeout)
@@ -269,6 +268,8 @@ extension DaemonEndpoint {
       ? Int64(group.socketTimeout) : server.map { wsgi_httpd_server_timeout_milliseconds($0) } ?? socketTimeout
     flushDelay = Int64(group.responseFlushDelay)
     flushSize = group.responseBufferSize
+    sendBuffer = Int32(clamping: group.sendBufferSize)
+    receiveBuffer = Int32(clamping: group.receiveBufferSize)
   }
 }
 

@@ -229,7 +229,8 @@ struct ScriptHandler {
       request, generation.configuration.groups[group].responseSocketTimeout, generation.configuration.groups[group].socketTimeout)
     defer { timeout.restore() }
     var exchange = DaemonExchange(
-      request, group: group, of: daemons, script: script, response: response(for: destination))
+      request, group: group, of: daemons, script: script,
+      headerLimit: generation.configuration.groups[group].headerBufferSize, response: response(for: destination))
     let outcome = ThreadState.withDaemonClient(seat: seat) { client in
       client.run(head, on: endpoint, logLevel: wsgi_httpd_request_log_level(request), host: &exchange)
     }

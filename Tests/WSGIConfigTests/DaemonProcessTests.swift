@@ -23,7 +23,7 @@ import Testing
     #expect(group.processes == 1 && !group.isMultiprocess && group.threads == 15)
     #expect(group.shutdownTimeout == 5_000 && group.deadlockTimeout == 300_000 && group.gracefulTimeout == 15_000)
     #expect(group.connectTimeout == 15_000 && group.responseFlushDelay == 5 && group.listenBacklog == 100)
-    #expect(group.headerBufferSize == 32_768 && group.responseBufferSize == 8_388_608)
+    #expect(group.headerBufferSize == nil && group.responseBufferSize == 8_388_608)
     #expect(group.reload == .restart && group.queueLimit == nil && group.python == nil)
     #expect(group.user == nil && group.group == nil && group.supplementaryGroups == nil && group.umask == nil)
   }
@@ -50,7 +50,7 @@ import Testing
     ("socket-timeout=9", { $0.socketTimeout == 9_000 }), ("queue-timeout=9", { $0.queueTimeout == 9_000 }),
     ("listen-backlog=5", { $0.listenBacklog == 5 }), ("display-name=%{GROUP}", { $0.displayName == "%{GROUP}" }),
     ("display-name=", { $0.displayName == nil }), ("send-buffer-size=512", { $0.sendBufferSize == 512 }),
-    ("receive-buffer-size=0", { $0.receiveBufferSize == 0 }), ("header-buffer-size=0", { $0.headerBufferSize == 32_768 }),
+    ("receive-buffer-size=0", { $0.receiveBufferSize == 0 }), ("header-buffer-size=0", { $0.headerBufferSize == nil }),
     ("header-buffer-size=8K", { $0.headerBufferSize == 8192 }), ("response-buffer-size=64K", { $0.responseBufferSize == 65_536 }),
     ("response-socket-timeout=3", { $0.responseSocketTimeout == 3_000 }),
     ("response-flush-delay=7", { $0.responseFlushDelay == 7 }),

@@ -118,3 +118,88 @@ def test_a_burst_of_quick_requests_is_served_whole():
     with Httpd(conf, apps="daemon", name="burst") as server:
         assert server.get("/quick/pid").status == 200
         assert set(run_together(200, lambda _: server.get("/quick/pid").status)) == {200}
+
+
+# MARK: send-buffer-size, receive-buffer-size, header-buffer-size
+
+CHANNELS = """
+import fcntl, os, socket
+def opened():
+    found = {}
+    for name in os.listdir('/proc/self/fd'):
+        try:
+            found[os.readlink('/proc/self/fd/' + name)] = int(name)
+        except OSError:
+            pass
+    return found
+SEEN = set()
+def application(environ, start_response):
+    found = []
+    for name, number in opened().items():
+        if name.startswith('pipe:') and name not in SEEN:
+            found.append(('pipe', fcntl.fcntl(number, 1032)))  # F_GETPIPE_SZ
+        elif name.startswith('socket:') and name not in SEEN:
+            with socket.socket(fileno=os.dup(number)) as one:
+                found.append(('socket', one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)))
+        SEEN.add(name)
+    start_response('200 OK', [])
+    return [repr(found).encode()]
+"""
+HEADERS = """
+def application(environ, start_response):
+    count, size = map(int, environ['QUERY_STRING'].split('x'))
+    start_response('200 OK', [('X-%03d' % index, 'v' * (size - 9)) for index in range(count)])  # with ': ' and the line end
+    return iter([b'answered'])
+"""
+
+
+@pytest.fixture
+def make_site():
+    made = []
+
+    def make(options, script):
+        server = Httpd("WSGIDaemonProcess site threads=2 %s\n" % options +
+                       "WSGIScriptAlias / {apps}/app.wsgi process-group=site application-group=%{GLOBAL}", name="buffers")
+        with open(os.path.join(server.apps, "app.wsgi"), "w") as app:
+            app.write(script)
+        made.append(server)
+        return server.__enter__()
+    yield make
+    for server in made:
+        server.__exit__(None, None, None)
+
+
+@pytest.mark.difference("it is the system's buffers of a listening socket there")
+def test_how_much_of_a_response_may_be_under_way(make_site):
+    standard = make_site("", CHANNELS)
+    small = make_site("send-buffer-size=8192 receive-buffer-size=512", CHANNELS)
+    for body in (None, b"body"):
+        for server in (standard, small):
+            server.request("POST" if body else "GET", "/", body=body)  # what stays open is seen
+        (kind, usual), = eval(standard.request("POST" if body else "GET", "/", body=body).text)
+        (same, limited), = eval(small.request("POST" if body else "GET", "/", body=body).text)
+        assert kind == same
+        # The kernel doubles what is asked of a socket, for its own book-keeping.
+        assert limited == (8192 if kind == "pipe" else 16384) < usual
+
+
+@pytest.mark.difference("the limit is that of a line there")
+def test_the_bytes_that_the_headers_of_a_response_may_have(make_site):
+    server = make_site("header-buffer-size=8192", HEADERS)
+    assert server.get("/?8x1000").status == 200 and server.get("/?1x8192").status == 200
+    for query, size in (("9x1000", 9000), ("1x8193", 8193), ("1x200000", 200000)):
+        mark = server.log.mark()
+        answer = server.get("/?" + query)
+        assert answer.status == 500 and "X-000" not in str(answer.headers) and "answered" not in answer.text
+        line, = server.log.wait_for("WSGI0144", mark)
+        assert "take %d bytes, and its header-buffer-size allows 8192" % size in line, line
+        assert server.get("/?1x1000").status == 200
+
+
+def test_the_longest_header_without_the_option(make_site):
+    server = make_site("", HEADERS)
+    # As with 6.1.1: a line, however many there are.
+    assert server.get("/?1x32768").status == 200 and server.get("/?60x4000").status == 200
+    mark = server.log.mark()
+    assert server.get("/?1x33000").status == 500
+    assert server.log.wait_for("WSGI0144", mark)

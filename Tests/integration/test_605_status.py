@@ -21,7 +21,7 @@ CONF = "WSGIScriptAlias /embedded {apps}/app.wsgi application-group=%{GLOBAL}\n"
 if "daemon" in MODES:
     CONF += """
 WSGIDaemonProcess site processes=2 threads=2 python-path={lib}
-WSGIDaemonProcess small processes=1 threads=1 queue-limit=3 python-path={lib}
+WSGIDaemonProcess small processes=1 threads=1 queue-limit=4 python-path={lib}
 WSGIDaemonProcess crash processes=1 threads=2 python-path={lib}
 WSGIDaemonProcess "<b>&\\"'x" processes=1 threads=1 python-path={lib}
 WSGIScriptAlias /daemon {apps}/app.wsgi process-group=site application-group=%{GLOBAL}

@@ -11,6 +11,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+/* pipe(7) */
+#define DEFAULT_PIPE 65536
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 typedef union control {
@@ -103,7 +105,9 @@ ssize_t wsgi_posix_splice(int file, int64_t *offset, int pipe, size_t length) {
   }
 }
 
-void wsgi_posix_pipe_size(int pipe, int bytes) { fcntl(pipe, F_SETPIPE_SZ, bytes); }
+void wsgi_posix_pipe_size(int pipe, int bytes) {
+  if (fcntl(pipe, F_GETPIPE_SZ) == DEFAULT_PIPE) fcntl(pipe, F_SETPIPE_SZ, bytes);
+}
 
 int wsgi_posix_receive_timeout(int socket, int64_t milliseconds) {
   struct timeval limit = {.tv_sec = milliseconds / 1000, .tv_usec = (milliseconds % 1000) * 1000};

@@ -38,7 +38,7 @@ ssize_t wsgi_posix_write(int descriptor, const struct iovec *parts, int count);
 /* Moves bytes of a file into a pipe without copying them; `offset` moves along.  0: the file has no more. */
 ssize_t wsgi_posix_splice(int file, int64_t *offset, int pipe, size_t length);
 
-/* Lets a pipe hold more, where the system allows. */
+/* How much a pipe may hold, where the system allows it and nobody has said so before. */
 void wsgi_posix_pipe_size(int pipe, int bytes);
 
 /* SO_RCVTIMEO: a blocking receive fails with EAGAIN after so many milliseconds; 0 waits for ever. */
