@@ -5,9 +5,9 @@ import Glibc
 /// httpd children read. Children have no writable mapping, and cannot make one.
 ///
 /// The parent makes it before any fork. It holds 64-bit words only: first the next instance number, then an area per group: five
-/// words of state, a count for each kind of end, a slot of four words for each worker that can live at once, and a ring of the
-/// last ends, eight words each. A ring entry is valid when its first word is not 0 and is the same before
-/// and after the others were read.
+/// words of state, a count for each kind of end, one more word of state, a slot of four words for each worker that can live at
+/// once, and a ring of the last ends, eight words each. A ring entry is valid when its first word is not 0 and is the same
+/// before and after the others were read.
 public struct Board: @unchecked Sendable {
   // The mapping lives as long as the processes that have it; concurrent access is by the word, as above.
   private let readable: UnsafeRawPointer
@@ -17,7 +17,8 @@ public struct Board: @unchecked Sendable {
 
   static let header = 8
   static let endWords = 24
-  static let stateWords = 5 + endWords
+  private static let startingWord = 5 + endWords
+  static let stateWords = startingWord + 1
   static let slotWords = 4
   static let entryWords = 8
   public static let ringLength = 32
@@ -95,20 +96,28 @@ public struct Board: @unchecked Sendable {
     /// Workers that take requests, and those that start.
     public var ready = 0
     public var starting = 0
+    /// When the youngest of those that start was started, in microseconds since the epoch.
+    public var startingSince: Int64 = 0
     /// Starts that failed in a row, crashes soon after a start among them.
     public var failures = 0
     /// The group waits until then (microseconds since the epoch) before it tries again to start a worker; 0: it does not.
     public var retry: Int64 = 0
 
     /// Somebody takes requests, or is about to for all that is known: a first import may take its time.
-    public var isServed: Bool { ready > 0 || starting > 0 && failures == 0 }
+    public var isServed: Bool {
+      ready > 0 || starting > 0 && failures == 0 && wsgi_posix_epoch() &- startingSince < Self.startAllowance
+    }
+
+    /// A process that takes longer to start, in microseconds, may never be ready: engines report scripts that load for so long.
+    static let startAllowance: Int64 = 10_000_000
   }
 
   public func state(ofGroup group: Int) -> GroupState {
     guard areas.indices.contains(group) else { return GroupState() }
     let base = areas[group].offset
     return GroupState(
-      ready: Int(clamping: load(base)), starting: Int(clamping: load(base &+ 1)), failures: Int(clamping: load(base &+ 4)),
+      ready: Int(clamping: load(base)), starting: Int(clamping: load(base &+ 1)),
+      startingSince: Int64(bitPattern: load(base &+ Self.startingWord)), failures: Int(clamping: load(base &+ 4)),
       retry: Int64(bitPattern: load(base &+ 2)))
   }
 
@@ -119,6 +128,7 @@ public struct Board: @unchecked Sendable {
     store(UInt64(clamping: state.starting), at: base &+ 1)
     store(UInt64(bitPattern: state.retry), at: base &+ 2)
     store(UInt64(clamping: state.failures), at: base &+ 4)
+    store(UInt64(bitPattern: state.startingSince), at: base &+ Self.startingWord)
   }
 
   // MARK: living workers

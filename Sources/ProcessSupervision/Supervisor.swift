@@ -181,7 +181,9 @@ public final class Supervisor {
   func publish(_ group: ProcessGroup) {
     var state = Board.GroupState()
     state.ready = group.ready
-    state.starting = group.workers.count { $0.state == .starting || $0.state == .candidate }
+    let starting = group.workers.filter { $0.state == .starting || $0.state == .candidate }
+    state.starting = starting.count
+    state.startingSince = starting.map(\.startedEpoch).max() ?? 0
     state.failures = group.backoff.failures
     let wait = group.backoff.notBefore &- wsgi_posix_monotonic()
     if !group.isFinished, wait > 0, group.active < group.plan.processes { state.retry = wsgi_posix_epoch() &+ wait }

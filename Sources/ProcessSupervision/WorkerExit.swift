@@ -15,6 +15,7 @@ public enum WorkerExit: Int32, CaseIterable, Sendable {
   case engineUnusable = 75
   case python = 76
   case threads = 77
+  case startupTimeout = 78
   /// The shutdown timeout passed: the worker ended itself without finishing.
   case shutdownTimeout = 255
 
@@ -28,6 +29,7 @@ public enum WorkerExit: Int32, CaseIterable, Sendable {
     case .directory: "WSGI0009"
     case .python: "WSGI0028"
     case .threads: "WSGI0022"
+    case .startupTimeout: "WSGI0412"
     case .settings, .version, .verification, .capabilities, .privileges, .shutdownTimeout: "WSGI0456"
     case .engineMissing, .engineUnusable: "WSGI0457"
     }
@@ -50,6 +52,7 @@ public enum WorkerExit: Int32, CaseIterable, Sendable {
     case .engineUnusable: "could not use the engine for its Python"
     case .python: "could not initialise Python"
     case .threads: "could not start its threads"
+    case .startupTimeout: "did not load a script within its startup-timeout"
     case .shutdownTimeout: "was still busy when its shutdown-timeout had passed"
     }
   }

@@ -48,6 +48,18 @@ public final class RecursiveLock: @unchecked Sendable {
 
   public func lock() { pthread_mutex_lock(mutex) }
   public func tryLock() -> Bool { pthread_mutex_trylock(mutex) == 0 }
+  /// False: it was not to be had within so many milliseconds.
+  public func lock(milliseconds: Int) -> Bool {
+    var until = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &until)
+    until.tv_sec = until.tv_sec &+ milliseconds / 1000
+    until.tv_nsec = until.tv_nsec &+ milliseconds % 1000 &* 1_000_000
+    if until.tv_nsec >= 1_000_000_000 {
+      until.tv_sec = until.tv_sec &+ 1
+      until.tv_nsec = until.tv_nsec &- 1_000_000_000
+    }
+    return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until) == 0
+  }
   public func unlock() { pthread_mutex_unlock(mutex) }
 }
 

@@ -19,6 +19,8 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   static let version = ModuleVersion.compatible
   let running = RunningRequests()
   let inspector = Inspector()
+  /// Scripts that are being imported.
+  let imports = ImportWatch()
   let pacer = ResponsePacer()
   let accounting: Accounting
   let sampler: MetricsSampler

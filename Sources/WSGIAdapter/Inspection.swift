@@ -15,7 +15,7 @@ extension Adapter {
   }
 
   private func raise(in runner: RequestRunner, _ ticket: UInt64) -> Bool {
-    guard let attachment = attachmentHere(runner) else { return false }
+    guard let attachment = attachmentHere(runner.attachment.interpreter) else { return false }
     return attachment.run {
       guard runner.ticket.load(ordering: .relaxed) == ticket,
         let contents = attachment.interpreter.contents as? InterpreterContents
@@ -24,18 +24,23 @@ extension Adapter {
     }
   }
 
-  private func attachmentHere(_ runner: RequestRunner) -> Attachment? {
-    runner.attachment.interpreter.name.withUnsafeBytes { try? python.attachment($0) }
+  func attachmentHere(_ interpreter: Interpreter) -> Attachment? {
+    interpreter.name.withUnsafeBytes { try? python.attachment($0) }
   }
 
-  /// The Python stacks of the threads that run `ticket`, or of all requests (0), as lines; the flag is false where the GIL
-  /// was not to be had in time, and the lines are what could be read without it.
+  /// The Python stacks of the threads that run `ticket`, or of all requests and imports (0), as lines; the flag is false where
+  /// the GIL was not to be had in time, and the lines are what could be read without it.
   public func stacks(_ ticket: UInt64, milliseconds: UInt32) -> ([String], Bool) {
     let lines = inspector.run(milliseconds: milliseconds) { [self] in
       var lines: [String] = []
       for runner in running.running(ticket) {
-        guard let attachment = attachmentHere(runner) else { continue }
-        attachment.run { lines.append(contentsOf: Adapter.describe(runner)) }
+        guard let attachment = attachmentHere(runner.attachment.interpreter) else { continue }
+        attachment.run { lines.append(contentsOf: Adapter.describe(runner.attachment, thread: runner.threadOrdinal)) }
+      }
+      guard ticket == 0 else { return lines }
+      let requests = running.running().map(\.threadOrdinal)
+      for running in imports.underWay where !requests.contains(running.thread) {
+        lines.append(contentsOf: stack(of: running))
       }
       return lines
     }
@@ -43,14 +48,16 @@ extension Adapter {
     return (Adapter.stacksWithoutGIL(), false)
   }
 
-  private static func describe(_ runner: RequestRunner) -> [String] {
-    runner.attachment.frames().enumerated().map { index, frame in
+  /// Without the frames of Python's own import system, of which there are four for each module.
+  static func describe(_ attachment: Attachment, thread: Int) -> [String] {
+    let frames = attachment.frames().filter { !$0.file.hasPrefix("<frozen importlib") && $0.file != Bootstrap.file }
+    return frames.enumerated().map { index, frame in
       let place = "file \"\(frame.file)\", line \(frame.line), in \(frame.function)"
-      return index == 0 ? "Thread \(runner.threadOrdinal) executing \(place)" : "called from \(place)"
+      return index == 0 ? "Thread \(thread) executing \(place)" : "called from \(place)"
     }
   }
 
-  private static func stacksWithoutGIL() -> [String] {
+  static func stacksWithoutGIL() -> [String] {
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0 else { return [] }
     for end in ends {

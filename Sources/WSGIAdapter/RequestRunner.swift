@@ -210,7 +210,7 @@ final class RequestRunner: @unchecked Sendable {
       outcome.scriptLoaded = true
       return outcome
     } catch let error as ScriptFailure {
-      var outcome = failure(500)
+      var outcome = failure(error == .stillLoading ? 503 : 500)
       if error == .stale { outcome.end = .stale }
       return outcome
     } catch is Raised {

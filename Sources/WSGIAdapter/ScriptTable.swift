@@ -27,6 +27,8 @@ enum ScriptFailure: Error {
   case stale
   /// It could not be read, compiled or executed.
   case notLoaded
+  /// Another request has been loading it, or a script of the same interpreter, for too long.
+  case stillLoading
 }
 
 /// The scripts imported into one interpreter. Attached use only.
@@ -87,9 +89,8 @@ struct ScriptLoader {
       if try isCurrent(script, request) { return script }
       if request.rejectsStale { throw .stale }
     }
-    // The lock is waited for without the GIL: its holder needs that to finish.
     let lock = contents.interpreter.importLock
-    attachment.detached { lock.lock() }
+    try take(lock, request)
     defer { lock.unlock() }
     if let script = contents.scripts.find(request.path) {
       if try isCurrent(script, request) { return script }
@@ -98,6 +99,26 @@ struct ScriptLoader {
       contents.scripts.remove(script.path)
     }
     return try load(request)
+  }
+
+  /// Waits without the GIL: the lock's holder needs that to finish. In a daemon process the wait has a limit, which no import
+  /// reaches before it counts as one that may never end.
+  private func take(_ lock: RecursiveLock, _ request: Request) throws(ScriptFailure) {
+    guard let limit = contents.adapter.settings.number(EngineSettings.connectTimeout) else {
+      attachment.detached { lock.lock() }
+      return
+    }
+    let imports = contents.adapter.imports
+    let isTaken = attachment.detached {
+      if lock.lock(milliseconds: min(max(limit, 0), 86_400_000)) { return true }
+      return lock.lock(milliseconds: imports.millisecondsUntilReported(in: contents.interpreter))
+    }
+    guard !isTaken else { return }
+    contents.adapter.logHere(
+      .error,
+      "WSGI0613: Script '\(text(request.path))' is still loading into the \(contents.interpreter.label): the request is "
+        + "refused after connect-timeout.")
+    throw .stillLoading
   }
 
   private func isCurrent(_ script: LoadedScript, _ request: Request) throws(ScriptFailure) -> Bool {
@@ -133,6 +154,10 @@ struct ScriptLoader {
       let stampObject = contents.keep(stamp)
       let execute = try contents.function("execute_script")
       let module: PyRef
+      // A service script does its work while it is loaded.
+      let isService = adapter.settings.flag(EngineSettings.service)
+      let running = isService ? nil : adapter.imports.begin(path, attachment, adapter)
+      defer { if let running { adapter.imports.end(running) } }
       do throws(Raised) {
         module = try execute.call([code.object, name.object, file.object, stampObject])
       } catch {

@@ -97,6 +97,7 @@ extension GlobalConfig {
     settings.set(EngineSettings.multithread, flag: group.threads > 1)
     settings.set(EngineSettings.multiprocess, flag: group.isMultiprocess)
     settings.set(EngineSettings.home, ifPresent: group.home)
+    settings.set(EngineSettings.connectTimeout, "\(group.connectTimeout)")
     settings.set(EngineSettings.userName, ifPresent: user?.name)
     settings.set(EngineSettings.userHome, ifPresent: user?.home)
     settings.set(EngineSettings.service, flag: group.threads == 0)

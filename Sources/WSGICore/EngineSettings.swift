@@ -36,6 +36,8 @@ public enum EngineSettings {
   public static let userHome = "user-home"
   /// A daemon with threads=0: service scripts run on the main thread, signals are theirs.
   public static let service = "service"
+  /// Daemon only, in milliseconds: that a request may wait for a script which somebody else is loading.
+  public static let connectTimeout = "connect-timeout"
   public static let serverMetrics = "server-metrics"
   public static let apacheVersion = "apache-version"  // `2.4.62`
   public static let apacheDescription = "apache-description"

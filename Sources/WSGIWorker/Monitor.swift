@@ -93,7 +93,7 @@ final class Monitor: Sendable {
   private func act(on verdict: Watch.Verdict, _ now: Int64) {
     switch verdict {
     case .interrupt(let request):
-      report("WSGI0410", "A request has run for \(seconds(now &- request.since)): RequestTimeout is raised in it", request)
+      report("WSGI0410", "A request has run for \(Seconds.text(now &- request.since)): RequestTimeout is raised in it", request)
       _ = pool.engine.interrupt(request.ticket)
     case .end(let reason, let drains, let request): end(reason, drains: drains, request, now)
     }
@@ -104,12 +104,13 @@ final class Monitor: Sendable {
     let how = drains && settings.gracefulTimeout > 0 ? "the others are waited for" : "the process is stopped"
     switch reason {
     case .requestTimeout:
-      let age = seconds(now &- (request?.since ?? now))
+      let age = Seconds.text(now &- (request?.since ?? now))
       report("WSGI0411", "Request time limit exceeded, a request has run for \(age): \(how)", request)
     case .startupTimeout:
-      report("WSGI0412", "No script was loaded within startup-timeout, \(seconds(settings.startupTimeout)): \(how)", request)
+      report("WSGI0412", "No script was loaded within startup-timeout, \(Seconds.text(settings.startupTimeout)): \(how)", request)
     case .deadlockTimeout:
-      report("WSGI0413", "The GIL was not to be had for deadlock-timeout, \(seconds(settings.deadlockTimeout)): \(how)", request)
+      report(
+        "WSGI0413", "The GIL was not to be had for deadlock-timeout, \(Seconds.text(settings.deadlockTimeout)): \(how)", request)
     case .inactivityTimeout:
       pool.log.write(ProcessLog.Level.info, "Inactivity timeout of \(settings.title) expired: the process is stopped.")
     default:
@@ -127,10 +128,5 @@ final class Monitor: Sendable {
       text += frames.isEmpty ? " It runs no Python code." : " " + frames.joined(separator: ", ") + "."
     }
     pool.log.write(ProcessLog.Level.warning, text)
-  }
-
-  private func seconds(_ milliseconds: Int64) -> String {
-    let tenths = max(milliseconds, 0) / 100
-    return tenths % 10 == 0 ? "\(tenths / 10) s" : "\(tenths / 10).\(tenths % 10) s"
   }
 }

@@ -113,10 +113,10 @@ enum WorkerMain {
     _ activity: UnsafeMutableRawPointer?
   ) throws(Failure) -> Int32 {
     // A script that does not load is the engine's to log; the request that needs it tries again.
-    for script in settings.imports { _ = engine.load(script.script, applicationGroup: script.applicationGroup) }
-    let verdict: ControlMessage? = settings.candidate.map {
-      engine.load($0.script, applicationGroup: $0.applicationGroup) ? .loaded : .loadFailed
-    }
+    let limit = PreloadLimit(settings, engine, log, control)
+    for script in settings.imports { _ = limit.load(script) }
+    let verdict: ControlMessage? = settings.candidate.map { limit.load($0) ? .loaded : .loadFailed }
+    limit.end()
     guard let process = WorkerProcess(settings, engine, log: log, control: control, activity: activity) else {
       throw Failure(exit: .threads, sentence: "signals: \(String(cString: strerror(errno)))")
     }

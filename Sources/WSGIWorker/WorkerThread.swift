@@ -56,3 +56,11 @@ func epochMicroseconds() -> Int64 {
   _ = clock_gettime(CLOCK_REALTIME, &now)
   return Int64(now.tv_sec) &* 1_000_000 &+ Int64(now.tv_nsec) / 1000
 }
+
+enum Seconds {
+  /// Milliseconds as "1.5 s", for the log.
+  static func text(_ milliseconds: Int64) -> String {
+    let tenths = max(milliseconds, 0) / 100
+    return tenths % 10 == 0 ? "\(tenths / 10) s" : "\(tenths / 10).\(tenths % 10) s"
+  }
+}

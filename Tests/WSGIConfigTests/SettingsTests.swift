@@ -55,12 +55,12 @@ import WSGICore
     #expect(
       global.settings(for: global.groups[0], user: user).pairs.map { "\($0.key)=\($0.value)" } == [
         "process-group=a", "python-home=/venv", "switch-interval=0.1", "hash-seed=random", "processes=1", "threads=15",
-        "multithread=1", "user-name=shop", "user-home=/srv/shop",
+        "multithread=1", "connect-timeout=15000", "user-name=shop", "user-home=/srv/shop",
       ])
     #expect(
       global.settings(for: global.groups[1], user: nil).pairs.map { "\($0.key)=\($0.value)" } == [
         "process-group=b", "python-home=/other", "python-path=/p", "python-eggs=/q", "switch-interval=0.2", "hash-seed=random",
-        "processes=1", "threads=1", "multiprocess=1", "home=/srv", "server-metrics=1",
+        "processes=1", "threads=1", "multiprocess=1", "home=/srv", "connect-timeout=15000", "server-metrics=1",
       ])
     #expect(global.settings(for: global.groups[2], user: nil)[EngineSettings.service] == "1")
   }

@@ -1,0 +1,114 @@
+import PythonRuntime
+import Synchronization
+import WSGICore
+
+/// The scripts that are being imported in this process, by the threads that do it. One that takes long is reported with the
+/// Python stack that shows where it is: whoever waits for it shows nothing but silence.
+final class ImportWatch: @unchecked Sendable {  // everything is guarded by `monitor`
+  final class Import: Sendable {
+    let script: String
+    let attachment: Attachment
+    /// Its `mod_wsgi.thread_id`.
+    let thread: Int
+    /// Nanoseconds of the monotonic clock.
+    let since: UInt64
+    /// Set with the GIL: before that its thread's frames are those of the import.
+    fileprivate let hasEnded = Atomic<Bool>(false)
+
+    init(_ script: String, _ attachment: Attachment, thread: Int, since: UInt64) {
+      self.script = script
+      self.attachment = attachment
+      self.thread = thread
+      self.since = since
+    }
+
+    var isUnderWay: Bool { !hasEnded.load(ordering: .relaxed) }
+  }
+
+  /// When an import is reported for the first time, in nanoseconds; then whenever it has taken twice as long again.
+  static let patience: UInt64 = 10_000_000_000
+
+  private let monitor = Monitor()
+  private var entries: [(running: Import, due: UInt64)] = []
+  private var isStarted = false
+
+  /// The calling thread begins to import a script. Attached.
+  func begin(_ script: String, _ attachment: Attachment, _ adapter: Adapter) -> Import {
+    let now = Clock.monotonic()
+    let started = Import(script, attachment, thread: adapter.python.thread.ordinal, since: now)
+    monitor.lock()
+    defer { monitor.unlock() }
+    if !isStarted { isStarted = BackgroundThread.start { [self] in loop { adapter.reportImport($0, $1) } } }
+    entries.append((started, now &+ ImportWatch.patience))
+    monitor.announce()
+    return started
+  }
+
+  /// Attached.
+  func end(_ ended: Import) {
+    ended.hasEnded.store(true, ordering: .relaxed)
+    monitor.lock()
+    entries.removeAll { $0.running === ended }
+    monitor.unlock()
+  }
+
+  var underWay: [Import] {
+    monitor.lock()
+    defer { monitor.unlock() }
+    return entries.map(\.running)
+  }
+
+  /// How long it takes until every import that is under way in an interpreter will have been reported; 0: they have been.
+  func millisecondsUntilReported(in interpreter: Interpreter) -> Int {
+    let now = Clock.monotonic()
+    let ends = underWay.filter { $0.attachment.interpreter === interpreter }.map { $0.since &+ ImportWatch.patience }
+    return ends.map { $0 > now ? Int(($0 &- now) / 1_000_000) : 0 }.max() ?? 0
+  }
+
+  private func loop(_ report: (Import, _ seconds: UInt64) -> Void) {
+    monitor.lock()
+    while true {
+      guard let next = entries.indices.min(by: { entries[$0].due < entries[$1].due }) else {
+        monitor.wait()
+        continue
+      }
+      let due = entries[next].due
+      if Clock.monotonic() < due {
+        _ = monitor.wait(until: due)
+        continue
+      }
+      let running = entries[next].running
+      let taken = due &- running.since
+      entries[next].due = due &+ taken
+      monitor.unlock()
+      report(running, taken / 1_000_000_000)
+      monitor.lock()
+    }
+  }
+}
+
+extension Adapter {
+  func reportImport(_ running: ImportWatch.Import, _ seconds: UInt64) {
+    let stack = stack(of: running, milliseconds: 1000)
+    guard running.isUnderWay else { return }
+    host.log(
+      .warning,
+      "WSGI0612: Script '\(running.script)' is still loading, after \(seconds) s, into the "
+        + "\(running.attachment.interpreter.label) \(place); requests for it wait. "
+        + (stack.isEmpty ? "It runs no Python code." : stack.joined(separator: ", ") + "."))
+  }
+
+  /// The Python stack of an import, as lines; what can be read without the GIL where that is not to be had in time.
+  func stack(of running: ImportWatch.Import, milliseconds: UInt32) -> [String] {
+    let lines = inspector.run(milliseconds: milliseconds) { [self] in stack(of: running) }
+    return lines ?? Adapter.stacksWithoutGIL()
+  }
+
+  /// The same, waiting for the GIL as long as that takes.
+  func stack(of running: ImportWatch.Import) -> [String] {
+    guard let own = attachmentHere(running.attachment.interpreter) else { return [] }
+    return own.run {
+      running.isUnderWay ? Adapter.describe(running.attachment, thread: running.thread) : []
+    }
+  }
+}

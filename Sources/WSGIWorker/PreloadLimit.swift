@@ -1,0 +1,71 @@
+import Glibc
+import ProcessSupervision
+import Synchronization
+
+/// Ends a process whose scripts do not load within `startup-timeout` while it starts. Each script has the whole time.
+final class PreloadLimit: Sendable {
+  private struct State {
+    var script: [UInt8] = []
+    /// In milliseconds of the monotonic clock; nil: nothing is being loaded any more.
+    var deadline: Int64? = .max
+  }
+
+  private let settings: WorkerSettings
+  private let engine: EngineImage
+  private let log: ProcessLog
+  private let control: ControlLine
+  private let state = Mutex(State())
+  private let bell = Wakeup()
+
+  /// How long the stack may take to read, in milliseconds.
+  private static let stackPatience: UInt32 = 300
+
+  init(_ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlLine) {
+    self.settings = settings
+    self.engine = engine
+    self.log = log
+    self.control = control
+    guard settings.startupTimeout > 0, !settings.imports.isEmpty || settings.candidate != nil else { return }
+    // Without a thread scripts load without a limit, which is better than not at all.
+    _ = WorkerThread.start("wsgi:startup", stackSize: settings.stackSize) { [self] in run() }
+  }
+
+  /// Loads a script; false where that fails.
+  func load(_ script: WorkerSettings.Script) -> Bool {
+    let deadline = settings.startupTimeout > 0 ? monotonicMilliseconds() &+ settings.startupTimeout : Int64.max
+    set(State(script: script.script, deadline: deadline))
+    defer { set(State()) }
+    return engine.load(script.script, applicationGroup: script.applicationGroup)
+  }
+
+  /// Everything is loaded.
+  func end() { set(State(deadline: nil)) }
+
+  private func set(_ next: State) {
+    state.withLock { $0 = next }
+    bell.add(1)
+  }
+
+  private func run() {
+    while true {
+      let heard = bell.value
+      let current = state.withLock { $0 }
+      guard let deadline = current.deadline else { return }
+      let remaining = deadline &- monotonicMilliseconds()
+      if remaining <= 0 { expire(current.script) }
+      bell.wait(while: heard, milliseconds: min(remaining, 60_000))
+    }
+  }
+
+  private func expire(_ script: [UInt8]) -> Never {
+    let name = String(decoding: script, as: UTF8.self)
+    let stack = engine.stack(0, milliseconds: PreloadLimit.stackPatience).joined(separator: ", ")
+    log.write(
+      ProcessLog.Level.warning,
+      "WSGI0412: Script '\(name)' was not loaded within startup-timeout, \(Seconds.text(settings.startupTimeout)): the process"
+        + " is stopped (process group '\(settings.groupName)'). \(stack.isEmpty ? "It runs no Python code" : stack).")
+    engine.abandon()
+    control.send(.startFailed("script '\(name)'"))
+    _exit(WorkerExit.startupTimeout.rawValue)
+  }
+}
