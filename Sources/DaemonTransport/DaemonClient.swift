@@ -26,9 +26,9 @@ public struct DaemonClient: ~Copyable {
   public mutating func run<Host: DaemonClientHost & ~Copyable>(
     _ head: UnsafeRawBufferPointer, on group: DaemonEndpoint, logLevel: Int32, host: inout Host
   ) -> DaemonOutcome {
-    guard seat.enterWithPatience(group.index, limit: group.inFlightLimit) else { return .failed(.overloaded) }
-    let start = epochMicroseconds()
-    defer { seat.leave(group.index, after: epochMicroseconds() &- start) }
+    if let crowding = seat.enterWithPatience(group.index, limit: group.inFlightLimit) { return .failed(.overloaded(crowding)) }
+    let start = monotonicMicroseconds()
+    defer { seat.leave(group.index, start: start, now: monotonicMicroseconds()) }
     var envelope = QueueEnvelope()
     envelope.logLevel = logLevel
     if group.queueTimeout > 0 { envelope.flags = .announce }

@@ -12,8 +12,9 @@ public enum DaemonOutcome: Equatable, Sendable {
 
 /// What went wrong between an httpd child and a process group.
 public enum DaemonFailure: Error, Equatable, Sendable {
-  /// So many requests of the group are in flight that one more would keep a thread of httpd that others need.
-  case overloaded
+  /// So many requests of the group, or of others beside it, are in flight that one more would keep a thread of httpd that
+  /// others need.
+  case overloaded(Crowding)
   /// The queue had no room within connect-timeout.
   case queueFull
   /// No process of the group was there to take requests within connect-timeout.

@@ -11,28 +11,32 @@ public struct QueueLedger: @unchecked Sendable {
   private let base: UnsafeMutableRawPointer
   public let groups: Int
   public let seats: Int
+  let shares: ThreadShares
 
-  fileprivate typealias Count = Atomic<Int32>
+  typealias Count = Atomic<Int32>
   /// Counts of different groups are far apart: children of several processors change them with every request.
   private static let line = 64
 
   /// Makes a ledger for `groups` process groups and up to `seats` children at a time; nil when there is no memory for it.
-  public init?(groups: Int, seats: Int) {
-    guard groups > 0, seats > 0, groups <= 65536, seats <= 65536 else { return nil }
-    let bytes = QueueLedger.size(groups: groups, seats: seats)
+  public init?(groups: Int, seats: Int, shares: ThreadShares = ThreadShares()) {
+    guard groups > 0, seats > 0, groups <= 65536, seats <= 65536, shares.userCount <= groups else { return nil }
+    let bytes = QueueLedger.size(groups: groups, seats: seats, users: shares.userCount)
     let mapping = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
     guard let mapping, mapping != MAP_FAILED else { return nil }
     // Zeroed pages are valid: Atomic<Int32> is its integer and nothing else.
     base = mapping
     self.groups = groups
     self.seats = seats
+    self.shares = shares
   }
 
   /// Gives the mapping back. Nothing may use the ledger, or a copy of it, in this process afterwards.
-  public func unmap() { _ = munmap(base, QueueLedger.size(groups: groups, seats: seats)) }
+  public func unmap() { _ = munmap(base, QueueLedger.size(groups: groups, seats: seats, users: shares.userCount)) }
 
   private static func stride(groups: Int) -> Int { (4 + groups * 4 + line - 1) / line * line }
-  private static func size(groups: Int, seats: Int) -> Int { groups * line + seats * stride(groups: groups) }
+  private static func size(groups: Int, seats: Int, users: Int) -> Int {
+    (groups + 1 + users) * line + seats * stride(groups: groups)
+  }
 
   @inline(__always)
   private func count(at offset: Int) -> UnsafeMutablePointer<Count> {
@@ -40,16 +44,17 @@ public struct QueueLedger: @unchecked Sendable {
   }
 
   @inline(__always)
-  fileprivate func total(_ group: Int) -> UnsafeMutablePointer<Count> { count(at: group * QueueLedger.line) }
+  func total(_ group: Int) -> UnsafeMutablePointer<Count> { count(at: group * QueueLedger.line) }
+
+  /// Of all groups together, and then of those of each user that is counted; only where shares are those of the whole server.
+  var sharesOfServer: SharedCounts { SharedCounts(all: total(groups), users: total(groups + 1), stride: QueueLedger.line / 4) }
 
   private func owner(_ seat: Int) -> UnsafeMutablePointer<Count> {
-    count(at: groups * QueueLedger.line + seat * QueueLedger.stride(groups: groups))
+    count(at: (groups + 1 + shares.userCount) * QueueLedger.line + seat * QueueLedger.stride(groups: groups))
   }
 
-  @inline(__always)
-  fileprivate func share(_ seat: Int, _ group: Int) -> UnsafeMutablePointer<Count> {
-    count(at: groups * QueueLedger.line + seat * QueueLedger.stride(groups: groups) + 4 + group * 4)
-  }
+  /// A seat's count of each group.
+  fileprivate func counts(_ seat: Int) -> UnsafeMutablePointer<Count> { owner(seat) + 1 }
 
   /// Requests of a group in flight now.
   public func inFlight(_ group: Int) -> Int {
@@ -62,9 +67,10 @@ public struct QueueLedger: @unchecked Sendable {
   public func takeSeat(pid: Int32) -> LedgerSeat {
     for seat in 0..<seats {
       let (taken, _) = owner(seat).pointee.compareExchange(expected: 0, desired: pid, ordering: .acquiringAndReleasing)
-      if taken { return LedgerSeat(ledger: self, index: seat) }
+      if taken { return LedgerSeat(ledger: self, index: seat, counts: counts(seat)) }
     }
-    return LedgerSeat(ledger: self, index: -1)  // more children than were thought of
+    // More children than were thought of.
+    return LedgerSeat(ledger: self, index: -1, counts: SharedCounts.make(groups))
   }
 
   /// Frees the seat of a process that has ended and takes what it had in flight out of the counts. In the parent or in a
@@ -73,8 +79,10 @@ public struct QueueLedger: @unchecked Sendable {
     guard pid > 0 else { return }
     for seat in 0..<seats where owner(seat).pointee.load(ordering: .acquiring) == pid {
       for group in 0..<groups {
-        let left = share(seat, group).pointee.exchange(0, ordering: .acquiringAndReleasing)
-        if left > 0 { total(group).pointee.wrappingSubtract(left, ordering: .relaxed) }
+        let left = counts(seat)[group].exchange(0, ordering: .acquiringAndReleasing)
+        guard left > 0 else { continue }
+        total(group).pointee.wrappingSubtract(left, ordering: .relaxed)
+        if shares.reach == .server { sharesOfServer.subtract(left, user: shares.user(of: group)) }
       }
       _ = owner(seat).pointee.compareExchange(expected: pid, desired: 0, ordering: .releasing)
       return
@@ -82,10 +90,57 @@ public struct QueueLedger: @unchecked Sendable {
   }
 }
 
+/// Counts of all groups together, and of those of each user.
+struct SharedCounts: @unchecked Sendable {
+  // SAFETY: memory that is never freed while it is in use, and only reached through atomics.
+  fileprivate let all: UnsafeMutablePointer<QueueLedger.Count>
+  private let users: UnsafeMutablePointer<QueueLedger.Count>
+  private let stride: Int
+
+  fileprivate init(all: UnsafeMutablePointer<QueueLedger.Count>, users: UnsafeMutablePointer<QueueLedger.Count>, stride: Int) {
+    self.all = all
+    self.users = users
+    self.stride = stride
+  }
+
+  /// In memory of this process alone, kept until it ends.
+  fileprivate init(users: Int) {
+    let counts = SharedCounts.make(1 + users)
+    self.init(all: counts, users: counts + 1, stride: 1)
+  }
+
+  fileprivate static func make(_ count: Int) -> UnsafeMutablePointer<QueueLedger.Count> {
+    let counts = UnsafeMutablePointer<QueueLedger.Count>.allocate(capacity: max(count, 1))
+    for index in 0..<max(count, 1) { (counts + index).initialize(to: Atomic(0)) }
+    return counts
+  }
+
+  @inline(__always)
+  fileprivate func of(user: Int) -> UnsafeMutablePointer<QueueLedger.Count> { users + user &* stride }
+
+  @inline(__always)
+  fileprivate func subtract(_ count: Int32, user: Int?) {
+    all.pointee.wrappingSubtract(count, ordering: .relaxed)
+    if let user { of(user: user).pointee.wrappingSubtract(count, ordering: .relaxed) }
+  }
+}
+
+/// Why a request was not counted in.
+public enum Crowding: Equatable, Sendable {
+  /// As many requests of the group are in flight as its queue-limit says, or an eighth less than httpd has threads.
+  case queueLimit
+  /// Other threads are kept for others.
+  case threads(ThreadShares.Holder)
+}
+
 /// One httpd child's place in the ledger. Its functions may be called on any thread of that child.
-public struct LedgerSeat: Sendable {
+public struct LedgerSeat: @unchecked Sendable {
   private let ledger: QueueLedger
   let index: Int
+  // SAFETY: in the ledger's mapping, or never freed; only reached through atomics.
+  /// How many requests of each group this child has in flight.
+  private let counts: UnsafeMutablePointer<QueueLedger.Count>
+  private let sharedCounts: SharedCounts
   /// How long requests of each group take, as this child has seen of late.
   private let pace: RequestPace
   private let threads = ThreadCount()
@@ -95,90 +150,57 @@ public struct LedgerSeat: Sendable {
   /// A number for another thread of this child, from 0.
   func countThread() -> Int { threads.value.wrappingAdd(1, ordering: .relaxed).oldValue }
 
-  fileprivate init(ledger: QueueLedger, index: Int) {
+  fileprivate init(ledger: QueueLedger, index: Int, counts: UnsafeMutablePointer<QueueLedger.Count>) {
     self.ledger = ledger
     self.index = index
+    self.counts = counts
+    sharedCounts = ledger.shares.reach == .server ? ledger.sharesOfServer : SharedCounts(users: ledger.shares.userCount)
     pace = RequestPace(groups: ledger.groups)
   }
 
   /// Counts a request in as `enter` does. Where too many are in flight but requests of the group end all the time, there will
   /// be room in no time: that is waited for, since a refusal would cost everybody more. A group that is held up has its refusal
   /// at once, and keeps no thread of httpd's from others.
-  func enterWithPatience(_ group: Int, limit: Int32) -> Bool {
-    if enter(group, limit: limit) { return true }
-    guard pace.isQuick(group, limit: limit) else { return false }
-    let deadline = monotonicMilliseconds() &+ RequestPace.patience
-    repeat {
+  func enterWithPatience(_ group: Int, limit: Int32) -> Crowding? {
+    guard let crowding = enter(group, limit: limit) else { return nil }
+    let crowd = crowding == .queueLimit ? limit : counts[group].load(ordering: .relaxed)
+    guard pace.isQuick(group, limit: crowd) else { return crowding }
+    let start = monotonicMicroseconds()
+    while true {
       usleep(500)
-      if enter(group, limit: limit) { return true }
-    } while monotonicMilliseconds() < deadline
-    return false
+      guard let crowding = enter(group, limit: limit) else { return nil }
+      if !pace.mayWait(group, since: start, now: monotonicMicroseconds()) { return crowding }
+    }
   }
 
-  /// A request that was counted in has ended after so many microseconds.
+  /// A request that was counted in at `start` has ended; microseconds of the monotonic clock.
   @inline(__always)
-  func leave(_ group: Int, after microseconds: Int64) {
-    pace.note(group, microseconds)
+  func leave(_ group: Int, start: Int64, now: Int64) {
+    pace.note(group, now &- start, now: now)
     leave(group)
   }
 
-  /// Counts a request in, unless `limit` are in flight already. True: `leave` must follow.
+  /// Counts a request in; the result is why not. nil: `leave` must follow.
   @inline(__always)
-  public func enter(_ group: Int, limit: Int32) -> Bool {
-    guard group >= 0, group < ledger.groups else { return true }
+  public func enter(_ group: Int, limit: Int32) -> Crowding? {
+    guard group >= 0, group < ledger.groups else { return nil }
     // The child's share first: a child that dies between the two leaves a count too low for one request rather than too high
     // for ever.
-    if index >= 0 { ledger.share(index, group).pointee.wrappingAdd(1, ordering: .relaxed) }
+    let own = counts[group].wrappingAdd(1, ordering: .relaxed).oldValue
     let before = ledger.total(group).pointee.wrappingAdd(1, ordering: .relaxed).oldValue
-    if before < limit { return true }
+    let all = sharedCounts.all.pointee.wrappingAdd(1, ordering: .relaxed).oldValue
+    let user = ledger.shares.user(of: group).map { sharedCounts.of(user: $0).pointee.wrappingAdd(1, ordering: .relaxed).oldValue }
+    let holder = ledger.shares.refusal(group: ledger.shares.reach == .child ? own : before, user: user, all: all)
+    if before < limit, holder == nil { return nil }
     leave(group)
-    return false
+    return before < limit ? holder.map { .threads($0) } : .queueLimit
   }
 
   @inline(__always)
   public func leave(_ group: Int) {
     guard group >= 0, group < ledger.groups else { return }
+    sharedCounts.subtract(1, user: ledger.shares.user(of: group))
     ledger.total(group).pointee.wrappingSubtract(1, ordering: .relaxed)
-    if index >= 0 { ledger.share(index, group).pointee.wrappingSubtract(1, ordering: .relaxed) }
-  }
-}
-
-/// About how long requests take, for each group; of one httpd child.
-///
-/// Threads write it without regard to each other: a sample that is lost now and then changes nothing.
-final class RequestPace: @unchecked Sendable {  // atomics only
-  /// A full group is quick where one of its requests ends that often, in microseconds.
-  private static let quick: Int64 = 2000
-  /// How long a request waits for room in a quick group, in milliseconds.
-  static let patience: Int64 = 100
-
-  private let means: UnsafeMutablePointer<Atomic<Int64>>
-  private let groups: Int
-
-  init(groups: Int) {
-    self.groups = groups
-    means = .allocate(capacity: groups)
-    for group in 0..<groups { (means + group).initialize(to: Atomic(0)) }
-  }
-
-  deinit {
-    means.deinitialize(count: groups)
-    means.deallocate()
-  }
-
-  /// Whether room in a group that has `limit` requests in flight comes soon. How long they take includes their turn in the
-  /// queue: of many, one ends all the time.
-  func isQuick(_ group: Int, limit: Int32) -> Bool {
-    group >= 0 && group < groups
-      && means[group].load(ordering: .relaxed) < RequestPace.quick &* Int64(max(limit, 1))
-  }
-
-  @inline(__always)
-  func note(_ group: Int, _ microseconds: Int64) {
-    guard group >= 0, group < groups else { return }
-    let mean = means[group].load(ordering: .relaxed)
-    let sample = min(max(microseconds, 0), 1 << 40)
-    // Down sooner than up: requests that waited for a process to start, or for its first import, say nothing of those to come.
-    means[group].store(mean &+ (sample &- mean) / (sample < mean ? 2 : 8), ordering: .relaxed)
+    counts[group].wrappingSubtract(1, ordering: .relaxed)
   }
 }

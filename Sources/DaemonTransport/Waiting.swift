@@ -8,6 +8,14 @@ func monotonicMilliseconds() -> Int64 {
   return Int64(now.tv_sec) &* 1000 &+ Int64(now.tv_nsec) / 1_000_000
 }
 
+/// Microseconds on the same clock.
+@inline(__always)
+func monotonicMicroseconds() -> Int64 {
+  var now = timespec()
+  _ = clock_gettime(CLOCK_MONOTONIC, &now)
+  return Int64(now.tv_sec) &* 1_000_000 &+ Int64(now.tv_nsec) / 1000
+}
+
 /// Microseconds since the epoch.
 @inline(__always)
 func epochMicroseconds() -> Int64 {

@@ -118,6 +118,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
     case .failed(let failure):
       report(failure, groupName, isCut: false)
       if case .awaitingHead = response.phase {
+        if case .overloaded = failure { wsgi_httpd_spare_thread(request) }
         if failure.status == 503 { wsgi_httpd_add_error_header(request, "Retry-After", DaemonExchange.retryAfter) }
         return failure.status
       }
@@ -147,7 +148,10 @@ extension DaemonFailure {
   /// The line for the log; nil where the daemon process has logged why.
   fileprivate func message(_ group: String, isCut: Bool, cause: Cause) -> String? {
     switch self {
-    case .overloaded:
+    case .overloaded(.threads(let holder)):
+      "WSGI0670: \(holder.sentence(group)): the other threads are kept for other requests. ThreadsPerChild and MaxRequestWorkers "
+        + "give httpd more of them."
+    case .overloaded(.queueLimit):
       "WSGI0353: As many requests of process group '\(group)' are in flight as may be, so that httpd keeps threads for others; "
         + "give the group more processes or threads, or a larger queue-limit."
     case .queueFull:
@@ -177,5 +181,16 @@ extension DaemonFailure {
     let why = found.map { ": it \($0.sentence)" } ?? ""
     return isCut
       ? "WSGI0119: \(process) ended while it sent the response\(why)." : "WSGI0146: \(process) ended before it answered\(why)."
+  }
+}
+
+extension ThreadShares.Holder {
+  /// Who has as many threads as may be, as a sentence.
+  fileprivate func sentence(_ group: String) -> String {
+    switch self {
+    case .group: "Process group '\(group)' has its share of httpd's threads"
+    case .user: "The groups of process group '\(group)''s user have their share of httpd's threads"
+    case .allGroups: "All process groups, '\(group)' among them, have their share of httpd's threads"
+    }
   }
 }

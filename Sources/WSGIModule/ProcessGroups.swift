@@ -73,7 +73,9 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
       log(.alert, generation.mainServer, "WSGI0356: No memory or descriptors for process groups; none is started.")
       return nil
     }
-    let ledger = QueueLedger(groups: groups.count, seats: seats)
+    let shares = ThreadShares(
+      children: Int(facts.maximum_processes), threads: Int(facts.maximum_threads), users: plans.map(\.userOfRequests))
+    let ledger = QueueLedger(groups: groups.count, seats: seats, shares: shares)
     let made = ProcessGroups(supervised, endpoints, activity, ledger, logs)
     living.append(made)
     return made
@@ -248,6 +250,14 @@ final class LogTargets {
         withCString(ByteText(record.file)) { logServer(record.level, target, text, file: $0, line: record.line) }
       }
     }
+  }
+}
+
+extension SupervisedGroup {
+  /// The user id of the group's processes; nil where they answer no requests.
+  fileprivate var userOfRequests: UInt32? {
+    guard queue >= 0, !settings.isService else { return nil }
+    return settings.credentials?.user ?? geteuid()
   }
 }
 

@@ -235,7 +235,7 @@ extension ChannelServer {
   @Test func overloadIsRefusedAtOnce() throws {
     var host = RecordingHost()
     let outcome = try converse(host: &host, change: { $0.inFlightLimit = 0 }) { channel, _ in channel.say(head: "H", [], .end) }
-    #expect(outcome == .failed(.overloaded))
+    #expect(outcome == .failed(.overloaded(.queueLimit)))
   }
 
   @Test func aGroupWithoutProcessesIsGivenConnectTimeout() throws {

@@ -21,7 +21,7 @@ MODULE = os.path.abspath(os.environ.get("WSGI_MODULE", os.path.join(ROOT, ".buil
 MODES = [mode for mode in os.environ.get("WSGI_TEST_MODES", "embedded,daemon").split(",") if mode]
 # Against another implementation of the same directives, rows that name a deliberate difference are left out.
 REFERENCE = bool(os.environ.get("WSGI_TEST_REFERENCE"))
-# Bursts of the tests are larger than what one group may keep waiting of so small a server.
+# Bursts of the tests, which the default limit of a group need not allow.
 QUEUE = "" if REFERENCE else "queue-limit=100"
 # A virtual environment of another Python than the one that the module was built for: its engine runs the tests then.
 PYTHON_HOME = os.environ.get("WSGI_TEST_PYTHON_HOME")
@@ -122,7 +122,7 @@ class Httpd:
 
     BASE_MODULES = ["authz_core", "alias", "mime", "env", "setenvif"]
 
-    def __init__(self, conf="", apps=None, mpm="event", modules=(), environment=None, threads=16, module=None, name="httpd",
+    def __init__(self, conf="", apps=None, mpm="event", modules=(), environment=None, threads=80, module=None, name="httpd",
                  log_level="warn wsgi:info", processes=1):
         self.root = tempfile.mkdtemp(prefix="wsgi-%s-" % name)
         os.chmod(self.root, 0o755)

@@ -190,7 +190,7 @@ def test_connect_timeout_of_a_full_queue():
     """A queue takes listen-backlog requests of ordinary size at least; those here are larger."""
     conf_of_one = "\n".join(line for line in conf().splitlines() if "connect" in line)
     # httpd must be able to hold more requests than the queue.
-    with Httpd(conf_of_one + "\nLimitRequestLine 60000", apps="daemon", name="timeouts", threads=64) as server:
+    with Httpd(conf_of_one + "\nLimitRequestLine 60000", apps="daemon", name="timeouts", threads=80) as server:
         assert server.get("/connect/pid").status == 200
         gate = os.path.join(server.make_directory("gate"), "open")
         mark = server.log.mark()

@@ -106,7 +106,7 @@ def test_what_the_default_queue_limit_allows_is_served(processes):
             return answer.status
 
         assert sorted(run_together(40, ask)) == [200] * 14 + [503] * 26
-        assert len(server.log.lines("WSGI0353")) == 26
+        assert len(server.log.lines("WSGI0353|WSGI0670")) == 26
 
 
 def test_a_burst_of_quick_requests_is_served_whole():

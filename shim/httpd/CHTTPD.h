@@ -360,5 +360,9 @@ void wsgi_httpd_cut(request_rec *request, apr_bucket_brigade *brigade);
 int32_t wsgi_httpd_would_fit(request_rec *request, size_t length);
 int32_t wsgi_httpd_is_aborted(request_rec *request);
 
+/* Has the client's connection closed behind the response where it would else keep a thread while it is idle: with an MPM that
+ * has no other place for it. */
+void wsgi_httpd_spare_thread(request_rec *request);
+
 #pragma clang assume_nonnull end
 #endif

@@ -2,6 +2,7 @@
 #include "private.h"
 
 #include <apr_portable.h>
+#include <ap_mpm.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
 #include <http_request.h>
@@ -21,6 +22,12 @@ apr_bucket_brigade *wsgi_httpd_make_brigade(request_rec *request) {
 }
 
 int32_t wsgi_httpd_is_aborted(request_rec *request) { return request->connection->aborted; }
+
+void wsgi_httpd_spare_thread(request_rec *request) {
+  int is_async = 0;
+  if (ap_mpm_query(AP_MPMQ_IS_ASYNC, &is_async) == APR_SUCCESS && is_async) return;
+  request->connection->keepalive = AP_CONN_CLOSE;
+}
 
 /* ---- Request body ---- */
 
