@@ -81,7 +81,7 @@ def test_what_an_interpreter_is_given(site, mode, group):
     assert seen["apache"] and seen["site"] and seen["ignore_environment"] == 0 and seen["setenv"] is None
     assert seen["path0"] == os.path.join(site.httpd.root, "lib")
     assert len(seen["version"]) == 3
-    assert (seen["maximum_processes"], seen["threads_per_process"]) == ((1, 8) if mode == "daemon" else (1, 16))
+    assert (seen["maximum_processes"], seen["threads_per_process"]) == ((1, 8) if mode == "daemon" else (1, 80))
 
 
 @pytest.mark.parametrize("group", ["main", "one"])
