@@ -18,6 +18,8 @@ struct BodyUpload: ~Copyable {
   private var sent = 0
   private var filled = 0
   private var isLast = false
+  /// The last read brought bytes that the host keeps for now: the next need not wait for the client.
+  private(set) var isHeldBack = false
 
   deinit { buffer?.deallocate() }
 
@@ -26,6 +28,7 @@ struct BodyUpload: ~Copyable {
     sent = 0
     filled = 0
     isLast = false
+    isHeldBack = false
   }
 
   /// There may be more to send.
@@ -65,6 +68,7 @@ struct BodyUpload: ~Copyable {
   /// Gets the next piece from the client; false when none is there now.
   mutating func readNext<Host: DaemonClientHost & ~Copyable>(host: inout Host) -> Bool {
     let space = UnsafeMutableRawBufferPointer(start: room() + FrameHeader.size, count: BodyUpload.chunk)
+    isHeldBack = false
     switch host.readBody(into: space) {
     case .bytes(let count):
       guard count > 0, count <= BodyUpload.chunk else { return false }
@@ -72,6 +76,9 @@ struct BodyUpload: ~Copyable {
     case .end: fill(FrameHeader(.body, flags: .end), bytes: 0, last: true)
     case .failed(let failure): fail(failure)
     case .wouldWait: return false
+    case .heldBack:
+      isHeldBack = true
+      return false
     }
     return true
   }
@@ -102,6 +109,7 @@ extension DaemonClient {
     var needsClient = false
     while upload.isActive {
       if !upload.hasPending { needsClient = !upload.readNext(host: &host) }
+      if upload.isHeldBack { lastProgress = monotonicMilliseconds() }
       if upload.hasPending, upload.send(to: conversation.channel) {
         lastProgress = monotonicMilliseconds()
         if !upload.hasPending { continue }
@@ -141,6 +149,7 @@ extension DaemonClient {
     if needsClient {
       client = host.bodyDescriptor
       if client < 0 { longest = 5 }
+      if upload.isHeldBack { longest = 0 }
     }
     if let deadline = conversation.flushDeadline { longest = min(longest, max(0, deadline &- monotonicMilliseconds())) }
     let events = readable | (upload.hasPending ? writable : 0)

@@ -6,6 +6,8 @@ struct Conversation {
   let channel: Int32
   let kind: ChannelKind
   let group: DaemonEndpoint
+  /// The client asks for ranges.
+  let wantsRanges: Bool
   /// The response is, or comes from, a file.
   var sendsFile = false
   /// The response head was given to the host.
@@ -21,7 +23,8 @@ struct Conversation {
   /// As the worker says, for the log only.
   var workerID: UInt32 = 0
 
-  init(channel: Int32, _ kind: ChannelKind, group: DaemonEndpoint) {
+  init(channel: Int32, _ kind: ChannelKind, group: DaemonEndpoint, wantsRanges: Bool) {
+    self.wantsRanges = wantsRanges
     self.channel = channel
     self.kind = kind
     self.group = group
@@ -89,7 +92,9 @@ extension DaemonClient {
     case .response:
       guard !conversation.begun, header.headLength > 0 else { throw .outOfTurn(.response) }
       let whole = FrameHeader.size + Int(header.headLength)
-      guard input.count >= whole else { return .needs(whole) }
+      let isWanted = conversation.wantsRanges && header.flags.contains(.end) && header.dataLength <= FrameLimits.wholeResponse
+      let wanted = isWanted ? whole + Int(header.dataLength) : whole
+      guard input.count >= wanted else { return .needs(wanted) }
       conversation.workerID = header.extra
       let head = UnsafeRawBufferPointer(start: input.bytes + FrameHeader.size, count: Int(header.headLength))
       guard host.begin(head) else { return .attempt(.ended(.failed(.headRefused))) }
@@ -147,10 +152,11 @@ extension DaemonClient {
     let count = min(conversation.dataLeft, input.count)
     let isLast = count == conversation.dataLeft && conversation.dataFlags.contains(.end)
     let start = isLast ? 0 : monotonicMilliseconds()
-    guard host.write(UnsafeRawBufferPointer(start: input.bytes, count: count)) else { return .attempt(.ended(.clientGone)) }
+    let bytes = UnsafeRawBufferPointer(start: input.bytes, count: count)
+    if isLast { return .attempt(.ended(host.end(bytes) ? .done : .clientGone)) }
+    guard host.write(bytes) else { return .attempt(.ended(.clientGone)) }
     input.drop(count)
     conversation.dataLeft -= count
-    if isLast { return .attempt(.ended(.done)) }
     conversation.sinceFlush &+= count
     if conversation.sinceFlush >= conversation.group.flushSize, !flush(&conversation, host: &host) {
       return .attempt(.ended(.clientGone))

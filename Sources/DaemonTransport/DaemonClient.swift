@@ -77,7 +77,7 @@ public struct DaemonClient: ~Copyable {
     }
     input.reset(kind, timeout: group.socketTimeout)
     upload.reset()
-    var conversation = Conversation(channel: near.number, kind, group: group)
+    var conversation = Conversation(channel: near.number, kind, group: group, wantsRanges: wantsRanges(head))
     let result = converse(&conversation, host: &host)
     if conversation.sendsFile { expectFiles(group.index) }
     if case .ended(.failed(.workerEnded(pid: 0))) = result, let takers = group.takers {
@@ -98,12 +98,19 @@ public struct DaemonClient: ~Copyable {
     if group.receiveBuffer > 0, kind == .socket { _ = wsgi_posix_send_buffer(near, group.receiveBuffer) }
   }
 
+  @inline(__always)
+  private func flags(_ head: UnsafeRawBufferPointer) -> RequestHead.Flags? {
+    guard head.count >= RequestHead.flagsOffset + 4 else { return nil }
+    return RequestHead.Flags(rawValue: head.loadUnaligned(fromByteOffset: RequestHead.flagsOffset, as: UInt32.self))
+  }
+
+  @inline(__always)
+  private func wantsRanges(_ head: UnsafeRawBufferPointer) -> Bool { flags(head)?.contains(.wantsRanges) == true }
+
   /// The cheapest channel that will do.
   @inline(__always)
   private mutating func channelKind(_ head: UnsafeRawBufferPointer, _ group: Int) -> ChannelKind {
-    guard head.count >= RequestHead.flagsOffset + 4 else { return .socket }
-    let flags = RequestHead.Flags(rawValue: head.loadUnaligned(fromByteOffset: RequestHead.flagsOffset, as: UInt32.self))
-    if !flags.isDisjoint(with: [.hasBody, .wantsRanges]) { return .socket }
+    guard let flags = flags(head), flags.isDisjoint(with: [.hasBody, .wantsRanges]) else { return .socket }
     guard fileCredit.indices.contains(group), fileCredit[group] > 0 else { return .pipe }
     fileCredit[group] -= 1
     return .socket

@@ -13,6 +13,8 @@ public protocol DaemonClientHost: ~Copyable {
   mutating func begin(_ head: UnsafeRawBufferPointer) -> Bool
   /// Bytes of the body, valid during the call, which may wait for a slow client. False: the client has gone.
   mutating func write(_ bytes: UnsafeRawBufferPointer) -> Bool
+  /// The last bytes of the body: as `write`, and the response is complete with them.
+  mutating func end(_ bytes: UnsafeRawBufferPointer) -> Bool
   /// Puts on its way to the client what was written so far. False: the client has gone.
   mutating func flush() -> Bool
   /// The rest of the body: a range that lies within a regular file, open for reading. It must not be mapped: its owner can
@@ -38,5 +40,7 @@ public enum BodyRead {
   case end
   /// Nothing there now.
   case wouldWait
+  /// Bytes came, and a filter of the host keeps them for now: there may be more already.
+  case heldBack
   case failed(BodyFailure)
 }

@@ -65,6 +65,9 @@ public enum FrameLimits {
   public static let responseHead = 1 << 20
   /// The body bytes of one `response` or `data` frame; a longer body is several frames.
   public static let responseData = 16 << 20
+  /// A response of up to so many bytes that is complete with its first frame is given to a client that asks for ranges in one
+  /// piece: ranges can be taken of nothing else.
+  static let wholeResponse = 64 << 10
   /// The body bytes of one `body` frame.
   public static let bodyData = 1 << 20
   /// The text of a log record; the file name and the reason of a failure are `name` at most.

@@ -4,14 +4,15 @@ import WSGICore
 
 // A wsgi.file_wrapper around a regular file is the host's to send.
 extension RequestRunner {
-  /// Hands a regular file to the host; nil where the wrapper must be iterated instead (reference/wsgi-semantics §6).
+  /// Hands a regular file to the host; nil where the wrapper must be iterated instead (reference/wsgi-semantics §6). Of the
+  /// answer to a HEAD nothing but the head is sent: nothing is read for it.
   func answer(file wrapper: PyObj) throws -> RequestOutcome? {
-    guard let file = regularFile(wrapper) else { return nil }
+    guard let file = regularFile(wrapper) else { return isHead ? try end() : nil }
     let available = max(0, file.size &- file.offset)
     _ = awaitHost()
     if head.contentLength < 0 { if RequestRunner.mayHaveBody(status) { head.addContentLength(available) } }
     let length = head.contentLength >= 0 ? min(head.contentLength, available) : available
-    if length == 0 { return try end() }
+    if length == 0 || isHead { return try end() }
     let encoded = head.finish()
     offered &+= UInt64(length)
     writes &+= 1

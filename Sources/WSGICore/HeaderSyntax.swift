@@ -22,11 +22,51 @@ public enum HeaderSyntax {
     return true
   }
 
-  private static func isTokenByte(_ byte: UInt8) -> Bool {
-    switch byte {
-    case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
-    case 0x21, 0x23...0x27, 0x2A, 0x2B, 0x2D, 0x2E, 0x5E...0x60, 0x7C, 0x7E: true
+  /// Whether a header is for httpd alone to send: one that frames the message, or concerns the connection and not the response
+  /// (RFC 9110, 7.6.1). `Connection` is not among them: an application may ask for the connection's end.
+  public static func isHopByHop(_ name: UnsafeRawBufferPointer) -> Bool {
+    switch name.count {
+    case 2: equals(name, "te")
+    case 7: equals(name, "trailer") || equals(name, "upgrade")
+    case 8: equals(name, "trailers")
+    case 10: equals(name, "keep-alive")
+    case 17 where equals(name, "transfer-encoding"): true
+    case 6...: equals(UnsafeRawBufferPointer(rebasing: name[..<6]), "proxy-")
     default: false
     }
+  }
+
+  /// Whether a Connection header's value asks for the end of the connection.
+  public static func asksToClose(_ value: UnsafeRawBufferPointer) -> Bool {
+    value.split(separator: 0x2C).contains { option in
+      var option = option
+      while let first = option.first, first == 0x20 || first == 0x09 { option.removeFirst() }
+      while let last = option.last, last == 0x20 || last == 0x09 { option.removeLast() }
+      return equals(UnsafeRawBufferPointer(rebasing: option), "close")
+    }
+  }
+
+  /// A Content-Length: digits only, with white space around them; nil for all else.
+  public static func length(_ value: UnsafeRawBufferPointer) -> Int64? {
+    var result: Int64 = 0
+    var digits = 0
+    var ended = false
+    for byte in value {
+      if byte == 0x20 || byte == 0x09 {
+        if digits > 0 { ended = true }
+        continue
+      }
+      let digit = byte &- UInt8(ascii: "0")
+      guard digit <= 9, !ended, digits < 18 else { return nil }
+      result = result &* 10 &+ Int64(digit)
+      digits &+= 1
+    }
+    return digits == 0 ? nil : result
+  }
+
+  /// A bit for each byte below 128: letters, digits and !#$%&'*+-.^_`|~.
+  private static func isTokenByte(_ byte: UInt8) -> Bool {
+    let set: UInt64 = byte < 64 ? 0x03FF_6CFA_0000_0000 : 0x57FF_FFFF_C7FF_FFFE
+    return byte < 128 && set >> UInt64(byte & 63) & 1 != 0
   }
 }

@@ -22,7 +22,8 @@ public struct ResponseHead {
     var reader = FlatReader(bytes)
     guard try reader.readUInt32() == ResponseHead.magic else { throw .badMagic }
     status = try reader.readUInt32()
-    guard (100...999).contains(status) else { throw .badMagic }
+    // What is below announces another response, or another protocol, and is httpd's to send.
+    guard (200...999).contains(status) else { throw .badMagic }
     contentLength = try reader.readInt64()
     reason = try reader.readCounted()
     headerCount = try reader.readUInt32()

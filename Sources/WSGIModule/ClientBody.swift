@@ -21,7 +21,7 @@ struct ClientBody: ~Copyable {
     let brigade = brigade ?? wsgi_httpd_make_brigade(request)
     self.brigade = brigade
     let count = wsgi_httpd_read(request, brigade, start, buffer.count, wait ? 1 : 0)
-    if count >= 0 || count == Int64(IOResult.wouldBlock) { return count }
+    if count >= 0 || count == Int64(IOResult.wouldBlock) || count == Int64(IOResult.heldBack) { return count }
     wasAnswered = count == Int64(IOResult.answered)
     let isTooLarge = wasAnswered && wsgi_httpd_status(request) == 413
     failure = !wasAnswered ? count : Int64(isTooLarge ? IOResult.tooLarge : IOResult.failed)

@@ -14,6 +14,8 @@ enum IOResult {
   static let badHead = Int32(WSGI_IO_BAD_HEAD)
   /// httpd has answered the client itself; not for the engine's eyes.
   static let answered = Int32(WSGI_HTTPD_ANSWERED)
+  /// An input filter took bytes and gave none yet; only where a read does not wait.
+  static let heldBack = Int32(WSGI_HTTPD_HELD_BACK)
 }
 
 enum SendFlag {

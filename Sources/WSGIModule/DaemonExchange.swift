@@ -40,6 +40,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
     case 1...: .bytes(Int(count))
     case 0: .end
     case Int64(IOResult.wouldBlock): .wouldWait
+    case Int64(IOResult.heldBack): .heldBack
     case Int64(IOResult.closed): .failed(.closed)
     case Int64(IOResult.timeout): .failed(.timedOut)
     case Int64(IOResult.tooLarge): .failed(.tooLarge)
@@ -55,7 +56,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
   mutating func begin(_ head: UnsafeRawBufferPointer) -> Bool {
     // Encoded it is no shorter than as HTTP has it.
     if head.count > headerLimit ?? WSGIConfig.DaemonGroup.headerLineSize, isTooLarge(head) { return false }
-    return response.begin(head) == 0
+    return response.begin(head, script: script) == 0
   }
 
   private mutating func isTooLarge(_ head: UnsafeRawBufferPointer) -> Bool {
@@ -72,6 +73,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
   }
 
   mutating func write(_ bytes: UnsafeRawBufferPointer) -> Bool { response.write(bytes, flush: false) == 0 }
+  mutating func end(_ bytes: UnsafeRawBufferPointer) -> Bool { response.end(bytes) == 0 }
   mutating func flush() -> Bool { response.write(nothing, flush: true) == 0 }
 
   mutating func sendFile(_ file: consuming Descriptor, offset: Int64, length: Int64) -> Bool {
@@ -145,7 +147,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
 extension DaemonFailure {
   fileprivate typealias Cause = (UInt32) -> (pid: UInt32, sentence: String)?
 
-  /// The line for the log; nil where the daemon process has logged why.
+  /// The line for the log; nil where the daemon process, or who refused its head, has logged why.
   fileprivate func message(_ group: String, isCut: Bool, cause: Cause) -> String? {
     switch self {
     case .overloaded(.threads(let holder)):
@@ -169,8 +171,7 @@ extension DaemonFailure {
     case .workerEnded(let pid): endMessage(group, pid, isCut: isCut, cause: cause)
     case .protocolViolation(let failure):
       "WSGI0122: A process of group '\(group)' sent what it must not send (\(failure))."
-    case .headRefused: "WSGI0148: The application's response headers cannot be sent: a name or a value is malformed."
-    case .answered, .aborted: nil
+    case .headRefused, .answered, .aborted: nil
     }
   }
 

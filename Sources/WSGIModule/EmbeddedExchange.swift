@@ -35,14 +35,14 @@ struct EmbeddedExchange: ~Copyable {
       let length = body.count + (head.map { $0.count + EmbeddedExchange.headAllowance } ?? 0)
       guard wsgi_httpd_would_fit(request, length) != 0 else { return IOResult.wouldBlock }
     }
-    let begun = head.map { response.begin($0) } ?? 0
+    let begun = head.map { response.begin($0, script: script) } ?? 0
     guard begun == 0 else { return begun }
     if flags & SendFlag.end != 0 { return response.end(body, flush: flags & SendFlag.flush != 0) }
     return response.write(body, flush: flags & SendFlag.flush != 0)
   }
 
   mutating func sendFile(_ head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64) -> Int32 {
-    let begun = head.map { response.begin($0) } ?? 0
+    let begun = head.map { response.begin($0, script: script) } ?? 0
     return begun == 0 ? response.sendFile(descriptor: descriptor, offset: offset, length: length) : begun
   }
 

@@ -41,6 +41,8 @@ struct RecordingHost: DaemonClientHost, ~Copyable {
   var body: [UInt8] = []
   var keepsBody = true
   var flushes = 0
+  /// How many bytes came together with the end of the response.
+  var endings: [Int] = []
   var logs: [String] = []
   var requeues: [UInt32] = []
   struct SentFile: Equatable {
@@ -56,6 +58,9 @@ struct RecordingHost: DaemonClientHost, ~Copyable {
   var uploaded = 0
   var uploadFailure: BodyFailure?
   var uploadStalls = false
+  /// So many reads bring bytes that the host keeps for itself, before each one that gives some.
+  var heldBack = 0
+  private var heldSince = 0
   var uploadPiece = 64 << 10
   var reads = 0
   var stall: Int32 = -1
@@ -63,6 +68,11 @@ struct RecordingHost: DaemonClientHost, ~Copyable {
   mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead {
     reads += 1
     if uploadStalls { return .wouldWait }
+    if heldSince < heldBack {
+      heldSince += 1
+      return .heldBack
+    }
+    heldSince = 0
     if uploaded == upload.count {
       if let uploadFailure { return .failed(uploadFailure) }
       return .end
@@ -86,6 +96,11 @@ struct RecordingHost: DaemonClientHost, ~Copyable {
     written += bytes.count
     if keepsBody { body.append(contentsOf: bytes) }
     return written < clientGoesAfter
+  }
+
+  mutating func end(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    endings.append(bytes.count)
+    return write(bytes)
   }
 
   mutating func flush() -> Bool {
@@ -173,7 +188,8 @@ extension QueueReader {
 
 /// Runs one request against a scripted worker, which gets the queue's requests one by one, and joins it afterwards.
 func converse(
-  on kind: ChannelKind = .socket, host: inout RecordingHost, change: (inout DaemonEndpoint) -> Void = { _ in },
+  on kind: ChannelKind = .socket, flags: RequestHead.Flags? = nil, host: inout RecordingHost,
+  change: (inout DaemonEndpoint) -> Void = { _ in },
   worker: @escaping @Sendable (inout ChannelServer, Int) -> Void
 ) throws -> DaemonOutcome {
   signal(SIGPIPE, SIG_IGN)
@@ -197,7 +213,7 @@ func converse(
   let ledger = try #require(QueueLedger(groups: 1, seats: 1))
   var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
   // A request with a body brings a socket pair.
-  let head = requestHead(kind == .socket ? .hasBody : [])
+  let head = requestHead(flags ?? (kind == .socket ? .hasBody : []))
   let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 6, host: &host) }
   #expect(ledger.inFlight(0) == 0)
   _ = consume queue

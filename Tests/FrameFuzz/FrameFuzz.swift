@@ -35,6 +35,7 @@ private struct Host: DaemonClientHost {
     return true
   }
 
+  mutating func end(_ bytes: UnsafeRawBufferPointer) -> Bool { write(bytes) }
   mutating func flush() -> Bool { true }
 
   mutating func sendFile(_ file: consuming Descriptor, offset: Int64, length: Int64) -> Bool {

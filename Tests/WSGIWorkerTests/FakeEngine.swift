@@ -164,6 +164,7 @@ final class TestClients: @unchecked Sendable {
       answer.body += String(decoding: bytes, as: UTF8.self)
       return true
     }
+    func end(_ bytes: UnsafeRawBufferPointer) -> Bool { write(bytes) }
     func flush() -> Bool { true }
     func sendFile(_ file: consuming Descriptor, offset: Int64, length: Int64) -> Bool { true }
     func log(level: Int32, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer) {

@@ -282,6 +282,29 @@ def test_head_has_no_body_and_keeps_its_length(site, mode):
         assert client.request("GET", "/%s/method" % mode).body == b"GET"
 
 
+@pytest.mark.difference("the reference's daemon mode knows no ranges")
+@pytest.mark.parametrize("size", [10, 5000, 65536])
+@pytest.mark.parametrize("kind", ["list", "tuple", "two"])
+def test_ranges_of_a_complete_list(site, mode, kind, size):
+    body = (b"0123456789" * 6554)[:size]
+    path = "/%s/sized?size=%d&kind=%s" % (mode, size, kind)
+    with site.httpd.client() as client:
+        for range_, status, expected in (("bytes=2-4", 206, body[2:5]), ("bytes=-3", 206, body[-3:]),
+                                         ("bytes=%d-" % size, 416, None)):
+            answer = client.request("GET", path, [("Range", range_)])
+            assert answer.status == status, (range_, answer)
+            if expected is not None:
+                assert answer.body == expected
+        answer = client.request("GET", path)
+        assert (answer.status, answer.body) == (200, body)
+
+
+@pytest.mark.difference("the reference's daemon mode knows no ranges")
+def test_no_ranges_of_what_is_not_complete(site, mode):
+    answer = site.get(mode, "/generator", [("Range", "bytes=0-0")])
+    assert answer.status == 200 and answer.complete and len(answer.body) > 1
+
+
 # MARK: write
 
 def test_write_mixed_with_iteration(site, mode):

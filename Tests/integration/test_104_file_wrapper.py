@@ -103,6 +103,27 @@ def test_head(site, mode):
         assert client.request("GET", "/%s/whole" % mode).body == DATA
 
 
+@pytest.mark.difference("the reference reads the file")
+@pytest.mark.parametrize("again", [1, 2])  # A process group that has sent a file gets another channel for it.
+def test_head_of_a_file_reads_nothing(site, mode, again):
+    """So large a file that whoever read it would never be done."""
+    with site.httpd.client() as client:
+        answer = client.request("HEAD", "/%s/sparse" % mode)
+        assert (answer.status, answer.header("Content-Length")) == (200, str(1 << 40))
+        assert client.request("GET", "/%s/whole" % mode).body == DATA
+
+
+@pytest.mark.difference("the reference reads the file")
+def test_head_of_what_only_reads_reads_nothing(site, mode):
+    site.get(mode, "/events")
+    with site.httpd.client() as client:
+        answer = client.request("HEAD", "/%s/memory_noisy" % mode)
+        assert answer.status == 200 and answer.header("X-A") == "1"
+        assert client.request("GET", "/%s/events" % mode).body == b"fileno()\nclose()"
+        assert client.request("GET", "/%s/memory_noisy" % mode).body == DATA
+        assert b"read(" in client.request("GET", "/%s/events" % mode).body
+
+
 @pytest.mark.difference("the reference's daemon mode knows no ranges")
 def test_ranges_are_httpds(site, mode):
     # On every thread of httpd, and whether or not it has seen a file of this process group before.

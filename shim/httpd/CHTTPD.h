@@ -315,12 +315,14 @@ int64_t wsgi_httpd_request_time(request_rec *request);
 
 /* ---- The exchange with the client ---- */
 
-/* Results below zero are engine.h's WSGI_IO_…; this one says that httpd itself has answered meanwhile. */
-enum { WSGI_HTTPD_ANSWERED = -100 };
+/* Results below zero are engine.h's WSGI_IO_… and these two: httpd itself has answered meanwhile; or an input filter has
+ * taken bytes and given none yet, and is to be asked again soon, whether or not the client sends more. */
+enum { WSGI_HTTPD_ANSWERED = -100, WSGI_HTTPD_HELD_BACK = -101 };
 
 apr_bucket_brigade *wsgi_httpd_make_brigade(request_rec *request);
 /* Reads body bytes through the input filters; 0 at the end.  With `wait` it brings at least one byte, without it fails with
- * WSGI_IO_WOULD_BLOCK where there is none.  `brigade` keeps what was not taken, for this function alone. */
+ * WSGI_IO_WOULD_BLOCK or WSGI_HTTPD_HELD_BACK where there is none.  `brigade` keeps what was not taken, for this
+ * function alone. */
 int64_t wsgi_httpd_read(request_rec *request, apr_bucket_brigade *brigade, uint8_t *buffer, size_t capacity, int32_t wait);
 /* Asks a client that waits for it (Expect: 100-continue) for its body. */
 void wsgi_httpd_send_continue(request_rec *request);

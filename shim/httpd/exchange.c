@@ -1,4 +1,4 @@
-/* The brigades that carry a request's body to the application and its response to the client. */
+/* The brigades that carry a response to the client, and what else a request's exchange asks of httpd. */
 #include "private.h"
 
 #include <apr_portable.h>
@@ -27,63 +27,6 @@ void wsgi_httpd_spare_thread(request_rec *request) {
   int is_async = 0;
   if (ap_mpm_query(AP_MPMQ_IS_ASYNC, &is_async) == APR_SUCCESS && is_async) return;
   request->connection->keepalive = AP_CONN_CLOSE;
-}
-
-/* ---- Request body ---- */
-
-/* How much is asked of the filters at once; what the application does not take yet stays in the brigade. */
-#define READ_AHEAD 65536
-
-static int64_t read_failure(request_rec *request, apr_status_t status) {
-  /* The rest of the body may or may not come: what follows on this connection cannot be told from it. */
-  request->connection->keepalive = AP_CONN_CLOSE;
-  if (status == AP_FILTER_ERROR) return WSGI_HTTPD_ANSWERED;
-  if (APR_STATUS_IS_TIMEUP(status)) return WSGI_IO_TIMEOUT;
-  if (APR_STATUS_IS_ENOSPC(status)) return WSGI_IO_TOO_LARGE;
-  if (APR_STATUS_IS_EOF(status) || APR_STATUS_IS_ECONNABORTED(status) || APR_STATUS_IS_ECONNRESET(status) ||
-      APR_STATUS_IS_INCOMPLETE(status) || APR_STATUS_IS_EPIPE(status) || request->connection->aborted) {
-    return WSGI_IO_CLOSED;
-  }
-  return WSGI_IO_FAILED;
-}
-
-/* Fills an empty brigade.  0, or the failure. */
-static int64_t fill(request_rec *request, apr_bucket_brigade *brigade, int32_t wait) {
-  apr_status_t status = ap_get_brigade(request->input_filters, brigade, AP_MODE_READBYTES,
-                                       wait ? APR_BLOCK_READ : APR_NONBLOCK_READ, READ_AHEAD);
-  if (!wait && (APR_STATUS_IS_EAGAIN(status) || (status == APR_SUCCESS && APR_BRIGADE_EMPTY(brigade)))) {
-    return WSGI_IO_WOULD_BLOCK;
-  }
-  if (status != APR_SUCCESS) return read_failure(request, status);
-  /* A filter that succeeds without data would be asked for ever. */
-  return APR_BRIGADE_EMPTY(brigade) ? read_failure(request, APR_EGENERAL) : 0;
-}
-
-int64_t wsgi_httpd_read(request_rec *request, apr_bucket_brigade *brigade, uint8_t *buffer, size_t capacity, int32_t wait) {
-  size_t taken = 0;
-  while (taken < capacity) {
-    if (APR_BRIGADE_EMPTY(brigade)) {
-      int64_t failure = taken > 0 ? 0 : fill(request, brigade, wait);
-      if (taken > 0 || failure != 0) return taken > 0 ? (int64_t)taken : failure;
-    }
-    apr_bucket *bucket = APR_BRIGADE_FIRST(brigade);
-    /* The end stays in the brigade, so that every later read finds it. */
-    if (APR_BUCKET_IS_EOS(bucket)) break;
-    if (!APR_BUCKET_IS_METADATA(bucket)) {
-      const char *data;
-      apr_size_t length;
-      apr_status_t status = apr_bucket_read(bucket, &data, &length, APR_BLOCK_READ);
-      if (status != APR_SUCCESS) return taken > 0 ? (int64_t)taken : read_failure(request, status);
-      if (length > capacity - taken) {
-        length = capacity - taken;
-        apr_bucket_split(bucket, length);
-      }
-      memcpy(buffer + taken, data, length);
-      taken += length;
-    }
-    apr_bucket_delete(bucket);
-  }
-  return (int64_t)taken;
 }
 
 void wsgi_httpd_send_continue(request_rec *request) {
@@ -153,6 +96,9 @@ void wsgi_httpd_cancel_expectation(request_rec *request) {
 
 /* ---- Response body ---- */
 
+/* How much of a file is read at once where the kernel does not send it. */
+#define FILE_READ_SIZE 65536
+
 static int32_t write_result(request_rec *request, apr_status_t status) {
   if (status == APR_SUCCESS) return request->connection->aborted ? WSGI_IO_CLOSED : 0;
   if (status == AP_FILTER_ERROR && !request->connection->aborted) return WSGI_HTTPD_ANSWERED;
@@ -211,7 +157,7 @@ int32_t wsgi_httpd_write_file(request_rec *request, apr_bucket_brigade *brigade,
   /* A mapped file that its owner truncates kills the process that reads it. */
   for (; bucket != APR_BRIGADE_SENTINEL(brigade); bucket = APR_BUCKET_NEXT(bucket)) {
     apr_bucket_file_enable_mmap(bucket, 0);
-    apr_bucket_file_set_buf_size(bucket, READ_AHEAD);
+    apr_bucket_file_set_buf_size(bucket, FILE_READ_SIZE);
   }
   return pass(request, brigade, flags);
 }

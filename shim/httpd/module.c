@@ -116,6 +116,7 @@ static void register_hooks(apr_pool_t *pool) {
   wsgi_httpd_register_optional_functions();
   wsgi_httpd_register_auth(pool);
   wsgi_httpd_register_daemons();
+  wsgi_httpd_register_input_filter();
 }
 
 /* STANDARD20_MODULE_STUFF but for the file name, which would be this one's: configurations know the module by that of mod_wsgi,

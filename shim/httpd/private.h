@@ -19,4 +19,7 @@ void wsgi_httpd_register_daemons(void);
 /* Registers the providers and hooks of auth.c. */
 void wsgi_httpd_register_auth(apr_pool_t *pool);
 
+/* Registers the filter of input.c. */
+void wsgi_httpd_register_input_filter(void);
+
 #endif

@@ -100,6 +100,20 @@ def memory(environ, start_response):
 
 
 @route
+def memory_noisy(environ, start_response):
+    start_response("200 OK", PLAIN + [("X-A", "1")])
+    return environ["wsgi.file_wrapper"](Noisy(io.BytesIO(DATA)))
+
+
+@route
+def sparse(environ, start_response):
+    file = tempfile.TemporaryFile()
+    os.truncate(file.fileno(), 1 << 40)
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](file)
+
+
+@route
 def memory_with_length(environ, start_response):
     start_response("200 OK", PLAIN + [("Content-Length", "100")])
     return environ["wsgi.file_wrapper"](io.BytesIO(DATA))

@@ -81,6 +81,14 @@ def empty_blocks_between(environ, start_response):
 
 
 @route
+def sized(environ, start_response):
+    size, kind = int(environ["test.query"]["size"]), environ["test.query"]["kind"]
+    body = (b"0123456789" * (size // 10 + 1))[:size]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return {"list": [body], "tuple": (body,), "two": [body[:3], body[3:]]}[kind]
+
+
+@route
 def generator(environ, start_response):
     start_response("200 OK", PLAIN)
     yield b"hello "
