@@ -30,6 +30,8 @@ final class InterpreterContents {
   let schemeHTTPS: PyObj
   let zero: PyObj
   let restartWarning = FirstTime()
+  let colonWarning = FirstTime()
+  let hopWarning = FirstTime()
 
   init(_ adapter: Adapter, _ interpreter: Interpreter) throws(Raised) {
     self.adapter = adapter

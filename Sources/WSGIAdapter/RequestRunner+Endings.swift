@@ -50,4 +50,22 @@ extension RequestRunner {
       "WSGI0504: start_response() called again without exc_info before any output; PEP 3333 forbids that. "
         + "The last call counts.")
   }
+
+  /// Says once in each interpreter that a header's name ended with a colon, which was dropped.
+  func logColon(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    guard contents.colonWarning.isFirst else { return }
+    contents.adapter.logHere(
+      .warning,
+      "WSGI0640: WSGI script \(scriptLabel) sends a header whose name ends with a colon, \(bytesLiteral(name)) with value "
+        + "\(bytesLiteral(value)): the colon is dropped, here and from now on.")
+  }
+
+  /// Says once in each interpreter that a header was dropped which only the server may send.
+  func logDropped(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    guard contents.hopWarning.isFirst else { return }
+    contents.adapter.logHere(
+      .warning,
+      "WSGI0641: WSGI script \(scriptLabel) sends header \(bytesLiteral(name)) with value \(bytesLiteral(value)), which concerns "
+        + "the connection and is the server's to send: it is dropped, here and from now on, and so are others of its kind.")
+  }
 }

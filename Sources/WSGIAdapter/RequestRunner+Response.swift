@@ -44,7 +44,7 @@ extension RequestRunner {
   static func mayHaveBody(_ status: UInt32) -> Bool { status >= 200 && status != 204 && status != 304 }
 
   func notBytes(_ item: PyObj) -> Raised {
-    Raised(.typeError, "response iterable must yield bytes, not \(item.typeName)")
+    Raised(.typeError, "response iterable must yield bytes, not \(item.typeName): \(item.shown())")
   }
 
   func notStarted() -> Raised { Raised(.runtimeError, "response has not been started: start_response() was not called") }

@@ -22,7 +22,9 @@ final class StartResponse: NativeObject {
     guard runner.awaitHost(), isValid, runner.isActive else {
       throw Raised(.runtimeError, "start_response() called after request completed")
     }
-    guard headers.isList else { throw Raised(.typeError, "response headers must be a list, not \(headers.typeName)") }
+    guard headers.isList else {
+      throw Raised(.typeError, "response headers must be a list, not \(headers.typeName): \(headers.shown())")
+    }
     if let excInfo {
       try checkExcInfo(excInfo)
     } else if runner.isCommitted {
@@ -41,7 +43,9 @@ final class StartResponse: NativeObject {
     try arguments.expect(1...1, "write")
     let data = arguments[0] ?? .none
     guard isValid, runner.isActive else { throw Raised(.runtimeError, "write() called after request completed") }
-    guard data.isBytes else { throw Raised(.typeError, "write() argument must be bytes, not \(data.typeName)") }
+    guard data.isBytes else {
+      throw Raised(.typeError, "write() argument must be bytes, not \(data.typeName): \(data.shown())")
+    }
     let reference = data.retained()  // the caller may drop its own while the GIL is away
     do throws(WriteFailure) { try runner.write(reference.object.bytes, commitsWhenEmpty: true) } catch {
       switch error {
@@ -55,95 +59,121 @@ final class StartResponse: NativeObject {
   }
 
   private func checkExcInfo(_ excInfo: PyObj) throws(Raised) {
-    guard excInfo.isTuple else { throw Raised(.runtimeError, "exception info must be a tuple") }
+    guard excInfo.isTuple else {
+      throw Raised(.runtimeError, "exception info must be a tuple, not \(excInfo.typeName): \(excInfo.shown())")
+    }
     guard runner.isCommitted else { return }
-    guard excInfo.tupleCount == 3 else { throw Raised(.valueError, "exception info must have three items") }
+    guard excInfo.tupleCount == 3 else {
+      throw Raised(.valueError, "exception info must have three items, not \(excInfo.tupleCount)")
+    }
     throw Raised(excInfo: excInfo.tupleItem(0), excInfo.tupleItem(1), excInfo.tupleItem(2))
   }
 
-  /// A str's bytes, which must all be below U+0100.
-  private func latin1(_ object: PyObj, _ what: StaticString) throws(Raised) -> UnsafeRawBufferPointer {
+  /// A str's bytes, which must all be below U+0100. `what` names it in an exception.
+  @inline(__always)
+  private func latin1(_ object: PyObj, _ what: @autoclosure () -> String) throws(Raised) -> UnsafeRawBufferPointer {
     if let bytes = object.latin1 { return bytes }
-    guard object.isString else { throw Raised(.typeError, "\(what) must be str, not \(object.typeName)") }
-    _ = try PyRef(encodingLatin1: object)  // raises UnicodeEncodeError that names the character
-    throw Raised(.valueError, "\(what) is not latin-1")
+    throw notLatin1(object, what())
+  }
+
+  @inline(never)
+  private func notLatin1(_ object: PyObj, _ what: String) -> Raised {
+    guard object.isString else {
+      return Raised(.typeError, "\(what) must be str, not \(object.typeName): \(object.shown())")
+    }
+    return Raised.notLatin1(object, what)
   }
 
   private func parseStatus(_ object: PyObj) throws(Raised) -> UInt32 {
     let bytes = try latin1(object, "status")
     var code: UInt32 = 0
-    guard bytes.count >= 3 else { throw Raised(.valueError, "status code must be a 3 digit integer") }
+    guard bytes.count >= 3 else { throw notThreeDigits(bytes) }
     for index in 0..<3 {
       let digit = bytes[index] &- UInt8(ascii: "0")
-      guard digit <= 9 else { throw Raised(.valueError, "status code must be a 3 digit integer") }
+      guard digit <= 9 else { throw notThreeDigits(bytes) }
       code = code &* 10 &+ UInt32(digit)
     }
-    guard code >= 100 else { throw Raised(.valueError, "status code must be a 3 digit integer") }
+    guard code >= 100 else { throw notThreeDigits(bytes) }
+    guard code >= 200 else {
+      throw Raised(.valueError, "status code must be 200 or more, the others are the server's to send: \(bytesLiteral(bytes))")
+    }
     var reason = UnsafeRawBufferPointer(start: nil, count: 0)
     if bytes.count > 3 {
       guard bytes[3] == UInt8(ascii: " ") else {
-        let isDigit = bytes[3] &- UInt8(ascii: "0") <= 9
-        throw Raised(
-          .valueError, isDigit ? "status code must be a 3 digit integer" : "no space following status code")
+        if bytes[3] &- UInt8(ascii: "0") <= 9 { throw notThreeDigits(bytes) }
+        throw Raised(.valueError, "no space following status code: \(bytesLiteral(bytes))")
       }
       reason = UnsafeRawBufferPointer(rebasing: bytes[4...])
       for byte in reason where byte < 0x20 || byte == 0x7F {
-        throw Raised(.valueError, "control character present in reason phrase")
+        throw Raised(.valueError, "control character present in reason phrase: \(bytesLiteral(reason))")
       }
     }
     runner.head.begin(status: code, reason: reason)
     return code
   }
 
+  private func notThreeDigits(_ status: UnsafeRawBufferPointer) -> Raised {
+    Raised(.valueError, "status code must be a 3 digit integer: \(bytesLiteral(status))")
+  }
+
   private func encodeHeaders(_ headers: PyObj) throws(Raised) {
     let count = headers.listCount
     guard count <= ResponseHead.headerLimit else { throw Raised(.valueError, "more than \(ResponseHead.headerLimit) headers") }
     for index in 0..<count {
-      // Nothing below runs Python code that could change the list.
+      // Nothing below runs Python code that could change the list, unless it raises.
       let item = headers.listItem(index)
-      guard item.isTuple else { throw Raised(.typeError, "each header must be a 2-tuple, not \(item.typeName)") }
-      guard item.tupleCount == 2 else { throw Raised(.valueError, "each header must be a tuple of two items") }
-      let name = try latin1(item.tupleItem(0), "header name")
-      let value = try latin1(item.tupleItem(1), "header value")
-      guard !name.isEmpty else { throw Raised(.valueError, "header name must not be empty") }
-      for byte in name where byte <= 0x20 || byte == 0x7F {
-        throw Raised(.valueError, "control character or space in header name")
+      guard item.isTuple else { throw notAPair(item) }
+      guard item.tupleCount == 2 else { throw notAPair(item) }
+      var name = try latin1(item.tupleItem(0), "header name")
+      let value = try latin1(item.tupleItem(1), "value of header \(bytesLiteral(name))")
+      if !HeaderSyntax.isToken(name) { name = try mended(name, value) }
+      guard HeaderSyntax.isFieldContent(value) else {
+        throw Raised(.valueError, "control character in value of header \(bytesLiteral(name)): \(bytesLiteral(value))")
       }
-      // A NUL would end the value in httpd's hands.
-      for byte in value where byte == 0x0D || byte == 0x0A || byte == 0 {
-        throw Raised(.valueError, "embedded CR, LF or NUL in header value")
-      }
-      if name.count == 14, isContentLength(name) {
-        guard let length = StartResponse.length(value) else { throw Raised(.valueError, "invalid content length") }
-        runner.head.contentLength = length
-      }
-      runner.head.append(name, value)
+      try encode(name, value)
       guard runner.head.size <= ResponseHead.limit else { throw Raised(.valueError, "response headers are too large") }
     }
   }
 
-  private func isContentLength(_ name: UnsafeRawBufferPointer) -> Bool {
-    let wanted: StaticString = "content-length"
-    for index in 0..<14 where name[index] | 0x20 != wanted.utf8Start[index] | 0x20 { return false }
-    return true
+  private func notAPair(_ item: PyObj) -> Raised {
+    let item = item.retained()
+    let shown = item.object.shown()
+    guard item.object.isTuple else {
+      return Raised(.typeError, "each header must be a 2-tuple, not \(item.object.typeName): \(shown)")
+    }
+    return Raised(.valueError, "each header must be a tuple of two items, not \(item.object.tupleCount): \(shown)")
   }
 
-  /// A Content-Length: digits only, with white space around them; nil for all else.
-  static func length(_ value: UnsafeRawBufferPointer) -> Int64? {
-    var result: Int64 = 0
-    var digits = 0
-    var ended = false
-    for byte in value {
-      if byte == 0x20 || byte == 0x09 {
-        if digits > 0 { ended = true }
-        continue
-      }
-      let digit = byte &- UInt8(ascii: "0")
-      guard digit <= 9, !ended, digits < 18 else { return nil }
-      result = result &* 10 &+ Int64(digit)
-      digits &+= 1
+  /// A name with a colon behind it, as in the message itself, is what older applications send; any other that is none is refused.
+  private func mended(
+    _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
+  ) throws(Raised) -> UnsafeRawBufferPointer {
+    let stem = UnsafeRawBufferPointer(rebasing: name.dropLast())
+    guard name.last == UInt8(ascii: ":"), HeaderSyntax.isToken(stem) else {
+      let fault = name.isEmpty ? "header name must not be empty" : "malformed header name \(bytesLiteral(name))"
+      throw Raised(.valueError, "\(fault), its value is \(bytesLiteral(value))")
     }
-    return digits == 0 ? nil : result
+    runner.logColon(name, value)
+    return stem
+  }
+
+  @inline(__always)
+  private func encode(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws(Raised) {
+    if HeaderSyntax.equals(name, "content-length") {
+      guard let length = HeaderSyntax.length(value) else {
+        throw Raised(.valueError, "invalid content length: \(bytesLiteral(value))")
+      }
+      let before = runner.head.contentLength
+      if before == length { return }
+      guard before < 0 else { throw Raised(.valueError, "two content lengths: \(before) and \(length)") }
+      runner.head.contentLength = length
+    } else if HeaderSyntax.isHopByHop(name) {
+      return runner.logDropped(name, value)
+    } else if HeaderSyntax.equals(name, "connection") {
+      guard HeaderSyntax.asksToClose(value) else { return runner.logDropped(name, value) }
+      return runner.head.append(name, RequestRunner.bytes("close"))
+    }
+    runner.head.append(name, value)
   }
 }
 

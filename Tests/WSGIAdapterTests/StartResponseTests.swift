@@ -19,6 +19,8 @@ extension AdapterTests {
       ("start_response('20', [])", "ValueError: status code must be a 3 digit integer"),
       ("start_response('2000', [])", "ValueError: status code must be a 3 digit integer"),
       ("start_response('2x0 OK', [])", "ValueError: status code must be a 3 digit integer"),
+      ("start_response('20X OK', [])", "ValueError: status code must be a 3 digit integer: b'20X OK'"),
+      ("start_response('101 Up', [])", "ValueError: status code must be 200 or more"),
       ("start_response('', [])", "ValueError: status code must be a 3 digit integer"),
       ("start_response('200-OK', [])", "ValueError: no space following status code"),
       ("start_response('200 O\\tK', [])", "ValueError: control character present in reason phrase"),
@@ -58,7 +60,6 @@ extension AdapterTests {
       ("start_response('200 OK', [])", 200, "OK"), ("start_response('200', [])", 200, ""),
       ("start_response('200 ', [])", 200, ""), ("start_response('404 Not Found', [], None)", 404, "Not Found"),
       ("start_response('599 Any Thing', [])", 599, "Any Thing"), ("start_response('999 x', [])", 999, "x"),
-      ("start_response('101 Up', [])", 101, "Up"),
       ("start_response('404 First', [('A', '1')])\nstart_response('201 Second', [])", 201, "Second"),
       (
         """
@@ -81,10 +82,10 @@ extension AdapterTests {
 
     @Test func headersKeepTheirOrderAndTheirBytes() {
       let (exchange, _) = run(
-        "start_response('200 OK', [('X-B', '1'), ('x-a', 'caf\\xe9'), ('X-B', ''), ('X-T', 'a\\tb'), ('X(', '2')])")
+        "start_response('200 OK', [('X-B', '1'), ('x-a', 'caf\\xe9'), ('X-B', ''), ('X-T', 'a\\tb'), ('X!', '2')])")
       #expect(exchange.head?.headers.count == 6)
       #expect(exchange.head?.headers.first == "X-B: 1" && exchange.head?.headers[2] == "X-B: ")
-      #expect(exchange.head?.headers[4] == "X(: 2" && exchange.head?.headers.last == "Content-Length: 4")
+      #expect(exchange.head?.headers[4] == "X!: 2" && exchange.head?.headers.last == "Content-Length: 4")
     }
 
     @Test func subclassesOfStrAreStr() {

@@ -58,10 +58,79 @@ REFUSED = {
     "value with LF": (("200 OK", [("X-A", "a\nSet-Cookie: b=c")]), "ValueError", r"LF|line|character"),
     "exc_info is a number": (("200 OK", PLAIN, 1), "RuntimeError", r"exc|tuple|exception"),
     "exc_info is a str": (("200 OK", PLAIN, "x"), "RuntimeError", r"exc|tuple|exception"),
+    "name with a colon inside": (("200 OK", [("X:A", "1")]), "ValueError", r"name b'X:A', its value is b'1'"),
+    "name with two colons behind": (("200 OK", [("X::", "1")]), "ValueError", r"name b'X::', its value is b'1'"),
+    "name is a colon": (("200 OK", [(":", "1")]), "ValueError", r"name b':', its value is b'1'"),
+    "name with a parenthesis": (("200 OK", [("X(A)", "1")]), "ValueError", r"name b'X\(A\)', its value is b'1'"),
+    "value with BEL": (("200 OK", [("X-A", "a\x07b")]), "ValueError", r"character in value of header b'X-A': b'a\\x07b'"),
     "no arguments": ((), "TypeError", r""),
     "one argument": (("200 OK",), "TypeError", r""),
     "four arguments": (("200 OK", PLAIN, None, None), "TypeError", r""),
 }
+
+
+# What is refused is shown, whatever it is.
+SHOWN = {
+    "status": (("20X OK", PLAIN), r"status code must be a 3 digit integer: b'20X OK'"),
+    "status of four digits": (("2000 OK", PLAIN), r"status code must be a 3 digit integer: b'2000 OK'"),
+    "status below 200": (("101 Up", PLAIN), r"status code must be 200 or more.*: b'101 Up'"),
+    "status without a space": (("200OK", PLAIN), r"no space following status code: b'200OK'"),
+    "status is bytes": ((b"200 OK", PLAIN), r"status must be str, not bytes: b'200 OK'"),
+    "status beyond latin-1": (("200 \u20ac", PLAIN), r"in status: '200 \\u20ac'"),
+    "reason": (("200 O\tK\x7f", PLAIN), r"control character present in reason phrase: b'O\\tK\\x7f'"),
+    "headers": (("200 OK", (1, 2)), r"response headers must be a list, not tuple: \(1, 2\)"),
+    "element": (("200 OK", [["X-A", "1"]]), r"each header must be a 2-tuple, not list: \['X-A', '1'\]"),
+    "tuple of one": (("200 OK", [("X-A",)]), r"two items, not 1: \('X-A',\)"),
+    "tuple of three": (("200 OK", [("X-A", "1", "2")]), r"two items, not 3: \('X-A', '1', '2'\)"),
+    "name": (("200 OK", [("X A", "1")]), r"name b'X A', its value is b'1'"),
+    "empty name": (("200 OK", [("", "1")]), r"name must not be empty, its value is b'1'"),
+    "name is bytes": (("200 OK", [(b"X-A", "1")]), r"header name must be str, not bytes: b'X-A'"),
+    "name beyond latin-1": (("200 OK", [("X-\u20ac", "1")]), r"in header name: 'X-\\u20ac'"),
+    "value": (("200 OK", [("X-A", "a\r\nb")]), r"value of header b'X-A': b'a\\r\\nb'"),
+    "value is a number": (("200 OK", [("Content-Length", 5)]), r"value of header b'Content-Length' must be str, not int: 5"),
+    "value beyond latin-1": (("200 OK", [("X-E", "\u20ac")]), r"in value of header b'X-E': '\\u20ac'"),
+    "length": (("200 OK", [("Content-Length", "abc")]), r"invalid content length: b'abc'"),
+    "two lengths": (("200 OK", [("Content-Length", "5"), ("Content-Length", "6")]), r"two content lengths: 5 and 6"),
+    "exc_info": (("200 OK", PLAIN, "x"), r"exception info must be a tuple, not str: 'x'"),
+    "a long value": (("200 OK", [("X-A", "\n" + "a" * 1000)]), r"b'\\na{199}'\.\.\.$"),
+}
+
+
+@pytest.mark.difference("the reference shows nothing")
+@pytest.mark.parametrize("row", SHOWN)
+def test_shows_what_it_refuses(site, mode, row):
+    arguments, words = SHOWN[row]
+    answer = site.get(mode, "/attempt" + call(*arguments))
+    assert re.search(words, answer.text), answer.text
+
+
+@pytest.mark.difference("the reference shows nothing")
+@pytest.mark.parametrize("how, words", [
+    ("[1, b'x']", r"response iterable must yield bytes, not int: 1"),
+    ("['text']", r"response iterable must yield bytes, not str: 'text'"),
+    ("iter(['text'])", r"response iterable must yield bytes, not str: 'text'"),
+    ("iter([{'a': 1}])", r"response iterable must yield bytes, not dict: \{'a': 1\}"),
+    ("start_response('200 OK', [])('text')", r"write\(\) argument must be bytes, not str: 'text'"),
+])
+def test_shows_blocks_that_are_no_bytes(site, mode, how, words):
+    mark = site.log.mark()
+    site.get(mode, "/block?how=" + urllib.parse.quote(how))
+    site.log.wait_for(words, mark)
+
+
+def test_a_colon_behind_a_name_is_dropped(site, mode):
+    answer = site.get(mode, "/give" + call("200 OK", [("Pragma:", "no-cache"), ("Content-Length:", "4"), ("X-A", "1")]))
+    assert (answer.status, answer.body, answer.framing) == (200, b"body", "length")
+    assert answer.all("Pragma") == ["no-cache"] and answer.all("X-A") == ["1"]
+
+
+@pytest.mark.difference("the reference logs nothing")
+def test_that_is_logged_once(site, mode):
+    for _ in range(3):
+        site.get(mode, "/give" + call("200 OK", [("Pragma:", "no-cache")]))
+    site.flush_log(mode)
+    lines = site.log.lines(r"WSGI0640:.*b'Pragma:'.*b'no-cache'")
+    assert 1 <= len(lines) <= 2, lines  # once a process, and there are two: httpd's child and the daemon
 
 
 # A NUL ends the reference's checks early.

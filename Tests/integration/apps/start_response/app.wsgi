@@ -42,6 +42,12 @@ def give(environ, start_response):
 
 
 @route
+def block(environ, start_response):
+    start_response("200 OK", [])
+    return eval(environ["test.query"]["how"], {"start_response": start_response})
+
+
+@route
 def keywords(environ, start_response):
     try:
         start_response(status="200 OK", headers=[])
