@@ -5,6 +5,8 @@ public struct Diagnostic: Equatable, Sendable, CustomStringConvertible {
   public let message: String
   /// The server whose log it belongs to.
   public let server: UInt
+  /// It may well be what was meant: worth a line of level info.
+  public var isRemark = false
 
   /// The line as the log has it.
   public var description: String { "WSGI0\(number): \(message)" }
@@ -76,8 +78,8 @@ public struct Diagnostics {
 
   var global: GlobalConfig { configuration.global }
 
-  mutating func warn(_ number: Int, server: UInt = 0, _ message: String) {
-    let diagnostic = Diagnostic(number: number, message: message, server: server)
+  mutating func warn(_ number: Int, server: UInt = 0, isRemark: Bool = false, _ message: String) {
+    let diagnostic = Diagnostic(number: number, message: message, server: server, isRemark: isRemark)
     // The same path in two places is one fact.
     if !found.contains(diagnostic) { found.append(diagnostic) }
   }

@@ -53,7 +53,8 @@ extension Diagnostics {
       }
       credentials = self.credentials(of: group)
     }
-    guard let obstacle = system.obstacle(to: path, for: credentials) else { return }
+    let isDirectory = path.bytes.last == Ascii.slash
+    guard let obstacle = system.obstacle(to: path, for: credentials, isPassed: isDirectory) else { return }
     warn(307, server: server, "\(what) leads to \(path), but \(obstacle.text(for: credentials?.name ?? "")).")
   }
 

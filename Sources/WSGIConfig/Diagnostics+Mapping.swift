@@ -18,6 +18,8 @@ extension Diagnostics {
       guard case .path(let shorter) = before.pattern, AliasMatching.consumed(by: shorter.span, of: path.span) > 0 else {
         continue
       }
+      // The same line twice, from a file that is included twice: it makes no difference which of them is reached.
+      if before.leadsTheSameWay(as: alias) { return }
       warn(
         300, server: alias.server,
         "WSGIScriptAlias \(alias.source) (\(alias.location)) is never reached: WSGIScriptAlias \(before.source) "
@@ -27,6 +29,8 @@ extension Diagnostics {
   }
 
   private mutating func checkRoute(_ alias: ScriptAlias, _ server: ConfiguredServer) {
+    // A dispatch script may choose another group.
+    guard !global.hasDispatchScript else { return }
     switch global.route(of: alias, in: server) {
     case .open: break
     case .embedded:
@@ -62,10 +66,25 @@ extension Diagnostics {
     return near.map { " Did you mean '\($0)'?" } ?? ""
   }
 
+  /// All aliases that a WSGIProcessGroup stands for name groups of their own.
+  private func isOverruled(_ reference: GroupReference, _ name: [UInt8]) -> Bool {
+    var isFound = false
+    for server in configuration.servers {
+      for alias in server.config.aliases {
+        let isCovered =
+          reference.path == nil ? reference.server == 0 || reference.server == server.identity.id : reference.covers(alias)
+        guard isCovered else { continue }
+        if global.route(of: alias, in: server) == .missing(name) { return false }
+        isFound = true
+      }
+    }
+    return isFound
+  }
+
   mutating func checkGroups() {
     for reference in global.references {
       guard let name = reference.name.fixedName, !name.isEmpty, global.groupIndex(named: name) == nil,
-        !ByteText(name).contains("%{")
+        !ByteText(name).contains("%{"), !global.hasDispatchScript, !isOverruled(reference, name)
       else { continue }
       warn(
         301, server: reference.server,

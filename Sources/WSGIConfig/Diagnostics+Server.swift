@@ -4,9 +4,6 @@ extension Diagnostics {
   mutating func checkServers() {
     checkPrefork()
     checkFirstVirtualHosts()
-    if let seconds = global.slowRequests, seconds > 0, global.telemetry == nil {
-      warn(314, "WSGISlowRequests has no effect without WSGITelemetryService, which the reports would go to.")
-    }
   }
 
   /// WSGI0312: each process of prefork has its own copy of every embedded application, and serves one request with it.
@@ -25,27 +22,27 @@ extension Diagnostics {
     }
   }
 
-  /// WSGI0313: of several virtual hosts on an address, the first answers for names that none of them has.
+  /// WSGI0313: of several virtual hosts on an address, the first answers for names that none of them has. Most configurations are
+  /// so, and few administrators mind.
   private mutating func checkFirstVirtualHosts() {
     var seen: [String: (first: ConfiguredServer, count: Int)] = [:]
-    var order: [String] = []
     for server in configuration.servers where server.identity.isVirtual {
-      for address in server.addresses {
+      // httpd has an address for each protocol that `*` and host names stand for.
+      for address in Set(server.addresses) {
         if let known = seen[address] {
           seen[address] = (known.first, known.count + 1)
         } else {
           seen[address] = (server, 1)
-          order.append(address)
         }
       }
     }
-    for address in order {
-      guard let (first, count) = seen[address], count > 1, !first.aliases.contains("*") else { continue }
+    for (address, (first, count)) in seen.sorted(by: { $0.key < $1.key }) {
+      guard count > 1, !first.aliases.contains("*") else { continue }
       guard let alias = first.config.aliases.first(where: { $0.server == first.identity.id }) else { continue }
       let name = first.identity.name?.description ?? "without a ServerName"
       let place = first.location.map { " (\($0))" } ?? ""
       warn(
-        313, server: first.identity.id,
+        313, server: first.identity.id, isRemark: true,
         "The virtual host \(name)\(place) is the first on \(address): WSGIScriptAlias \(alias.source) also serves every host "
           + "name that no other virtual host there has. Put a virtual host without applications before it, or give it "
           + "ServerAlias * if that is meant."

@@ -45,6 +45,9 @@ public struct GlobalConfig: Sendable {
 
   public init() {}
 
+  /// A script may send any request to any group.
+  var hasDispatchScript: Bool { serviceScripts.contains { $0.kind == ScriptKind.dispatch.name } }
+
   /// The place of a process group in `groups`.
   public func groupIndex(named name: [UInt8]) -> Int? { groups.firstIndex { $0.name.bytes == name } }
 }

@@ -27,7 +27,7 @@ struct GroupUse {
   /// The use of each of `global.groups`.
   static func all(global: GlobalConfig, servers: [ConfiguredServer]) -> [GroupUse] {
     var uses = [GroupUse](repeating: GroupUse(), count: global.groups.count)
-    var isOpen = global.serviceScripts.contains { $0.kind == ScriptKind.dispatch.name }
+    var isOpen = global.hasDispatchScript
     func refer(_ name: NameTemplate?, _ change: (inout GroupUse) -> Void) {
       guard let name else { return }
       guard let fixed = name.fixedName else {

@@ -36,7 +36,9 @@ enum Obstacle: Equatable {
 
 extension SystemFacts {
   /// What keeps `credentials` from reading `path`; nil: nothing, or nothing that can be told from here.
-  func obstacle(to path: ByteText, for credentials: FileCredentials?) -> Obstacle? {
+  ///
+  /// - isPassed: the path is a directory that need not be listed, since the names in it are known.
+  func obstacle(to path: ByteText, for credentials: FileCredentials?, isPassed: Bool = false) -> Obstacle? {
     if let credentials, let denied = deniedParent(of: path, credentials) { return denied }
     switch file(path) {
     case .missing: return .missing(path)
@@ -44,7 +46,7 @@ extension SystemFacts {
     case .found(let isDirectory, let mode, let uid, let gid):
       guard let credentials, credentials.uid != 0 else { return nil }
       let (bits, who) = credentials.bits(mode: mode, uid: uid, gid: gid)
-      if bits & 4 == 0 { return .denied(path, bit: "r", who: who, mode: mode) }
+      if bits & 4 == 0, !isPassed { return .denied(path, bit: "r", who: who, mode: mode) }
       if isDirectory, bits & 1 == 0 { return .denied(path, bit: "x", who: who, mode: mode) }
       return nil
     }

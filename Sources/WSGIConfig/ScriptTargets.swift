@@ -35,6 +35,13 @@ public final class ScriptAlias: Sendable {
     }
   }
 
+  /// Another alias does with the same path what this one does.
+  func leadsTheSameWay(as other: ScriptAlias) -> Bool {
+    pattern == other.pattern && target == other.target && processGroup == other.processGroup
+      && applicationGroup == other.applicationGroup && callableObject == other.callableObject
+      && passAuthorization == other.passAuthorization
+  }
+
   public var isMatch: Bool {
     if case .regex = pattern { true } else { false }
   }

@@ -12,7 +12,8 @@ enum Examination {
     var diagnostics = Diagnostics(configuration, SystemFacts.current)
     for diagnostic in diagnostics.run() {
       // A server's id is its address; 0 stands for the main one.
-      log(.warning, OpaquePointer(bitPattern: diagnostic.server) ?? mainServer, diagnostic.description)
+      let server = OpaquePointer(bitPattern: diagnostic.server) ?? mainServer
+      log(diagnostic.isRemark ? .info : .warning, server, diagnostic.description)
     }
   }
 }

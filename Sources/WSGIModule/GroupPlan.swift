@@ -104,9 +104,12 @@ struct GroupPlan {
     var userID: UInt32 = 0
     var groupID: UInt32 = 0
     _ = wsgi_httpd_user(&userID, &groupID)
-    guard geteuid() == 0, let user, user.uid != userID else { return nil }
+    guard geteuid() == 0, let user, user.uid != userID, user.home != GroupPlan.noHome else { return nil }
     return user.home.bytes
   }
+
+  /// What Debian's password database says of users who have none.
+  private static let noHome: ByteText = "/nonexistent"
 
   private static func arguments(_ group: WSGIConfig.DaemonGroup) -> [[UInt8]] {
     switch group.displayName {

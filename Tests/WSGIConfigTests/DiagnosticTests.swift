@@ -173,9 +173,30 @@ import Testing
     Case(
       what: "prefork with daemons", lines: ["WSGIDaemonProcess a", "WSGIScriptAlias / /srv/app.wsgi process-group=a"],
       change: { $0.mpm = "prefork" }),
+    Case(what: "slow requests", lines: ["WSGISlowRequests 1"]),
+    Case(what: "slow requests and telemetry", lines: ["WSGISlowRequests 1", "WSGITelemetryService unix:/run/t"]),
     Case(
-      what: "slow requests to nobody", lines: ["WSGISlowRequests 1"], expected: [(314, "no effect without")]),
-    Case(what: "slow requests", lines: ["WSGISlowRequests 1", "WSGITelemetryService unix:/run/t"]),
+      what: "a line twice",
+      lines: ["WSGIDaemonProcess a"] + Array(repeating: "WSGIScriptAlias /a /srv/b.wsgi process-group=a", count: 2)),
+    Case(
+      what: "a missing group that every alias overrules",
+      lines: ["WSGIDaemonProcess a", "WSGIProcessGroup gone", "WSGIScriptAlias /a /srv/b.wsgi process-group=a"],
+      section: ("/a", ["WSGIProcessGroup gone"])),
+    Case(
+      what: "a missing group that an alias uses",
+      lines: [
+        "WSGIDaemonProcess a", "WSGIProcessGroup gone", "WSGIScriptAlias /a /srv/b.wsgi process-group=a",
+        "WSGIScriptAlias /b /srv/b.wsgi",
+      ],
+      expected: [(301, "WSGIScriptAlias /b"), (301, "WSGIProcessGroup gone")]),
+    Case(
+      what: "a missing group that a dispatch script may replace",
+      lines: ["WSGIScriptAlias / /srv/b.wsgi process-group=gone", "WSGIDispatchScript /srv/b.wsgi"]),
+    Case(
+      what: "a directory of scripts that need not be listed", lines: ["WSGIScriptAlias / /srv/in/"],
+      change: {
+        $0.files["/srv/in/"] = (true, 0o711, 0, 0); $0.files["/srv/in"] = (true, 0o711, 0, 0)
+      }),
   ]
 
   @Test(arguments: cases.indices)
@@ -225,6 +246,9 @@ import Testing
     #expect(found([first, other]) == [313])
     #expect(found([other, first]) == [])
     #expect(found([first]) == [])
+    // `*` is an address of each protocol.
+    #expect(
+      found([ConfiguredServer(identity: config.server, config: shop, addresses: ["*:443", "*:443"])]) == [])
     #expect(found([catching, other]) == [])
   }
 }

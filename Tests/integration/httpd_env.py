@@ -138,6 +138,7 @@ class Httpd:
         self.log = Log(os.path.join(self.root, "error_log"))
         self.access_log = Log(os.path.join(self.root, "access_log"))
         self.environment = environment or {}
+        self.wrapper = []  # a program, with its arguments, that executes httpd
         self.process = None
         self.probes = 0  # requests of our own, to see whether it answers
         self.mpm, self.threads, self.processes, self.log_level = mpm, threads, processes, log_level
@@ -193,7 +194,7 @@ class Httpd:
 
     def check(self):
         """`apachectl configtest`: exit status and output."""
-        done = subprocess.run([httpd_program(), "-t", "-f", self.conf], capture_output=True, text=True,
+        done = subprocess.run(self.wrapper + [httpd_program(), "-t", "-f", self.conf], capture_output=True, text=True, cwd="/",
                               env=dict(os.environ, **self.environment), timeout=60)
         return done.returncode, done.stdout + done.stderr
 
@@ -203,7 +204,8 @@ class Httpd:
         self.output = open(os.path.join(self.root, "output"), "ab")
         mark = self.log.mark()
         self.process = subprocess.Popen(
-            [httpd_program(), "-f", self.conf, "-D", "FOREGROUND"], env=dict(os.environ, **self.environment),
+            self.wrapper + [httpd_program(), "-f", self.conf, "-D", "FOREGROUND"], env=dict(os.environ, **self.environment),
+            cwd="/",
             stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, start_new_session=True)
 
         def ready():
