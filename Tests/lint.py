@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks what the compiler does not: the arrows between rooms, the built images, line lengths and formatting.
+"""Checks what the compiler does not: the arrows between rooms, the built images, the list of messages, line lengths and
+formatting.
 
 Usage: lint.py [--swift swift] [--stage DIR]
 """
@@ -77,6 +78,49 @@ def check_lines():
                     complain("%s:%d" % (path, number), "unfinished: %s" % line.strip())
 
 
+NUMBER = re.compile(r"WSGI(\d{4})\b")
+# Diagnostics of the configuration give their number by itself.
+WARNED = re.compile(r"\bwarn\(\s*(\d{3}),")
+LIST = "conf/messages.md"
+
+
+def logged_numbers():
+    """Number to file: those in code, not in comments."""
+    found = {}
+    for pattern in ("Sources/**/*.swift", "shim/**/*.[ch]"):
+        for path in glob.glob(os.path.join(ROOT, pattern), recursive=True):
+            text = re.sub(r"^\s*//.*$|/\*.*?\*/", "", read(path), flags=re.M | re.S if path.endswith(("c", "h")) else re.M)
+            for number in NUMBER.findall(text) + ["0" + number for number in WARNED.findall(text)]:
+                found.setdefault(number, path)
+    return found
+
+
+def listed_numbers(text):
+    """The numbers in the first column of the list's tables, with how often each is there."""
+    found = {}
+    for row in re.findall(r"^\| (\d{4}[^|]*) \|", text, re.M):
+        for first, last in re.findall(r"(\d{4})(?:–(\d{4}))?", row):
+            for number in range(int(first), int(last or first) + 1):
+                found["%04d" % number] = found.get("%04d" % number, 0) + 1
+    return found
+
+
+def check_messages():
+    """The list of messages has every number that the code logs, once, and the documents no other."""
+    logged, text = logged_numbers(), read(os.path.join(ROOT, LIST))
+    listed = listed_numbers(text)
+    for number in sorted(set(logged) - set(listed)):
+        complain(logged[number], "WSGI%s has no row in %s" % (number, LIST))
+    for number in sorted(listed):
+        if number not in logged:
+            complain(os.path.join(ROOT, LIST), "WSGI%s is logged nowhere" % number)
+        elif listed[number] > 1:
+            complain(os.path.join(ROOT, LIST), "WSGI%s has %d rows" % (number, listed[number]))
+    for name in (LIST, "README.md"):
+        for number in sorted(set(NUMBER.findall(read(os.path.join(ROOT, name)))) - set(logged)):
+            complain(os.path.join(ROOT, name), "WSGI%s is logged nowhere" % number)
+
+
 def check_format(swift):
     files = [os.path.join(ROOT, name) for name in ("Package.swift", "Sources", "Tests")]
     done = subprocess.run(swift.split() + ["format", "lint", "--strict", "--parallel", "--recursive"] + files,
@@ -126,6 +170,7 @@ def main():
     options = options.parse_args()
     check_rooms()
     check_lines()
+    check_messages()
     check_format(options.swift)
     check_images(os.path.abspath(options.stage))
     for problem in problems:

@@ -12,7 +12,7 @@ enum ScriptOwnership {
       let isUser = group.scriptUser != nil
       let option = isUser ? "script-user" : "script-group"
       throw Refusal(
-        403, "WSGI\(number(error, isUser: isUser)): \(reason(error)), which \(option)= of process group '\(group.name)' forbids.")
+        403, "\(number(error, isUser: isUser)): \(reason(error)), which \(option)= of process group '\(group.name)' forbids.")
     }
   }
 
@@ -40,22 +40,22 @@ enum ScriptOwnership {
 
   private static func suffix(_ place: ScriptOwnershipFailure.Place) -> String { place == .directory ? "'s directory" : "" }
 
-  private static func number(_ failure: ScriptOwnershipFailure, isUser: Bool) -> String {
+  private static func number(_ failure: ScriptOwnershipFailure, isUser: Bool) -> StaticString {
     switch (failure, isUser) {
-    case (.unreadable(.script), false): "0153"
-    case (.wrongGroup(.script), _), (.wrongUser(.script), false): "0154"
-    case (.writableByOthers(.script), false), (.writableByGroup(.script), false): "0155"
-    case (.unreadable(.directory), false): "0157"
-    case (.wrongGroup(.directory), _), (.wrongUser(.directory), false): "0158"
-    case (.writableByOthers(.directory), false), (.writableByGroup(.directory), false): "0159"
-    case (.unreadable(.script), true): "0162"
-    case (.wrongUser(.script), true): "0163"
-    case (.writableByGroup(.script), true): "0164"
-    case (.writableByOthers(.script), true): "0165"
-    case (.unreadable(.directory), true): "0168"
-    case (.wrongUser(.directory), true): "0169"
-    case (.writableByGroup(.directory), true): "0170"
-    case (.writableByOthers(.directory), true): "0171"
+    case (.unreadable(.script), false): "WSGI0153"
+    case (.wrongGroup(.script), _), (.wrongUser(.script), false): "WSGI0154"
+    case (.writableByOthers(.script), false), (.writableByGroup(.script), false): "WSGI0155"
+    case (.unreadable(.directory), false): "WSGI0157"
+    case (.wrongGroup(.directory), _), (.wrongUser(.directory), false): "WSGI0158"
+    case (.writableByOthers(.directory), false), (.writableByGroup(.directory), false): "WSGI0159"
+    case (.unreadable(.script), true): "WSGI0162"
+    case (.wrongUser(.script), true): "WSGI0163"
+    case (.writableByGroup(.script), true): "WSGI0164"
+    case (.writableByOthers(.script), true): "WSGI0165"
+    case (.unreadable(.directory), true): "WSGI0168"
+    case (.wrongUser(.directory), true): "WSGI0169"
+    case (.writableByGroup(.directory), true): "WSGI0170"
+    case (.writableByOthers(.directory), true): "WSGI0171"
     }
   }
 }

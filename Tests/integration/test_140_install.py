@@ -102,11 +102,12 @@ def test_the_configuration_that_is_installed(installed):
             server.remove()
 
 
-def test_rooms_and_lines():
+def test_rooms_lines_and_messages():
     before = list(lint.problems)
     lint.problems.clear()
     lint.check_rooms()
     lint.check_lines()
+    lint.check_messages()
     found, lint.problems[:] = list(lint.problems), before
     assert not found
 

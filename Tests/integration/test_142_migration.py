@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from httpd_env import MODULE, ROOT, httpd_program, query_apxs
+from httpd_env import MODULE, ROOT, Httpd, httpd_program, query_apxs
 
 STAGE = os.path.dirname(MODULE)
 PACKAGE = "libapache2-mod-wsgi-py3"
@@ -128,6 +128,23 @@ def test_from_debians_package(copy):
     assert is_ours(copy)
     code, output = copy.inside(". /etc/apache2/envvars; mkdir -p $APACHE_RUN_DIR $APACHE_LOCK_DIR; %s -M" % httpd_program())
     assert code == 0 and "wsgi_module (shared)" in output, output
+
+
+def test_debians_own_configuration(package):
+    """Its wsgi.conf, which begins with <IfModule mod_wsgi.c>."""
+    text = subprocess.run("dpkg-deb --fsys-tarfile '%s' | tar -xO ./etc/apache2/mods-available/wsgi.conf" % package, shell=True,
+                          capture_output=True, text=True, check=True).stdout
+    assert "<IfModule mod_wsgi.c>" in text
+    server = Httpd(text + "\nWSGIScriptAlias / {apps}/app.wsgi", apps="restart", log_level="warn",
+                   processes=2)
+    try:
+        code, output = server.check()
+        assert code == 0 and output.strip() == "Syntax OK", output
+        with server:
+            assert server.get("/").status == 200
+        assert not [line for line in server.log.lines(r"\[\w*:(warn|error|crit|alert|emerg)\]") if "AH00128" not in line]
+    finally:
+        server.remove()
 
 
 def test_why_the_package_goes_first(copy):

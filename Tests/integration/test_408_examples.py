@@ -1,0 +1,122 @@
+"""The README's examples, and those of conf/wsgi.conf, executed as they stand: real paths, real users, a real httpd.
+
+Each runs in a mount namespace of its own, where /srv is a directory of the test and the user `shop` exists."""
+import grp
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from httpd_env import MODES, ROOT, Httpd
+
+SCRIPT = """
+import os, mod_wsgi, sys
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [repr((mod_wsgi.process_group, mod_wsgi.application_group, os.getuid(), sys.prefix)).encode()]
+"""
+# What of httpd's configuration a line of an example may begin with.
+DIRECTIVE = re.compile(r"(<?WSGI[A-Z]|</?(Directory|Location|Files|VirtualHost|IfModule)|SetHandler|LoadModule|ErrorLogFormat)")
+
+
+def blocks(text):
+    """Indented and fenced blocks, without what they share of indentation."""
+    found = [block for _, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)]
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    found += re.findall(r"(?:(?<=\n\n)|\A)((?:(?: {4}|\t).*\n|\n(?= {4}))+)", text)
+    return ["\n".join(line[4:] if line.startswith("    ") else line for line in block.splitlines()) for block in found]
+
+
+def examples():
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as readme:
+        found = [block for block in blocks(readme.read()) if DIRECTIVE.match(block)]
+    with open(os.path.join(ROOT, "conf", "wsgi.conf"), encoding="utf-8") as conf:
+        active = re.sub(r"^( *)#(?=\S|    )", r"\1", conf.read(), flags=re.M)
+    return found + [active]
+
+
+EXAMPLES = examples()
+
+
+@pytest.fixture
+def run():
+    """Starts an example; gives the server and the directory that stands for /srv."""
+    if os.getuid():
+        pytest.skip("only root can mount another /srv and start processes of other users")
+    if not shutil.which("unshare") or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("no mount namespace can be made here")
+    if "daemon" not in MODES:
+        pytest.skip("the examples are about process groups")
+    made = []
+
+    def run(conf):
+        server = Httpd(name="example", log_level="warn", processes=2, threads=8, modules=["authz_host"])
+        made.append(server)
+        srv = server.make_directory("srv")
+        users, groups = [os.path.join(server.root, name) for name in ("passwd", "group")]
+        for source, copy, lines in (("/etc/passwd", users, "%s:x:%d:%d::/srv/%s:/bin/sh\n"),
+                                    ("/etc/group", groups, "%s:x:%d:\n")):
+            shutil.copy(source, copy)
+            with open(copy, "a") as out:
+                for number, name in enumerate(("shop", "app")):
+                    out.write(lines % ((name, 61000 + number, 61000 + number, name) if copy == users else (name, 61000 + number)))
+        for name in ("shop", "app"):
+            os.makedirs(os.path.join(srv, name))
+            subprocess.run([sys.executable, "-m", "venv", "--without-pip", os.path.join(srv, name, "venv")], check=True)
+            with open(os.path.join(srv, name, "app.wsgi"), "w") as script:
+                script.write(SCRIPT)
+        # The pages that the base configuration of the tests opens to everybody are closed here, as on a real server.
+        server.configure("<Directory />\nRequire all denied\n</Directory>\n" + conf)
+        server.wrapper = ["unshare", "-m", "sh", "-ec", "mount --bind %s /srv; mount --bind %s /etc/passwd; "
+                          "mount --bind %s /etc/group; exec \"$@\"" % (srv, users, groups), "sh"]
+        return server
+    yield run
+    for server in made:
+        server.remove()
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) >= 3 and any("/wsgi-status" in example for example in EXAMPLES), EXAMPLES
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_an_example_works_as_it_stands(run, number):
+    example = EXAMPLES[number]
+    server = run(example)
+    code, output = server.check()
+    assert code == 0 and output.strip() == "Syntax OK", output
+    with server:
+        for url, group in re.findall(r"^\s*WSGIScriptAlias (\S+) \S+ process-group=(\S+)", example, re.M):
+            answer = server.get(url)
+            assert answer.status == 200, (answer, server.log.text())
+            name, application, uid, prefix = eval(answer.text)
+            assert (name, application, prefix) == (group, "", "/srv/%s/venv" % group)
+            assert uid == 61000 + ("shop", "app").index(group)
+        if "/wsgi-status" in example:
+            answer = server.get("/wsgi-status?json")
+            assert answer.status == 200 and answer.text.startswith("{")
+    noticed = server.log.lines(r"\[\w*:(warn|error|crit|alert|emerg)\]")
+    assert not [line for line in noticed if "/no-such-file" not in line and "AH01630" not in line], noticed
+
+
+def test_the_users_of_the_examples_are_none_of_this_system():
+    for name in ("shop", "app"):
+        with pytest.raises(KeyError):
+            pwd.getpwnam(name)
+        with pytest.raises(KeyError):
+            grp.getgrnam(name)
+
+
+def test_what_the_readme_makes_can_be_made():
+    """The targets of its `make` lines exist; what they do, the other tests and the build show."""
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as readme:
+        lines = [re.sub(r"\s{2,}#.*| &&.*", "", line) for block in blocks(readme.read()) for line in block.splitlines()
+                 if line.startswith("make ")]
+    assert len(lines) >= 10
+    for line in sorted(set(lines)):
+        done = subprocess.run(["sh", "-c", line.replace("make ", "make -n ", 1)], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, (line, done.stderr)
