@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WSGI_ENGINE_ABI 1u
+#define WSGI_ENGINE_ABI 2u
 #define WSGI_ENGINE_SYMBOL "wsgi_engine"
 #define WSGI_NULL 0xFFFFFFFFu
 
@@ -104,6 +104,7 @@ enum {
 /* Flags of `run`. */
 enum {
   WSGI_RUN_REJECT_STALE = 1, /* daemon: a changed script asks for a new process instead of a reload in place */
+  WSGI_RUN_NEW_CODE = 2,     /* this process was started for the request: only a further change of the file is one */
 };
 
 typedef struct wsgi_outcome {
@@ -112,6 +113,7 @@ typedef struct wsgi_outcome {
   int32_t script_loaded;   /* 1 when this request's script is loaded (cancels startup-timeout) */
   int32_t interrupted;     /* 1 when RequestTimeout ended the application */
   uint64_t body_in, body_out;   /* bytes read and sent by the application */
+  int64_t script_modified; /* for WSGI_STALE: the script's time, as in ScriptTime */
 } wsgi_outcome;
 
 /* A call of a function in a script other than the WSGI application: auth, access and dispatch scripts. */

@@ -4,13 +4,14 @@ import WSGICore
 
 /// Puts requests into a queue.
 public enum QueueWriter {
-  /// Puts a request that was received, and belongs to somebody else, into another queue as it came. The channel stays the
-  /// caller's. False: that queue takes nothing.
+  /// Puts a request that was received, and belongs to somebody else, into another queue as it came: one attempt more. The
+  /// channel stays the caller's. False: that queue takes nothing.
   public static func pass(
     _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, to queue: Int32
   ) -> Bool {
     var envelope = envelope
     envelope.flags.remove(.headInFile)
+    envelope.attempt &+= 1
     if case .done = send(head, envelope, channel: channel, to: queue) { return true }
     return false
   }

@@ -68,7 +68,7 @@ public struct QueueEnvelope: Equatable, Sendable {
   public var logLevel: Int32 = 0
   /// When the child put the request into the queue.
   public var queueStart: Int64 = 0
-  /// 1 for the first time that this request is queued.
+  /// 1 for the first time that this request is queued; each time that it is queued again, or handed over, it is one more.
   public var attempt: UInt32 = 1
   /// Where the process that takes the request notes that it did; 0: nowhere.
   var place: UInt32 = 0

@@ -64,7 +64,7 @@ public enum ControlMessage: Equatable, Sendable {
 public struct ScriptChange: Hashable, Sendable {
   public var script: [UInt8]
   public var applicationGroup: [UInt8]
-  /// The file's modification time as seen with the request, in microseconds since the epoch; 0: it is not there.
+  /// The file's time when the change was found, as in `ScriptTime`.
   public var modified: Int64
 
   public init(script: [UInt8], applicationGroup: [UInt8], modified: Int64) {

@@ -169,8 +169,8 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   // MARK: requests
 
   /// Runs a request. Not attached; waits as long as the application does.
-  public func run(_ request: RequestHead, _ exchange: RequestExchange, ticket: UInt64, rejectsStale: Bool) -> RequestOutcome {
-    if let outcome = withRunner(request, exchange, { $0.run(request, exchange, ticket: ticket, rejectsStale: rejectsStale) }) {
+  public func run(_ request: RequestHead, _ exchange: RequestExchange, ticket: UInt64, flags: RunFlags) -> RequestOutcome {
+    if let outcome = withRunner(request, exchange, { $0.run(request, exchange, ticket: ticket, flags: flags) }) {
       return outcome
     }
     var outcome = RequestOutcome()
@@ -226,20 +226,13 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     return attachment.run {
       guard let contents = attachment.interpreter.contents as? InterpreterContents else { return false }
       let request = ScriptLoader.Request(
-        path: script, modified: Adapter.modified(script), isReloading: false, rejectsStale: false, resource: { nil })
+        path: script, modified: ScriptTime.now(script), isReloading: false, rejectsStale: false, resource: { nil })
       do throws(ScriptFailure) {
         _ = try ScriptLoader(contents: contents, attachment: attachment).script(request)
         contents.flushStandardStreams()
         return true
       } catch { return false }
     }
-  }
-
-  /// A file's time stamp in microseconds; 0 where it cannot be had.
-  private static func modified(_ path: UnsafeRawBufferPointer) -> Int64 {
-    var information = stat()
-    guard stat(String(decoding: path, as: UTF8.self), &information) == 0 else { return 0 }
-    return Int64(information.st_mtim.tv_sec) &* 1_000_000 &+ Int64(information.st_mtim.tv_nsec) / 1000
   }
 
   // MARK: life

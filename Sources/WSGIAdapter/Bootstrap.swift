@@ -15,6 +15,7 @@ enum Bootstrap {
     import os
     import sys
     import types
+    from time import monotonic, sleep, time_ns
 
 
     class RequestTimeout(BaseException):
@@ -156,10 +157,31 @@ enum Bootstrap {
         return '_mod_wsgi_' + md5(path).hexdigest()
 
 
-    def compile_script(path):
-        with open(path, 'rb') as script:
-            source = script.read()
-        return compile(source, path, 'exec', dont_inherit=True)
+    def read_script(path, was_there):
+        """A script's source, and the time of the very file that it is from in microseconds.
+
+        Clocks of file systems are coarse. What was written just now may be written again without another time to show for it,
+        and be half written now: it is read again when that is over. A script that was there a moment ago is waited for, as
+        some programs remove a file before they write it anew.
+        """
+        end = monotonic() + 0.3
+        while True:
+            try:
+                with open(path, 'rb') as script:
+                    modified = os.fstat(script.fileno()).st_mtime_ns
+                    age = time_ns() - modified
+                    source = script.read()
+                if not 0 <= age < 20_000_000 or monotonic() > end:
+                    return source, modified // 1000
+            except FileNotFoundError:
+                if not was_there or monotonic() > end:
+                    raise
+            sleep(0.01)
+
+
+    def compile_script(path, was_there):
+        source, modified = read_script(path, was_there)
+        return compile(source, path, 'exec', dont_inherit=True), modified
 
 
     def execute_script(code, name, path, mtime):

@@ -3,12 +3,22 @@ import PythonRuntime
 import Synchronization
 import WSGICore
 
+/// How a request is to be run; the raw values are `WSGI_RUN_*` of engine.h.
+public struct RunFlags: OptionSet, Sendable {
+  public let rawValue: UInt32
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+  public static let rejectsStale = RunFlags(rawValue: 1)
+  public static let newCode = RunFlags(rawValue: 2)
+}
+
 /// How a request ended; `engine.h` explains.
 public struct RequestOutcome: Sendable {
   public enum End: Int32, Sendable { case done = 0, failed, aborted, stale }
   public var end: End = .done
   public var status: Int32 = 200
   public var scriptLoaded = false
+  /// Of `stale`: the script's time (`ScriptTime`).
+  public var scriptModified: Int64 = 0
   public var interrupted = false
   public var bodyIn: UInt64 = 0
   public var bodyOut: UInt64 = 0
@@ -120,7 +130,7 @@ final class RequestRunner: @unchecked Sendable {
   // MARK: a request
 
   /// Runs the application for `head`. Not attached.
-  func run(_ request: RequestHead, _ exchange: RequestExchange, ticket number: UInt64, rejectsStale: Bool) -> RequestOutcome {
+  func run(_ request: RequestHead, _ exchange: RequestExchange, ticket number: UInt64, flags: RunFlags) -> RequestOutcome {
     begin(request, exchange)
     let thread = adapter.python.thread
     let outer = thread.current
@@ -132,7 +142,7 @@ final class RequestRunner: @unchecked Sendable {
     var outcome = RequestOutcome()
     var sendsBody = false
     attachment.run {
-      outcome = execute(request, rejectsStale: rejectsStale, sendsBody: &sendsBody)
+      outcome = execute(request, flags, sendsBody: &sendsBody)
       if meter.isOn { meter.applicationFinished() }
       if isPublished { publishFinished(request, outcome) }
       finish()
@@ -189,14 +199,15 @@ final class RequestRunner: @unchecked Sendable {
     return outcome
   }
 
-  private func execute(_ request: RequestHead, rejectsStale: Bool, sendsBody: inout Bool) -> RequestOutcome {
+  private func execute(_ request: RequestHead, _ flags: RunFlags, sendsBody: inout Bool) -> RequestOutcome {
     do {
       if meter.isOn { meter.identify { value(of: $0) } }
       let loader = ScriptLoader(contents: contents, attachment: attachment)
       let script = try loader.script(
         ScriptLoader.Request(
           path: request.script, modified: request.scriptModified, isReloading: request.flags.contains(.scriptReloading),
-          rejectsStale: rejectsStale, resource: { self.value(of: "SCRIPT_FILENAME") }))
+          rejectsStale: flags.contains(.rejectsStale), hasNewCode: flags.contains(.newCode),
+          resource: { self.value(of: "SCRIPT_FILENAME") }))
       guard let application = try callable(request.callable, in: script) else {
         contents.adapter.logHere(
           .error,
@@ -210,8 +221,14 @@ final class RequestRunner: @unchecked Sendable {
       outcome.scriptLoaded = true
       return outcome
     } catch let error as ScriptFailure {
-      var outcome = failure(error == .stillLoading ? 503 : 500)
-      if error == .stale { outcome.end = .stale }
+      var outcome = failure(500)
+      switch error {
+      case .stale(let modified):
+        outcome.end = .stale
+        outcome.scriptModified = modified
+      case .stillLoading: outcome.status = 503
+      case .notLoaded: break
+      }
       return outcome
     } catch is Raised {
       return handleException(request)

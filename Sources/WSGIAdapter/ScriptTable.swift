@@ -2,29 +2,36 @@ import Glibc
 import PythonRuntime
 import WSGICore
 
-/// A script that has been imported: its module, and the time stamp that it was loaded for.
+/// A script that has been imported: its module, and the time of the file that it was read from.
+///
+/// Whoever uses it while it is replaced still has its module: the last to let it go gives that back, attached.
 final class LoadedScript {
   let path: [UInt8]
-  let module: KeptRef
+  private(set) var module: KeptRef
   /// The module's namespace, borrowed from it.
   let namespace: PyObj
   /// `__mtime__` as it was set, and its value.
-  let stamp: PyObj
+  private(set) var stamp: KeptRef
   let modified: Int64
 
-  init(path: [UInt8], module: KeptRef, namespace: PyObj, stamp: PyObj, modified: Int64) {
+  init(path: [UInt8], module: consuming PyRef, stamp: consuming PyRef, modified: Int64) throws(Raised) {
     self.path = path
-    self.module = module
-    self.namespace = namespace
-    self.stamp = stamp
+    namespace = try PythonCode.namespace(of: module.object)
+    self.module = KeptRef(module)
+    self.stamp = KeptRef(stamp)
     self.modified = modified
+  }
+
+  deinit {
+    stamp.drop()
+    module.drop()
   }
 }
 
 /// Why a script is not to be had; the log has been told.
 enum ScriptFailure: Error {
-  /// The script changed, and the host wants a new process for that.
-  case stale
+  /// The script changed, and the host wants a new process for that. The time is the file's, as it was compared.
+  case stale(modified: Int64)
   /// It could not be read, compiled or executed.
   case notLoaded
   /// Another request has been loading it, or a script of the same interpreter, for too long.
@@ -51,20 +58,9 @@ final class ScriptTable {
     loaded.append(script)
   }
 
-  func remove(_ path: [UInt8]) {
-    for index in loaded.indices.reversed() where loaded[index].path == path {
-      var module = loaded.remove(at: index).module
-      module.drop()
-    }
-  }
+  func remove(_ path: [UInt8]) { loaded.removeAll { $0.path == path } }
 
-  func drop() {
-    for script in loaded {
-      var module = script.module
-      module.drop()
-    }
-    loaded = []
-  }
+  func drop() { loaded = [] }
 }
 
 /// Loads scripts into one interpreter (reference/daemon-process §9 and wsgi-semantics §7).
@@ -74,26 +70,33 @@ struct ScriptLoader {
 
   struct Request {
     var path: UnsafeRawBufferPointer
-    /// Microseconds; 0 where the host could not stat the script.
+    /// What the host saw when the request came (`ScriptTime`): where that is not what was loaded, the file is looked at again.
     var modified: Int64
     var isReloading: Bool
     /// A change is answered with `stale` instead of a reload in place.
     var rejectsStale: Bool
+    /// This process was started for the request: its code is new unless the file has changed since.
+    var hasNewCode = false
     /// Gives the requested resource, for the script's `reload_required`.
     var resource: () -> UnsafeRawBufferPointer?
   }
 
   /// The script, imported if it is not or has changed. Requests that race for it import it once.
   func script(_ request: Request) throws(ScriptFailure) -> LoadedScript {
-    if let script = contents.scripts.find(request.path) {
-      if try isCurrent(script, request) { return script }
-      if request.rejectsStale { throw .stale }
+    let found = contents.scripts.find(request.path)
+    if let found {
+      guard let modified = change(of: found, request) else { return found }
+      if request.rejectsStale { throw .stale(modified: modified) }
     }
     let lock = contents.interpreter.importLock
     try take(lock, request)
     defer { lock.unlock() }
     if let script = contents.scripts.find(request.path) {
-      if try isCurrent(script, request) { return script }
+      // What has been decided is not asked again; what another thread has loaded since is new unless the file has changed.
+      if script !== found {
+        guard let modified = changeOfFile(since: script.modified, request) else { return script }
+        if request.rejectsStale { throw .stale(modified: modified) }
+      }
       contents.adapter.host.log(
         .info, "Reloading WSGI script '\(text(request.path))' in the \(contents.interpreter.label) \(contents.adapter.place).")
       contents.scripts.remove(script.path)
@@ -121,19 +124,30 @@ struct ScriptLoader {
     throw .stillLoading
   }
 
-  private func isCurrent(_ script: LoadedScript, _ request: Request) throws(ScriptFailure) -> Bool {
-    guard request.isReloading else { return true }
+  /// The time of the code that is wanted, if what was loaded is no longer to be used; nil: it is.
+  private func change(of script: LoadedScript, _ request: Request) -> Int64? {
+    guard request.isReloading, !request.hasNewCode else { return changeOfFile(since: script.modified, request) }
     do throws(Raised) {
-      guard let stamp = try script.namespace.item(contents.names.mtime) else { return false }
-      let modified = stamp == script.stamp ? script.modified : Int64(try stamp.int())
-      guard modified == request.modified, request.modified != 0 else { return false }
-      guard let required = try script.namespace.item(contents.names.reloadRequired) else { return true }
+      guard let stamp = try script.namespace.item(contents.names.mtime) else { return script.modified }
+      let modified = stamp == script.stamp.object ? script.modified : Int64(try stamp.int())
+      if let change = changeOfFile(since: modified, request) { return change }
+      guard let required = try script.namespace.item(contents.names.reloadRequired) else { return nil }
+      let function = required.retained()
       let resource = try PyRef.fileSystem(request.resource() ?? request.path)
-      return !(try required.call(resource).isTrue())
+      return try function.call(resource).isTrue() ? script.modified : nil
     } catch {
       contents.logException("WSGI0108: Exception in reload_required of script '\(text(request.path))'.")
-      return true
+      return nil
     }
+  }
+
+  /// The file's time, if that is not `modified`. The request may have waited since its host looked at the file: another time that
+  /// it tells of only asks for a second look. A file that is not there has no newer code.
+  @inline(__always)
+  private func changeOfFile(since modified: Int64, _ request: Request) -> Int64? {
+    if modified == request.modified || !request.isReloading { return nil }
+    let now = attachment.detached { ScriptTime.now(request.path) }
+    return now == modified || now == ScriptTime.unknown ? nil : now
   }
 
   private func text(_ path: UnsafeRawBufferPointer) -> String { String(decoding: path, as: UTF8.self) }
@@ -145,13 +159,15 @@ struct ScriptLoader {
     do throws(Raised) {
       let name = try contents.function("module_name").call(try PyRef.bytes(request.path))
       let file = try PyRef.fileSystem(request.path)
-      let code: PyRef
-      do throws(Raised) { code = try contents.function("compile_script").call(file) } catch {
+      let read: PyRef
+      do throws(Raised) {
+        let wasThere = request.modified != ScriptTime.unknown
+        read = try contents.function("compile_script").call(file.object, wasThere ? .true : .false)
+      } catch {
         contents.logException("WSGI0105: Target WSGI script '\(path)' could not be read or compiled.", script: request.path)
         throw error
       }
-      let stamp = try PyRef.int(Int(request.modified))
-      let stampObject = contents.keep(stamp)
+      let (code, stamp) = (read.object.tupleItem(0), read.object.tupleItem(1))
       let execute = try contents.function("execute_script")
       let module: PyRef
       // A service script does its work while it is loaded.
@@ -159,15 +175,13 @@ struct ScriptLoader {
       let running = isService ? nil : adapter.imports.begin(path, attachment, adapter)
       defer { if let running { adapter.imports.end(running) } }
       do throws(Raised) {
-        module = try execute.call([code.object, name.object, file.object, stampObject])
+        module = try execute.call([code, name.object, file.object, stamp])
       } catch {
         try logImportFailure(request.path)
         throw error
       }
-      let namespace = try PythonCode.namespace(of: module.object)
-      let script = LoadedScript(
-        path: Array(request.path), module: KeptRef(module), namespace: namespace, stamp: stampObject,
-        modified: request.modified)
+      let script = try LoadedScript(
+        path: Array(request.path), module: module, stamp: stamp.retained(), modified: Int64(try stamp.int()))
       contents.scripts.replace(script)
       return script
     } catch {

@@ -1,8 +1,8 @@
 /// What an application is to run for, and with: the fixed part of an encoded request head.
 ///
 /// Layout: u32 magic, u32 total length, u32 flags, u32 attempt (0: not queued), i64 content length (-1: none or unknown),
-/// i64 script mtime, i64 request start, i64 queue start (all microseconds since the epoch; 0: none), then four counted names
-/// (process group, application group, script path, callable object), then the environ as pairs.
+/// i64 script mtime (`ScriptTime`), i64 request start, i64 queue start (microseconds since the epoch; 0: none), then four counted
+/// names (process group, application group, script path, callable object), then the environ as pairs.
 ///
 /// The first pair is httpd's id of the request, so that it is found without a search.
 ///

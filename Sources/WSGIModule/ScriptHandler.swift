@@ -150,7 +150,7 @@ struct ScriptHandler {
         destination.callableObject.withUnsafeBytes { callable in
           writer.begin(
             flags: flags, contentLength: body.length,
-            scriptModified: handlerScript == nil ? target.modified : ScriptFile.modified(script),
+            scriptModified: handlerScript == nil ? target.modified : ScriptTime.now(script),
             requestStart: fields.request_time, queueStart: 0, processGroup: process, applicationGroup: application,
             script: path, callable: callable)
         }

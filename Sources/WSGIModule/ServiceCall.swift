@@ -87,7 +87,7 @@ struct ServiceCall {
     group.withUnsafeBytes { group in
       script.path.withUnsafeBytes { path in
         writer.begin(
-          flags: head, contentLength: -1, scriptModified: withCString(script.path) { ScriptFile.modified($0) },
+          flags: head, contentLength: -1, scriptModified: withCString(script.path) { ScriptTime.now($0) },
           requestStart: fields.request_time, queueStart: 0, processGroup: nothing, applicationGroup: group, script: path,
           callable: nothing)
       }
@@ -170,15 +170,5 @@ extension ServiceAnswer {
     } catch {
       self = .failed
     }
-  }
-}
-
-/// A script's file.
-enum ScriptFile {
-  /// When it was last modified, in microseconds since the epoch; 0 where that cannot be told.
-  static func modified(_ path: UnsafePointer<CChar>) -> Int64 {
-    var about = stat()
-    guard stat(path, &about) == 0 else { return 0 }
-    return Int64(about.st_mtim.tv_sec) &* 1_000_000 &+ Int64(about.st_mtim.tv_nsec / 1000)
   }
 }

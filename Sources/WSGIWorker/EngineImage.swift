@@ -50,12 +50,12 @@ struct EngineImage: @unchecked Sendable {
   @inline(__always)
   func run(
     _ exchange: UnsafeMutableRawPointer, _ functions: UnsafePointer<wsgi_exchange>, _ head: UnsafeRawBufferPointer,
-    ticket: UInt64
+    ticket: UInt64, hasNewCode: Bool
   ) -> wsgi_outcome {
     var outcome = wsgi_outcome()
     table.pointee.run?(
       exchange, functions, head.baseAddress?.assumingMemoryBound(to: UInt8.self), head.count, ticket,
-      UInt32(WSGI_RUN_REJECT_STALE), &outcome)
+      UInt32(hasNewCode ? WSGI_RUN_REJECT_STALE | WSGI_RUN_NEW_CODE : WSGI_RUN_REJECT_STALE), &outcome)
     return outcome
   }
 

@@ -9,6 +9,9 @@ import WSGICore
 /// there, other requests for the script run with the code that is here. Then the kept request goes there; or, if the supervisor
 /// says `drain`, back to the group's queue.
 final class Reloads: Sendable {
+  /// How often a request is queued or handed over before it is run by whoever has it, whatever its script looks like.
+  static let attempts: UInt32 = 3
+
   /// A request that waits for a process with new code. Its channel is its own.
   struct Kept {
     var change: ScriptChange

@@ -87,6 +87,10 @@ final class RequestPool: Sendable {
     !lifecycle.isRunning && source == queue && lifecycle.reason == .scriptReload
   }
 
+  /// Whether requests from `source` are such as this process was started for.
+  @inline(__always)
+  func isHandedOver(_ source: Int32) -> Bool { source != queue }
+
   @inline(__always)
   func begin(_ thread: Int, number: UInt64, id: UnsafeRawBufferPointer, now: Int64) -> UInt64 {
     if settings.startupTimeout > 0, !hasScript.load(ordering: .relaxed) { armStartup(now) }

@@ -39,7 +39,7 @@ struct RequestThread: ~Copyable {
           if worker.isTooOld(for: source) {
             thread.pointee.returnUnread(channel, envelope)
           } else {
-            run(thread, channel, envelope, now, isBrisk: isBrisk)
+            run(thread, channel, envelope, now, isBrisk: isBrisk, hasNewCode: worker.isHandedOver(source))
           }
           break waiting
         case .interrupted: break
@@ -61,7 +61,8 @@ struct RequestThread: ~Copyable {
   }
 
   private static func run(
-    _ thread: UnsafeMutablePointer<RequestThread>, _ channel: Int32, _ envelope: QueueEnvelope, _ now: Int64, isBrisk: Bool
+    _ thread: UnsafeMutablePointer<RequestThread>, _ channel: Int32, _ envelope: QueueEnvelope, _ now: Int64, isBrisk: Bool,
+    hasNewCode: Bool
   ) {
     thread.pointee.channel.open(channel, envelope.channelKind)
     if thread.pointee.admit(envelope) {
@@ -71,17 +72,19 @@ struct RequestThread: ~Copyable {
         thread.pointee.index, number: thread.pointee.number, id: thread.pointee.requestID, now: now)
       let isWatched = isBrisk && thread.pointee.number & (Pace.sample &- 1) == 0
       let waits = isWatched ? wsgi_posix_waits() : 0
-      var outcome = worker.engine.run(thread, RequestExchange.functions, thread.pointee.reader.head, ticket: ticket)
+      var outcome = worker.engine.run(
+        thread, RequestExchange.functions, thread.pointee.reader.head, ticket: ticket, hasNewCode: hasNewCode)
       if isWatched { worker.pace.observe(waited: wsgi_posix_waits() != waits, now: now) }
       var isKept = false
       if outcome.end == Int32(WSGI_STALE) {
-        switch thread.pointee.keep(envelope) {
+        switch thread.pointee.keep(envelope, modified: outcome.script_modified) {
         case .kept: isKept = true
         case .refused: break
         case .foundBefore:
           // Another thread found the change at the same time: its request waits for the new code, this one need not.
           thread.pointee.reader.clear(.scriptReloading)
-          outcome = worker.engine.run(thread, RequestExchange.functions, thread.pointee.reader.head, ticket: ticket)
+          outcome = worker.engine.run(
+            thread, RequestExchange.functions, thread.pointee.reader.head, ticket: ticket, hasNewCode: hasNewCode)
         }
       }
       thread.pointee.conclude(outcome)
@@ -105,7 +108,7 @@ struct RequestThread: ~Copyable {
     if envelope.flags.contains(.announce) { channel.announce() }
     let waited = epochMicroseconds() &- envelope.queueStart
     if waited > 500_000 || worker.settings.queueTimeout > 0, !isStillWanted(head) { return false }
-    if worker.reloads.leavesAlone(head) { reader.clear(.scriptReloading) }
+    if envelope.attempt > Reloads.attempts || worker.reloads.leavesAlone(head) { reader.clear(.scriptReloading) }
     return true
   }
 
@@ -143,11 +146,11 @@ struct RequestThread: ~Copyable {
   }
 
   /// Keeps the request, channel and all, for a process with new code. `refused`: it has been handed back.
-  private mutating func keep(_ envelope: QueueEnvelope) -> Reloads.Verdict {
+  private mutating func keep(_ envelope: QueueEnvelope, modified: Int64) -> Reloads.Verdict {
     guard let head = try? RequestHead(decoding: reader.head) else { return .refused }
     if worker.reloads.leavesAlone(head) { return .foundBefore }
     let change = ScriptChange(
-      script: Array(head.script), applicationGroup: Array(head.applicationGroup), modified: head.scriptModified)
+      script: Array(head.script), applicationGroup: Array(head.applicationGroup), modified: modified)
     log(ProcessLog.Level.info, "The script changed: the request waits for a process with its new code.")
     guard let descriptor = channel.detach() else { return .refused }
     let request = Reloads.Kept(change: change, channel: descriptor, envelope: envelope, head: Array(reader.head))

@@ -73,7 +73,9 @@ import WSGICore
       close(got.channel)
       let again = reader.next(second.readEnd.number)
       close(try #require(again).channel)
-      #expect(Array(reader.head) == before)
+      #expect(again?.envelope.attempt == 2)
+      // But for the attempt it is the same.
+      #expect(Array(reader.head).count == before.count && Array(reader.head).dropFirst(16) == before.dropFirst(16))
       var byte: UInt8 = 0
       #expect(recv(ends.0, &byte, 1, Int32(MSG_DONTWAIT)) == 0)
       close(ends.0)

@@ -81,7 +81,7 @@ extension AdapterTests {
       writer.writer.appendPair("HTTP_B", "234567890123456789")
       writer.writer.truncate(to: writer.writer.count - bytes)
       let outcome = Engine.adapter.run(
-        try RequestHead(decoding: writer.finish(pairs: 2)), exchange, ticket: 8, rejectsStale: false)
+        try RequestHead(decoding: writer.finish(pairs: 2)), exchange, ticket: 8, flags: [])
       #expect(outcome.end == .failed && outcome.status == 500)
       #expect(exchange.head == nil)
       #expect(exchange.logged("WSGI0502"))

@@ -163,7 +163,7 @@ struct TestRequest {
     var outcome = RequestOutcome()
     do {
       let request = try RequestHead(decoding: head)
-      outcome = adapter.run(request, exchange, ticket: 7, rejectsStale: false)
+      outcome = adapter.run(request, exchange, ticket: 7, flags: [])
     } catch { Issue.record("the head cannot be read: \(error)") }
     return (exchange, outcome)
   }

@@ -46,6 +46,7 @@ enum FakeEngine {
       return
     case "stale" where request.flags.contains(.scriptReloading):
       outcome.end = Int32(WSGI_STALE)
+      outcome.script_modified = request.scriptModified
       return
     case "wait": gate.pass()
     case "log":

@@ -206,7 +206,7 @@ typedef struct wsgi_httpd_target {
   const char *_Nullable transfer_encoding;
   const char *_Nullable content_length;
   int64_t body_limit;        /* LimitRequestBody; 0: none */
-  int64_t modified;          /* of filename, microseconds since the epoch; 0: no such file */
+  int64_t modified;          /* of filename, as in ScriptTime */
   int32_t file_exists;
   int32_t file_is_directory;
   int32_t may_execute;       /* Options +ExecCGI */

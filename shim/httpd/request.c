@@ -56,7 +56,7 @@ wsgi_httpd_target wsgi_httpd_get_target(request_rec *request) {
   target.body_limit = ap_get_limit_req_body(request);
   target.file_exists = request->finfo.filetype != APR_NOFILE;
   target.file_is_directory = request->finfo.filetype == APR_DIR;
-  target.modified = target.file_exists ? request->finfo.mtime : 0;
+  target.modified = target.file_exists ? request->finfo.mtime : INT64_MIN;
   target.may_execute = (ap_allow_options(request) & OPT_EXECCGI) != 0;
   target.rejects_path_info = request->used_path_info == AP_REQ_REJECT_PATH_INFO;
   return target;
