@@ -165,8 +165,8 @@ typedef struct wsgi_engine {
   int32_t (*call)(void *exchange, const wsgi_exchange *functions, const uint8_t *head, size_t head_length, wsgi_call *call);
   /* Raises mod_wsgi.RequestTimeout in the thread that runs `ticket`, when it next runs Python.  0, or -1: not running. */
   int32_t (*interrupt)(uint64_t ticket);
-  /* Sends the Python stack of the thread that runs `ticket` (0: of every request), one record a frame, to `sink`. Waits for
-   * the GIL, at most `milliseconds`; -1 when it was not to be had. */
+  /* Sends the Python stack of the thread that runs `ticket` (0: of all threads that run Python code), one record a frame, to
+   * `sink`. Waits for the GIL, at most `milliseconds`; -1 when it could not be had. */
   int32_t (*stacks)(uint64_t ticket, uint32_t milliseconds, void (*sink)(void *, const wsgi_log_record *), void *context);
   /* Takes and releases the GIL of the main interpreter (deadlock detection).  Waits as long as that takes. */
   void (*probe)(void);

@@ -126,24 +126,4 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   public static func raiseAsynchronously(_ type: PyObj, inThread identity: UInt) -> Bool {
     PyThreadState_SetAsyncExc(identity, type.pointer) > 0
   }
-
-  /// The frames of this attachment's thread, innermost first; read by another thread attached to the same interpreter.
-  public func frames() -> [StackFrame] {
-    final class Box { var frames: [StackFrame] = [] }
-    let box = Box()
-    wsgi_py_walk_frames(
-      state,
-      { context, file, function, line in
-        guard let context, let file, let function else { return }
-        let frame = StackFrame(file: String(cString: file), function: String(cString: function), line: line)
-        Unmanaged<Box>.fromOpaque(context).takeUnretainedValue().frames.append(frame)
-      }, Unmanaged.passUnretained(box).toOpaque())
-    return box.frames
-  }
-}
-
-public struct StackFrame {
-  public let file: String
-  public let function: String
-  public let line: Int32
 }

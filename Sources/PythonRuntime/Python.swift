@@ -202,6 +202,13 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     return thread.attach(interpreter, state)
   }
 
+  /// Runs `body`, which must not wait, for each interpreter, main first, without any GIL: none ends meanwhile.
+  public func withEachInterpreter(_ body: (Interpreter) -> Void) {
+    table.withLock { table in
+      if !table.stopping { table.interpreters.forEach(body) }
+    }
+  }
+
   /// All interpreters that exist now, main first.
   public var interpreters: [Interpreter] { table.withLock { $0.interpreters } }
 
@@ -305,9 +312,6 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     defer { PyEval_RestoreThread(state) }
     return body()
   }
-
-  /// Writes all stacks to a descriptor without the GIL; approximate, for when it is not to be had.
-  public static func dumpWithoutGIL(to descriptor: Int32) { wsgi_py_dump_without_gil(descriptor) }
 
   public static var version: String { String(cString: wsgi_py_version_text()) }
   /// "3.11.2": that of the library that runs.

@@ -101,14 +101,14 @@ extension Adapter {
   /// The Python stack of an import, as lines; what can be read without the GIL where that is not to be had in time.
   func stack(of running: ImportWatch.Import, milliseconds: UInt32) -> [String] {
     let lines = inspector.run(milliseconds: milliseconds) { [self] in stack(of: running) }
-    return lines ?? Adapter.stacksWithoutGIL()
+    return lines ?? stacksWithoutGIL()
   }
 
   /// The same, waiting for the GIL as long as that takes.
   func stack(of running: ImportWatch.Import) -> [String] {
     guard let own = attachmentHere(running.attachment.interpreter) else { return [] }
     return own.run {
-      running.isUnderWay ? Adapter.describe(running.attachment, thread: running.thread) : []
+      running.isUnderWay ? running.attachment.stack.lines("Thread \(running.thread)") : []
     }
   }
 }

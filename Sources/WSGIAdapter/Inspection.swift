@@ -27,50 +27,6 @@ extension Adapter {
   func attachmentHere(_ interpreter: Interpreter) -> Attachment? {
     interpreter.name.withUnsafeBytes { try? python.attachment($0) }
   }
-
-  /// The Python stacks of the threads that run `ticket`, or of all requests and imports (0), as lines; the flag is false where
-  /// the GIL was not to be had in time, and the lines are what could be read without it.
-  public func stacks(_ ticket: UInt64, milliseconds: UInt32) -> ([String], Bool) {
-    let lines = inspector.run(milliseconds: milliseconds) { [self] in
-      var lines: [String] = []
-      for runner in running.running(ticket) {
-        guard let attachment = attachmentHere(runner.attachment.interpreter) else { continue }
-        attachment.run { lines.append(contentsOf: Adapter.describe(runner.attachment, thread: runner.threadOrdinal)) }
-      }
-      guard ticket == 0 else { return lines }
-      let requests = running.running().map(\.threadOrdinal)
-      for running in imports.underWay where !requests.contains(running.thread) {
-        lines.append(contentsOf: stack(of: running))
-      }
-      return lines
-    }
-    if let lines { return (lines, true) }
-    return (Adapter.stacksWithoutGIL(), false)
-  }
-
-  /// Without the frames of Python's own import system, of which there are four for each module.
-  static func describe(_ attachment: Attachment, thread: Int) -> [String] {
-    let frames = attachment.frames().filter { !$0.file.hasPrefix("<frozen importlib") && $0.file != Bootstrap.file }
-    return frames.enumerated().map { index, frame in
-      let place = "file \"\(frame.file)\", line \(frame.line), in \(frame.function)"
-      return index == 0 ? "Thread \(thread) executing \(place)" : "called from \(place)"
-    }
-  }
-
-  static func stacksWithoutGIL() -> [String] {
-    var ends: [Int32] = [-1, -1]
-    guard pipe(&ends) == 0 else { return [] }
-    for end in ends {
-      _ = fcntl(end, F_SETFD, FD_CLOEXEC)
-      _ = fcntl(end, F_SETFL, O_NONBLOCK)
-    }
-    defer { for end in ends { close(end) } }
-    Python.dumpWithoutGIL(to: ends[1])
-    var buffer = [UInt8](repeating: 0, count: 65536)
-    let count = read(ends[0], &buffer, buffer.count)
-    guard count > 0 else { return [] }
-    return String(decoding: buffer.prefix(count), as: UTF8.self).split(separator: "\n").map(String.init)
-  }
 }
 
 /// One thread that does what may have to wait for the GIL, for callers who wait with a limit. It is started at its first

@@ -109,7 +109,8 @@ func wsgi_swift_engine_stacks(
   _ context: UnsafeMutableRawPointer?
 ) -> Int32 {
   guard let adapter, let sink else { return -1 }
-  let (lines, complete) = adapter.stacks(ticket, milliseconds: milliseconds)
+  let (lines, complete) =
+    ticket == 0 ? adapter.allStacks(milliseconds: milliseconds) : adapter.stacks(ticket, milliseconds: milliseconds)
   for line in lines {
     var text = line
     text.withUTF8 { utf8 in

@@ -61,18 +61,23 @@ struct EngineImage: @unchecked Sendable {
 
   func interrupt(_ ticket: UInt64) -> Bool { table.pointee.interrupt?(ticket) == 0 }
 
-  /// The Python stack of a request (0: of all), a line a frame; waits for the GIL at most so long.
-  func stack(_ ticket: UInt64, milliseconds: UInt32) -> [String] {
+  /// The Python stack of a request, a line a frame; waits for the GIL at most so long.
+  func stack(_ ticket: UInt64, milliseconds: UInt32) -> [String] { stacks(ticket, milliseconds: milliseconds).lines }
+
+  /// The same of all threads; `isComplete` is false where the GIL could not be had, so that they were read without it.
+  func allStacks(milliseconds: UInt32) -> (lines: [String], isComplete: Bool) { stacks(0, milliseconds: milliseconds) }
+
+  private func stacks(_ ticket: UInt64, milliseconds: UInt32) -> (lines: [String], isComplete: Bool) {
     final class Lines { var all: [String] = [] }
     let lines = Lines()
-    _ = table.pointee.stacks?(
+    let result = table.pointee.stacks?(
       ticket, milliseconds,
       { context, record in
         guard let context, let text = record?.pointee.text, let length = record?.pointee.length else { return }
         let lines = Unmanaged<Lines>.fromOpaque(context).takeUnretainedValue()
         lines.all.append(String(decoding: UnsafeBufferPointer(start: text, count: length), as: UTF8.self))
       }, Unmanaged.passUnretained(lines).toOpaque())
-    return lines.all
+    return (lines.all, result == 0)
   }
 
   func probe() { table.pointee.probe?() }

@@ -46,6 +46,9 @@ enum WorkerMain {
     // Behind chroot the image is not to be found any more.
     var engine = settings.changeRoot == nil ? nil : try loadEngine(settings)
     for warning in Privileges.drop(settings) { log.write(ProcessLog.Level.warning, warning) }
+    guard let stacks = StackReports(settings, log: log) else {
+      throw Failure(exit: .threads, sentence: "signals: \(String(cString: strerror(errno)))")
+    }
     setLocale(settings, log)
     let metrics = MetricsDesk(control, isOffered: settings.offersMetrics(bytes))
     let orders = Orders(control, metrics: metrics)
@@ -54,8 +57,11 @@ enum WorkerMain {
     if engine == nil { engine = try loadEngine(settings) }
     guard let engine else { throw Failure(exit: .engineUnusable, sentence: "no engine") }
     try startPython(engine, bytes, log, metrics)
+    let noThread = stacks.start(engine, stackSize: settings.stackSize)
+    if noThread != 0 { throw Failure(exit: .threads, sentence: String(cString: strerror(noThread))) }
     return settings.isService
-      ? runServices(settings, engine, log, control, orders) : try serve(settings, engine, log, control, orders, activity)
+      ? runServices(settings, engine, log, control, orders, stacks)
+      : try serve(settings, engine, log, control, orders, stacks, activity)
   }
 
   private static func loadEngine(_ settings: WorkerSettings) throws(Failure) -> EngineImage? {
@@ -110,7 +116,7 @@ enum WorkerMain {
 
   private static func serve(
     _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlLine, _ orders: Orders,
-    _ activity: UnsafeMutableRawPointer?
+    _ stacks: StackReports, _ activity: UnsafeMutableRawPointer?
   ) throws(Failure) -> Int32 {
     // A script that does not load is the engine's to log; the request that needs it tries again.
     let limit = PreloadLimit(settings, engine, log, control)
@@ -120,14 +126,15 @@ enum WorkerMain {
     guard let process = WorkerProcess(settings, engine, log: log, control: control, activity: activity) else {
       throw Failure(exit: .threads, sentence: "signals: \(String(cString: strerror(errno)))")
     }
-    return process.run(orders, verdict: verdict)
+    return process.run(orders, stacks, verdict: verdict)
   }
 
   // MARK: service scripts
 
   /// Runs the scripts one after the other on this thread, where Python handles the signals.
   private static func runServices(
-    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlLine, _ orders: Orders
+    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlLine, _ orders: Orders,
+    _ stacks: StackReports
   ) -> Int32 {
     orders.deliverToService()
     control.send(.ready)
@@ -138,6 +145,7 @@ enum WorkerMain {
     Reaper.start(settings, engine, log, control, reason)
     engine.stopping(reason.name)
     control.send(.ended(reason))
+    stacks.end()
     engine.stop()
     return 0
   }

@@ -44,7 +44,7 @@ final class WorkerProcess {
   }
 
   /// Serves until the process is to end, and ends Python. `verdict` is a candidate's.
-  func run(_ orders: Orders, verdict: ControlMessage?) -> Int32 {
+  func run(_ orders: Orders, _ stacks: StackReports, verdict: ControlMessage?) -> Int32 {
     var failure = monitor.start()
     if failure == 0, settings.candidate == nil, !pool.start() { failure = EAGAIN }
     guard failure == 0 else {
@@ -56,7 +56,7 @@ final class WorkerProcess {
     control.send(.ready)
     log.write(ProcessLog.Level.info, "Daemon process '\(settings.groupName)' takes requests (pid=\(getpid())).")
     awaitEnd()
-    return shutDown()
+    return shutDown(stacks)
   }
 
   private func awaitEnd() {
@@ -97,7 +97,7 @@ final class WorkerProcess {
 
   // MARK: shutdown
 
-  private func shutDown() -> Int32 {
+  private func shutDown(_ stacks: StackReports) -> Int32 {
     let reason = pool.lifecycle.reason
     log.write(ProcessLog.Level.info, "Shutdown requested for daemon process \(settings.title): \(reason.name).")
     Reaper.start(settings, engine, log, control, reason)
@@ -107,6 +107,7 @@ final class WorkerProcess {
     monitor.leaveEngine()
     log.write(ProcessLog.Level.info, "Stopping process \(settings.title).")
     control.send(.ended(reason))
+    stacks.end()
     engine.stop()
     log.write(ProcessLog.Level.info, "Exiting process \(settings.title).")
     return 0

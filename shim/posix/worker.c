@@ -11,19 +11,21 @@
 #include <unistd.h>
 
 static const int caught[] = {SIGTERM, SIGINT, SIGUSR1, SIGXCPU, SIGHUP, SIGUSR2};
-enum { CAUGHT = sizeof caught / sizeof caught[0] };
+static const int untimely[] = {SIGUSR1, SIGHUP, SIGUSR2};
+#define COUNT(list) (sizeof list / sizeof list[0])
 
 /* A signal that nobody else means anything by.  The last of all is valgrind's. */
 #define INTERRUPTION (SIGRTMAX - 1)
 
 static volatile sig_atomic_t write_end = -1;
+static volatile sig_atomic_t stacks_end = -1;
 static pid_t owner;
 
 static void pass_on(int number) {
   int saved = errno;
   if (getpid() == owner) {
     unsigned char byte = (unsigned char)number;
-    ssize_t ignored = write(write_end, &byte, 1);
+    ssize_t ignored = write(number == SIGQUIT ? stacks_end : write_end, &byte, 1);
     (void)ignored;
   } else {
     /* A fork that no atfork handler saw. */
@@ -33,22 +35,43 @@ static void pass_on(int number) {
   errno = saved;
 }
 
+static void pass_over(int number) { (void)number; }
+
 static void forget_in_child(void) {
-  for (int i = 0; i < CAUGHT; i++) signal(caught[i], SIG_DFL);
+  for (size_t i = 0; i < COUNT(caught); i++) signal(caught[i], SIG_DFL);
+  signal(SIGQUIT, SIG_DFL);
+}
+
+static int32_t handle(const int *numbers, size_t count, void (*handler)(int)) {
+  struct sigaction action = {.sa_flags = SA_RESTART, .sa_handler = handler};
+  sigemptyset(&action.sa_mask);
+  for (size_t i = 0; i < count; i++)
+    if (sigaction(numbers[i], &action, NULL) != 0) return -errno;
+  return 0;
+}
+
+/* Once a process, whichever signals are caught first. */
+static int32_t own_signals(void) {
+  if (owner == getpid()) return 0;
+  owner = getpid();
+  return -pthread_atfork(NULL, NULL, forget_in_child);
+}
+
+int32_t wsgi_posix_catch_early_signals(int32_t descriptor) {
+  static const int quit = SIGQUIT;
+  stacks_end = descriptor;
+  int32_t result = own_signals();
+  if (result == 0) result = handle(&quit, 1, pass_on);
+  /* Not SIG_IGN, which programs that the application starts would inherit. */
+  return result == 0 ? handle(untimely, COUNT(untimely), pass_over) : result;
 }
 
 int32_t wsgi_posix_catch_signals(int32_t descriptor) {
-  owner = getpid();
+  static const int pipe = SIGPIPE;
   write_end = descriptor;
-  int failure = pthread_atfork(NULL, NULL, forget_in_child);
-  if (failure) return -failure;
-  struct sigaction action = {.sa_flags = SA_RESTART};
-  action.sa_handler = pass_on;
-  sigemptyset(&action.sa_mask);
-  for (int i = 0; i < CAUGHT; i++)
-    if (sigaction(caught[i], &action, NULL) != 0) return -errno;
-  action.sa_handler = SIG_IGN;
-  return sigaction(SIGPIPE, &action, NULL) == 0 ? 0 : -errno;
+  int32_t result = own_signals();
+  if (result == 0) result = handle(caught, COUNT(caught), pass_on);
+  return result == 0 ? handle(&pipe, 1, SIG_IGN) : result;
 }
 
 int64_t wsgi_posix_waits(void) {
@@ -58,10 +81,8 @@ int64_t wsgi_posix_waits(void) {
 
 void wsgi_posix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
-static void interrupt_call(int number) { (void)number; }
-
 void wsgi_posix_accept_interruptions(void) {
-  struct sigaction action = {.sa_handler = interrupt_call};
+  struct sigaction action = {.sa_handler = pass_over};
   sigemptyset(&action.sa_mask);
   sigaction(INTERRUPTION, &action, NULL);
 }

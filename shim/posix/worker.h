@@ -8,6 +8,10 @@
 
 #pragma clang assume_nonnull begin
 
+/* From now on SIGQUIT is written, one byte each, to `descriptor`, which must be non-blocking, and SIGUSR1, SIGHUP and SIGUSR2 do
+ * nothing until wsgi_posix_catch_signals: a process that is starting has nobody yet who could heed them, and would end.  Forked
+ * processes are as described there.  0, or -errno. */
+int32_t wsgi_posix_catch_early_signals(int32_t descriptor);
 /* From now on SIGTERM, SIGINT, SIGUSR1, SIGXCPU, SIGHUP and SIGUSR2 are written, one byte each, to `descriptor`, which must
  * be non-blocking.  Only in this process: in one that it forks they have their default effect again, whatever the fork did. No
  * signal is blocked, so that programs that the application starts inherit nothing.  SIGPIPE is ignored.  0, or -errno. */

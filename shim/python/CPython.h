@@ -134,11 +134,11 @@ void wsgi_py_set_thread_slot(void *value);
 int wsgi_py_thread_count(PyInterpreterState *interpreter);
 PyThreadState *wsgi_py_thread_state_get_unchecked(void);
 
-/* Walks the Python frames of a thread of the current interpreter, innermost first. */
-void wsgi_py_walk_frames(PyThreadState *state, void (*each)(void *, const char *file, const char *function, int line),
+/* Walks the Python frames of a thread of the current interpreter, innermost first, as long as `each` returns true. */
+void wsgi_py_walk_frames(PyThreadState *state, bool (*each)(void *, const char *file, const char *function, int line),
                          void *context);
-/* Writes the stacks of all threads to a descriptor without the GIL, for when it cannot be had. */
-void wsgi_py_dump_without_gil(int descriptor);
+/* Writes the stacks of an interpreter's threads to a descriptor without the GIL, for when it cannot be had. */
+void wsgi_py_dump_without_gil(PyInterpreterState *interpreter, int descriptor);
 /* PyThreadState's identity for PyThreadState_SetAsyncExc. */
 unsigned long wsgi_py_thread_ident(PyThreadState *state);
 

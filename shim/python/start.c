@@ -84,7 +84,7 @@ PyThreadState *wsgi_py_thread_state_get_unchecked(void) {
 #endif
 }
 
-void wsgi_py_walk_frames(PyThreadState *state, void (*each)(void *, const char *file, const char *function, int line),
+void wsgi_py_walk_frames(PyThreadState *state, bool (*each)(void *, const char *file, const char *function, int line),
                          void *context) {
   PyFrameObject *frame = PyThreadState_GetFrame(state);
   while (frame) {
@@ -93,19 +93,19 @@ void wsgi_py_walk_frames(PyThreadState *state, void (*each)(void *, const char *
     if (!file) PyErr_Clear();
     const char *name = PyUnicode_AsUTF8(code->co_name);
     if (!name) PyErr_Clear();
-    each(context, file ? file : "?", name ? name : "?", PyFrame_GetLineNumber(frame));
+    bool goes_on = each(context, file ? file : "?", name ? name : "?", PyFrame_GetLineNumber(frame));
     Py_DECREF(code);
-    PyFrameObject *back = PyFrame_GetBack(frame);
+    PyFrameObject *back = goes_on ? PyFrame_GetBack(frame) : NULL;
     Py_DECREF(frame);
     frame = back;
   }
 }
 
-void wsgi_py_dump_without_gil(int descriptor) {
+void wsgi_py_dump_without_gil(PyInterpreterState *interpreter, int descriptor) {
   /* What faulthandler uses on a fatal signal; it is not in the headers, and reads the frames as they stand. */
   typedef const char *(*dump_function)(int, PyInterpreterState *, PyThreadState *);
   dump_function dump = (dump_function)dlsym(RTLD_DEFAULT, "_Py_DumpTracebackThreads");
-  if (dump) dump(descriptor, NULL, NULL);
+  if (dump) dump(descriptor, interpreter, NULL);
 }
 
 unsigned long wsgi_py_thread_ident(PyThreadState *state) { return state->thread_id; }

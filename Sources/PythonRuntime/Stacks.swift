@@ -1,0 +1,58 @@
+import CPython
+
+public struct StackFrame {
+  public let file: String
+  public let function: String
+  public let line: Int32
+}
+
+/// What a thread does in an interpreter.
+public struct ThreadStack {
+  /// CPython's identity of the thread.
+  public let identity: UInt
+  /// Innermost first; of a deeper stack only so many.
+  public let frames: [StackFrame]
+
+  /// As many as faulthandler shows.
+  fileprivate static let depth = 100
+
+  fileprivate init(_ state: UnsafeMutablePointer<PyThreadState>) {
+    final class Box { var frames: [StackFrame] = [] }
+    let box = Box()
+    wsgi_py_walk_frames(
+      state,
+      { context, file, function, line in
+        guard let context, let file, let function else { return false }
+        let box = Unmanaged<Box>.fromOpaque(context).takeUnretainedValue()
+        box.frames.append(StackFrame(file: String(cString: file), function: String(cString: function), line: line))
+        return box.frames.count < ThreadStack.depth
+      }, Unmanaged.passUnretained(box).toOpaque())
+    identity = UInt(wsgi_py_thread_ident(state))
+    frames = box.frames
+  }
+}
+
+extension Attachment {
+  /// The stack of this attachment's thread; read by another thread attached to the same interpreter.
+  public var stack: ThreadStack { ThreadStack(state) }
+}
+
+extension Interpreter {
+  /// The stacks of its threads, without those that run no Python code. Only while attached to it.
+  public var stacks: [ThreadStack] {
+    // The garbage collector could run an application's code, and that could end a thread whose state is being read.
+    let collects = PyGC_Disable() != 0
+    defer { if collects { PyGC_Enable() } }
+    var found: [ThreadStack] = []
+    var next = PyInterpreterState_ThreadHead(state)
+    while let thread = next {
+      found.append(ThreadStack(thread))
+      next = PyThreadState_Next(thread)
+    }
+    return found.filter { !$0.frames.isEmpty }
+  }
+
+  /// Writes the stacks of its threads to a descriptor without the GIL; approximate, for when it cannot be had, and nothing where
+  /// this Python has no means for it.
+  public func dumpWithoutGIL(to descriptor: Int32) { wsgi_py_dump_without_gil(state, descriptor) }
+}
