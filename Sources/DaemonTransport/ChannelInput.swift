@@ -13,7 +13,7 @@ struct ChannelInput: ~Copyable {
   /// Received and not yet claimed; -1: none.
   private var descriptor: Int32 = -1
   private var kind = ChannelKind.socket
-  /// Milliseconds that a receive from a pipe waits, negative: for ever. (A socket has a timeout of its own.)
+  /// Milliseconds that a receive from a plain channel waits, negative: for ever. (The other kind has a timeout of its own.)
   private var patience: Int64 = -1
   private var isFresh = true
 
@@ -27,8 +27,8 @@ struct ChannelInput: ~Copyable {
     if descriptor >= 0 { _ = close(descriptor) }
   }
 
-  /// Forgets everything, and gives back the memory that only a long head needed. `timeout`, for pipes, is in milliseconds; 0:
-  /// none.
+  /// Forgets everything, and gives back the memory that only a long head needed. `timeout`, for plain channels, is in
+  /// milliseconds; 0: none.
   mutating func reset(_ kind: ChannelKind = .socket, timeout: Int64 = 0) {
     self.kind = kind
     patience = timeout > 0 ? timeout : -1
@@ -95,7 +95,7 @@ struct ChannelInput: ~Copyable {
   /// Receives once; `wait` blocks as long as the socket's receive timeout says. At most `most` bytes are taken.
   mutating func receive(from socket: Int32, wait: Bool, most: Int = .max) -> Received {
     if end == capacity { makeRoom(for: count == capacity ? capacity * 2 : capacity) }
-    if kind == .pipe { return receiveFromPipe(socket, wait: wait, most: most) }
+    if kind == .plain { return receivePlainly(socket, wait: wait, most: most) }
     var descriptors = wsgi_posix_descriptors()
     let flags = wait ? 0 : Int32(MSG_DONTWAIT)
     var received = 0
@@ -117,13 +117,13 @@ struct ChannelInput: ~Copyable {
     return .bytes
   }
 
-  private mutating func receiveFromPipe(_ pipe: Int32, wait: Bool, most: Int) -> Received {
+  private mutating func receivePlainly(_ socket: Int32, wait: Bool, most: Int) -> Received {
     // Of a request that has just been queued nothing can be there yet: it is waited for first.
     var mustWait = wait && isFresh
     isFresh = false
     while true {
-      if mustWait, waitUntilReady(pipe, for: readable, milliseconds: patience).first == 0 { return .nothingYet }
-      let received = read(pipe, base + end, min(capacity - end, most))
+      if mustWait, waitUntilReady(socket, for: readable, milliseconds: patience).first == 0 { return .nothingYet }
+      let received = recv(socket, base + end, min(capacity - end, most), Int32(MSG_DONTWAIT))
       if received > 0 {
         end += received
         return .bytes

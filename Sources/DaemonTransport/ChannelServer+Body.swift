@@ -8,7 +8,7 @@ extension ChannelServer {
   /// the child for the body.
   public mutating func read(into buffer: UnsafeMutableRawBufferPointer) throws(ChannelFailure) -> Int {
     if let bodyFailure { throw bodyFailure }
-    if bodyHasEnded || kind == .pipe { return 0 }
+    if bodyHasEnded || kind == .plain { return 0 }
     guard let start = buffer.baseAddress, !buffer.isEmpty else { return 0 }
     do throws(ChannelFailure) {
       if !hasAskedForBody { try askForBody() }

@@ -25,7 +25,7 @@ extension ChannelServer {
     hasEnded = true
   }
 
-  /// The same on a channel that carries no descriptors: the file's bytes, which are not copied on their way into the pipe.
+  /// The same on a channel that carries no descriptors: the file's bytes, which are not copied on their way into the socket.
   private mutating func streamFile(
     head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64
   ) throws(ChannelFailure) {
@@ -41,15 +41,15 @@ extension ChannelServer {
       try transmit(header, head, UnsafeRawBufferPointer(start: nil, count: 0), wait: true)
       head = nil
       hasBegun = true
-      try splice(descriptor, &offset, Int(piece))
+      try stream(descriptor, &offset, Int(piece))
     } while left > 0
     hasEnded = true
   }
 
-  private mutating func splice(_ descriptor: Int32, _ offset: inout Int64, _ length: Int) throws(ChannelFailure) {
+  private mutating func stream(_ descriptor: Int32, _ offset: inout Int64, _ length: Int) throws(ChannelFailure) {
     var left = length
     while left > 0 {
-      let count = wsgi_posix_splice(descriptor, &offset, channel, left)
+      let count = wsgi_posix_send_file(descriptor, &offset, channel, left)
       if count > 0 {
         left -= count
       } else if count == -Int(EAGAIN) {
@@ -64,7 +64,7 @@ extension ChannelServer {
     }
   }
 
-  /// For files of systems that cannot splice.
+  /// For files of systems that cannot do that.
   private mutating func copy(_ descriptor: Int32, _ offset: inout Int64, _ length: Int) throws(ChannelFailure) -> Int {
     let capacity = min(length, 64 << 10)
     let buffer = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
@@ -77,7 +77,7 @@ extension ChannelServer {
     var done = 0
     while done < count {
       var part = iovec(iov_base: buffer + done, iov_len: count - done)
-      let written = wsgi_posix_write(channel, &part, 1)
+      let written = wsgi_posix_send(channel, &part, 1, nil, 0, Int32(MSG_DONTWAIT))
       if written >= 0 {
         done += written
       } else if written == -Int(EAGAIN) {

@@ -50,7 +50,6 @@ extension ChannelServer {
       )
       return withUnsafeBytes(of: &parts) { list in
         guard let first = list.bindMemory(to: iovec.self).baseAddress else { return -Int(EPIPE) }
-        if kind == .pipe { return wsgi_posix_write(channel, first, 3) }
         return wsgi_posix_send(channel, first, 3, &descriptor, descriptor >= 0 ? 1 : 0, Int32(MSG_DONTWAIT))
       }
     }
@@ -88,7 +87,6 @@ extension ChannelServer {
         var part = iovec(
           iov_base: bytes.baseAddress.map { UnsafeMutableRawPointer(mutating: $0 + pendingSent) },
           iov_len: bytes.count - pendingSent)
-        if kind == .pipe { return wsgi_posix_write(channel, &part, 1) }
         return wsgi_posix_send(channel, &part, 1, nil, 0, Int32(MSG_DONTWAIT))
       }
       if count >= 0 {
@@ -110,12 +108,6 @@ extension ChannelServer {
   /// Waits until the channel takes more. A child that reads, however slowly its client lets it, is never too slow: the time that
   /// counts is that in which it took nothing at all.
   mutating func waitForRoom() throws(ChannelFailure) {
-    if kind == .pipe, !hasWidened {
-      // A response that does not fit in one go: as much room as a socket would have.
-      hasWidened = true
-      wsgi_posix_pipe_size(channel, ChannelServer.widePipe)
-      return
-    }
     var unread = wsgi_posix_unread(channel)
     var since = monotonicMilliseconds()
     while true {

@@ -27,7 +27,6 @@ public struct ChannelServer: ~Copyable {
   var pending: [UInt8] = []
   var pendingSent = 0
   var failure: ChannelFailure?
-  var hasWidened = false
 
   // The response's side.
   public internal(set) var hasBegun = false
@@ -42,7 +41,6 @@ public struct ChannelServer: ~Copyable {
 
   /// The most that is kept for the channel to take later; a piece of response that may be refused is smaller than that.
   static let pendingLimit = 256 << 10
-  static let widePipe: Int32 = 256 << 10
 
   /// `socketTimeout` in milliseconds, 0: no limit. `workerID` is what the httpd child is told of who we are.
   public init(workerID: UInt32, socketTimeout: Int64) {
@@ -56,7 +54,6 @@ public struct ChannelServer: ~Copyable {
   public mutating func open(_ channel: Int32, _ kind: ChannelKind) {
     self.channel = channel
     self.kind = kind
-    hasWidened = false
     failure = nil
     hasBegun = false
     hasEnded = false

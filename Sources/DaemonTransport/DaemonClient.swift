@@ -56,17 +56,17 @@ public struct DaemonClient: ~Copyable {
     var ends: (Int32, Int32) = (-1, -1)
     let made = withUnsafeMutablePointer(to: &ends) { pair in
       pair.withMemoryRebound(to: Int32.self, capacity: 2) {
-        kind == .pipe ? wsgi_posix_pipe($0) : wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), $0)
+        kind == .plain ? wsgi_posix_plain_pair($0) : wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), $0)
       }
     }
     guard made == 0 else { return .ended(.failed(.system(errno: -made))) }
     let near = Descriptor(owning: ends.0)
-    // SO_RCVTIMEO rather than poll: one cheap call a request instead of one more wait. Pipes have none.
+    // SO_RCVTIMEO rather than poll: one cheap call a request instead of one more wait. Plain channels do not block.
     if kind == .socket, group.socketTimeout > 0 { _ = wsgi_posix_receive_timeout(near.number, group.socketTimeout) }
     let far = Descriptor(owning: ends.1)
     if group.sendBuffer > 0 || group.receiveBuffer > 0 { limitBuffers(near.number, far.number, kind, group) }
     var envelope = envelope
-    if kind == .pipe { envelope.flags.insert(.pipe) }
+    if kind == .plain { envelope.flags.insert(.plain) }
     envelope.queueStart = epochMicroseconds()
     envelope.place = group.takers?.place(child: seat.index, thread: thread) ?? 0
     if let failure = enqueue(head, envelope, channel: far.number, on: group) { return .ended(.failed(failure)) }
@@ -89,12 +89,7 @@ public struct DaemonClient: ~Copyable {
   /// The kernel counts what lies in a channel against the end that wrote it.
   @inline(never)
   private func limitBuffers(_ near: Int32, _ far: Int32, _ kind: ChannelKind, _ group: DaemonEndpoint) {
-    if group.sendBuffer > 0 {
-      switch kind {
-      case .pipe: wsgi_posix_pipe_size(far, min(group.sendBuffer, 1 << 20))
-      case .socket: _ = wsgi_posix_send_buffer(far, group.sendBuffer)
-      }
-    }
+    if group.sendBuffer > 0 { _ = wsgi_posix_send_buffer(far, group.sendBuffer) }
     if group.receiveBuffer > 0, kind == .socket { _ = wsgi_posix_send_buffer(near, group.receiveBuffer) }
   }
 
@@ -111,7 +106,7 @@ public struct DaemonClient: ~Copyable {
   @inline(__always)
   private mutating func channelKind(_ head: UnsafeRawBufferPointer, _ group: Int) -> ChannelKind {
     guard let flags = flags(head), flags.isDisjoint(with: [.hasBody, .wantsRanges]) else { return .socket }
-    guard fileCredit.indices.contains(group), fileCredit[group] > 0 else { return .pipe }
+    guard fileCredit.indices.contains(group), fileCredit[group] > 0 else { return .plain }
     fileCredit[group] -= 1
     return .socket
   }

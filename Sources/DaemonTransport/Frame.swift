@@ -94,11 +94,12 @@ public enum ChannelSide: Sendable { case child, worker }
 
 /// What a channel is made of.
 ///
-/// A socket pair carries everything. A pipe is made, passed on and closed at little more than half the cost (and the kernel does
-/// not look for cycles of sockets that are under way in each other), but carries neither a request body nor a descriptor: it is
-/// for requests without a body that ask for a whole response, and the bytes of a file cross in it as data. Of process groups
-/// that send files, a client remembers that for its next requests, and brings a socket pair.
-public enum ChannelKind: Sendable { case socket, pipe }
+/// It always is a pair of sockets: a pipe is locked while a writer copies into it, and a process that never gets on with that
+/// would keep the reader, a thread of httpd's, for good. A plain one carries neither a request body nor a descriptor, and the
+/// kernel is told to refuse descriptors where it can: it is for requests without a body that ask for a whole response, and the
+/// bytes of a file cross in it as data. Of process groups that send files, a client remembers that for its next requests, and
+/// brings a socket pair that takes descriptors.
+public enum ChannelKind: Sendable { case socket, plain }
 
 /// Why the body of a request cannot be read further.
 public enum BodyFailure: UInt32, Sendable {

@@ -52,12 +52,12 @@ public struct QueueEnvelope: Equatable, Sendable {
     static let headInFile = Flags(rawValue: 1)
     /// The child wants to know when the request leaves the queue.
     public static let announce = Flags(rawValue: 2)
-    /// The channel is a pipe.
-    static let pipe = Flags(rawValue: 4)
+    /// The channel carries bytes alone.
+    static let plain = Flags(rawValue: 4)
   }
 
   /// What the channel that comes along is.
-  public var channelKind: ChannelKind { flags.contains(.pipe) ? .pipe : .socket }
+  public var channelKind: ChannelKind { flags.contains(.plain) ? .plain : .socket }
 
   static let size = 32
   static let magic: UInt32 = 0x3151_5257  // "WRQ1"
@@ -88,7 +88,7 @@ public struct QueueEnvelope: Equatable, Sendable {
   init?(decoding bytes: UnsafeRawBufferPointer) {
     guard bytes.count >= QueueEnvelope.size, bytes.loadUnaligned(as: UInt32.self) == QueueEnvelope.magic else { return nil }
     flags = Flags(rawValue: bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
-    guard flags.isSubset(of: [.headInFile, .announce, .pipe]) else { return nil }
+    guard flags.isSubset(of: [.headInFile, .announce, .plain]) else { return nil }
     headLength = bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self)
     logLevel = bytes.loadUnaligned(fromByteOffset: 12, as: Int32.self)
     queueStart = bytes.loadUnaligned(fromByteOffset: 16, as: Int64.self)

@@ -5,9 +5,10 @@ import WSGICore
 /// One end of the line between a worker and its supervisor. It borrows its descriptors: whoever made them closes them. Only
 /// `wait` waits; any thread may send, one receives.
 ///
-/// Orders go to the worker through a SOCK_SEQPACKET socket, and may carry a descriptor. Reports come from it through a pipe in
-/// packet mode, which cannot: to close a descriptor that a tenant has chosen (a lingering connection, a file of a file system of
-/// its own making) could hold the supervisor up for as long as the tenant likes.
+/// Orders go to the worker through a SOCK_SEQPACKET socket, of which only that direction can be used, and may carry a descriptor.
+/// Reports come from it through a pipe in packet mode to its `Relay`, and from there through a SOCK_SEQPACKET socket: to read a
+/// tenant's pipe, or to close a descriptor that a tenant has chosen (a lingering connection, a pipe that somebody keeps locked),
+/// could hold the supervisor up for as long as the tenant likes.
 public struct ControlLine: Sendable {
   /// What a worker finds open, beside stdin (`/dev/null`), stdout and stderr (both to the supervisor).
   public static let settingsDescriptor: Int32 = 3
@@ -20,6 +21,8 @@ public struct ControlLine: Sendable {
   enum Medium: Sendable {
     case socket
     case pipe
+    /// A socket whose other end the relay has.
+    case relay
   }
 
   let incoming: Int32
@@ -38,7 +41,7 @@ public struct ControlLine: Sendable {
   public static let worker = ControlLine(incoming: ordersDescriptor, .socket, outgoing: reportsDescriptor, .pipe)
 
   /// The supervisor's end of a worker's line.
-  init(reports: Int32, orders: Int32) { self.init(incoming: reports, .pipe, outgoing: orders, .socket) }
+  init(reports: Int32, orders: Int32) { self.init(incoming: reports, .relay, outgoing: orders, .socket) }
 
   /// One end of a socket pair, for orders both ways.
   public init(socket: Int32) { self.init(incoming: socket, .socket, outgoing: socket, .socket) }
@@ -66,11 +69,17 @@ public struct ControlLine: Sendable {
         let written = write(outgoing, writer.bytes.baseAddress, writer.count)
         if written >= 0 || errno != EINTR { return written == writer.count }
       }
-    case .socket:
+    case .socket, .relay:
       var part = iovec(iov_base: UnsafeMutableRawPointer(mutating: writer.bytes.baseAddress), iov_len: writer.count)
       var passed = passed
       return wsgi_posix_send(outgoing, &part, 1, &passed, passed < 0 ? 0 : 1, Int32(MSG_DONTWAIT)) >= 0
     }
+  }
+
+  /// Asks the relay to say when all that the worker has said is passed on.
+  func askForRest() {
+    guard incomingMedium == .relay, incoming >= 0 else { return }
+    ControlLine(socket: incoming).send(.passOn)
   }
 
   /// The next message, if one is there.
@@ -78,7 +87,7 @@ public struct ControlLine: Sendable {
     withUnsafeTemporaryAllocation(byteCount: ControlMessage.limit, alignment: 8) { buffer in
       guard let start = buffer.baseAddress else { return .nothing }
       switch incomingMedium {
-      case .pipe: return receiveReport(into: start)
+      case .relay, .pipe: return receiveReport(into: start)
       case .socket: return receiveOrder(into: start)
       }
     }
@@ -87,10 +96,10 @@ public struct ControlLine: Sendable {
   private func receiveReport(into start: UnsafeMutableRawPointer) -> Received {
     var count: Int
     repeat {
-      count = read(incoming, start, ControlMessage.limit)
+      count = recv(incoming, start, ControlMessage.limit, Int32(MSG_DONTWAIT))
     } while count < 0 && errno == EINTR
     if count < 0 { return errno == EAGAIN ? .nothing : .ended }
-    if count == 0 { return .ended }  // a pipe takes no empty packets
+    if count == 0 { return .ended }  // a relay sends no empty packets
     let message = ControlMessage(decoding: UnsafeRawBufferPointer(start: start, count: count))
     return message.map { .message($0, descriptor: -1) } ?? .malformed
   }

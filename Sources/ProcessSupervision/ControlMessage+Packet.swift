@@ -5,6 +5,7 @@ extension ControlMessage {
     case ready = 1
     case loaded, loadFailed, startFailed, draining, ended, reloadWanted, log, metricsWanted
     case begin, drain, stop, handOver, takeOver, reloading, reloadRefused, metrics
+    case passedOn, passOn
   }
 
   /// Writes the packet into `writer`, dropping what was there. Texts that are too long are cut.
@@ -26,6 +27,8 @@ extension ControlMessage {
       writer.append(Array(file))
       writer.append(Array(record.text.prefix(Self.textLimit - file.count)))
     case .metricsWanted(let ticket): Self.begin(&writer, .metricsWanted, value: ticket)
+    case .passedOn: Self.begin(&writer, .passedOn)
+    case .passOn: Self.begin(&writer, .passOn)
     case .begin: Self.begin(&writer, .begin)
     case .drain(let reason): Self.begin(&writer, .drain, number: reason.rawValue)
     case .stop: Self.begin(&writer, .stop)
@@ -62,6 +65,8 @@ extension ControlMessage {
       let text = Array(try rest(&reader))
       return .log(ControlLog(level: Int32(bitPattern: number), file: file, line: UInt32(truncatingIfNeeded: value), text: text))
     case .metricsWanted: return .metricsWanted(ticket: value)
+    case .passedOn: return .passedOn
+    case .passOn: return .passOn
     case .begin: return .begin
     case .drain: return ShutdownReason(rawValue: number).map { .drain($0) }
     case .stop: return .stop

@@ -33,7 +33,13 @@ public enum ControlMessage: Equatable, Sendable {
   /// Asks for httpd's scoreboard; `metrics` with the same ticket answers.
   case metricsWanted(ticket: UInt64)
 
+  // MARK: from the relay
+  /// Everything that the worker had said is passed on.
+  case passedOn
+
   // MARK: from the supervisor
+  /// To the relay: `passedOn` is to answer when that is so.
+  case passOn
   /// A candidate may take requests.
   case begin
   /// Finish what runs, within the graceful timeout, and end for this reason. A request that was kept for a reload goes back.

@@ -31,6 +31,8 @@ public enum Privileges {
 
   private static func attempt(_ settings: WorkerSettings) throws(Failure) -> [String] {
     wsgi_posix_close_from(WSGI_POSIX_LAST_DESCRIPTOR &+ 1)
+    // Programs that the process executes have no use for what leads to httpd.
+    for number in 3...WSGI_POSIX_LAST_DESCRIPTOR { _ = wsgi_posix_close_on_exec(number) }
     signal(SIGPIPE, SIG_IGN)
     var warnings: [String] = []
     limit(settings, &warnings)

@@ -108,8 +108,8 @@ public final class SupervisedGeneration {
     ControlLine(socket: commands[0]).send(.stop)
   }
 
-  /// Waits until the supervisor has stopped all, which it does within the groups' shutdown timeouts, or kills it. Workers that
-  /// then still live see that nobody is left.
+  /// Waits until the supervisor has stopped all, which it does within the groups' shutdown timeouts, or kills it, and waits a
+  /// moment for that. Workers that then still live see that nobody is left.
   public func waitForStop() {
     guard getpid() == owner, supervisor > 0 else { return }
     let deadline = wsgi_posix_monotonic() &+ stopAllowance
@@ -117,7 +117,8 @@ public final class SupervisedGeneration {
     while wsgi_posix_reap(supervisor, &end) == 0 {
       if wsgi_posix_monotonic() >= deadline {
         kill(supervisor, SIGKILL)
-        while wsgi_posix_reap(supervisor, &end) == 0 { poll(nil, 0, 5) }
+        let limit = wsgi_posix_monotonic() &+ 2_000_000
+        while wsgi_posix_reap(supervisor, &end) == 0, wsgi_posix_monotonic() < limit { poll(nil, 0, 5) }
         break
       }
       poll(nil, 0, 5)

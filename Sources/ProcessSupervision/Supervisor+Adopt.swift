@@ -52,7 +52,7 @@ extension Supervisor {
 
   /// A worker ended while there was no supervisor.
   private func recordAbsence(_ worker: Worker, _ group: ProcessGroup) {
-    receive(from: worker)
+    takeLastWords(of: worker)
     leave(worker.output)
     let record = EndRecord(
       pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: wsgi_posix_epoch(), cause: .unknown,
@@ -63,6 +63,16 @@ extension Supervisor {
     log(
       group, record.isNormal ? SupervisorLog.info : SupervisorLog.error,
       "\(record.isNormal ? "" : "WSGI0451: ")The \(title(worker)) \(record.sentence).")
+  }
+
+  /// What it said is with its relay at most, which has had time to pass it on.
+  private func takeLastWords(of worker: Worker) {
+    let deadline = wsgi_posix_monotonic() &+ Self.lastWordsAllowance
+    worker.line.askForRest()
+    receive(from: worker)
+    while worker.line.incoming >= 0, !worker.hasHungUp, !worker.hasSaidAll, wsgi_posix_monotonic() < deadline {
+      if worker.line.wait(milliseconds: 20) { receive(from: worker) }
+    }
   }
 
   /// A reload that was under way is brought to its end: the new workers serve, the old ones go.

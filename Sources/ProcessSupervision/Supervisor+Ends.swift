@@ -2,13 +2,15 @@ import CPosix
 import Glibc
 
 extension Supervisor {
+  /// How long what a worker said last may be on its way through the relay. A tenant can keep the relay from its work.
+  static let lastWordsAllowance: Int64 = 500_000
+
   /// Takes note of a worker's end, if it has ended.
   func checkEnd(of worker: Worker) {
-    guard let cause = endCause(of: worker) else { return }
-    let group = groups[worker.group]
+    guard !worker.isDone, let cause = endCause(of: worker) else { return }
     let now = wsgi_posix_monotonic()
-    // What it said last explains its end.
-    receive(from: worker)
+    guard hasSaidAll(worker, now: now) else { return }
+    let group = groups[worker.group]
     leave(worker.output)
     if isStopping, worker.isChild {
       // As httpd does with its own process group: what the application started ends too. The id is still the zombie's.
@@ -26,6 +28,19 @@ extension Supervisor {
     adjustBackoff(worker, group, record, now: now)
     report(worker, group, record, now: now)
     candidateEnded(worker, group)
+  }
+
+  /// Whether what a worker said last, which explains its end, has come, or has had its time.
+  private func hasSaidAll(_ worker: Worker, now: Int64) -> Bool {
+    receive(from: worker)
+    if worker.line.incoming < 0 || worker.hasHungUp { return true }
+    guard let seen = worker.endSeen else {
+      worker.endSeen = now
+      worker.hasSaidAll = false
+      worker.line.askForRest()
+      return false
+    }
+    return worker.hasSaidAll || now >= seen &+ Self.lastWordsAllowance
   }
 
   /// nil: it still runs.

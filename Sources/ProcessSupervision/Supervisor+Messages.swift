@@ -18,6 +18,7 @@ extension Supervisor {
       case .nothing: return
       case .ended:
         worker.hasHungUp = true
+        worker.deafAt = wsgi_posix_monotonic() &+ Self.deafAllowance
         return
       }
     }
@@ -40,7 +41,9 @@ extension Supervisor {
       reload(change, wantedBy: worker, group)
     case .log(let record): relay(record, from: worker)
     case .metricsWanted(let ticket): answerMetrics(ticket, worker, group)
-    case .begin, .drain, .stop, .handOver, .takeOver, .reloading, .reloadRefused, .metrics: break  // ours to say, not a worker's
+    case .passedOn: worker.hasSaidAll = true
+    // Ours to say, not a worker's.
+    case .passOn, .begin, .drain, .stop, .handOver, .takeOver, .reloading, .reloadRefused, .metrics: break
     }
   }
 

@@ -1,10 +1,13 @@
+import CPosix
+
 extension Supervisor {
-  /// Pipes of ended workers that are kept for those whom they were passed on to.
+  /// Output of ended workers that is kept for those whom it was passed on to.
   private static let mostLeftovers = 64
 
   /// Relays what came through a worker's standard output and error, to the log of its group's server.
   func relay(_ output: WorkerOutput) {
     let lines = output.readLines()
+    if output.descriptor < 0 { expectEnd(of: output) }
     if !lines.isEmpty { reportSuppressed(output) }
     for line in lines { host.log(SupervisorLog(group: output.group, level: SupervisorLog.error, text: line)) }
   }
@@ -16,7 +19,24 @@ extension Supervisor {
     reportSuppressed(output)
     guard output.descriptor >= 0 else { return }
     leftovers.append(output)
-    if leftovers.count > Self.mostLeftovers { leftovers.removeFirst().closeDescriptor() }
+    if leftovers.count > Self.mostLeftovers { giveUp(leftovers.removeFirst()) }
+  }
+
+  /// Whoever still writes there is told so by the kernel.
+  func giveUp(_ output: WorkerOutput) {
+    output.closeDescriptor()
+    expectEnd(of: output)
+  }
+
+  /// Its relay has nothing left to do.
+  private func expectEnd(of output: WorkerOutput) {
+    if output.relay > 0, !unattended.contains(output.relay) { unattended.append(output.relay) }
+  }
+
+  /// These may take their time, for ever if a tenant sees to that: nothing waits for them.
+  func reapUnattended() {
+    var end = wsgi_posix_end()
+    unattended.removeAll { wsgi_posix_reap($0, &end) != 0 }
   }
 
   /// Relays a record that a worker sent.

@@ -48,8 +48,12 @@ extension Supervisor {
   private func handOver(from worker: Worker, to candidate: Worker?) -> Bool {
     var pair: [Int32] = [-1, -1]
     guard wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0 else { return false }
-    defer { for end in pair { close(end) } }
+    // One way, and each end is let go before the other side can have put anything there: whoever closes an end last closes all
+    // that a tenant has sent to it.
+    shutdown(pair[0], Int32(SHUT_RD))
+    defer { close(pair[0]) }
     let isExpected = candidate?.line.send(.takeOver, descriptor: pair[1]) ?? true
+    close(pair[1])
     return isExpected && worker.line.send(.handOver, descriptor: pair[0])
   }
 

@@ -43,7 +43,7 @@ extension Supervisor {
     switch launch(group, settings) {
     case .success(let launched):
       let worker = Worker(
-        group: group.index, slot: slot, pid: launched.pid, isChild: true, ends: launched.ends,
+        group: group.index, slot: slot, pid: launched.pid, isChild: true, ends: launched.ends, relay: launched.relay,
         state: candidate == nil ? .starting : .candidate, startedEpoch: wsgi_posix_epoch(),
         memoryKills: ProcessFacts.memoryKills())
       group.workers.append(worker)
@@ -84,6 +84,7 @@ extension Supervisor {
 
   private struct Launched {
     var pid: Int32
+    var relay: Int32
     var ends: WorkerKeep.Ends
   }
 
@@ -101,37 +102,61 @@ extension Supervisor {
       opened += ends
       return ends
     }
+    /// `given`: what the launched process alone is to have.
+    func execute(
+      _ arguments: [[UInt8]], _ environment: [[UInt8]], _ descriptors: [Int32], given: [Int32]
+    ) throws(LaunchFailure) -> Int32 {
+      opened.removeAll { given.contains($0) }
+      let pid = self.execute(group.plan.program, arguments, environment, descriptors, given)
+      guard pid > 0 else { throw LaunchFailure(what: String(decoding: group.plan.program, as: UTF8.self), errno: -pid) }
+      return pid
+    }
     do throws(LaunchFailure) {
       let orders = try pair { wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), $0) }
+      // Nothing travels back: what a worker sent here nobody would receive, and the supervisor would have to close.
+      shutdown(orders[0], Int32(SHUT_RD))
       let reports = try pair(wsgi_posix_report_pipe)
       let output = try pair(wsgi_posix_output_pipe)
       // So that a program of the group's user may open /dev/stderr.
       if let credentials = settings.credentials { _ = fchown(output[1], credentials.user, credentials.group) }
+      let relayedReports = try pair { wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), $0) }
+      let relayedOutput = try pair { wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), $0) }
       let bytes = settings.encoded(engineSettings: group.plan.engineSettings)
       let file = bytes.withUnsafeBytes { raw in raw.baseAddress.map { wsgi_posix_sealed_file($0, raw.count) } ?? -EINVAL }
       guard file >= 0 else { throw LaunchFailure(what: "no memory file for the settings", errno: -file) }
       opened.append(file)
       lseek(file, 0, SEEK_SET)
+      // No tenant has a pipe before its only reader has left this process.
+      let relay = try execute(
+        Relay.arguments(group.plan), [],
+        Relay.descriptors(
+          reports: reports[0], output: output[0], toSupervisor: (relayedReports[1], relayedOutput[1]), null: nullDevice),
+        given: [reports[0], output[0], relayedReports[1], relayedOutput[1]])
+      unattended.append(relay)
       let shared = group.plan.sharedFile >= 0 ? group.plan.sharedFile : nullDevice
       let activity = group.plan.activity >= 0 ? group.plan.activity : nullDevice
-      let pid = execute(
-        group, [nullDevice, output[1], output[1], file, group.plan.queue, orders[1], reports[1], shared, activity])
-      guard pid > 0 else { throw LaunchFailure(what: String(decoding: group.plan.program, as: UTF8.self), errno: -pid) }
-      closeAll([output[1], file, orders[1], reports[1]])
-      let ends = WorkerKeep.Ends(instance: settings.instance, orders: orders[0], reports: reports[0], output: output[0])
-      return .success(Launched(pid: pid, ends: ends))
+      let pid = try execute(
+        group.plan.arguments, group.plan.environment,
+        [nullDevice, output[1], output[1], file, group.plan.queue, orders[1], reports[1], shared, activity],
+        given: [output[1], file, orders[1], reports[1]])
+      unattended.removeAll { $0 == relay }
+      let ends = WorkerKeep.Ends(
+        instance: settings.instance, orders: orders[0], reports: relayedReports[0], output: relayedOutput[0])
+      return .success(Launched(pid: pid, relay: relay, ends: ends))
     } catch {
       closeAll(opened)
       return .failure(error)
     }
   }
 
-  private func execute(_ group: ProcessGroup, _ descriptors: [Int32]) -> Int32 {
+  private func execute(
+    _ program: [UInt8], _ arguments: [[UInt8]], _ environment: [[UInt8]], _ descriptors: [Int32], _ given: [Int32]
+  ) -> Int32 {
     guard descriptors.count == Int(WSGI_POSIX_LAST_DESCRIPTOR) + 1 else { return -EINVAL }
-    return withCStrings([group.plan.program]) { program in
-      withCStrings(group.plan.arguments) { arguments in
-        withCStrings(group.plan.environment) { environment in
-          program[0].map { wsgi_posix_launch($0, arguments, environment, descriptors) } ?? -EINVAL
+    return withCStrings([program]) { program in
+      withCStrings(arguments) { arguments in
+        withCStrings(environment) { environment in
+          program[0].map { wsgi_posix_launch($0, arguments, environment, descriptors, given, given.count) } ?? -EINVAL
         }
       }
     }

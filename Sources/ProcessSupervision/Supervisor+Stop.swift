@@ -19,9 +19,9 @@ extension Supervisor {
       guard poll(&entry, 1, 0) > 0, entry.revents & Int16(POLLHUP | POLLNVAL | POLLERR) != 0 else { return }
       group.isEnding = true
     }
-    var byte: UInt8 = 0
-    // More than 0: a request still waits for a worker.
-    if recv(group.plan.queue, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) <= 0 || group.plan.settings.isService { finish(group) }
+    // More than 0: a request still waits for a worker. It is not looked at: a worker that receives into a page that never comes
+    // keeps everybody else who receives from the queue, or peeks, waiting.
+    if wsgi_posix_waiting(group.plan.queue) <= 0 || group.plan.settings.isService { finish(group) }
   }
 
   /// A group starts no more workers, and those that it has end. Nobody waits for what they may still be running: who asked
@@ -34,6 +34,7 @@ extension Supervisor {
   }
 
   private func stop(_ worker: Worker, _ group: ProcessGroup) {
+    receive(from: worker)
     let wasStarting = worker.state == .starting || worker.state == .candidate
     setState(worker, .stopping)
     worker.killAt = wsgi_posix_monotonic() &+ group.plan.stopAllowance
@@ -45,10 +46,56 @@ extension Supervisor {
   /// Kills workers that were to end and have not.
   func killOverdue(_ group: ProcessGroup, now: Int64) {
     for worker in group.workers {
+      if let giveUpAt = worker.giveUpAt, giveUpAt <= now { abandon(worker, group) }
       guard let killAt = worker.killAt, killAt <= now else { continue }
       worker.killAt = nil
       worker.wasKilled = true
+      worker.giveUpAt = now &+ Self.killAllowance
       worker.signal(SIGKILL)
+    }
+    group.workers.removeAll(where: \.isDone)
+  }
+
+  /// How long the kernel may take to end a process that was killed.
+  private static let killAllowance: Int64 = 5_000_000
+
+  /// A killed worker that waits in the kernel, on a file system that does not answer for example, ends when that lets it.
+  private func abandon(_ worker: Worker, _ group: ProcessGroup) {
+    guard !worker.isDone, worker.endSeen == nil else { return }
+    worker.isDone = true
+    receive(from: worker)
+    leave(worker.output)
+    let record = EndRecord(
+      pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: wsgi_posix_epoch(), cause: .unknown,
+      flags: worker.readySince == nil ? .overdue : [.overdue, .wasReady], reason: worker.reason)
+    board.record(record, ofGroup: group.index)
+    board.setSlot(worker.slot, ofGroup: group.index, to: Board.Slot())
+    let instance = worker.instance
+    keep.remove { $0 == instance }
+    worker.closeDescriptors()
+    if worker.isChild { unattended.append(worker.pid) }
+    log(
+      group, SupervisorLog.error,
+      "WSGI0660: The \(title(worker)) was killed and has not ended: it waits in the kernel, most likely for a file system that"
+        + " does not answer. It is waited for no longer; it ends when that file system answers or is unmounted.")
+    candidateEnded(worker, group)
+  }
+
+  /// How long a worker may be about to end after its last report.
+  static let deafAllowance: Int64 = 2_000_000
+
+  /// A worker that can report nothing any more is of no use: what it logs is lost, and nobody hears that a script has changed.
+  func replaceDeaf(_ group: ProcessGroup, now: Int64) {
+    for worker in group.workers {
+      guard let deafAt = worker.deafAt, deafAt <= now else { continue }
+      worker.deafAt = nil
+      guard worker.endSeen == nil, !worker.isLeaving else { continue }
+      log(
+        group, SupervisorLog.warning,
+        "WSGI0661: The \(title(worker)) can report nothing any more: its \(Relay.processName) has ended, or it has closed what"
+          + " leads there. It is replaced.")
+      worker.line.send(.drain(.shutdownSignal))
+      beginDraining(worker, group)
     }
   }
 }

@@ -17,6 +17,8 @@ public final class Supervisor {
   let nullDevice: Int32
   /// Output of workers that have ended, which their own children may still write to.
   var leftovers: [WorkerOutput] = []
+  /// Processes that end when they can, and are then reaped: relays with nothing left to pass on, workers that cannot be killed.
+  var unattended: [Int32] = []
   var isStopping = false
 
   /// - commands: this process's end of the socket on which its parent sends `stop`.
@@ -63,6 +65,7 @@ public final class Supervisor {
         checkQueue(group)
         attendReload(group, now: now)
         killOverdue(group, now: now)
+        replaceDeaf(group, now: now)
         fill(group, now: now)
         publish(group)
       }
@@ -102,7 +105,7 @@ public final class Supervisor {
       for worker in group.workers {
         watch(worker.hasHungUp ? -1 : worker.line.incoming, .reports(worker))
         watch(worker.output.descriptor, .output(worker.output))
-        watch(worker.pidfd, .process(worker))
+        watch(worker.endSeen == nil ? worker.pidfd : -1, .process(worker))
       }
     }
     for output in leftovers { watch(output.descriptor, .output(output)) }
@@ -115,10 +118,11 @@ public final class Supervisor {
     }
     for group in groups {
       // Output and messages first, then the end: what a worker said last explains it.
-      for worker in group.workers where worker.pidfd < 0 { checkEnd(of: worker) }
+      for worker in group.workers where worker.pidfd < 0 || worker.endSeen != nil { checkEnd(of: worker) }
       group.workers.removeAll { $0.isDone }
     }
     leftovers.removeAll { $0.descriptor < 0 }
+    reapUnattended()
   }
 
   private func serve(_ source: Source) {
@@ -149,6 +153,7 @@ public final class Supervisor {
   /// The time of the next thing to do that no descriptor announces.
   private func nextDeadline(after now: Int64) -> Int64 {
     var next = now &+ 60_000_000
+    if !unattended.isEmpty { next = min(next, now &+ 1_000_000) }
     if parentDescriptor < 0, !isStopping { next = min(next, now &+ 500_000) }
     for group in groups {
       if group.isEnding, !group.isFinished { next = min(next, now &+ 100_000) }
@@ -160,7 +165,10 @@ public final class Supervisor {
       if let reload = group.reload { next = min(next, reloadDeadline(reload)) }
       for worker in group.workers {
         if let killAt = worker.killAt { next = min(next, killAt) }
+        if let giveUpAt = worker.giveUpAt { next = min(next, giveUpAt) }
+        if let deafAt = worker.deafAt { next = min(next, deafAt) }
         if worker.pidfd < 0 { next = min(next, now &+ 200_000) }
+        if let seen = worker.endSeen { next = min(next, seen &+ Self.lastWordsAllowance) }
       }
     }
     return next

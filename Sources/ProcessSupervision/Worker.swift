@@ -43,13 +43,21 @@ final class Worker {
   /// When it is killed; nil: not yet decided, or never.
   var killAt: Int64?
   var wasKilled = false
+  /// When a process that was killed and has not ended is no longer waited for.
+  var giveUpAt: Int64?
+  /// When one that lives and can report nothing is replaced.
+  var deafAt: Int64?
   var isDone = false
   var malformedMessages = 0
-  /// It has closed its end of the reports.
+  /// Nothing more will be reported: the process has ended, or closed its end, or its relay has ended.
   var hasHungUp = false
+  /// When it was found to have ended. What it said last may still be on its way.
+  var endSeen: Int64?
+  /// All that it said before its end has come.
+  var hasSaidAll = false
 
   init(
-    group: Int, slot: Int, pid: Int32, isChild: Bool, ends: WorkerKeep.Ends, state: State, startedEpoch: Int64,
+    group: Int, slot: Int, pid: Int32, isChild: Bool, ends: WorkerKeep.Ends, relay: Int32 = 0, state: State, startedEpoch: Int64,
     memoryKills: UInt64
   ) {
     self.group = group
@@ -58,7 +66,7 @@ final class Worker {
     instance = ends.instance
     self.isChild = isChild
     line = ControlLine(reports: ends.reports, orders: ends.orders)
-    output = WorkerOutput(group: group, pid: pid, descriptor: ends.output)
+    output = WorkerOutput(group: group, pid: pid, descriptor: ends.output, relay: relay)
     self.state = state
     self.startedEpoch = startedEpoch
     self.memoryKills = memoryKills

@@ -11,7 +11,7 @@ public struct WorkerKeep: Sendable {
   /// What a worker is reached by.
   struct Ends: Equatable {
     var instance: UInt64
-    /// Where orders are sent, reports are read, and the output is read.
+    /// Where orders are sent, and where the relay passes on reports and output.
     var orders: Int32 = -1
     var reports: Int32 = -1
     var output: Int32 = -1
@@ -58,7 +58,7 @@ public struct WorkerKeep: Sendable {
     return all.values.filter(\.isWhole).sorted { $0.instance < $1.instance }
   }
 
-  /// Forgets workers: what is kept of them would keep their pipes open. Each message is taken out once, and put back behind the
+  /// Forgets workers: what is kept of them would keep their sockets open. Each message is taken out once, and put back behind the
   /// others at once: whoever is killed here loses one worker at most.
   func remove(_ isGone: (UInt64) -> Bool) {
     var first: (instance: UInt64, part: UInt64)?

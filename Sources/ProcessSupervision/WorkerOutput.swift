@@ -1,12 +1,14 @@
 import CPosix
 import Glibc
 
-/// The pipe that a worker's standard output and error lead to, and how much of it still goes into the log. It outlives the
+/// What a worker's relay passes on of its standard output and error, and how much of it still goes into the log. It outlives the
 /// worker: processes that the application started may go on writing to it.
 final class WorkerOutput {
   let group: Int
   let pid: Int32
-  /// The read end, non-blocking; -1: at its end.
+  /// The process that passes it on; 0: an earlier supervisor started it.
+  let relay: Int32
+  /// The socket from the relay; -1: at its end.
   private(set) var descriptor: Int32
   private var lines = LineAssembler()
   private var limit: RateLimit
@@ -14,10 +16,11 @@ final class WorkerOutput {
   /// What is read at a time: neither may one process be starved by another, nor the loop by one.
   private static let share = 65_536
 
-  init(group: Int, pid: Int32, descriptor: Int32) {
+  init(group: Int, pid: Int32, descriptor: Int32, relay: Int32 = 0) {
     self.group = group
     self.pid = pid
     self.descriptor = descriptor
+    self.relay = relay
     limit = RateLimit(now: wsgi_posix_monotonic())
   }
 
@@ -34,7 +37,7 @@ final class WorkerOutput {
     var chunk = [UInt8](repeating: 0, count: 16_384)
     var left = Self.share
     while left > 0, descriptor >= 0 {
-      let count = read(descriptor, &chunk, chunk.count)
+      let count = recv(descriptor, &chunk, chunk.count, Int32(MSG_DONTWAIT))
       if count < 0, errno == EINTR { continue }
       if count < 0, errno == EAGAIN { break }
       if count <= 0 {

@@ -7,4 +7,5 @@ if CommandLine.arguments.dropFirst().elementsEqual(["--version"]), fcntl(Control
   print("wsgi-worker \(ModuleVersion.text)")
   exit(0)
 }
+if Relay.isThisProcess { Relay.run() }
 exit(WorkerMain.run())

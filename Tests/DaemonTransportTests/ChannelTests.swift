@@ -49,7 +49,7 @@ extension ChannelServer {
 }
 
 @Suite struct ChannelTests {
-  @Test(arguments: [ChannelKind.socket, .pipe]) func aSmallResponseIsOneFrame(kind: ChannelKind) throws {
+  @Test(arguments: [ChannelKind.socket, .plain]) func aSmallResponseIsOneFrame(kind: ChannelKind) throws {
     var host = RecordingHost()
     let outcome = try converse(on: kind, host: &host) { channel, _ in channel.say(head: "HEAD", bytes(20), .end) }
     #expect(outcome == .done)
@@ -59,7 +59,7 @@ extension ChannelServer {
     #expect(host.flushes == 0)
   }
 
-  @Test(arguments: [0, 1, 65_520, 65_536, 200_001, 17 << 20], [ChannelKind.socket, .pipe])
+  @Test(arguments: [0, 1, 65_520, 65_536, 200_001, 17 << 20], [ChannelKind.socket, .plain])
   func bodiesOfAnySizeComeDown(size: Int, kind: ChannelKind) throws {
     var host = RecordingHost()
     let whole = bytes(size)
@@ -152,12 +152,12 @@ extension ChannelServer {
 
   // MARK: ends
 
-  @Test(arguments: [ChannelKind.socket, .pipe]) func deathBeforeTheHeadIsAFailure(kind: ChannelKind) throws {
+  @Test(arguments: [ChannelKind.socket, .plain]) func deathBeforeTheHeadIsAFailure(kind: ChannelKind) throws {
     var host = RecordingHost()
     #expect(try converse(on: kind, host: &host) { _, _ in } == .failed(.workerEnded(pid: 0)))
   }
 
-  @Test(arguments: [ChannelKind.socket, .pipe]) func deathBehindTheHeadIsACut(kind: ChannelKind) throws {
+  @Test(arguments: [ChannelKind.socket, .plain]) func deathBehindTheHeadIsACut(kind: ChannelKind) throws {
     var host = RecordingHost()
     #expect(
       try converse(on: kind, host: &host) { channel, _ in channel.say(head: "H", bytes(10)) } == .cut(.workerEnded(pid: 77)))
@@ -174,7 +174,7 @@ extension ChannelServer {
     #expect(outcome == .failed(.workerEnded(pid: 77)))
   }
 
-  @Test(arguments: [ChannelKind.socket, .pipe]) func failedAndAborted(kind: ChannelKind) throws {
+  @Test(arguments: [ChannelKind.socket, .plain]) func failedAndAborted(kind: ChannelKind) throws {
     var host = RecordingHost()
     #expect(try converse(on: kind, host: &host) { channel, _ in channel.fail(status: 504) } == .failed(.answered(status: 504)))
     #expect(try converse(on: kind, host: &host) { channel, _ in channel.fail(status: 200) } == .failed(.answered(status: 500)))
@@ -186,7 +186,7 @@ extension ChannelServer {
     #expect(cut == .cut(.aborted))
   }
 
-  @Test(arguments: [ChannelKind.socket, .pipe]) func aStaleProcessHandsTheRequestBack(kind: ChannelKind) throws {
+  @Test(arguments: [ChannelKind.socket, .plain]) func aStaleProcessHandsTheRequestBack(kind: ChannelKind) throws {
     var host = RecordingHost()
     let outcome = try converse(on: kind, host: &host) { channel, number in
       if number < 3 { channel.handBack() } else { channel.say(head: "H", [], .end) }
@@ -196,7 +196,7 @@ extension ChannelServer {
     #expect(try converse(on: kind, host: &host) { channel, _ in channel.handBack() } == .failed(.requeuedTooOften(attempts: 3)))
   }
 
-  @Test(arguments: [ChannelKind.socket, .pipe]) func aClientThatGoesIsSeenByTheApplication(kind: ChannelKind) throws {
+  @Test(arguments: [ChannelKind.socket, .plain]) func aClientThatGoesIsSeenByTheApplication(kind: ChannelKind) throws {
     var host = RecordingHost()
     host.clientGoesAfter = 100_000
     host.keepsBody = false
@@ -209,13 +209,13 @@ extension ChannelServer {
     #expect(outcome == .clientGone)
   }
 
-  @Test(arguments: [ChannelKind.socket, .pipe]) func aRefusedHeadIsAFailure(kind: ChannelKind) throws {
+  @Test(arguments: [ChannelKind.socket, .plain]) func aRefusedHeadIsAFailure(kind: ChannelKind) throws {
     var host = RecordingHost()
     host.refusesHead = true
     #expect(try converse(on: kind, host: &host) { channel, _ in channel.say(head: "H", [], .end) } == .failed(.headRefused))
   }
 
-  @Test(arguments: [ChannelKind.socket, .pipe]) func silenceIsTimedOut(kind: ChannelKind) throws {
+  @Test(arguments: [ChannelKind.socket, .plain]) func silenceIsTimedOut(kind: ChannelKind) throws {
     var host = RecordingHost()
     let short: (inout DaemonEndpoint) -> Void = { $0.socketTimeout = 30 }
     // The worker waits until its channel is closed.
@@ -290,7 +290,7 @@ extension ChannelServer {
     ledger.unmap()
   }
 
-  @Test(arguments: [ChannelKind.socket, .pipe]) func theChildIsToldWhereItAskedForThat(kind: ChannelKind) throws {
+  @Test(arguments: [ChannelKind.socket, .plain]) func theChildIsToldWhereItAskedForThat(kind: ChannelKind) throws {
     var host = RecordingHost()
     let outcome = try converse(on: kind, host: &host, change: { $0.queueTimeout = 10_000 }) { channel, _ in
       channel.announce()
@@ -300,7 +300,7 @@ extension ChannelServer {
 
   // MARK: flushes and logs
 
-  @Test(arguments: [ChannelKind.socket, .pipe]) func blocksThatFollowEachOtherAreFlushedTogether(kind: ChannelKind) throws {
+  @Test(arguments: [ChannelKind.socket, .plain]) func blocksThatFollowEachOtherAreFlushedTogether(kind: ChannelKind) throws {
     var host = RecordingHost()
     let outcome = try converse(on: kind, host: &host, change: { $0.flushDelay = 2000 }) { channel, _ in
       channel.say(head: "H", bytes(10), .flush)
@@ -312,7 +312,7 @@ extension ChannelServer {
     #expect(host.flushes == 0)
   }
 
-  @Test(arguments: [ChannelKind.socket, .pipe]) func bytesBeyondTheBufferSizeAreFlushed(kind: ChannelKind) throws {
+  @Test(arguments: [ChannelKind.socket, .plain]) func bytesBeyondTheBufferSizeAreFlushed(kind: ChannelKind) throws {
     var host = RecordingHost()
     let outcome = try converse(on: kind, host: &host, change: { $0.flushSize = 65_536 }) { channel, _ in
       channel.say(head: "H", bytes(1 << 20), .end)
@@ -321,7 +321,7 @@ extension ChannelServer {
     #expect((8...17).contains(host.flushes))
   }
 
-  @Test(arguments: [ChannelKind.socket, .pipe]) func logRecordsArriveInOrder(kind: ChannelKind) throws {
+  @Test(arguments: [ChannelKind.socket, .plain]) func logRecordsArriveInOrder(kind: ChannelKind) throws {
     var host = RecordingHost()
     let outcome = try converse(on: kind, host: &host) { channel, _ in
       var taken = [channel.record(3, "first", file: "app.py", line: 12)]
@@ -337,7 +337,7 @@ extension ChannelServer {
     #expect(host.logs.last?.utf8.count == "7 :0 ".utf8.count + FrameLimits.logText)
   }
 
-  @Test(arguments: [ChannelKind.socket, .pipe]) func anAttemptThatWouldWaitTakesNothing(kind: ChannelKind) throws {
+  @Test(arguments: [ChannelKind.socket, .plain]) func anAttemptThatWouldWaitTakesNothing(kind: ChannelKind) throws {
     var host = RecordingHost()
     host.keepsBody = false
     let sent = Sent()
@@ -397,11 +397,11 @@ extension ChannelServer {
     try body(file)
   }
 
-  @Test(arguments: [0, 1, 100_000, 17 << 20]) func onAPipeAFileCrossesAsItsBytes(size: Int) throws {
+  @Test(arguments: [0, 1, 100_000, 17 << 20]) func onAPlainChannelAFileCrossesAsItsBytes(size: Int) throws {
     let contents = bytes(size + 10)
     try withContents(contents) { (file: Int32) throws in
       var host = RecordingHost()
-      let outcome = try converse(on: .pipe, host: &host) { channel, _ in
+      let outcome = try converse(on: .plain, host: &host) { channel, _ in
         Array("HEAD".utf8).withUnsafeBytes {
           try? channel.sendFile(head: $0, descriptor: file, offset: 3, length: Int64(size))
         }
@@ -416,7 +416,7 @@ extension ChannelServer {
   @Test func aFileThatIsShorterThanItWasSaidToBeIsACut() throws {
     try withContents(bytes(1000)) { (file: Int32) throws in
       var host = RecordingHost()
-      let outcome = try converse(on: .pipe, host: &host) { channel, _ in
+      let outcome = try converse(on: .plain, host: &host) { channel, _ in
         Array("HEAD".utf8).withUnsafeBytes {
           try? channel.sendFile(head: $0, descriptor: file, offset: 0, length: 2000)
         }
@@ -427,23 +427,23 @@ extension ChannelServer {
     }
   }
 
-  @Test func afterAFileTheClientBringsSockets() throws {
+  @Test func afterAFileTheClientBringsSocketsThatTakeThem() throws {
     let kinds = try channels(answeringWithAFile: 2) { client, host, group in
       for _ in 0..<70 {
         #expect(requestHead([]).withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .done)
       }
     }
-    #expect(kinds == [.pipe, .pipe] + [ChannelKind](repeating: .socket, count: 64) + [.pipe, .pipe, .pipe, .pipe])
+    #expect(kinds == [.plain, .plain] + [ChannelKind](repeating: .socket, count: 64) + [.plain, .plain, .plain, .plain])
   }
 
   /// What httpd is to cut parts from must cross as a file, the first time as well.
-  @Test func aRequestForPartsBringsASocket() throws {
+  @Test func aRequestForPartsBringsASocketThatTakesFiles() throws {
     let kinds = try channels(answeringWithAFile: 0) { client, host, group in
       for flags in [RequestHead.Flags.wantsRanges, [], .wantsRanges] {
         #expect(requestHead(flags).withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .done)
       }
     }
-    #expect(kinds == [.socket, .pipe, .socket])
+    #expect(kinds == [.socket, .plain, .socket])
   }
 
   /// The channels of the requests that `body` has run by a worker, whose answer to one of them (from 1) is a file.

@@ -71,7 +71,7 @@ import WSGICore
     var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
     var group = DaemonEndpoint(index: 0, queue: queue.writeEnd.number)
     group.flushDelay = 1
-    // Half of them on pipes, which carry no descriptors.
+    // Half of them on plain channels, which carry no descriptors.
     let head = requestHead(seed.isMultiple(of: 2) ? .hasBody : [])
     signal(SIGPIPE, SIG_IGN)
     var seen: [String: Int] = [:]

@@ -97,12 +97,11 @@ private final class Worker: @unchecked Sendable {
       let count = min(piece, bytes.count - sent)
       var part = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress.map { $0 + sent }), iov_len: count)
       var descriptors = (file, file)
-      let result =
-        kind == .pipe
-        ? wsgi_posix_write(channel, &part, 1)
-        : withUnsafeBytes(of: &descriptors) {
-          wsgi_posix_send(channel, &part, 1, $0.bindMemory(to: Int32.self).baseAddress, sent == 0 ? passed : 0, 0)
-        }
+      // A plain channel carries none.
+      let count = sent == 0 && kind == .socket ? passed : 0
+      let result = withUnsafeBytes(of: &descriptors) {
+        wsgi_posix_send(channel, &part, 1, $0.bindMemory(to: Int32.self).baseAddress, count, 0)
+      }
       if result == -Int(EAGAIN) { continue }
       if result <= 0 { return }
       sent += result

@@ -22,7 +22,7 @@ private final class ParentProcess {
     let arguments = words.map { strdup($0) }
     defer { for argument in arguments { free(argument) } }
     let none: [UnsafeMutablePointer<CChar>?] = [nil]
-    pid = wsgi_posix_launch(probe, arguments + [nil], none, [to[0], from[1], 2, to[0], to[0], to[0], to[0], to[0], to[0]])
+    pid = wsgi_posix_launch(probe, arguments + [nil], none, [to[0], from[1], 2, to[0], to[0], to[0], to[0], to[0], to[0]], [], 0)
     (input, output) = (to[1], from[0])
     close(to[0])
     close(from[1])
@@ -115,7 +115,12 @@ private final class ParentProcess {
 
   @Test func theEndOfTheConfigurationDrains() throws {
     let parent = try ParentProcess(processes: 2, probe: "serve")
-    _ = parent.servingPid()
+    // One that has not said that it is ready is ended at once.
+    var serving: Set<Int32> = []
+    wait("both serve") {
+      if let pid = parent.servingPid() { serving.insert(pid) }
+      return serving.count == 2
+    }
     let name = parent.scratch.file("last")
     parent.order("send note \(name)")
     parent.order("finish")

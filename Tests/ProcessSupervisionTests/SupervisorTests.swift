@@ -94,7 +94,7 @@ import Testing
     var pid: Int32 = 0
     "/nonexistent".withCString { path in
       let null: [UnsafeMutablePointer<CChar>?] = [nil]
-      pid = wsgi_posix_launch(path, null, null, [0, 1, 2, 0, 0, 0, 0, 0, 0])
+      pid = wsgi_posix_launch(path, null, null, [0, 1, 2, 0, 0, 0, 0, 0, 0], [], 0)
     }
     #expect(pid == -ENOENT)
     #expect(environment.isEmpty)

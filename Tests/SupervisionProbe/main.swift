@@ -153,6 +153,7 @@ final class Probe {
   }
 }
 
+if Relay.isThisProcess { Relay.run() }
 if CommandLine.arguments.dropFirst().first == "parent" { Parent().run() }
 guard let told = WorkerSettings.read() else { _exit(WorkerExit.settings.rawValue) }
 let probe = Probe(told.settings)

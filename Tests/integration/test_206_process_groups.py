@@ -211,7 +211,8 @@ def test_nothing_is_left_after_the_end_of_a_killed_parent():
         assert server.get("/site/pid").status == 200
         family = descendants(server.pid)
         ours = [pid for pid in family if name_of(pid).startswith("wsgi-")]
-        assert len(ours) == 3, [name_of(pid) for pid in family]
+        # A supervisor, two processes, and the relay of each.
+        assert len(ours) == 5, [name_of(pid) for pid in family]
         os.kill(server.pid, signal.SIGKILL)
         server.process.wait()
         server.process = None

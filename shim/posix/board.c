@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -64,6 +65,11 @@ static int32_t make_pipe(int32_t *ends, int flags, int writer_flags) {
 int32_t wsgi_posix_output_pipe(int32_t *ends) { return make_pipe(ends, 0, 0); }
 
 int32_t wsgi_posix_report_pipe(int32_t *ends) { return make_pipe(ends, O_DIRECT, O_NONBLOCK); }
+
+int32_t wsgi_posix_waiting(int32_t socket) {
+  int bytes = 0;
+  return ioctl(socket, FIONREAD, &bytes) == 0 ? bytes : -errno;
+}
 
 static int64_t micros(clockid_t clock) {
   struct timespec now;

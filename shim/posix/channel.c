@@ -6,13 +6,16 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
-/* pipe(7) */
-#define DEFAULT_PIPE 65536
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 typedef union control {
@@ -77,36 +80,30 @@ int wsgi_posix_socket_pair(int type, int32_t *ends) {
   return 0;
 }
 
-int wsgi_posix_pipe(int32_t *ends) {
-  int pair[2];
-  if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) != 0) return -errno;
-  ends[0] = pair[0];
-  ends[1] = pair[1];
-  return 0;
+void wsgi_posix_refuse_descriptors(int socket) {
+  /* Known not to be there: it is not asked for again with every request. */
+  static int is_missing;
+  if (__atomic_load_n(&is_missing, __ATOMIC_RELAXED)) return;
+  int pass = 0;
+  if (setsockopt(socket, SOL_SOCKET, SO_PASSRIGHTS, &pass, sizeof pass) != 0) __atomic_store_n(&is_missing, 1, __ATOMIC_RELAXED);
 }
 
-ssize_t wsgi_posix_write(int descriptor, const struct iovec *parts, int count) {
-  for (;;) {
-    ssize_t written = writev(descriptor, parts, count);
-    if (written >= 0) return written;
-    if (errno != EINTR) return -errno;
-  }
+int wsgi_posix_plain_pair(int32_t *ends) {
+  int result = wsgi_posix_socket_pair(SOCK_STREAM | SOCK_NONBLOCK, ends);
+  if (result == 0) wsgi_posix_refuse_descriptors(ends[0]);
+  return result;
 }
 
-ssize_t wsgi_posix_splice(int file, int64_t *offset, int pipe, size_t length) {
+ssize_t wsgi_posix_send_file(int file, int64_t *offset, int socket, size_t length) {
   for (;;) {
-    loff_t position = *offset;
-    ssize_t moved = splice(file, &position, pipe, NULL, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE);
+    off_t position = (off_t)*offset;
+    ssize_t moved = sendfile(socket, file, &position, length);
     if (moved >= 0) {
       *offset = position;
       return moved;
     }
     if (errno != EINTR) return -errno;
   }
-}
-
-void wsgi_posix_pipe_size(int pipe, int bytes) {
-  if (fcntl(pipe, F_GETPIPE_SZ) == DEFAULT_PIPE) fcntl(pipe, F_SETPIPE_SZ, bytes);
 }
 
 int wsgi_posix_receive_timeout(int socket, int64_t milliseconds) {
@@ -125,8 +122,7 @@ int wsgi_posix_send_buffer(int socket, int bytes) {
 
 int wsgi_posix_unread(int socket) {
   int bytes = 0;
-  if (ioctl(socket, SIOCOUTQ, &bytes) == 0 || (errno == ENOTTY && ioctl(socket, FIONREAD, &bytes) == 0)) return bytes;
-  return -errno;
+  return ioctl(socket, SIOCOUTQ, &bytes) == 0 ? bytes : -errno;
 }
 
 int wsgi_posix_sealed_file(const void *bytes, size_t length) {

@@ -29,17 +29,15 @@ ssize_t wsgi_posix_receive(int socket, void *buffer, size_t capacity, int flags,
 /* A close-on-exec pair of AF_UNIX sockets of `type`: 0, or -errno. */
 int wsgi_posix_socket_pair(int type, int32_t *ends);
 
-/* A close-on-exec, non-blocking pipe, read end first: 0, or -errno. */
-int wsgi_posix_pipe(int32_t *ends);
+/* A close-on-exec, non-blocking pair of AF_UNIX stream sockets: 0, or -errno.  From Linux 6.16 on nobody can pass a descriptor to
+ * the first end, which would be closed, and that may take long, where it is received. */
+int wsgi_posix_plain_pair(int32_t *ends);
 
-/* writev, again after EINTR.  SIGPIPE is the caller's to ignore. */
-ssize_t wsgi_posix_write(int descriptor, const struct iovec *parts, int count);
+/* Has the kernel refuse descriptors that are sent to `socket`, where it can (Linux 6.16). */
+void wsgi_posix_refuse_descriptors(int socket);
 
-/* Moves bytes of a file into a pipe without copying them; `offset` moves along.  0: the file has no more. */
-ssize_t wsgi_posix_splice(int file, int64_t *offset, int pipe, size_t length);
-
-/* How much a pipe may hold, where the system allows it and nobody has said so before. */
-void wsgi_posix_pipe_size(int pipe, int bytes);
+/* Moves bytes of a file into a non-blocking socket without copying them; `offset` moves along.  0: the file has no more. */
+ssize_t wsgi_posix_send_file(int file, int64_t *offset, int socket, size_t length);
 
 /* SO_RCVTIMEO: a blocking receive fails with EAGAIN after so many milliseconds; 0 waits for ever. */
 int wsgi_posix_receive_timeout(int socket, int64_t milliseconds);
@@ -47,7 +45,7 @@ int wsgi_posix_receive_timeout(int socket, int64_t milliseconds);
 /* The send buffer of a socket, past net.core.wmem_max where the process may do that.  The size that holds, or -errno. */
 int wsgi_posix_send_buffer(int socket, int bytes);
 
-/* Bytes that the peer of a socket (with the kernel's bookkeeping) or of a pipe has not read yet, or -errno. */
+/* Bytes that the peer of a socket has not read yet, with the kernel's bookkeeping, or -errno. */
 int wsgi_posix_unread(int socket);
 
 /* A memory file with these bytes, sealed against every change: a descriptor, or -errno. */

@@ -27,12 +27,18 @@ void wsgi_posix_default_signals(void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static void close_all(const int32_t *descriptors, size_t count) {
+  for (size_t i = 0; i < count; i++) close(descriptors[i]);
+}
+
 /* The child's half of a launch.  Only async-signal-safe calls. */
 static _Noreturn void become(const char *path, char *const *argv, char *const *envp, const int32_t *descriptors,
-                             int report) {
+                             int report, int gate) {
   int moved[WSGI_POSIX_LAST_DESCRIPTOR + 1];
   int error_report = fcntl(report, F_DUPFD_CLOEXEC, aside);
   if (error_report < 0) goto failed;
+  gate = fcntl(gate, F_DUPFD_CLOEXEC, aside);
+  if (gate < 0) goto failed;
   for (int i = 0; i <= WSGI_POSIX_LAST_DESCRIPTOR; i++) {
     moved[i] = fcntl(descriptors[i], F_DUPFD_CLOEXEC, aside);
     if (moved[i] < 0) goto failed;
@@ -43,8 +49,12 @@ static _Noreturn void become(const char *path, char *const *argv, char *const *e
   /* What a caller left inheritable stays here all the same.  Where the kernel does not know the call, the launched
    * program closes them. */
   syscall(SYS_close_range, WSGI_POSIX_LAST_DESCRIPTOR + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-  setpgid(0, 0);
+  /* Out of reach of what the caller's terminal and session are good for. */
+  setsid();
   wsgi_posix_default_signals();
+  char byte;
+  while (read(gate, &byte, 1) < 0 && errno == EINTR) {
+  }
   execve(path, argv, envp);
 failed:;
   int reason = errno;
@@ -52,12 +62,31 @@ failed:;
   _exit(written > 0 ? 127 : 126);
 }
 
-int32_t wsgi_posix_launch(const char *path, char *const *argv, char *const *envp, const int32_t *descriptors) {
-  int report[2];
-  if (pipe2(report, O_CLOEXEC) != 0) return -errno;
+int32_t wsgi_posix_launch(const char *path, char *const *argv, char *const *envp, const int32_t *descriptors,
+                          const int32_t *given, size_t given_count) {
+  int report[2], gate[2];
+  if (pipe2(report, O_CLOEXEC) != 0) {
+    int failure = errno;
+    close_all(given, given_count);
+    return -failure;
+  }
+  if (pipe2(gate, O_CLOEXEC) != 0) {
+    int failure = errno;
+    close_all(report, 2);
+    close_all(given, given_count);
+    return -failure;
+  }
   pid_t pid = fork();
-  if (pid == 0) become(path, argv, envp, descriptors, report[1]);
+  if (pid == 0) {
+    close(gate[1]);
+    become(path, argv, envp, descriptors, report[1], gate[0]);
+  }
   int reason = errno;
+  close_all(given, given_count);
+  /* A byte rather than the end: another thread's child may hold this end too. */
+  ssize_t opened = write(gate[1], "", 1);
+  (void)opened;
+  close_all(gate, 2);
   close(report[1]);
   if (pid < 0) {
     close(report[0]);

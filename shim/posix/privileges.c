@@ -1,6 +1,7 @@
 #include "supervision.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
@@ -74,6 +75,8 @@ int32_t wsgi_posix_set_priority(int32_t priority) {
 }
 
 void wsgi_posix_set_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+int32_t wsgi_posix_close_on_exec(int32_t descriptor) { return fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0 ? 0 : -errno; }
 
 void wsgi_posix_close_from(int32_t first) {
 #ifdef SYS_close_range

@@ -13,11 +13,13 @@
 /* A launched process finds descriptors 0 ... WSGI_POSIX_LAST_DESCRIPTOR open, and no other. */
 #define WSGI_POSIX_LAST_DESCRIPTOR 8
 
-/* Starts `path` in a process group of its own, with default signal dispositions, no blocked signals, and descriptors[i] as
- * its descriptor i.  Between fork and exec runs C that is safe there, whatever threads the caller has.  `argv` and `envp`
- * end with NULL.  Returns the process id; a child whose exec failed has been reaped. */
+/* Starts `path` in a session of its own, with default signal dispositions, no blocked signals, and descriptors[i] as its
+ * descriptor i.  Between fork and exec runs C that is safe there, whatever threads the caller has.  `argv` and `envp` end with
+ * NULL.  The `given` descriptors are the launched process's: they are closed here before it runs, lest this process be the last
+ * to close what the launched one has done something to; if it cannot be started they are closed all the same.  Returns the
+ * process id; a child whose exec failed has been reaped. */
 int32_t wsgi_posix_launch(const char *path, char *_Nullable const *_Nonnull argv, char *_Nullable const *_Nonnull envp,
-                          const int32_t *descriptors);
+                          const int32_t *descriptors, const int32_t *given, size_t given_count);
 
 /* fork(), which Swift marks unavailable. */
 int32_t wsgi_posix_fork(void);
@@ -48,6 +50,9 @@ int32_t wsgi_posix_shared_board(size_t count, void *_Nullable *_Nonnull writable
 /* Maps part of a file that others map too, to write to; NULL where it is no regular file or does not reach so far. */
 void *_Nullable wsgi_posix_map_file(int32_t file, size_t offset, size_t count);
 
+/* How many bytes wait in a socket, for whoever receives from it: no lock is taken that a receiver may hold. */
+int32_t wsgi_posix_waiting(int32_t socket);
+
 /* Close-on-exec pipes, the read end non-blocking.  One for output: writers wait for room. */
 int32_t wsgi_posix_output_pipe(int32_t *ends);
 /* One for packets of at most PIPE_BUF bytes: what is written at once is read at once, and writers do not wait. */
@@ -55,6 +60,9 @@ int32_t wsgi_posix_report_pipe(int32_t *ends);
 
 /* The name of the calling thread, the process's for its first one; at most 15 bytes. */
 void wsgi_posix_set_name(const char *name);
+
+/* Has a descriptor closed when the process executes a program. */
+int32_t wsgi_posix_close_on_exec(int32_t descriptor);
 
 /* Closes every descriptor >= first. */
 void wsgi_posix_close_from(int32_t first);
