@@ -139,7 +139,28 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
           + "application send less.")
       return
     }
+    if case .overloaded(let crowding) = failure { return report(crowding, groupName) }
     guard let message = failure.message(groupName, isCut: isCut, cause: { daemons.cause(ofEnd: $0, in: group) }) else { return }
+    WSGIModule.log(.error, request: request, script: script, message)
+  }
+
+  private func report(_ crowding: Crowding, _ groupName: String) {
+    guard let passedOver = daemons.refusals.take(group, crowding) else { return }
+    var message: String
+    switch crowding {
+    case .queueLimit:
+      let facts = wsgi_httpd_get_facts()
+      message =
+        "WSGI0353: Process group '\(groupName)' has \(daemons.ledger?.inFlight(group) ?? 0) requests in flight, and its"
+        + " queue-limit is \(daemons.endpoint(of: group)?.inFlightLimit ?? 0) (MaxRequestWorkers:"
+        + " \(Int(facts.maximum_processes) &* Int(facts.maximum_threads))): the request is refused. Give the group more processes"
+        + " or threads, or a larger queue-limit."
+    case .threads(let holder):
+      message =
+        "WSGI0670: \(holder.sentence(groupName)): the other threads are kept for other requests. ThreadsPerChild and"
+        + " MaxRequestWorkers give httpd more of them."
+    }
+    if passedOver > 0 { message += " \(passedOver) more requests have been refused so since this was last logged." }
     WSGIModule.log(.error, request: request, script: script, message)
   }
 }
@@ -147,15 +168,9 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
 extension DaemonFailure {
   fileprivate typealias Cause = (UInt32) -> (pid: UInt32, sentence: String)?
 
-  /// The line for the log; nil where the daemon process, or who refused its head, has logged why.
+  /// The line for the log; nil where why has been logged elsewhere.
   fileprivate func message(_ group: String, isCut: Bool, cause: Cause) -> String? {
     switch self {
-    case .overloaded(.threads(let holder)):
-      "WSGI0670: \(holder.sentence(group)): the other threads are kept for other requests. ThreadsPerChild and MaxRequestWorkers "
-        + "give httpd more of them."
-    case .overloaded(.queueLimit):
-      "WSGI0353: As many requests of process group '\(group)' are in flight as may be, so that httpd keeps threads for others; "
-        + "give the group more processes or threads, or a larger queue-limit."
     case .queueFull:
       "WSGI0116: The queue of process group '\(group)' was full for its connect-timeout; give it more processes or threads."
     case .notServed:
@@ -171,7 +186,7 @@ extension DaemonFailure {
     case .workerEnded(let pid): endMessage(group, pid, isCut: isCut, cause: cause)
     case .protocolViolation(let failure):
       "WSGI0122: A process of group '\(group)' sent what it must not send (\(failure))."
-    case .headRefused, .answered, .aborted: nil
+    case .overloaded, .headRefused, .answered, .aborted: nil
     }
   }
 

@@ -16,4 +16,6 @@ protocol DaemonGroups: AnyObject, Sendable {
   func cause(ofEnd pid: UInt32, in group: Int) -> (pid: UInt32, sentence: String)?
   /// Counts the requests in flight; nil where there are no groups.
   var ledger: QueueLedger? { get }
+  /// Says which refusals are logged.
+  var refusals: RefusalPace { get }
 }

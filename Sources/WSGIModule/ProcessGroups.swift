@@ -16,6 +16,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
   /// What each group's threads do, for the status page; nil where there are none, or no memory was to be had.
   private let activity: [ActivityPages?]
   let ledger: QueueLedger?
+  let refusals: RefusalPace
   private let logs: LogTargets
   /// When the next supervisor may be started, in microseconds of the monotonic clock; nil: none is wanted.
   private var restart: Int64?
@@ -32,6 +33,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
     self.supervised = supervised
     self.endpoints = endpoints
     self.ledger = ledger
+    refusals = RefusalPace(groups: endpoints.count)
     self.logs = logs
   }
 

@@ -98,3 +98,24 @@ private func fill(_ seat: LedgerSeat, _ group: Int) -> (Int, Crowding?) {
     #expect(!pace.mayWait(0, since: 960_000, now: 1_060_000))
   }
 }
+
+@Suite struct RefusalPaceTests {
+  @Test func theFirstIsLoggedAndTheOthersAreCounted() {
+    let pace = RefusalPace(groups: 2)
+    #expect(pace.take(0, .queueLimit, now: 5) == 0)
+    for now in 0..<40 as Range<Int64> { #expect(pace.take(0, .queueLimit, now: 5 + now) == nil) }
+    #expect(pace.take(0, .queueLimit, now: 5 + RefusalPace.interval) == 40)
+    #expect(pace.take(0, .queueLimit, now: 6 + RefusalPace.interval) == nil)
+    #expect(pace.take(0, .queueLimit, now: 5 + 2 * RefusalPace.interval) == 1)
+  }
+
+  @Test func groupsAndReasonsAreToldApart() {
+    let pace = RefusalPace(groups: 2)
+    #expect(pace.take(0, .queueLimit, now: 5) == 0)
+    #expect(pace.take(1, .queueLimit, now: 5) == 0)
+    #expect(pace.take(1, .threads(.group), now: 5) == 0)
+    #expect(pace.take(1, .threads(.user), now: 5) == nil)
+    #expect(pace.take(2, .queueLimit, now: 5) == 0)
+    #expect(pace.take(-7, .queueLimit, now: 5) == 0)
+  }
+}

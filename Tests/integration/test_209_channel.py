@@ -106,7 +106,8 @@ def test_what_the_default_queue_limit_allows_is_served(processes):
             return answer.status
 
         assert sorted(run_together(40, ask)) == [200] * 14 + [503] * 26
-        assert len(server.log.lines("WSGI0353|WSGI0670")) == 26
+        # Each child tells of the first one of each kind.
+        assert 1 <= len(server.log.lines("WSGI0353|WSGI0670")) <= 2 * processes
 
 
 def test_a_burst_of_quick_requests_is_served_whole():
