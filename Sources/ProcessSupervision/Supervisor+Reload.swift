@@ -22,7 +22,14 @@ extension Supervisor {
       handOver(from: worker, to: nil)
       return
     }
-    if group.reload?.changes.contains(change) == false {
+    // It may have been started since, and have read the script before it changed.
+    if case .switching = reload.phase, worker.state == .ready {
+      worker.line.send(.drain(.scriptReload))
+      beginDraining(worker, group)
+    } else {
+      group.reload?.old.insert(worker.instance)
+    }
+    if reload.notes(change) {
       group.reload?.changes.append(change)
       tellOthers(.reloading(change), group)
     }

@@ -141,6 +141,12 @@ final class ProcessGroup {
     var started: Int64
     var phase = Phase.loading
 
+    /// The most scripts that are told of in one reload; workers that find others changed hand their requests over all the same.
+    private static let changeLimit = 256
+
+    /// Whether a change is news that is to be passed on.
+    func notes(_ change: ScriptChange) -> Bool { changes.count < Reload.changeLimit && !changes.contains(change) }
+
     /// When the candidates that are ready need no longer wait for the others: as long again as the first of them took.
     func patience(_ least: Int64) -> Int64 {
       let ready = candidates.filter(\.hasSettled).compactMap(\.readySince)
