@@ -9,6 +9,8 @@ public struct PythonStart {
   public var warnings: [String] = []
   public var optimize: Int32 = 0
   public var dontWriteBytecode = false
+  /// Processes that applications fork have none of the signal handlers that this process has.
+  public var childrenForgetHandlers = false
   /// nil: Python's own choice.
   public var hashSeed: HashSeed?
   public var destroyInterpreters = true
@@ -79,6 +81,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
       return wsgi_py_initialize(&settings)
     }
     if let failure { throw .notCreated(String(cString: failure)) }
+    guard wsgi_py_watch_forks(start.childrenForgetHandlers) else { throw .notCreated("no memory to watch for forks") }
     guard let state = PyThreadState_Get(), let interpreter = PyThreadState_GetInterpreter(state) else {
       throw .notCreated("Python has no thread state")
     }
@@ -312,6 +315,10 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     defer { PyEval_RestoreThread(state) }
     return body()
   }
+
+  /// An application has forked this process.
+  @inline(__always)
+  public static var isForkedChild: Bool { wsgi_py_is_forked_child() }
 
   public static var version: String { String(cString: wsgi_py_version_text()) }
   /// "3.11.2": that of the library that runs.

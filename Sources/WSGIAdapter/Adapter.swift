@@ -46,6 +46,8 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     start.warnings = settings.warnings
     start.optimize = Int32(clamping: settings.number(EngineSettings.optimize) ?? 0)
     start.dontWriteBytecode = settings.flag(EngineSettings.dontWriteBytecode)
+    // A daemon process's own handlers see to that themselves; httpd's do not.
+    start.childrenForgetHandlers = !settings.isDaemon
     start.destroyInterpreters = settings.flag(EngineSettings.destroyInterpreter, default: true)
     switch settings[EngineSettings.hashSeed] {
     case "random": start.hashSeed = .random

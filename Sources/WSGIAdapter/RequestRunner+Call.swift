@@ -26,7 +26,9 @@ extension RequestRunner {
           rejectsStale: false, resource: { nil }))
       // The functions in environ refuse to work from then on, should the script have kept them.
       defer { callNumber &+= 1 }
-      return call.flags.contains(.each) ? try each(call, script, request) : try one(call, script, request)
+      let answer = call.flags.contains(.each) ? try each(call, script, request) : try one(call, script, request)
+      endIfForked()
+      return answer
     } catch is ScriptFailure {
       return ScriptAnswer(.unloadable)
     } catch {
@@ -102,6 +104,7 @@ extension RequestRunner {
   }
 
   private func logCallException(_ place: String, secret: UnsafeRawBufferPointer?) {
+    endIfForked()
     guard let exception = PythonException.take() else { return }
     if PythonException.isSystemExit(exception.object) {
       contents.log(exception.object, "WSGI0175: SystemExit raised by \(place); ignored.", secret: secret)

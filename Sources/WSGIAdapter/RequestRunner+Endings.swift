@@ -20,6 +20,7 @@ extension RequestRunner {
   }
 
   func handleException(_ request: RequestHead) -> RequestOutcome {
+    endIfForked()
     guard let exception = PythonException.take() else { return failure(500) }
     publishException(exception.object)
     if PythonException.matches(exception.object, contents.requestTimeout) {

@@ -6,9 +6,9 @@ import WSGICore
 // to threads of its own: they take turns here. Everything is under the GIL, but for what `detached` runs.
 extension RequestRunner {
   /// Talks to the host without the GIL, after what has been gathered has gone. Attached. Nil: the request has ended, as it may
-  /// for a thread other than its own.
+  /// for a thread other than its own, or it is the request of the process that forked this one.
   func detached<R>(_ body: (RequestExchange) -> R) -> R? {
-    guard awaitHost(), isActive else { return nil }
+    guard awaitHost(), isActive, !Python.isForkedChild else { return nil }
     let exchange = self.exchange
     isHostBusy = true
     defer { isHostBusy = false }
@@ -44,7 +44,7 @@ extension RequestRunner {
 
   func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {
     // A slow client must not keep whoever logs, and the GIL with it: the process's log is better than none.
-    if isHostBusy { return adapter.host.log(level, text, file: file, line: line) }
+    if isHostBusy || Python.isForkedChild { return adapter.host.log(level, text, file: file, line: line) }
     let isShared = gathered.isShared
     if isShared { gathered.lock.lock() }
     exchange.log(level, text, file: file, line: line)

@@ -61,6 +61,7 @@ extension RequestRunner {
 
   /// Sends a block; false when nobody is left to send to.
   func sendBlock(_ block: UnsafeRawBufferPointer, flushes: Bool, counts: Bool) throws(Raised) -> Bool {
+    endIfForked()
     do throws(WriteFailure) {
       try transmit(block, flushes ? .flush : [], counts: counts, gathers: flushes)
       return true
@@ -80,7 +81,7 @@ extension RequestRunner {
     _ block: UnsafeRawBufferPointer, _ flags: SendFlags, counts: Bool, gathers: Bool = false
   ) throws(WriteFailure) {
     guard isStarted else { throw .notStarted }
-    guard awaitHost() else { throw .exchange(.closed) }
+    guard awaitHost(), !Python.isForkedChild else { throw .exchange(.closed) }
     if let clientFailure { throw .exchange(clientFailure) }
     if counts { offered &+= UInt64(block.count) }
     writes &+= 1
@@ -124,6 +125,7 @@ extension RequestRunner {
 
   /// Completes the response after the last block.
   func end() throws -> RequestOutcome {
+    endIfForked()
     guard isStarted else { throw notStarted() }
     _ = awaitHost()
     if clientFailure == nil, !hasEnded {

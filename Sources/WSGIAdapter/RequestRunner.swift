@@ -143,6 +143,7 @@ final class RequestRunner: @unchecked Sendable {
     var sendsBody = false
     attachment.run {
       outcome = execute(request, flags, sendsBody: &sendsBody)
+      endIfForked()
       if meter.isOn { meter.applicationFinished() }
       if isPublished { publishFinished(request, outcome) }
       finish()
@@ -285,6 +286,7 @@ final class RequestRunner: @unchecked Sendable {
     }
     if meter.isOn { meter.applicationStarts(started) }
     let result = try callable.call(environ.object, startResponse.orNone)
+    endIfForked()
     let object = result.object
     if object.isExactList || object.isExactTuple {
       return try answer(sequence: object, sendsBody: &sendsBody)

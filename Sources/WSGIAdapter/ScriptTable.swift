@@ -176,7 +176,9 @@ struct ScriptLoader {
       defer { if let running { adapter.imports.end(running) } }
       do throws(Raised) {
         module = try execute.call([code, name.object, file.object, stamp])
+        if Python.isForkedChild { contents.endForkedChild("'\(path)'") }
       } catch {
+        if Python.isForkedChild { contents.endForkedChild("'\(path)'") }
         try logImportFailure(request.path)
         throw error
       }

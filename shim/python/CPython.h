@@ -130,6 +130,13 @@ static inline bool wsgi_py_built_without_gil(void) {
 void *wsgi_py_thread_slot(void);
 void wsgi_py_set_thread_slot(void *value);
 
+/* Whether this process is the child of a fork that a process with Python made; not in one that has exec'ed since. */
+extern int wsgi_py_forked;
+static inline bool wsgi_py_is_forked_child(void) { return __builtin_expect(wsgi_py_forked, 0); }
+/* Sees to `wsgi_py_forked`.  `forgets_handlers`: a child of a fork has none of the server's signal handlers and blocks none of
+ * its signals.  Once, in a process that starts Python. */
+bool wsgi_py_watch_forks(bool forgets_handlers);
+
 /* How many thread states an interpreter has. */
 int wsgi_py_thread_count(PyInterpreterState *interpreter);
 PyThreadState *wsgi_py_thread_state_get_unchecked(void);
