@@ -9,16 +9,19 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
   public let name: [UInt8]
   public let isMain: Bool
   public let hasOwnGIL: Bool
+  /// A request brought it into being, with a name that no configuration fixes.
+  let hasOpenName: Bool
   let state: OpaquePointer
   /// What the room above keeps for each interpreter.
   public var contents: AnyObject?
   /// Taken while a script is imported, never while holding the GIL.
   public let importLock = RecursiveLock()
 
-  init(name: [UInt8], isMain: Bool, hasOwnGIL: Bool, state: OpaquePointer) {
+  init(name: [UInt8], isMain: Bool, hasOwnGIL: Bool, hasOpenName: Bool = false, state: OpaquePointer) {
     self.name = name
     self.isMain = isMain
     self.hasOwnGIL = hasOwnGIL
+    self.hasOpenName = hasOpenName
     self.state = state
   }
 

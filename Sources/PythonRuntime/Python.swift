@@ -24,6 +24,8 @@ public enum InterpreterFailure: Error {
   case notCreated(String)
   /// Setting it up raised; it has been logged.
   case notConfigured
+  /// So many have names that come from requests, and no more may.
+  case tooMany(limit: Int)
   case stopping
 }
 
@@ -45,6 +47,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   private let creation = RecursiveLock()
   /// Whether a new interpreter of this name has its own GIL.
   public var wantsOwnGIL: @Sendable ([UInt8]) -> Bool = { _ in false }
+  /// How many interpreters may have open names.
+  public var openNameLimit = Int.max
   /// Sets a new interpreter up; called attached to it. Throws after logging.
   public var configure: @Sendable (Interpreter) throws(InterpreterFailure) -> Void = { _ throws(InterpreterFailure) in }
   /// An interpreter is about to end; called attached to it.
@@ -157,11 +161,15 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
 
   /// The calling thread's attachment to the interpreter of an application group, both made where they do not exist yet.
   /// Not while attached. Waits while another thread makes the interpreter.
+  ///
+  /// - isOpenName: no configuration fixes the name, and the number of such interpreters is limited.
   @inline(__always)
-  public func attachment(_ name: UnsafeRawBufferPointer) throws(InterpreterFailure) -> Attachment {
+  public func attachment(
+    _ name: UnsafeRawBufferPointer, isOpenName: Bool = false
+  ) throws(InterpreterFailure) -> Attachment {
     let thread = self.thread
     for attachment in thread.attachments where Python.same(attachment.interpreter.name, name) { return attachment }
-    return try makeAttachment(Array(name), thread)
+    return try makeAttachment(Array(name), thread, isOpenName)
   }
 
   private static func same(_ name: [UInt8], _ bytes: UnsafeRawBufferPointer) -> Bool {
@@ -173,7 +181,9 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   }
 
   @inline(never)
-  private func makeAttachment(_ name: [UInt8], _ thread: Thread) throws(InterpreterFailure) -> Attachment {
+  private func makeAttachment(
+    _ name: [UInt8], _ thread: Thread, _ isOpenName: Bool
+  ) throws(InterpreterFailure) -> Attachment {
     if name.isEmpty { return thread.attach(main, thread.mainState) }
     creation.lock()
     defer { creation.unlock() }
@@ -185,6 +195,9 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
       guard let state = PyThreadState_New(interpreter.state) else { throw .notCreated("no memory for a thread state") }
       return thread.attach(interpreter, state)
     }
+    if isOpenName, table.withLock({ $0.interpreters.count { $0.hasOpenName } }) >= openNameLimit {
+      throw .tooMany(limit: openNameLimit)
+    }
     let ownGIL = wantsOwnGIL(name)
     PyEval_RestoreThread(thread.mainState)
     var reason: UnsafePointer<CChar>?
@@ -193,7 +206,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
       _ = PyEval_SaveThread()
       throw .notCreated(reason.map { String(cString: $0) } ?? "no reason given")
     }
-    let interpreter = Interpreter(name: name, isMain: false, hasOwnGIL: ownGIL, state: made)
+    let interpreter = Interpreter(name: name, isMain: false, hasOwnGIL: ownGIL, hasOpenName: isOpenName, state: made)
     do throws(InterpreterFailure) { try configure(interpreter) } catch {
       Py_EndInterpreter(state)
       PyThreadState_Swap(thread.mainState)

@@ -65,6 +65,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     python.wantsOwnGIL = { [unowned self] name in self.wantsOwnGIL(name) }
     python.configure = { [unowned self] interpreter throws(InterpreterFailure) in try self.configure(interpreter) }
     python.discard = { interpreter in (interpreter.contents as? InterpreterContents)?.drop() }
+    python.openNameLimit = settings.number(EngineSettings.maximumInterpreters) ?? Adapter.openNameLimit
     try python.configureMain()
     startTelemetry()
   }
@@ -150,6 +151,9 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     } catch { PythonException.clear() }
   }
 
+  /// How many interpreters may have names that come from requests, where WSGIMaxInterpreters does not say.
+  private static let openNameLimit = 128
+
   // MARK: logging
 
   /// A log record from Python code on the calling thread: to its request's log where it runs one. Attached.
@@ -172,24 +176,29 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
 
   /// Runs a request. Not attached; waits as long as the application does.
   public func run(_ request: RequestHead, _ exchange: RequestExchange, ticket: UInt64, flags: RunFlags) -> RequestOutcome {
-    if let outcome = withRunner(request, exchange, { $0.run(request, exchange, ticket: ticket, flags: flags) }) {
+    var refusal: InterpreterFailure?
+    if let outcome = withRunner(request, exchange, &refusal, { $0.run(request, exchange, ticket: ticket, flags: flags) }) {
       return outcome
     }
     var outcome = RequestOutcome()
     outcome.end = .failed
     outcome.status = 500
+    if case .tooMany = refusal { outcome.status = 503 }
     return outcome
   }
 
   /// Lends a runner of the calling thread, in the request's interpreter; nil after logging why there is none.
   @inline(__always)
-  func withRunner<R>(_ request: RequestHead, _ exchange: RequestExchange, _ body: (RequestRunner) -> R) -> R? {
+  func withRunner<R>(
+    _ request: RequestHead, _ exchange: RequestExchange, _ refusal: inout InterpreterFailure?, _ body: (RequestRunner) -> R
+  ) -> R? {
     let attachment: Attachment
     do throws(InterpreterFailure) {
       if isStopping.load(ordering: .relaxed) { throw .stopping }
-      attachment = try python.attachment(request.applicationGroup)
+      attachment = try python.attachment(request.applicationGroup, isOpenName: request.flags.contains(.openName))
     } catch {
       refuse(request, exchange, error)
+      refusal = error
       return nil
     }
     let pool: RunnerPool
@@ -209,11 +218,18 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
 
   private func refuse(_ request: RequestHead, _ exchange: RequestExchange, _ failure: InterpreterFailure) {
     let group = String(decoding: request.applicationGroup, as: UTF8.self)
+    if case .tooMany(let limit) = failure {
+      exchange.log(
+        .error,
+        "WSGI0621: No interpreter for application group '\(group)': this process has \(limit) whose names came from "
+          + "requests, as many as WSGIMaxInterpreters allows. Fix the names in the configuration, or raise it.")
+      return
+    }
     let reason =
       switch failure {
       case .notCreated(let sentence): sentence
       case .notConfigured: "it could not be set up (see above)"
-      case .stopping: "the process is ending"
+      case .stopping, .tooMany: "the process is ending"
       }
     exchange.log(.error, "WSGI0087: No interpreter for application group '\(group)': \(reason).")
   }

@@ -51,6 +51,7 @@ public struct ScriptAnswer {
 extension Adapter {
   /// Calls a function of the head's script with the head's environ. Not attached.
   public func call(_ call: ScriptCall, _ request: RequestHead, _ exchange: RequestExchange) -> ScriptAnswer {
-    withRunner(request, exchange) { $0.call(call, request, exchange) } ?? ScriptAnswer(.noInterpreter)
+    var refusal: InterpreterFailure?
+    return withRunner(request, exchange, &refusal) { $0.call(call, request, exchange) } ?? ScriptAnswer(.noInterpreter)
   }
 }

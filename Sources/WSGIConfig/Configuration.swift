@@ -9,6 +9,8 @@ public final class Configuration: Sendable {
   public let servesSingleApplication: [Bool]
   let groupUse: [GroupUse]
   private let groupNames: [[UInt8]]
+  /// Application groups and hosts that the configuration names: a request that uses one brings nothing new into being.
+  let fixedNames: Set<[UInt8]>
   /// WSGICaseSensitivity is Off.
   public let isCaseInsensitive: Bool
 
@@ -24,7 +26,25 @@ public final class Configuration: Sendable {
     groupNames = global.groups.map(\.name.bytes)
     groupUse = GroupUse.all(global: global, servers: servers)
     servesSingleApplication = groupUse.map(\.isSingleApplication)
+    fixedNames = Configuration.fixedNames(global, servers)
     isCaseInsensitive = global.caseSensitivity == false
+  }
+
+  private static func fixedNames(_ global: GlobalConfig, _ servers: [ConfiguredServer]) -> Set<[UInt8]> {
+    var names = Set(global.imports.map(\.applicationGroup))
+    names.formUnion(global.interpreterOptions.compactMap(\.applicationGroup))
+    names.formUnion(global.applicationGroups)
+    names.formUnion(global.handlerScripts.compactMap { $0.applicationGroup?.fixedName })
+    names.formUnion(global.serviceScripts.compactMap { $0.applicationGroup.fixedName })
+    for server in servers {
+      names.formUnion(server.config.aliases.compactMap { $0.applicationGroup?.fixedName })
+      for host in server.aliases.map({ ByteText($0) }) + [server.identity.name].compactMap({ $0 }) {
+        var name = host.bytes
+        HostName.normalize(&name)
+        names.insert(name)
+      }
+    }
+    return names
   }
 
   /// Where a name leads, for requests of `server`.

@@ -4,6 +4,8 @@ public struct Destination {
   public var processGroup: [UInt8]
   /// Empty: the main interpreter.
   public var applicationGroup: [UInt8]
+  /// The configuration does not fix the application group: a process has so many such interpreters and no more.
+  public var isOpenName: Bool
   public var callableObject: [UInt8]
   /// What `processGroup` leads to.
   public var lookup: ProcessGroupLookup
@@ -25,13 +27,7 @@ extension Configuration {
     var flags = ScopeFlags.defaults.overlaid(by: server.scope.flags).overlaid(by: directory.scope.flags)
     if let pass = alias?.passAuthorization ?? handler?.passAuthorization { flags[.passAuthorization] = pass }
 
-    let process: [UInt8]
-    if let template = alias?.processGroup ?? handler?.processGroup ?? directory.scope.processGroup ?? server.scope.processGroup {
-      process = template.name(for: .processGroup, facts, lowercase: isCaseInsensitive)
-    } else {
-      process = []
-    }
-    let lookup = permitted(process, identity, server, directory)
+    let (process, lookup) = processGroup(server: identity, server, directory, alias: alias, handler: handler, facts)
 
     let callable: [UInt8]
     if handler != nil {
@@ -46,15 +42,76 @@ extension Configuration {
     let application =
       alias?.applicationGroup ?? handler?.applicationGroup ?? directory.scope.applicationGroup ?? server.scope.applicationGroup
       ?? .resource
+    let (group, isOpen) = applicationGroup(application, for: .applicationGroup, isSingle: isSingle(lookup), alias: alias, facts)
     return Destination(
-      processGroup: process,
-      applicationGroup: application.name(
-        for: .applicationGroup, facts, singleApplication: isSingle(lookup), lowercase: isCaseInsensitive),
+      processGroup: process, applicationGroup: group, isOpenName: isOpen,
       callableObject: callable, lookup: lookup, flags: flags,
       mapHEADToGET: directory.scope.mapHEADToGET ?? server.scope.mapHEADToGET ?? .auto,
       dispatchScript: directory.scope.dispatchScript ?? server.scope.dispatchScript,
       trustedProxyHeaders: directory.scope.trustedProxyHeaders ?? server.scope.trustedProxyHeaders,
       trustedProxies: directory.scope.trustedProxies ?? server.scope.trustedProxies)
+  }
+
+  /// The process group of a request, as `destination` has it.
+  public func processGroup(
+    server identity: ServerIdentity, _ server: borrowing ServerConfig, _ directory: borrowing DirectoryConfig,
+    alias: ScriptAlias?, handler: HandlerScript?, _ facts: some RequestFacts
+  ) -> (name: [UInt8], lookup: ProcessGroupLookup) {
+    let template = alias?.processGroup ?? handler?.processGroup ?? directory.scope.processGroup ?? server.scope.processGroup
+    guard let template else { return ([], permitted([], identity, server, directory)) }
+    return processGroup(template, identity, server, directory, facts)
+  }
+
+  private func processGroup(
+    _ template: NameTemplate, _ identity: ServerIdentity, _ server: borrowing ServerConfig,
+    _ directory: borrowing DirectoryConfig,
+    _ facts: some RequestFacts
+  ) -> (name: [UInt8], lookup: ProcessGroupLookup) {
+    if case .fixed(let name) = template { return (name, permitted(name, identity, server, directory)) }
+    let (name, origin) = template.expand(for: .processGroup, facts, false, isCaseInsensitive)
+    let lookup = permitted(name, identity, server, directory)
+    guard origin == .variable, lookup == .unknown || lookup == .restricted else { return (name, lookup) }
+    let normalized = HostName.normalized(name, host: facts.host)
+    let other = permitted(normalized, identity, server, directory)
+    return other == .unknown || other == .restricted ? (name, lookup) : (normalized, other)
+  }
+
+  /// An application group's name for a request, and whether it is one that the configuration does not fix.
+  @inline(__always)
+  public func applicationGroup(
+    _ template: NameTemplate, for use: NameTemplate.Use, isSingle: Bool = false, alias: ScriptAlias? = nil,
+    _ facts: some RequestFacts
+  ) -> (name: [UInt8], isOpen: Bool) {
+    if case .fixed(let name) = template { return (name, false) }
+    return openApplicationGroup(template, use, isSingle, alias, facts)
+  }
+
+  @inline(never)
+  private func openApplicationGroup(
+    _ template: NameTemplate, _ use: NameTemplate.Use, _ isSingle: Bool, _ alias: ScriptAlias?, _ facts: some RequestFacts
+  ) -> (name: [UInt8], isOpen: Bool) {
+    let (name, origin) = template.expand(for: use, facts, isSingle, isCaseInsensitive)
+    switch origin {
+    case .configuration: return (name, false)
+    case .script: return (name, !isMount(alias, of: name))
+    case .host: return (name, !fixedNames.contains(name))
+    case .variable:
+      if fixedNames.contains(name) { return (name, false) }
+      let normalized = HostName.normalized(name, host: facts.host)
+      return (normalized, !fixedNames.contains(normalized))
+    }
+  }
+
+  /// A name of host and script is that of an alias to one script.
+  private func isMount(_ alias: ScriptAlias?, of name: [UInt8]) -> Bool {
+    guard let mount = alias?.mount, name.count > mount.count else { return false }
+    let start = name.count - mount.count
+    guard name[start - 1] == Ascii.bar else { return false }
+    for index in mount.indices {
+      let byte = isCaseInsensitive ? asciiLowercase(mount[index]) : mount[index]
+      if name[start + index] != byte { return false }
+    }
+    return true
   }
 
   /// Replaces what a dispatch script answered with; nil keeps what there is. The answers expand as the directives do.
@@ -64,13 +121,16 @@ extension Configuration {
     _ facts: some RequestFacts
   ) {
     if let processGroup {
-      destination.processGroup = NameTemplate(processGroup, for: .processGroup)
-        .name(for: .processGroup, facts, lowercase: isCaseInsensitive)
-      destination.lookup = permitted(destination.processGroup, identity, server, directory)
+      let template = NameTemplate(processGroup, for: .processGroup)
+      (destination.processGroup, destination.lookup) = self.processGroup(template, identity, server, directory, facts)
     }
     if let applicationGroup {
-      destination.applicationGroup = NameTemplate(applicationGroup, for: .applicationGroup).name(
-        for: .applicationGroup, facts, singleApplication: isSingle(destination.lookup), lowercase: isCaseInsensitive)
+      let template = NameTemplate(applicationGroup, for: .applicationGroup)
+      let (name, isOpen) = self.applicationGroup(
+        template, for: .applicationGroup, isSingle: isSingle(destination.lookup), facts)
+      destination.applicationGroup = name
+      // What a script answers may come from the request as well.
+      destination.isOpenName = isOpen || !name.isEmpty && !fixedNames.contains(name)
     }
     if let callableObject {
       destination.callableObject = NameTemplate(callableObject, for: .callable).name(for: .callable, facts)

@@ -42,7 +42,11 @@ extension Directive {
       }),
     Directive(
       "WSGIApplicationGroup", .serverAndDirectory, default: "%{RESOURCE}", "the name of the application group to run in",
-      .one { (parse, word) in parse.scope.applicationGroup = NameTemplate(word, for: .applicationGroup) }),
+      .one { (parse, word) in
+        let name = NameTemplate(word, for: .applicationGroup)
+        parse.scope.applicationGroup = name
+        if let fixed = name.fixedName { parse.global.value.applicationGroups.append(fixed) }
+      }),
     Directive(
       "WSGIRestrictProcess", .serverAndDirectory, default: "unrestricted", "the process groups that may be used here",
       .line { (parse, line) throws(ConfigError) in try applyRestrictProcess(&parse, &line) }),
@@ -79,6 +83,15 @@ extension Directive {
   ]
 
   private static let interpreters: [Directive] = [
+    Directive(
+      "WSGIMaxInterpreters", .global, default: "128",
+      "how many interpreters a process may have whose names come from requests",
+      .one { (parse, word) throws(ConfigError) in
+        guard let number = NumberSyntax.integer(word), (1...1_000_000).contains(number) else {
+          throw ConfigError("WSGIMaxInterpreters must be a whole number from 1 to 1000000, not '\(word)'.")
+        }
+        parse.global.value.maximumInterpreters = number
+      }),
     Directive(
       "<WSGIInterpreterOptions", .global, default: "–", "process-group=NAME and application-group=NAME, either or both or none",
       .section { (parse, line) throws(ConfigError) in try InterpreterOptions.open(&parse, &line) }),

@@ -122,6 +122,7 @@ extension GlobalConfig {
     settings.set(EngineSettings.perInterpreterGIL, flag: interpreter.perInterpreterGIL)
     settings.set(EngineSettings.freeThreading, flag: interpreter.freeThreading)
     settings.set(EngineSettings.caseInsensitive, flag: caseSensitivity == false)
+    if let maximumInterpreters { settings.set(EngineSettings.maximumInterpreters, "\(maximumInterpreters)") }
     for block in interpreterOptions where block.processGroup == nil || block.processGroup == group {
       settings.set(EngineSettings.interpreterOptions, ByteText(block.pairs.encoded))
     }

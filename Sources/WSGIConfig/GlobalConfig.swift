@@ -36,6 +36,10 @@ public struct GlobalConfig: Sendable {
   public var imports: [ImportScript] = []
   /// Where a WSGIProcessGroup stands, for diagnostics and for `%{AUTO}`.
   public var references: [GroupReference] = []
+  /// The fixed names of WSGIApplicationGroup, wherever it stands.
+  public var applicationGroups: [[UInt8]] = []
+  /// How many interpreters of a process may have names that come from requests; nil: 128.
+  public var maximumInterpreters: Int?
   /// The scripts of directory sections, which are looked at only by diagnostics; each request finds its own.
   public var serviceScripts: [ServiceScript] = []
   public var handlerScripts: [HandlerScript] = []

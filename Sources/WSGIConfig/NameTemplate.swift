@@ -7,7 +7,7 @@ public enum NameTemplate: Hashable, Sendable {
   case resource
   /// `%{SERVER}`: ServerName and port.
   case server
-  /// `%{HOST}`: the request's host and port.
+  /// `%{HOST}`: the request's host.
   case host
   /// `%{ENV:name}`: looked up; `token` is the name where nothing is found.
   case variable(name: [UInt8], token: [UInt8])
@@ -20,6 +20,16 @@ public enum NameTemplate: Hashable, Sendable {
   /// What a name is used for decides which expansions it has.
   public enum Use: Sendable {
     case processGroup, applicationGroup, scriptInterpreter, callable
+  }
+
+  /// What decided on a name that was made for a request.
+  enum Origin {
+    case configuration
+    /// A script's URL path.
+    case script
+    case host
+    /// The value of a variable, which may be a header of the request.
+    case variable
   }
 
   /// The name of the callable object where none, or one that means nothing, is configured.

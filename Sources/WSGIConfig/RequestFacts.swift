@@ -6,13 +6,23 @@ public protocol RequestFacts {
   func appendServerName(to name: inout [UInt8])
   /// The host of the Host header as httpd parsed it; nothing where there is none.
   func appendRequestHost(to name: inout [UInt8])
-  /// ap_get_server_port.
+  /// That of ServerName or of the listener; never one of the client's.
   var port: UInt32 { get }
   /// The decoded path of the URI.
   func appendURI(to name: inout [UInt8])
   func appendPathInfo(to name: inout [UInt8])
   /// The request's notes, its environment table, then the process's environment; false where none has the variable.
   func appendVariable(_ variable: [UInt8], to name: inout [UInt8]) -> Bool
+}
+
+extension RequestFacts {
+  /// The host as names have it.
+  var host: [UInt8] {
+    var name: [UInt8] = []
+    appendRequestHost(to: &name)
+    HostName.normalize(&name)
+    return name
+  }
 }
 
 extension NameTemplate {
@@ -25,37 +35,42 @@ extension NameTemplate {
     for use: Use, _ facts: some RequestFacts, singleApplication: Bool = false, lowercase: Bool = false
   ) -> [UInt8] {
     if case .fixed(let name) = self { return name }
-    return expand(for: use, facts, singleApplication, lowercase)
+    return expand(for: use, facts, singleApplication, lowercase).name
   }
 
+  /// The name, and what decided on it.
   @inline(never)
-  private func expand(
+  func expand(
     for use: Use, _ facts: some RequestFacts, _ singleApplication: Bool, _ lowercase: Bool
-  ) -> [UInt8] {
+  ) -> (name: [UInt8], origin: Origin) {
     var name: [UInt8] = []
+    var origin = Origin.configuration
     switch self {
-    case .fixed(let fixed): return fixed
-    case .auto where singleApplication: return []
+    case .fixed(let fixed): return (fixed, .configuration)
+    case .auto where singleApplication: return ([], .configuration)
     case .resource, .auto:
       name.reserveCapacity(256)
       facts.appendServerName(to: &name)
       appendPort(facts.port, to: &name)
       name.append(Ascii.bar)
       appendScript(facts, lowercase, to: &name)
+      origin = .script
     case .server:
       facts.appendServerName(to: &name)
       appendPort(facts.port, to: &name)
     case .host:
       facts.appendRequestHost(to: &name)
       if name.isEmpty { facts.appendServerName(to: &name) }
-      appendPort(facts.port, to: &name)
+      HostName.normalize(&name)
+      origin = .host
     case .variable(let variable, let token):
       guard facts.appendVariable(variable, to: &name) else {
-        return use == .callable ? NameTemplate.defaultCallable : token
+        return (use == .callable ? NameTemplate.defaultCallable : token, .configuration)
       }
-      return NameTemplate.nested(name, for: use)?.expand(for: use, facts, singleApplication, lowercase) ?? name
+      if let nested = NameTemplate.nested(name, for: use) { return nested.expand(for: use, facts, singleApplication, lowercase) }
+      origin = .variable
     }
-    return name
+    return (name, origin)
   }
 
   /// A variable's value that is itself a token, which is expanded once; another variable is not.

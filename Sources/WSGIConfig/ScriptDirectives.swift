@@ -145,7 +145,9 @@ extension ServiceScript {
     try kind.readOptions(&line) { (_, value) throws(ConfigError) in
       interpreter = NameTemplate(try ScriptOptions.applicationGroup(value), for: .scriptInterpreter)
     }
-    self.init(kind: kind.name, path: path.bytes, applicationGroup: interpreter, location: parse.location)
+    self.init(
+      kind: kind.name, path: path.bytes, applicationGroup: interpreter, isOfAccessFile: parse.isAccessFile,
+      location: parse.location)
     if !parse.isAccessFile {
       parse.global.value.childrenNeedPython = true
       parse.global.value.serviceScripts.append(self)

@@ -13,6 +13,8 @@ public final class ScriptAlias: Sendable {
   public let passAuthorization: Bool?
   public let server: UInt
   public let location: ConfigLocation
+  /// The URL path that its one script is at, as names have it; nil where there may be several.
+  let mount: [UInt8]?
 
   init(
     pattern: Pattern, target: [UInt8], options: ScriptOptions, server: UInt, location: ConfigLocation
@@ -25,6 +27,15 @@ public final class ScriptAlias: Sendable {
     passAuthorization = options.passAuthorization
     self.server = server
     self.location = location
+    mount = ScriptAlias.mount(pattern, target)
+  }
+
+  private static func mount(_ pattern: Pattern, _ target: [UInt8]) -> [UInt8]? {
+    guard case .path(let path) = pattern, target.last != Ascii.slash else { return nil }
+    var mount: [UInt8] = []
+    for byte in path where byte != Ascii.slash || mount.last != Ascii.slash { mount.append(byte) }
+    if mount.last == Ascii.slash { mount.removeLast() }
+    return mount
   }
 
   /// The directive's first argument, for messages.
@@ -79,6 +90,8 @@ public struct ServiceScript: Hashable, Sendable {
   public let path: [UInt8]
   /// Only `%{GLOBAL}`, `%{SERVER}` and `%{HOST}` expand; the main interpreter where none was named.
   public let applicationGroup: NameTemplate
+  /// It was named in an `.htaccess` file: its author may be a tenant, whose code belongs where the administrator has put it.
+  public let isOfAccessFile: Bool
   public let location: ConfigLocation
 }
 

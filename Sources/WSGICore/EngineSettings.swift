@@ -24,6 +24,8 @@ public enum EngineSettings {
   /// One `<WSGIInterpreterOptions>` block that can apply to this process group, in file order; the value is itself pairs:
   /// `application-group` (optional), `process-group` (optional), and the scoped settings under their keys above.
   public static let interpreterOptions = "interpreter-options"
+  /// How many interpreters may have names that come from requests; absent: 128.
+  public static let maximumInterpreters = "maximum-interpreters"
   public static let processes = "processes"
   public static let threads = "threads"
   public static let multithread = "multithread"

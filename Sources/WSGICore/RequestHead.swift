@@ -32,6 +32,8 @@ public struct RequestHead {
     public static let errorOverride = Flags(rawValue: 256)
     /// The client asks for parts of the response, which httpd can give of a file that it is handed as one.
     public static let wantsRanges = Flags(rawValue: 512)
+    /// The configuration does not fix the application group's name: the number of such interpreters is limited.
+    public static let openName = Flags(rawValue: 1024)
   }
 
   public static let magic: UInt32 = 0x3148_5257  // "WRH1"

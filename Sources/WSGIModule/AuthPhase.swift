@@ -27,8 +27,20 @@ struct AuthPhase {
   func run(
     _ call: ServiceCall, _ function: StaticString, _ arguments: [UnsafePointer<CChar>], _ options: ServiceCall.Options
   ) -> ServiceAnswer {
-    call.call(function, arguments, options.union(.auth)) { fields, writer in
+    if call.script.isOfAccessFile, let obstacle = AccessFileScripts.obstacle(where: destination) {
+      call.report("WSGI0622: The \(call.script.kind) of an .htaccess file is refused: \(obstacle).")
+      return .failed
+    }
+    return call.call(function, arguments, options.union(.auth)) { fields, writer in
       ServiceEnviron.write(fields, request, to: &writer)
     }
+  }
+
+  /// Where the request will run, as far as that can be told before its handler is chosen.
+  private var destination: ProcessGroupLookup {
+    let alias = wsgi_httpd_request_note(request).map { Unmanaged<ScriptAlias>.fromOpaque($0).takeUnretainedValue() }
+    return Generation.current?.configuration.processGroup(
+      server: server.identity, server.holder.value, directory.value, alias: alias, handler: nil, RequestNames(request: request)
+    ).lookup ?? .unknown
   }
 }

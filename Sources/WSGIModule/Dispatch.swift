@@ -8,6 +8,10 @@ extension ScriptHandler {
   /// changes nothing, and the log says why.
   func dispatch(_ destination: inout Destination) throws(Refusal) {
     guard let script = destination.dispatchScript else { return }
+    if script.isOfAccessFile, let obstacle = AccessFileScripts.obstacle(where: destination.lookup) {
+      throw Refusal(
+        500, "WSGI0623: The dispatch script '\(ByteText(script.path))' of an .htaccess file is refused: \(obstacle).")
+    }
     let unchanged = destination
     let call = ServiceCall(request: request, script: script, flags: destination.flags)
     let answer = call.call("process_group,application_group,callable_object", [], .each) { fields, writer in
@@ -24,6 +28,12 @@ extension ScriptHandler {
         &destination, processGroup: choice("process_group"), applicationGroup: choice("application_group"),
         callableObject: choice("callable_object"), server: server.identity, server.holder.value, directory.value,
         RequestNames(request: request))
+      guard !script.isOfAccessFile || destination.lookup == unchanged.lookup else {
+        throw Refusal(
+          500,
+          "WSGI0624: The dispatch script '\(ByteText(script.path))' of an .htaccess file chose process group "
+            + "'\(ByteText(destination.processGroup))', which is not its author's to choose; the request is not run.")
+      }
     case .unloadable: return
     case .unavailable(let reason):
       throw Refusal(500, "WSGI0085: Python cannot be used for dispatch script '\(ByteText(script.path))': \(reason).")

@@ -139,6 +139,7 @@ struct ScriptHandler {
     if fields.wants_ranges != 0 { flags.insert(.wantsRanges) }
     if ProxyHeaders.isHTTPS(request, fields, proxy) { flags.insert(.https) }
     if handlerScript != nil { flags.insert(.handlerScript) }
+    if destination.isOpenName { flags.insert(.openName) }
     guard fields.headers.count + fields.variables.count + Environ.ownPairs < RequestHead.pairLimit else {
       throw Refusal(431, "WSGI0352: The request has more headers than can be passed to an application.")
     }

@@ -83,7 +83,10 @@ struct ServiceCall {
     var head: RequestHead.Flags = .serviceCall
     if flags.isOn(.scriptReloading) { head.insert(.scriptReloading) }
     if flags.isOn(.passApacheRequest) { head.insert(.passRequest) }
-    let group = script.applicationGroup.name(for: .scriptInterpreter, RequestNames(request: request))
+    guard let configuration = Generation.current?.configuration else { return nil }
+    let (group, isOpen) = configuration.applicationGroup(
+      script.applicationGroup, for: .scriptInterpreter, RequestNames(request: request))
+    if isOpen { head.insert(.openName) }
     group.withUnsafeBytes { group in
       script.path.withUnsafeBytes { path in
         writer.begin(

@@ -5,8 +5,8 @@ import Testing
 @Suite struct DirectiveTests {
   @Test func theTableHoldsEveryDirectiveOnce() {
     let names = Directive.table.map(\.name.description)
-    #expect(names.count == 49)
-    #expect(Set(names).count == 49)
+    #expect(names.count == 50)
+    #expect(Set(names).count == 50)
   }
 
   static let contexts: [(DirectiveContext, [String])] = [
@@ -16,7 +16,8 @@ import Testing
         "WSGISocketPrefix", "WSGISocketRotation", "WSGIAcceptMutex", "WSGIVerboseDebugging", "WSGIDontWriteBytecode",
         "WSGIPythonWarnings", "WSGIPythonOptimize", "WSGIPythonHome", "WSGIPythonPath", "WSGIPythonEggs", "WSGIPythonHashSeed",
         "WSGISwitchInterval", "WSGIDestroyInterpreter", "WSGIPerInterpreterGIL", "WSGIFreeThreading", "<WSGIInterpreterOptions",
-        "WSGIRestrictEmbedded", "WSGIRestrictStdin", "WSGIRestrictStdout", "WSGIRestrictSignal", "WSGICaseSensitivity",
+        "WSGIRestrictEmbedded", "WSGIMaxInterpreters", "WSGIRestrictStdin", "WSGIRestrictStdout", "WSGIRestrictSignal",
+        "WSGICaseSensitivity",
         "WSGIServerMetrics", "WSGITelemetryService", "WSGISlowRequests", "WSGITelemetryOptions",
       ]
     ),
@@ -99,6 +100,7 @@ import Testing
     ("WSGIPythonHashSeed Random", "WSGIPythonHashSeed must be \"random\" or an integer in range [0; 4294967295], not 'Random'"),
     ("WSGIPythonHashSeed 4294967296", "WSGIPythonHashSeed must be"), ("WSGIPythonHashSeed -1", "WSGIPythonHashSeed must be"),
     ("WSGIPythonHashSeed +1", "WSGIPythonHashSeed must be"),
+    ("WSGIMaxInterpreters 0", "WSGIMaxInterpreters must be a whole number from 1 to 1000000, not '0'"),
     ("WSGISwitchInterval 0", "WSGISwitchInterval must be a positive number of seconds. '0'"),
     ("WSGISwitchInterval nan", "WSGISwitchInterval must be a positive number of seconds. 'nan'"),
     ("WSGIAcceptMutex foo", "Accept mutex lock mechanism 'foo' is invalid. Valid accept mutex mechanisms"),

@@ -38,7 +38,8 @@ import Testing
     // Ports: 80 and 443 go without saying.
     Case(text: "%{SERVER}", use: .processGroup, expected: "www.example.com:8080", facts: TestFacts(port: 8080)),
     Case(text: "%{SERVER}", use: .processGroup, expected: "www.example.com", facts: TestFacts(port: 443)),
-    Case(text: "%{HOST}", use: .processGroup, expected: "alias.example.com:81", facts: TestFacts(port: 81)),
+    Case(text: "%{HOST}", use: .processGroup, expected: "alias.example.com", facts: TestFacts(port: 81)),
+    Case(text: "%{HOST}", use: .processGroup, expected: "alias.example.com", facts: TestFacts(host: "ALIAS.Example.com..")),
     Case(text: "%{HOST}", use: .processGroup, expected: "www.example.com", facts: TestFacts(host: "")),
     // Scripts.
     Case(text: "%{RESOURCE}", use: .applicationGroup, expected: "www.example.com|", facts: TestFacts(uri: "/", pathInfo: "/")),
@@ -79,6 +80,18 @@ import Testing
     let template = NameTemplate(ByteText(test.text), for: test.use)
     let name = template.name(for: test.use, test.facts, singleApplication: test.single, lowercase: test.lowercase)
     #expect(ByteText(name).description == test.expected)
+  }
+
+  @Test func ofAHostThereIsOneName() {
+    for (text, name) in [
+      ("Shop.Example.com:8080", "shop.example.com"), ("shop.example.com.", "shop.example.com"),
+      ("localhost:1", "localhost"), ("[::1]:80", "[::1]"), ("::1", "::1"), ("Blog", "blog"), ("tenant:7", "tenant:7"),
+      (":1", ":1"),
+      ("a.b:x", "a.b:x"), ("", ""), (".", "."), ("host:1", "host"),
+    ] {
+      #expect(ByteText(HostName.normalized([UInt8](text.utf8), host: [UInt8]("host".utf8))).description == name, "\(text)")
+    }
+    #expect(ByteText(HostName.normalized([UInt8]("shop.:1".utf8), host: [UInt8]("shop".utf8))).description == "shop")
   }
 
   @Test func aFixedNameAsksNothingOfTheRequest() {

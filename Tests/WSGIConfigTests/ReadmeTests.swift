@@ -9,8 +9,9 @@ import Testing
     for directive in Directive.table {
       let name = directive.isSection ? "\(directive.name) …>" : "\(directive.name)"
       let isAdded = ["WSGIHandlerScript", "WSGIDispatchScript", "WSGIPassApacheRequest"].contains(name)
+      let mark = name == "WSGIMaxInterpreters" ? " **new**" : ""
       let row =
-        "| `\(name)`\(directive.isScopable ? " ¹" : "") | \(places(directive.context, isAdded: isAdded)) | "
+        "| `\(name)`\(directive.isScopable ? " ¹" : "")\(mark) | \(places(directive.context, isAdded: isAdded)) | "
         + "\(directive.defaultValue) | \(directive.usage) |"
       #expect(lines.contains { $0 == row }, "\(row)")
     }

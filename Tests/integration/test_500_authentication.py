@@ -39,7 +39,7 @@ PLACES = (place("basic") + place("digest", type="Digest") + place("file-wsgi", "
           + "<Location /wsgi-file>\nAuthUserFile {root}/passwords\n</Location>\n")
 
 GROUPS = {"plain": ("plain", "plain"), "global": ("%{GLOBAL}", ""), "server": ("%{SERVER}", "localhost:{port}"),
-          "host": ("%{HOST}", "named.example:{port}"), "resource": ("%{RESOURCE}", "%{RESOURCE}"),
+          "host": ("%{HOST}", "named.example"), "resource": ("%{RESOURCE}", "%{RESOURCE}"),
           "env": ("%{ENV:WHAT}", "%{ENV:WHAT}")}
 
 
@@ -357,10 +357,9 @@ def test_passwords_never_reach_the_log(password):
 
 # MARK: where Python runs
 
-def test_scripts_run_here_though_the_application_does_not(make_httpd):
-    """Embedded mode is off for applications; the script of a .htaccess file starts Python on its first use."""
+def test_a_script_of_an_access_file_starts_python(make_httpd):
+    """Nothing in the configuration asks for Python in httpd's processes; the script of a .htaccess file does at its first use."""
     conf = """
-WSGIRestrictEmbedded On
 <Directory {docs}>
 AllowOverride AuthConfig
 </Directory>

@@ -182,7 +182,7 @@ def test_the_answer_reaches_the_application(server):
 # MARK: where it may stand
 
 def test_htaccess(make_httpd):
-    conf = "WSGIRestrictEmbedded On\n<Directory {docs}>\nAllowOverride AuthConfig\n</Directory>\n"
+    conf = "<Directory {docs}>\nAllowOverride AuthConfig\n</Directory>\n"
     server = make_httpd(conf, apps="authentication", modules=MODULES, name="htgroups")
     for folder, require in (("plain", "Require wsgi-group staff"), ("not", COMBINATIONS["not"])):
         os.mkdir(os.path.join(server.docs, folder))

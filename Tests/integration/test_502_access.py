@@ -223,7 +223,7 @@ def test_fifty_at_once(server):
 
 def test_a_changed_script(make_httpd):
     """... and the script of a .htaccess file, which needs AllowOverride AuthConfig."""
-    conf = "WSGIRestrictEmbedded On\n<Directory {docs}>\nAllowOverride AuthConfig\n</Directory>\n"
+    conf = "<Directory {docs}>\nAllowOverride AuthConfig\n</Directory>\n"
     server = make_httpd(conf, apps="authentication", modules=MODULES, name="htaccess-access")
     script = os.path.join(server.apps, "changing.py")
     with open(os.path.join(server.docs, ".htaccess"), "w") as out:

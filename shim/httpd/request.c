@@ -129,7 +129,22 @@ const char *wsgi_httpd_request_server_name(request_rec *request) { return reques
 
 const char *wsgi_httpd_request_host(request_rec *request) { return request->hostname; }
 
-uint32_t wsgi_httpd_request_port(request_rec *request) { return ap_get_server_port(request); }
+/* As ap_get_server_port has it; but where a client names a port, be it whatever it likes, that of ServerName or of the listener
+ * is meant. */
+uint32_t wsgi_httpd_request_port(request_rec *request) {
+  const core_dir_config *core = ap_get_core_module_config(request->per_dir_config);
+  uint32_t server = request->server->port;
+  uint32_t listener = request->connection->local_addr->port;
+  int uses_listener = core->use_canonical_phys_port == USE_CANONICAL_PHYS_PORT_ON;
+  if (core->use_canonical_name == USE_CANONICAL_NAME_ON) {
+    if (server) return server;
+  } else {
+    if (uses_listener) return listener;
+    if (server) return server;
+    uses_listener = request->parsed_uri.port_str != NULL;
+  }
+  return uses_listener ? listener : ap_default_port(request);
+}
 
 const char *wsgi_httpd_request_variable(request_rec *request, const char *name) {
   const char *value = apr_table_get(request->notes, name);

@@ -1,0 +1,25 @@
+/// Names that are made of hosts, which one host has many spellings of.
+enum HostName {
+  /// Lower case, without the dot of the root behind it.
+  static func normalize(_ name: inout [UInt8]) {
+    for index in name.indices { name[index] = asciiLowercase(name[index]) }
+    while name.count > 1, name.last == Ascii.dot { name.removeLast() }
+  }
+
+  /// The same for text that may be a host with a port, as a Host header has it. What a colon and digits stand behind is a host
+  /// where it has a dot or brackets, or is `host`.
+  static func normalized(_ text: [UInt8], host: [UInt8]) -> [UInt8] {
+    var name = text
+    normalize(&name)
+    guard let colon = name.lastIndex(of: Ascii.colon), colon > 0, name[(colon + 1)...].allSatisfy(NumberSyntax.isDigit) else {
+      return name
+    }
+    var bare = [UInt8](name[..<colon])
+    normalize(&bare)
+    let isAddress = bare.first == bracket || !bare.contains(Ascii.colon)
+    let isHost = bare.contains(Ascii.dot) || bare.first == bracket || bare.elementsEqual("localhost".utf8) || bare == host
+    return isAddress && isHost ? bare : name
+  }
+
+  private static let bracket: UInt8 = 0x5B
+}
