@@ -27,6 +27,7 @@ public struct ChannelServer: ~Copyable {
   var pending: [UInt8] = []
   var pendingSent = 0
   var failure: ChannelFailure?
+  private var logsAreSlow = false
 
   // The response's side.
   public internal(set) var hasBegun = false
@@ -54,6 +55,7 @@ public struct ChannelServer: ~Copyable {
   public mutating func open(_ channel: Int32, _ kind: ChannelKind) {
     self.channel = channel
     self.kind = kind
+    logsAreSlow = false
     failure = nil
     hasBegun = false
     hasEnded = false
@@ -137,7 +139,11 @@ public struct ChannelServer: ~Copyable {
 
   // MARK: - other frames
 
-  /// Passes a log record to the child. Never waits: false when the channel is gone or full, and the record is still the caller's.
+  /// How long records wait, once a request, for a child that reads too slowly; in milliseconds.
+  private static let logPatience: Int64 = 250
+
+  /// Passes a log record to the child: false when the channel is gone or full, and the record is still the caller's. A child
+  /// reads at once, so that there is room in no time, unless its client keeps it: that is found out once.
   public mutating func log(
     level: Int32, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer
   ) -> Bool {
@@ -146,11 +152,20 @@ public struct ChannelServer: ~Copyable {
     let text = UnsafeRawBufferPointer(rebasing: text.prefix(FrameLimits.logText))
     var header = FrameHeader(.log, head: file.count, data: text.count, extra: line)
     header.flags = FrameHeader.Flags(rawValue: UInt8(clamping: max(0, min(level, 15))))
-    do throws(ChannelFailure) {
-      try transmit(header, file, text, wait: false)
-      return true
-    } catch {
-      return false
+    var deadline: Int64?
+    while true {
+      do throws(ChannelFailure) {
+        try transmit(header, file, text, wait: false)
+        return true
+      } catch {
+        guard error == .wouldBlock, !logsAreSlow else { return false }
+        let now = monotonicMilliseconds()
+        let end = deadline ?? now &+ ChannelServer.logPatience
+        deadline = end
+        if now < end, waitUntilReady(channel, for: writable, milliseconds: end &- now).first != 0 { continue }
+        logsAreSlow = true
+        return false
+      }
     }
   }
 

@@ -135,6 +135,16 @@ public struct ControlLine: Sendable {
     }
   }
 
+  /// Waits until something can be sent; false when the time has passed.
+  public func hasRoom(within milliseconds: Int32) -> Bool {
+    var entry = pollfd(fd: outgoing, events: Int16(POLLOUT), revents: 0)
+    var ready: Int32 = 0
+    repeat {
+      ready = poll(&entry, 1, milliseconds)
+    } while ready < 0 && errno == EINTR
+    return ready > 0 && entry.revents & Int16(POLLOUT) != 0
+  }
+
   /// An empty packet also reads as 0: only a hang-up is the end.
   private var hasHungUp: Bool {
     var entry = pollfd(fd: incoming, events: Int16(POLLIN), revents: 0)

@@ -22,10 +22,10 @@ extension ControlMessage {
     case .reloadWanted(let change): Self.append(change, .reloadWanted, to: &writer)
     case .log(let record):
       Self.begin(&writer, .log, number: UInt32(bitPattern: record.level), value: UInt64(record.line))
-      let file = record.file.prefix(256)
+      let file = record.file.prefix(Self.fileLimit)
       writer.append(UInt32(clamping: file.count))
       writer.append(Array(file))
-      writer.append(Array(record.text.prefix(Self.textLimit - file.count)))
+      writer.append(Array(record.text.prefix(Self.logRoom(beside: record.file))))
     case .metricsWanted(let ticket): Self.begin(&writer, .metricsWanted, value: ticket)
     case .passedOn: Self.begin(&writer, .passedOn)
     case .passOn: Self.begin(&writer, .passOn)

@@ -64,6 +64,10 @@ public enum ControlMessage: Equatable, Sendable {
   public static let limit = 4096
   /// The longest text in a packet; what is longer is cut when it is sent.
   public static let textLimit = limit - 64
+  static let fileLimit = 256
+
+  /// How much text a record has room for that names this source file.
+  public static func logRoom(beside file: [UInt8]) -> Int { textLimit - min(file.count, fileLimit) }
 }
 
 /// A script that is no longer what was loaded.

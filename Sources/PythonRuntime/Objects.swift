@@ -69,6 +69,9 @@ extension PyObj {
     return UnsafeRawBufferPointer(start: bytes, count: length)
   }
 
+  /// How many characters a str has.
+  public var characterCount: Int { max(PyUnicode_GetLength(pointer), 0) }
+
   /// The contents of a bytes object, valid while it lives.
   @inlinable public var bytes: UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(start: wsgi_py_bytes_data(pointer), count: wsgi_py_bytes_size(pointer))

@@ -137,8 +137,29 @@ enum Bootstrap {
         trace = exception.__traceback__
         while trace is not None and trace.tb_frame.f_code.co_filename == '<mod_wsgi>':
             trace = trace.tb_next
-        text = ''.join(traceback.format_exception(type(exception), exception, trace))
+        text = plain_names(''.join(traceback.format_exception(type(exception), exception, trace)), exception)
         return withhold(text, secret) if secret else text
+
+
+    def plain_names(text, exception):
+        """The text with the control characters escaped that names of source files hold: its lines become records of a log."""
+        names, seen, chain = set(), set(), [exception]
+        while chain:
+            exception = chain.pop()
+            if exception is None or id(exception) in seen:
+                continue
+            seen.add(id(exception))
+            chain += [exception.__cause__, exception.__context__]
+            if isinstance(exception, SyntaxError):
+                names.add(exception.filename)
+            trace = exception.__traceback__
+            while trace is not None:
+                names.add(trace.tb_frame.f_code.co_filename)
+                trace = trace.tb_next
+        for name in names:
+            if isinstance(name, str) and not name.isprintable():
+                text = text.replace(name, name.encode('unicode_escape').decode('ascii'))
+        return text
 
 
     def withhold(text, secret):

@@ -8,10 +8,11 @@ import PythonRuntime
 final class LogStream: NativeObject {
   /// The methods, in the order of `invoke`'s indices.
   static let methods: [StaticString] = [
-    "write", "writelines", "flush", "close", "isatty", "readable", "seekable", "writable", "fileno",
+    "write", "writelines", "flush", "close", "isatty", "readable", "seekable", "writable", "fileno", "read", "readline",
+    "readlines", "seek", "tell", "truncate", "detach",
   ]
 
-  /// A record's text is cut here; the rest of a longer line follows in records of its own. httpd keeps 8 KiB with its prefix.
+  /// A line that has no end yet is written in pieces of this size, lest it be kept for ever.
   private static let recordLimit = 7680
 
   private unowned(unsafe) let adapter: Adapter
@@ -44,7 +45,19 @@ final class LogStream: NativeObject {
       return .none()
     case 4, 5, 6: return .bool(false)
     case 7: return .bool(true)
-    default: throw Raised(.osError, "Apache/mod_wsgi log object is not associated with a file descriptor.")
+    case 8: throw LogStream.unsupported("the log has no file descriptor of its own")
+    default: throw LogStream.unsupported("\(LogStream.methods[method])() of the log: it can only be written to")
+    }
+  }
+
+  /// io.UnsupportedOperation, which is an OSError and a ValueError.
+  private static func unsupported(_ reason: String) -> Raised {
+    do throws(Raised) {
+      let module = try PythonCode.importModule("io")
+      let exception = try module.attribute("UnsupportedOperation").call(try PyRef.string(reason))
+      return Raised(exception)
+    } catch {
+      return error
     }
   }
 
@@ -80,7 +93,7 @@ final class LogStream: NativeObject {
       } else {
         append(text)
       }
-      return try .int(text.count)
+      return try .int(value.characterCount)
     }
     var count = 0
     try value.withBuffer { bytes in

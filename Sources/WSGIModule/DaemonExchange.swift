@@ -12,7 +12,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
   private(set) var response: ClientResponse
   private var body: ClientBody
   private let script: UnsafePointer<CChar>
-  private var prefix: UnsafePointer<CChar>?
+  private var records: RequestLog
   /// header-buffer-size; nil where none is given.
   private let headerLimit: Int?
   /// Why a response's head was refused for its size, as the end of a sentence.
@@ -29,6 +29,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
     self.headerLimit = headerLimit
     self.response = response
     body = ClientBody(request)
+    records = RequestLog(request, script: script, group: group, share: daemons.logShares?.share(of: group))
   }
 
   // MARK: the request's body
@@ -81,13 +82,9 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
   }
 
   mutating func log(level: Int32, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer) {
-    let pool = wsgi_httpd_request_pool(request)
-    logRequest(level, request, prefix: logPrefix(), text, file: file.isEmpty ? nil : poolCopy(file, pool), line: line)
-  }
-
-  private mutating func logPrefix() -> UnsafePointer<CChar>? {
-    if prefix == nil { prefix = scriptPrefix(script, request) }
-    return prefix
+    let request = request
+    records.write(
+      level: level, text, file: file.isEmpty ? nil : poolCopy(file, wsgi_httpd_request_pool(request)), line: line)
   }
 
   // MARK: the group

@@ -18,4 +18,6 @@ protocol DaemonGroups: AnyObject, Sendable {
   var ledger: QueueLedger? { get }
   /// Says which refusals are logged.
   var refusals: RefusalPace { get }
+  /// Counts what requests write to the log; nil where there is no memory for it.
+  var logShares: LogShares? { get }
 }

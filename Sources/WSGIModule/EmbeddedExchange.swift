@@ -12,13 +12,14 @@ struct EmbeddedExchange: ~Copyable {
   private(set) var response: ClientResponse
   private var body: ClientBody
   private let script: UnsafePointer<CChar>
-  private var prefix: UnsafePointer<CChar>?
+  private var records: RequestLog
 
   init(_ request: OpaquePointer, script: UnsafePointer<CChar>, response: consuming ClientResponse) {
     self.request = request
     self.script = script
     self.response = response
     body = ClientBody(request)
+    records = RequestLog(request, script: script, group: nil, share: HostTable.logShare)
   }
 
   mutating func read(into buffer: UnsafeMutablePointer<UInt8>?, capacity: Int) -> Int64 {
@@ -47,11 +48,9 @@ struct EmbeddedExchange: ~Copyable {
   }
 
   mutating func log(_ record: wsgi_log_record) {
-    let prefix = prefix ?? scriptPrefix(script, request)
-    self.prefix = prefix
-    logRequest(
-      record.level, request, prefix: prefix, UnsafeRawBufferPointer(start: record.text, count: record.length),
-      file: record.file, line: record.line)
+    records.write(
+      level: record.level, UnsafeRawBufferPointer(start: record.text, count: record.length), file: record.file,
+      line: record.line)
   }
 
   /// Ends the response as the engine says that the application ended; what the handler tells httpd.

@@ -17,6 +17,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
   private let activity: [ActivityPages?]
   let ledger: QueueLedger?
   let refusals: RefusalPace
+  let logShares: LogShares?
   private let logs: LogTargets
   /// When the next supervisor may be started, in microseconds of the monotonic clock; nil: none is wanted.
   private var restart: Int64?
@@ -34,6 +35,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
     self.endpoints = endpoints
     self.ledger = ledger
     refusals = RefusalPace(groups: endpoints.count)
+    logShares = LogShares(groups: endpoints.count)
     self.logs = logs
   }
 
@@ -143,6 +145,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
   private func discard() {
     supervised.discard()
     ledger?.unmap()
+    logShares?.unmap()
     for endpoint in endpoints { endpoint?.takers?.unmap() }
     for pages in activity { pages?.unmap() }
     ProcessGroups.living.removeAll { $0 === self }

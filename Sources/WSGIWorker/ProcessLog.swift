@@ -37,10 +37,32 @@ final class ProcessLog: Sendable {
         text: Array(prefix.utf8) + Array(UnsafeBufferPointer(start: text, count: record.length))))
   }
 
+  /// Sends a record, in as many pieces as packets take.
   private func pass(_ record: ControlLog) {
-    if control.send(.log(record)) { return }
-    // The supervisor is being replaced, or has much to do: it reads our standard error too.
-    let line = record.text + [0x0A]
-    _ = line.withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
+    let room = ControlMessage.logRoom(beside: record.file)
+    var piece = record
+    var rest = record.text[...]
+    repeat {
+      piece.text = Array(rest.prefix(room))
+      rest = rest.dropFirst(room)
+      // The pieces of a long record stay together and in order, if that takes no longer than the supervisor needs to read them.
+      let isSent =
+        control.send(.log(piece)) || record.text.count > room && control.hasRoom(within: 1000) && control.send(.log(piece))
+      if !isSent { writeOut(piece.text) }
+    } while !rest.isEmpty
+  }
+
+  /// The supervisor is being replaced, or has much to do: it reads our standard error too, line by line.
+  private func writeOut(_ text: [UInt8]) {
+    var line: [UInt8] = []
+    for byte in text { if byte == 0x0A { line += Array("\\n".utf8) } else { line.append(byte) } }
+    line.append(0x0A)
+    var done = 0
+    while done < line.count {
+      let count = line.withUnsafeBytes { Glibc.write(2, $0.baseAddress.map { $0 + done }, line.count - done) }
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { return }
+      done += count
+    }
   }
 }

@@ -197,10 +197,17 @@ struct RequestThread: ~Copyable {
   mutating func log(_ record: wsgi_log_record) {
     guard record.level <= logLevel, let text = record.text else { return }
     let file = UnsafeRawBufferPointer(start: record.file, count: record.file.map { strlen($0) } ?? 0)
-    let isTaken = channel.log(
-      level: record.level, file: file, line: record.line, text: UnsafeRawBufferPointer(start: text, count: record.length))
-    // The response is complete, or the child has gone: the process's log is better than none, if it says whose the record is.
-    if !isTaken { worker.log.write(record, prefix: requestPrefix()) }
+    var rest = UnsafeRawBufferPointer(start: text, count: record.length)
+    repeat {
+      let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(FrameLimits.logText))
+      rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(piece.count))
+      if channel.log(level: record.level, file: file, line: record.line, text: piece) { continue }
+      // The response is complete, or the child has gone: the process's log is better than none, if it says whose the record is.
+      var record = record
+      record.text = piece.baseAddress?.assumingMemoryBound(to: UInt8.self)
+      record.length = piece.count
+      worker.log.write(record, prefix: requestPrefix())
+    } while !rest.isEmpty
   }
 
   /// What httpd would put before a record of the request, and the id by which httpd's other records of it are found.

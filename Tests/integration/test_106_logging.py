@@ -77,6 +77,63 @@ def test_a_long_line_loses_nothing(site, mode):
     assert len(site.log.wait_for("begin-" + mode, mark)) == 1
 
 
+# Outside of a request a thread of the application's writes, after the request has ended.
+@pytest.mark.difference("the reference cuts long lines")
+@pytest.mark.parametrize("kind", ["ascii", "wide"])
+@pytest.mark.parametrize("size", [4000, 9000, 60000])
+@pytest.mark.parametrize("where", ["request", "thread"])
+@pytest.mark.parametrize("how", ["errors", "stderr", "print", "logging"])
+def test_a_line_of_any_length_loses_nothing(site, mode, how, where, size, kind):
+    if how == "errors" and where == "thread":
+        pytest.skip("wsgi.errors ends with its request")
+    mark = site.log.mark()
+    word = "%s-%s-%s-%d-%s" % (mode, how, where, size, kind)
+    site.get(mode, "/long?how=%s&where=%s&size=%d&kind=%s&word=%s" % (how, where, size, kind, word))
+    site.log.wait_for("behind-" + word, mark)
+    texts = [record(line)[1] for line in site.log.lines(r"\[wsgi:error\]", mark)]
+    number = "%05d." if kind == "ascii" else "\\xe2\\x82\\xac%05d."
+    expected = "before-%s " % word + "".join(number % n for n in range(size // 6)) + " behind-" + word
+    assert expected in "".join(texts), [len(text) for text in texts]
+
+
+@pytest.mark.difference("the reference knows no limit")
+def test_a_request_that_floods_the_log_is_held_back(site, mode):
+    total, mark = 40_000, site.log.mark()
+    site.get(mode, "/flood?lines=%d&word=flood-%s" % (total, mode))
+    site.log.wait_for("WSGI0642", mark)
+    site.flush_log(mode)
+    dropped = sum(int(re.search(r"WSGI0642: (\d+) lines \((\d+) bytes\)", line).group(1))
+                  for line in site.log.lines("WSGI0642", mark))
+    written = len(site.log.lines("flood-%s line" % mode, mark))
+    assert written >= 10_000 and written + dropped == total, (written, dropped)
+    # Others are not held back.
+    site.get(mode, "/many?word=calm-%s" % mode)
+    assert len(site.log.wait_for("calm-%s line" % mode, mark, count=50)) == 50
+
+
+def test_what_is_ordinary_is_not(site, mode):
+    mark = site.log.mark()
+    site.get(mode, "/flood?lines=5000&word=plenty-%s" % mode)
+    assert len(site.log.wait_for("plenty-%s line" % mode, mark, count=5000)) == 5000
+    assert not site.log.lines("WSGI0642|WSGI0643", mark)
+
+
+@pytest.mark.difference("the reference writes names as they are")
+def test_no_name_of_a_file_forges_a_line(make_httpd, mode):
+    conf = "WSGIScriptAlias /app {apps}/app.wsgi\nWSGIApplicationGroup %{GLOBAL}\n"
+    if mode == "daemon":
+        conf += "WSGIDaemonProcess one python-path={lib}\nWSGIProcessGroup one\n"
+    server = make_httpd(conf, apps="logging", log_level="warn wsgi:debug")
+    mark = server.log.mark()
+    assert server.get("/app/forge").status == 500
+    server.log.wait_for("forged traceback", mark)
+    server.log.wait_for("said at debug level", mark)
+    server.log.wait_for("said outside", mark)
+    texts = server.log.text(mark).splitlines()
+    assert all(line.startswith("[") and "] [" in line for line in texts), texts
+    assert not [line for line in texts if re.search(r"^\[forged|\] forged", line)], texts
+
+
 def test_a_nul_loses_nothing(site, mode):
     mark = site.log.mark()
     do(site, mode, "e.write('before-%s \\0 after-%s\\n')" % (mode, mode))
@@ -88,9 +145,17 @@ def test_a_nul_loses_nothing(site, mode):
 ATTRIBUTES = {
     "e.name": "'<wsgi.errors>'", "sys.stderr.name": "'<stderr>'", "sys.stdout.name": "'<stdout>'", "e.closed": "False",
     "e.isatty()": "False", "e.encoding.lower()": "'utf-8'", "e.errors": "'replace'", "e.line_buffering": "True",
-    "e.fileno()": "OSError", "type(e).__name__": "'TextIOWrapper'", "type(e.buffer).__name__": "'Log'", "e.write('')": "0",
+    "e.fileno()": "UnsupportedOperation", "type(e).__name__": "'TextIOWrapper'", "type(e.buffer).__name__": "'Log'",
+    "e.write('')": "0",
     "e.buffer.readable()": "False", "e.buffer.writable()": "True", "e.buffer.seekable()": "False",
-    "e.buffer.fileno()": "OSError",
+    "e.buffer.fileno()": "UnsupportedOperation", "sys.stdout.fileno()": "UnsupportedOperation",
+    "sys.stderr.fileno()": "UnsupportedOperation", "issubclass(__import__('io').UnsupportedOperation, OSError)": "True",
+    "e.read()": "UnsupportedOperation", "e.tell()": "UnsupportedOperation", "e.seek(0)": "UnsupportedOperation",
+    "e.truncate()": "UnsupportedOperation", "e.buffer.read()": "UnsupportedOperation", "sys.stdout.isatty()": "False",
+    "sys.stdout.readable()": "False", "sys.stdout.writable()": "True", "sys.stdout.seekable()": "False",
+    # What write() returns: characters for text, bytes for bytes.
+    "sys.stdout.write('\\u20ac' * 5 + '\\n')": "6", "e.write('caf\\xe9\\n')": "5", "e.buffer.write('\\u20ac' * 5)": "5",
+    "e.buffer.write(b'12345')": "5",
 }
 
 

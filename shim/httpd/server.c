@@ -102,21 +102,44 @@ wsgi_httpd_facts wsgi_httpd_get_facts(void) {
 
 static int clamp(size_t length) { return length > INT_MAX ? INT_MAX : (int)length; }
 
+/* httpd escapes what a record says, but not the name of the source file, which an application may choose as it likes. */
+static const char *printable(const char *file, char *room, size_t size) {
+  static const char digits[] = "0123456789abcdef";
+  size_t length = strlen(file), used = 0;
+  int is_plain = 1;
+  for (size_t index = 0; index < length && is_plain; index++) is_plain = file[index] >= 0x20 && file[index] < 0x7f;
+  if (is_plain) return file;
+  for (size_t index = 0; index < length && used + 5 < size; index++) {
+    unsigned char byte = (unsigned char)file[index];
+    if (byte >= 0x20 && byte < 0x7f) {
+      room[used++] = (char)byte;
+    } else {
+      room[used++] = '\\', room[used++] = 'x', room[used++] = digits[byte >> 4], room[used++] = digits[byte & 15];
+    }
+  }
+  room[used] = 0;
+  return room;
+}
+
 void wsgi_httpd_log_server(server_rec *server, int32_t level, const uint8_t *text, size_t length, const char *file,
                            uint32_t line) {
+  char room[512];
   if (!file) {
     file = __FILE__;
     line = __LINE__;
   }
+  file = printable(file, room, sizeof room);
   ap_log_error(file, (int)line, APLOG_MODULE_INDEX, level, 0, server, "%.*s", clamp(length), (const char *)text);
 }
 
 void wsgi_httpd_log_request(request_rec *request, int32_t level, const char *prefix, const uint8_t *text, size_t length,
                             const char *file, uint32_t line) {
+  char room[512];
   if (!file) {
     file = __FILE__;
     line = __LINE__;
   }
+  file = printable(file, room, sizeof room);
   ap_log_rerror(file, (int)line, APLOG_MODULE_INDEX, level, 0, request, "%s%.*s", prefix ? prefix : "", clamp(length),
                 (const char *)text);
 }

@@ -104,3 +104,51 @@ def many(environ, start_response):
     for index in range(50):
         print("%s line %02d %s end" % (word, index, "x" * 300))
     return text(start_response, "said")
+
+
+WAYS = {
+    "errors": lambda environ, line: environ["wsgi.errors"].write(line + "\n"),
+    "stderr": lambda environ, line: sys.stderr.write(line + "\n"),
+    "print": lambda environ, line: print(line),
+    "logging": lambda environ, line: logging.getLogger("long").error(line),
+}
+
+
+@route
+def long(environ, start_response):
+    query = environ["test.query"]
+    number = "%05d." if query["kind"] == "ascii" else "\u20ac%05d."
+    line = "before-" + query["word"] + " " + "".join(number % n for n in range(int(query["size"]) // 6)) + " behind-" + query["word"]
+    logger = logging.getLogger("long")
+    logger.propagate = False
+    logger.handlers = [mod_wsgi.LogHandler()]
+    if query["where"] == "request":
+        WAYS[query["how"]](environ, line)
+    else:
+        threading.Thread(target=WAYS[query["how"]], args=(environ, line)).start()
+    return text(start_response, "said")
+
+
+@route
+def flood(environ, start_response):
+    query = environ["test.query"]
+    for number in range(int(query["lines"])):
+        print("%s line %d" % (query["word"], number))
+    return text(start_response, "said")
+
+
+FORGED = "/srv/app\n[forged] line\nforged line \x1b[2J.py"
+
+
+@route
+def forge(environ, start_response):
+    logger = logging.getLogger("forge")
+    logger.propagate = False
+    logger.setLevel(1)
+    logger.handlers = [mod_wsgi.LogHandler()]
+    names = {"logger": logger, "threading": threading}
+    exec(compile("logger.debug('said at debug level')\n"
+                 "thread = threading.Thread(target=lambda: logger.debug('said outside'))\n"
+                 "thread.start(); thread.join()\n"
+                 "def fail():\n raise ValueError('forged traceback')\n", FORGED, "exec"), names)
+    names["fail"]()
