@@ -18,11 +18,15 @@ python_says = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config
 python_version = $(call python_says,py_version_short)
 python_library_path = $(call python_says,LIBDIR)
 apxs_says = $(shell $(APXS) -q $(1) 2>/dev/null)
+# The interpreter by the name of its version: `python3` may be another one after an upgrade of the system.
+python_program = $(shell $(PYTHON) -c 'import os, sys, sysconfig; v = sysconfig.get_config_var; \
+  p = os.path.join(v("BINDIR") or "", "python" + (v("VERSION") or "")); \
+  print(p if os.access(p, os.X_OK) else sys._base_executable)' 2>/dev/null)
 # A libpython outside the loader's own directories is found by the path it was built with.
 rpath = $(if $(filter /usr/lib /usr/lib/% /lib/% /usr/lib64,$(python_library_path)),,-Xlinker -rpath -Xlinker $(python_library_path))
 swift_environment = WSGI_HTTPD_INCLUDE="$(call apxs_says,INCLUDEDIR)" WSGI_APR_INCLUDE="$(shell $(APR_CONFIG) --includedir)" \
   WSGI_PYTHON_INCLUDE="$(call python_says,INCLUDEPY)" WSGI_PYTHON_LIBRARY="python$(call python_says,LDVERSION)" \
-  WSGI_PYTHON_LIBRARY_PATH="$(python_library_path)"
+  WSGI_PYTHON_LIBRARY_PATH="$(python_library_path)" WSGI_PYTHON_PROGRAM="$(python_program)"
 swift_build = @$(swift_environment) $(SWIFT)
 # Self-contained images: the Swift runtime is linked in, so that a server needs none. They name no directory of the machine
 # that built them.

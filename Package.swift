@@ -10,6 +10,7 @@ let pythonInclude = environment["WSGI_PYTHON_INCLUDE"] ?? "/usr/include/python3.
 let pythonLibrary = environment["WSGI_PYTHON_LIBRARY"] ?? "python3.11"
 let pythonVersion = pythonLibrary.drop { !$0.isNumber }
 let pythonLibraryPath = environment["WSGI_PYTHON_LIBRARY_PATH"] ?? "/usr/lib/x86_64-linux-gnu"
+let pythonProgram = environment["WSGI_PYTHON_PROGRAM"] ?? "/usr/bin/python3.11"
 let shim = Context.packageDirectory + "/shim"
 
 let common: [SwiftSetting] = [
@@ -56,7 +57,10 @@ let package = Package(
       ]),
     .target(
       name: "CPython", path: "shim/python", publicHeadersPath: ".",
-      cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-I", pythonInclude, "-Wall", "-Werror"])]),
+      cSettings: [
+        .define("_GNU_SOURCE"), .define("WSGI_PYTHON_PROGRAM", to: "\"\(pythonProgram)\""),
+        .unsafeFlags(["-I", pythonInclude, "-Wall", "-Werror"]),
+      ]),
     .target(
       name: "CEngineTable", path: "shim/engine", publicHeadersPath: ".",
       cSettings: [.unsafeFlags(["-I", pythonInclude, "-Wall", "-Werror"])]),

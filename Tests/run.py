@@ -172,7 +172,8 @@ OTHER_PYTHONS = ["Tests/integration/test_%s.py" % name for name in (
     "100_environ", "101_start_response", "102_input", "103_response", "104_file_wrapper", "105_loading", "106_logging",
     "107_interpreters", "111_robustness", "403_interpreters", "406_own_gil", "600_module", "601_events", "602_metrics",
     "603_telemetry")]
-BESIDE_ANOTHER_PYTHON = ["Tests/integration/test_203_process_identity.py::test_two_groups_have_two_pythons"]
+BESIDE_ANOTHER_PYTHON = ["Tests/integration/test_203_process_identity.py::test_two_groups_have_two_pythons",
+                         "Tests/integration/test_114_pythons.py::test_another_python_than_the_module_was_built_for"]
 
 
 def main():

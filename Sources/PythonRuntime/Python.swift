@@ -3,7 +3,7 @@ import Synchronization
 
 /// What Python is started with.
 public struct PythonStart {
-  /// `sys.executable` of a virtual environment; nil: the engine's own.
+  /// The interpreter that this Python behaves as: `sys.executable`, and what it finds its library and environment by.
   public var program: String?
   public var home: String?
   public var warnings: [String] = []
@@ -338,6 +338,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   public static var fullVersion: String { String(String(cString: Py_GetVersion()).prefix { $0 != " " }) }
   /// The file of the library that runs.
   public static var library: String { String(cString: wsgi_py_library()) }
+  /// The interpreter that the engine was built for.
+  public static var program: String { String(cString: wsgi_py_program()) }
   public static var versionHex: UInt32 { wsgi_py_version_hex() }
   public static var isBuiltWithoutGIL: Bool { wsgi_py_built_without_gil() }
 }

@@ -54,13 +54,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     case let seed?: start.hashSeed = UInt32(seed).map { .fixed($0) }
     case nil: break
     }
-    if let home = settings[EngineSettings.pythonHome] {
-      if access(home + "/pyvenv.cfg", R_OK) == 0 {
-        start.program = home + "/bin/python"
-      } else {
-        start.home = home
-      }
-    }
+    start.choose(python: settings[EngineSettings.python], home: settings[EngineSettings.pythonHome])
     python = try Python(start)
     python.wantsOwnGIL = { [unowned self] name in self.wantsOwnGIL(name) }
     python.configure = { [unowned self] interpreter throws(InterpreterFailure) in try self.configure(interpreter) }

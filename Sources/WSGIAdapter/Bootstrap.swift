@@ -262,48 +262,54 @@ enum Bootstrap {
         return numbers + [int(gc.isenabled()), gc.get_freeze_count()]
 
 
-    def _isolate_environment(pristine):
-        """Gives this sub-interpreter an environment of its own. The C environment belongs to the process and to the main
-        interpreter; children started from here get what os.environ says here."""
+    def _own_environment(pristine):
+        """Gives this interpreter an environment of its own, which the programs that it starts get as well. What is assigned to
+        it or removed also reaches the C environment, where C code looks: that is the whole process's, and the last word there
+        is that of whichever interpreter spoke last."""
         import posix
         import _posixsubprocess
         environ = os.environ
-        environ._data.clear()
-        environ._data.update(pristine)
-        posix.environ.clear()
-        posix.environ.update(pristine)
-        os.putenv = lambda key, value: None
-        os.unsetenv = lambda key: None
-        fork_exec = _posixsubprocess.fork_exec
+        if pristine is not None:
+            for names in (environ._data, posix.environ):
+                names.clear()
+                names.update(pristine)
+        own = dict(environ._data)
+        c_putenv, c_unsetenv, fork_exec = os.putenv, os.unsetenv, _posixsubprocess.fork_exec
 
-        def own_environment():
-            return [key + b'=' + value for key, value in environ._data.items()]
+        def putenv(name, value, /):
+            c_putenv(name, value)
+            own[os.fsencode(name)] = os.fsencode(value)
+
+        def unsetenv(name, /):
+            c_unsetenv(name)
+            own.pop(os.fsencode(name), None)
 
         def fork_exec_here(*arguments):
             if len(arguments) > 5 and arguments[5] is None:
-                arguments = arguments[:5] + (own_environment(),) + arguments[6:]
+                listed = [name + b'=' + value for name, value in own.copy().items()]
+                arguments = arguments[:5] + (listed,) + arguments[6:]
             return fork_exec(*arguments)
 
-        _posixsubprocess.fork_exec = fork_exec_here
-        loaded = sys.modules.get('subprocess')
-        if loaded is not None and hasattr(loaded, '_fork_exec'):
-            loaded._fork_exec = fork_exec_here
-
-        def execv(path, arguments):
-            os.execve(path, arguments, environ)
+        def execv(path, argv, /):
+            os.execve(path, argv, own)
 
         def system(command):
-            if isinstance(command, str):
-                command = os.fsencode(command)
-            pid = os.posix_spawn('/bin/sh', ['sh', '-c', command], environ)
+            command = os.fsencode(command)
+            sys.audit('os.system', command)
+            pid = os.posix_spawn('/bin/sh', ['sh', '-c', command], own)
             return os.waitpid(pid, 0)[1]
 
         def with_own_environment(spawn):
             # From 3.13 on None stands for the process's environment, and subprocess passes that.
             def spawn_here(path, argv, env, /, **options):
-                return spawn(path, argv, environ if env is None else env, **options)
+                return spawn(path, argv, own if env is None else env, **options)
             return spawn_here
 
+        os.putenv, os.unsetenv = putenv, unsetenv
+        _posixsubprocess.fork_exec = fork_exec_here
+        loaded = sys.modules.get('subprocess')
+        if loaded is not None and hasattr(loaded, '_fork_exec'):
+            loaded._fork_exec = fork_exec_here
         os.execv = execv
         os.system = system
         os.posix_spawn = with_own_environment(os.posix_spawn)
@@ -340,8 +346,7 @@ enum Bootstrap {
         global module
         main = info['application_group'] == ''
         daemon = bool(settings.get('process-group'))
-        if not main:
-            _isolate_environment(info['pristine'])
+        _own_environment(None if main else info['pristine'])
         sys.stderr = make_stream(native.stream('<stderr>'))
         if not settings.get('single-process'):
             if info['restrict_stdout']:

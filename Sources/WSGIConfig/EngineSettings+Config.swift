@@ -86,7 +86,8 @@ extension GlobalConfig {
   public func settings(for group: DaemonGroup, user: UserRecord?) -> SettingsPairs {
     var settings = SettingsPairs()
     settings.set(EngineSettings.processGroup, group.name)
-    settings.set(EngineSettings.pythonHome, ifPresent: group.pythonHome ?? pythonHome)
+    settings.set(EngineSettings.python, ifPresent: group.python)
+    settings.set(EngineSettings.pythonHome, ifPresent: group.pythonHome ?? (group.python == nil ? pythonHome : nil))
     settings.set(EngineSettings.pythonPath, ifPresent: group.pythonPath)
     settings.set(EngineSettings.pythonEggs, ifPresent: group.pythonEggs)
     let interval = group.switchInterval ?? interpreter.switchInterval

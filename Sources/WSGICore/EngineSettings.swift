@@ -3,7 +3,9 @@
 public enum EngineSettings {
   /// Process group name; empty in an httpd child.
   public static let processGroup = "process-group"
-  /// Directory of the Python installation or virtual environment; absent: the engine's own.
+  /// The interpreter whose Python it is; absent: that of the Python home.
+  public static let python = "python"
+  /// Directory of the Python installation or virtual environment; absent: the interpreter's, or the engine's own.
   public static let pythonHome = "python-home"
   /// Directories for site.addsitedir, separated by `:`.
   public static let pythonPath = "python-path"

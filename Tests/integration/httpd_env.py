@@ -140,6 +140,7 @@ class Httpd:
         self.environment = environment or {}
         self.wrapper = []  # a program, with its arguments, that executes httpd
         self.process = None
+        self.directory = "/"  # where httpd is started
         self.probes = 0  # requests of our own, to see whether it answers
         self.mpm, self.threads, self.processes, self.log_level = mpm, threads, processes, log_level
         self.modules = self.BASE_MODULES + list(modules)
@@ -205,7 +206,7 @@ class Httpd:
         mark = self.log.mark()
         self.process = subprocess.Popen(
             self.wrapper + [httpd_program(), "-f", self.conf, "-D", "FOREGROUND"], env=dict(os.environ, **self.environment),
-            cwd="/",
+            cwd=self.directory,
             stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, start_new_session=True)
 
         def ready():

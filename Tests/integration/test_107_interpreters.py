@@ -123,6 +123,60 @@ def test_a_variable_removed_in_one_interpreter_stays_in_the_others(site, mode):
     assert ask(site, mode, "main", "/getenv?name=TO_REMOVE") == repr(["there"] * 3)
 
 
+@pytest.mark.parametrize("group", ["main", "one"])
+def test_what_is_assigned_and_removed_reaches_c(site, mode, group):
+    name = "FOR_C_%s_%s" % (mode.upper(), group.upper())
+    assert ask(site, mode, group, "/setenv?name=%s&value=here" % name) == repr(["here"] * 3)
+    assert ask(site, mode, group, "/native?name=" + name) == repr(b"here")
+    assert ask(site, mode, group, "/unsetenv?name=" + name) == repr([None, None, "unset"])
+    assert ask(site, mode, group, "/native?name=" + name) == "None"
+
+
+def test_time_zones(site, mode):
+    """A process has one at a time: it is that of whichever interpreter called tzset() last."""
+    for group, zone, expected in (("one", "Asia/Tokyo", "JST"), ("main", "Europe/Moscow", "MSK"), ("two", "Asia/Tokyo", "JST"),
+                                  ("one", "UTC", "UTC")):
+        assert ask(site, mode, group, "/zone?value=" + zone) == expected
+        assert ask(site, mode, group, "/getenv?name=TZ") == repr([zone] * 3)
+
+
+WAYS = ("call", "shell", "session", "popen", "system", "posix_spawn", "posix_spawnp", "spawn")
+
+
+@pytest.mark.difference("the reference writes every interpreter's environment into the process's own")
+def test_programs_see_the_environment_of_the_interpreter_that_starts_them(site, mode):
+    name = "FOR_PROGRAMS_" + mode.upper()
+    for group in ("main", "one", "two"):
+        ask(site, mode, group, "/setenv?name=%s&value=of-%s" % (name, group))
+    for group in ("main", "one", "two"):
+        seen = eval(ask(site, mode, group, "/programs?name=" + name))
+        assert seen == dict.fromkeys(seen, "of-" + group) and not set(WAYS) - set(seen)
+    ask(site, mode, "one", "/unsetenv?name=" + name)
+    for group, expected in (("main", "of-main"), ("one", "unset"), ("two", "of-two"), ("server", "unset")):
+        seen = eval(ask(site, mode, group, "/programs?name=" + name))
+        assert seen == dict.fromkeys(seen, expected), group
+
+
+@pytest.mark.difference("the reference writes every interpreter's environment into the process's own")
+def test_putenv_reaches_the_programs_of_its_interpreter(site, mode):
+    name = "BY_PUTENV_" + mode.upper()
+    for group in ("main", "one"):
+        seen = eval(ask(site, mode, group, "/putenv?name=%s&value=of-%s" % (name, group)))
+        # os.environ knows nothing of it, and what is given that (by subprocess too, where it uses posix_spawn) sees just that.
+        told = {way: value for way, value in seen.items() if way not in ("shell", "posix_spawn", "posix_spawnp")}
+        assert told == dict.fromkeys(told, "of-" + group)
+    assert ask(site, mode, "two", "/getenv?name=" + name) == repr([None, None, "unset"])
+
+
+def test_programs_that_take_the_place_of_a_fork_see_it_too(mode, make_httpd):
+    group = "site" if mode == "daemon" else "%{GLOBAL}"
+    server = make_httpd("WSGIDaemonProcess site python-path={lib}\nWSGIScriptAlias / {apps}/app.wsgi process-group=%s "
+                        "application-group=%%{GLOBAL}" % group, apps="interpreters")
+    assert server.get("/setenv?name=FOR_FORKS&value=here").status == 200
+    seen = eval(server.get("/programs?name=FOR_FORKS&fork=yes").text)
+    assert seen == dict.fromkeys(seen, "here") and {"spawnl", "execv", "execlp"} < set(seen)
+
+
 # MARK: threads
 
 @pytest.mark.parametrize("group", ["main", "one"])

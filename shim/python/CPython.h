@@ -97,7 +97,7 @@ void wsgi_swift_native_released(void *context);
 
 /* What Python is initialised with; strings are UTF-8 or bytes of the file system, NULL where not set. */
 typedef struct wsgi_py_start {
-  const char *program;      /* sys.executable of a virtual environment */
+  const char *program;      /* the interpreter that stands for this Python: sys.executable */
   const char *home;
   const char *const *warnings;
   int32_t warning_count;
@@ -118,6 +118,8 @@ static inline uint32_t wsgi_py_version_hex(void) { return PY_VERSION_HEX; }
 static inline const char *wsgi_py_version_text(void) { return Py_STRINGIFY(PY_MAJOR_VERSION) "." Py_STRINGIFY(PY_MINOR_VERSION); }
 /* The file of the libpython that runs; "" where it is not to be found out. */
 const char *wsgi_py_library(void);
+/* The interpreter that belongs to the library that the engine was built for. */
+const char *wsgi_py_program(void);
 static inline bool wsgi_py_built_without_gil(void) {
 #ifdef Py_GIL_DISABLED
   return true;

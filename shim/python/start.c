@@ -12,6 +12,8 @@ const char *wsgi_py_library(void) {
   return dladdr((const void *)(uintptr_t)&Py_GetVersion, &about) && about.dli_fname ? about.dli_fname : "";
 }
 
+const char *wsgi_py_program(void) { return WSGI_PYTHON_PROGRAM; }
+
 const char *wsgi_py_initialize(const wsgi_py_start *start) {
   PyPreConfig preconfig;
   PyPreConfig_InitPythonConfig(&preconfig);

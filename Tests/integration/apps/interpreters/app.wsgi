@@ -1,10 +1,13 @@
 """Which interpreter, which thread state, which environment a request runs in."""
 import atexit
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 
 import mod_wsgi
 from routes import Router, text
@@ -93,6 +96,71 @@ def getenv(environ, start_response):
     name = environ["test.query"]["name"]
     child = subprocess.run(["/bin/sh", "-c", 'printf %%s "${%s-unset}"' % name], capture_output=True, text=True).stdout
     return text(start_response, repr([os.environ.get(name), os.getenv(name), child]))
+
+
+@route
+def native(environ, start_response):
+    """What C code sees in the process's environment."""
+    import ctypes
+    getenv = ctypes.CDLL(None).getenv
+    getenv.restype = ctypes.c_char_p
+    return text(start_response, repr(getenv(environ["test.query"]["name"].encode())))
+
+
+@route
+def zone(environ, start_response):
+    os.environ["TZ"] = environ["test.query"]["value"]
+    time.tzset()
+    return text(start_response, time.strftime("%Z", time.localtime(0)))
+
+
+@route
+def putenv(environ, start_response):
+    """Past os.environ, as the manual says: programs see it all the same."""
+    os.putenv(environ["test.query"]["name"], environ["test.query"]["value"])
+    return programs(environ, start_response)
+
+
+@route
+def programs(environ, start_response):
+    """What a program sees that is started in each of Python's ways."""
+    name = environ["test.query"]["name"]
+    seen = {}
+
+    def shell(way, start):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "seen")
+            start('printf %%s "${%s-unset}" > %s' % (name, path))
+            with open(path) as said:
+                seen[way] = said.read()
+
+    def in_child(become):
+        pid = os.fork()
+        if not pid:
+            try:
+                become()
+            finally:
+                os._exit(1)
+        os.waitpid(pid, 0)
+
+    def spawn(function):
+        return lambda line: os.waitpid(function("/bin/sh", ["sh", "-c", line], os.environ), 0)
+    shell("call", lambda line: subprocess.call(["/bin/sh", "-c", line]))
+    shell("shell", lambda line: subprocess.check_call(line, shell=True, close_fds=False))
+    shell("session", lambda line: subprocess.Popen(["sh", "-c", line], start_new_session=True).wait())
+    shell("popen", lambda line: os.popen(line).close())
+    shell("system", os.system)
+    shell("posix_spawn", spawn(os.posix_spawn))
+    shell("posix_spawnp", spawn(os.posix_spawnp))
+    if "fork" in environ["test.query"]:  # CPython does not get over that where there are sub-interpreters
+        shell("spawnl", lambda line: os.spawnl(os.P_WAIT, "/bin/sh", "sh", "-c", line))
+        shell("execv", lambda line: in_child(lambda: os.execv("/bin/sh", ["sh", "-c", line])))
+        shell("execlp", lambda line: in_child(lambda: os.execlp("sh", "sh", "-c", line)))
+    pool = multiprocessing.get_context("spawn").Pool(1)
+    seen["spawn"] = pool.apply_async(os.getenv, (name, "unset")).get(60)
+    pool.close()  # not terminated: what a thread of httpd starts has signals blocked
+    pool.join()
+    return text(start_response, repr(seen))
 
 
 @route
