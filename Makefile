@@ -34,8 +34,8 @@ unnamed = $(CURDIR)/=
 release = -c release -Xswiftc -static-stdlib -Xcc -ffile-prefix-map=$(unnamed) -Xswiftc -file-prefix-map -Xswiftc $(unnamed)
 
 BUILD_PACKAGES = apache2-bin apache2-dev libpython3-dev python3 binutils
-TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client openssl procps git
-BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi gcc valgrind strace
+TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client openssl procps git strace gcc
+BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi valgrind
 
 .DEFAULT_GOAL := help
 .PHONY: help run test unit integration bench bench-losses bench-instructions bench-syscalls bench-own-gil fuzz all engine install lint format clean

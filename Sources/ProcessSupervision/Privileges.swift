@@ -18,27 +18,41 @@ public enum Privileges {
   /// reported on `control`, and the process exits. What could not be had but does no harm is returned, in sentences for the log
   /// that begin with their number.
   ///
-  /// In order: descriptors, limits, priority, root directory, groups, user, the proof, capabilities, privileges to come,
-  /// dumpability, umask, working directory.
-  public static func drop(_ settings: WorkerSettings, control: ControlLine = .worker) -> [String] {
+  /// In order: descriptors, limits, priority, groups, user, the proof, capabilities, privileges to come, dumpability, root
+  /// directory, umask, working directory.
+  /// - beforeRoot: where the root directory changes, this is done just before, for files that are not to be found afterwards:
+  ///   by the user, who has nothing of root left but the right to change the root directory, in the new root directory.
+  public static func drop(
+    _ settings: WorkerSettings, control: ControlLine = .worker, beforeRoot: () -> Void = {}
+  ) -> [String] {
     do throws(Failure) {
-      return try attempt(settings)
+      return try attempt(settings, beforeRoot)
     } catch {
       control.send(.startFailed(error.sentence))
       _exit(error.exit.rawValue)
     }
   }
 
-  private static func attempt(_ settings: WorkerSettings) throws(Failure) -> [String] {
+  private static func attempt(_ settings: WorkerSettings, _ beforeRoot: () -> Void) throws(Failure) -> [String] {
     wsgi_posix_close_from(WSGI_POSIX_LAST_DESCRIPTOR &+ 1)
     // Programs that the process executes have no use for what leads to httpd.
     for number in 3...WSGI_POSIX_LAST_DESCRIPTOR { _ = wsgi_posix_close_on_exec(number) }
     signal(SIGPIPE, SIG_IGN)
     var warnings: [String] = []
     limit(settings, &warnings)
-    try changeRoot(settings.changeRoot)
-    if let credentials = settings.credentials { try become(credentials, keepsBounds: settings.allowsNewPrivileges) }
-    try renounce(settings)
+    let root = settings.changeRoot.map { NewRoot($0) }
+    if let credentials = settings.credentials {
+      try become(credentials, keepsBounds: settings.allowsNewPrivileges, changesRoot: root != nil)
+    }
+    try renounce(settings, changesRoot: root != nil)
+    if let root {
+      try root.enter()
+      beforeRoot()
+      // What was loaded may have changed the working directory.
+      try root.enter()
+      try root.makeRoot()
+      try renounce(settings, changesRoot: false)
+    }
     if let mask = settings.umask { umask(mask & 0o777) }
     try changeDirectory(settings.directory, &warnings)
     return warnings
@@ -70,14 +84,11 @@ public enum Privileges {
     }
   }
 
-  private static func changeRoot(_ path: [UInt8]?) throws(Failure) {
-    guard let path else { return }
-    let result = withCPath(path) { chroot($0) == 0 && chdir("/") == 0 ? 0 : errno }
-    if result != 0 { throw Failure(.changeRoot, "chroot(\(shown(path)))", error: result) }
-  }
-
   /// keepsBounds: programs that the process executes may have capabilities, which itself it has not.
-  private static func become(_ credentials: WorkerSettings.Credentials, keepsBounds: Bool) throws(Failure) {
+  /// changesRoot: of its own capabilities that to change the root directory stays.
+  private static func become(
+    _ credentials: WorkerSettings.Credentials, keepsBounds: Bool, changesRoot: Bool
+  ) throws(Failure) {
     let (user, group) = (credentials.user, credentials.group)
     guard user != 0 else { throw Failure(.setUser, "a worker does not run as root") }
     var error = keepsBounds ? 0 : wsgi_posix_drop_bounding_set()
@@ -87,8 +98,18 @@ public enum Privileges {
     let groups = [group] + credentials.supplementaryGroups.filter { $0 != group }
     error = wsgi_posix_set_groups(groups, groups.count)
     if error < 0 { throw Failure(.setGroups, "setgroups of \(groups.count)", error: -error) }
+    if changesRoot {
+      error = wsgi_posix_keep_capabilities(1)
+      if error < 0 { throw Failure(.capabilities, "prctl(PR_SET_KEEPCAPS)", error: -error) }
+    }
     error = wsgi_posix_set_uid(user)
     if error < 0 { throw Failure(.setUser, "setresuid(\(user))", error: -error) }
+    if changesRoot {
+      error = wsgi_posix_limit_capabilities(1)
+      if error < 0 { throw Failure(.capabilities, "capset", error: -error) }
+      error = wsgi_posix_keep_capabilities(0)
+      if error < 0 { throw Failure(.capabilities, "prctl(PR_SET_KEEPCAPS)", error: -error) }
+    }
     guard wsgi_posix_is_identity(user, group) == 1 else {
       throw Failure(.verification, "getresuid and getresgid do not say \(user) and \(group)")
     }
@@ -97,10 +118,10 @@ public enum Privileges {
     guard setuid(0) != 0 else { throw Failure(.verification, "setuid(0) still succeeds") }
   }
 
-  private static func renounce(_ settings: WorkerSettings) throws(Failure) {
-    let error = wsgi_posix_clear_capabilities()
+  private static func renounce(_ settings: WorkerSettings, changesRoot: Bool) throws(Failure) {
+    let error = wsgi_posix_limit_capabilities(changesRoot ? 1 : 0)
     if error < 0 { throw Failure(.capabilities, "capset", error: -error) }
-    guard wsgi_posix_has_capabilities() == 0 else { throw Failure(.capabilities, "capget still reports some") }
+    guard wsgi_posix_has_capabilities(changesRoot ? 1 : 0) == 0 else { throw Failure(.capabilities, "capget still reports some") }
     if !settings.allowsNewPrivileges {
       let error = wsgi_posix_no_new_privileges()
       if error < 0 { throw Failure(.privileges, "prctl(PR_SET_NO_NEW_PRIVS)", error: -error) }
@@ -128,7 +149,7 @@ public enum Privileges {
     return Array(groups.prefix(Int(max(got, 0))))
   }
 
-  private static func withCPath<R>(_ path: [UInt8], _ body: (UnsafePointer<CChar>) -> R) -> R {
+  fileprivate static func withCPath<R>(_ path: [UInt8], _ body: (UnsafePointer<CChar>) -> R) -> R {
     var terminated = path.map { CChar(bitPattern: $0) }
     terminated.append(0)
     return terminated.withUnsafeBufferPointer { buffer in
@@ -137,5 +158,49 @@ public enum Privileges {
     }
   }
 
-  private static func shown(_ path: [UInt8]) -> String { String(decoding: path, as: UTF8.self) }
+  fileprivate static func shown(_ path: [UInt8]) -> String { String(decoding: path, as: UTF8.self) }
+}
+
+/// The directory that becomes a process's root. Its name is followed by root only as far as nobody else can have a say in that,
+/// and from there on by the user of the process: a directory above it that the user may not pass is no obstacle.
+private struct NewRoot {
+  private let path: [UInt8]
+  /// A directory on the way, or the current one.
+  private var base: Int32
+  private var rest: [UInt8]
+
+  /// By root.
+  init(_ path: [UInt8]) {
+    self.path = path
+    base = wsgi_posix_directory(AT_FDCWD, "/", 0)
+    rest = path
+    while base >= 0, wsgi_posix_is_roots(base) == 1 {
+      let name = rest.drop { $0 == 0x2F }.prefix { $0 != 0x2F }
+      guard !name.isEmpty else { break }
+      let next = Privileges.withCPath([UInt8](name)) { wsgi_posix_directory(base, $0, 0) }
+      guard next >= 0 else { break }
+      close(base)
+      base = next
+      rest = [UInt8](rest.drop { $0 == 0x2F }.dropFirst(name.count))
+    }
+  }
+
+  /// By the user.
+  func enter() throws(Privileges.Failure) {
+    let name = [UInt8](rest.drop { $0 == 0x2F })
+    let directory = Privileges.withCPath(name.isEmpty ? [0x2E] : name) { wsgi_posix_directory(base, $0, 1) }
+    let result = directory < 0 ? -directory : fchdir(directory) == 0 ? 0 : errno
+    if directory >= 0 { close(directory) }
+    if result != 0 { throw failure(result) }
+  }
+
+  func makeRoot() throws(Privileges.Failure) {
+    if chroot(".") != 0 { throw failure(errno) }
+    close(base)
+    if chdir("/") != 0 { throw failure(errno) }
+  }
+
+  private func failure(_ error: Int32) -> Privileges.Failure {
+    Privileges.Failure(.changeRoot, "chroot(\(Privileges.shown(path)))", error: error)
+  }
 }

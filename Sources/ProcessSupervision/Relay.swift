@@ -84,7 +84,7 @@ public enum Relay {
         choices.contains(where: { wsgi_posix_set_gid($0[1]) == 0 && wsgi_posix_set_uid($0[0]) == 0 }), geteuid() != 0
       else { return false }
     }
-    return wsgi_posix_clear_capabilities() == 0 && wsgi_posix_no_new_privileges() == 0 && wsgi_posix_set_dumpable(0) == 0
+    return wsgi_posix_limit_capabilities(0) == 0 && wsgi_posix_no_new_privileges() == 0 && wsgi_posix_set_dumpable(0) == 0
   }
 
   private enum Passed {

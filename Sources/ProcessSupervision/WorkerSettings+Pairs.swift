@@ -24,7 +24,10 @@ extension WorkerSettings {
     pairs.add(Key.virtualMemoryLimit, number: Int64(clamping: virtualMemoryLimit))
     pairs.add(Key.coreDumps, flag: allowsCoreDumps)
     pairs.add(Key.newPrivileges, flag: allowsNewPrivileges)
-    pairs.add(Key.engine, engine)
+    pairs.add(Key.engineDirectory, Array(engines.directory.utf8))
+    for version in engines.versions { pairs.add(Key.engineVersion, Array(version.description.utf8)) }
+    pairs.add(Key.preferredEngine, optional: engines.preferred.map { Array($0.description.utf8) })
+    pairs.add(Key.probe, flag: isProbe)
     pairs.add(Key.logLevel, number: Int64(logLevel))
     pairs.add(EngineSettings.threads, number: Int64(threads))
     pairs.add(EngineSettings.service, flag: isService)
@@ -86,7 +89,12 @@ extension WorkerSettings {
       case Key.virtualMemoryLimit: virtualMemoryLimit = number()
       case Key.coreDumps: allowsCoreDumps = true
       case Key.newPrivileges: allowsNewPrivileges = true
-      case Key.engine: engine = value
+      case Key.engineDirectory: engines.directory = String(decoding: value, as: UTF8.self)
+      case Key.engineVersion: engines.versions += PythonVersion(String(decoding: value, as: UTF8.self)).map { [$0] } ?? []
+      case Key.preferredEngine: engines.preferred = PythonVersion(String(decoding: value, as: UTF8.self))
+      case EngineSettings.python: python = String(decoding: value, as: UTF8.self)
+      case EngineSettings.pythonHome: pythonHome = String(decoding: value, as: UTF8.self)
+      case Key.probe: isProbe = true
       case Key.logLevel: logLevel = number()
       case EngineSettings.threads: threads = number()
       case EngineSettings.service: isService = true

@@ -23,7 +23,11 @@ public struct WorkerSettings: Equatable, Sendable {
     public static let virtualMemoryLimit = "virtual-memory-limit"
     public static let coreDumps = "core-dumps"
     public static let newPrivileges = "new-privileges"
-    public static let engine = "engine"
+    public static let engineDirectory = "engine-directory"
+    /// `3.11`; the key may repeat.
+    public static let engineVersion = "engine-version"
+    public static let preferredEngine = "preferred-engine"
+    public static let probe = "probe"
     public static let logLevel = "log-level"
     public static let stackSize = "stack-size"
     public static let maximumRequests = "maximum-requests"
@@ -99,8 +103,14 @@ public struct WorkerSettings: Equatable, Sendable {
   public var allowsNewPrivileges = false
 
   // MARK: what it does
-  /// The path of its engine. With `changeRoot` it is to be loaded before the root directory changes.
-  public var engine: [UInt8] = []
+  /// What the process chooses its engine from, once it has the rights of its user. With `changeRoot` it is loaded before the
+  /// root directory changes.
+  public var engines = InstalledEngines()
+  /// By which it chooses. Of the engine's settings.
+  public internal(set) var python: String?
+  public internal(set) var pythonHome: String?
+  /// It is no worker: it answers questions about files, as `FileProbe` asks them.
+  public var isProbe = false
   /// The highest level that the log of the group's server would keep.
   public var logLevel: Int32 = 4
   public var threads = 15

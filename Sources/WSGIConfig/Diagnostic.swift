@@ -22,15 +22,20 @@ public struct SystemFacts {
     case found(isDirectory: Bool, mode: UInt32, uid: UInt32, gid: UInt32)
   }
 
-  public var file: (ByteText) -> File
+  /// What files are is asked for those who are to use them; nil: for nobody in particular.
+  public var file: (ByteText, FileCredentials?) -> File
   /// The content of a small text file; nil where it cannot be read.
-  public var content: (ByteText) -> [UInt8]?
+  public var content: (ByteText, FileCredentials?) -> [UInt8]?
   /// All groups of a user, as the system would give them to a process of the user.
   public var groups: (UserRecord) -> [UInt32]
   /// newlocale knows it.
   public var hasLocale: (ByteText) -> Bool
   /// A wsgi-engine of that version ("3.11") is installed.
   public var hasEngine: (String) -> Bool
+  /// Why daemon processes cannot be executed, as a sentence without its end.
+  public var workerProblem: String?
+  /// There is no engine at all: where it was looked for.
+  public var missingEngines: String?
   /// httpd's `User` and `Group`.
   public var user: UserRecord?
   public var group: UInt32?
@@ -39,9 +44,10 @@ public struct SystemFacts {
   public var processLimit: Int
 
   public init(
-    file: @escaping (ByteText) -> File, content: @escaping (ByteText) -> [UInt8]?, groups: @escaping (UserRecord) -> [UInt32],
-    hasLocale: @escaping (ByteText) -> Bool, hasEngine: @escaping (String) -> Bool, user: UserRecord?, group: UInt32?,
-    mpm: String, processLimit: Int
+    file: @escaping (ByteText, FileCredentials?) -> File, content: @escaping (ByteText, FileCredentials?) -> [UInt8]?,
+    groups: @escaping (UserRecord) -> [UInt32], hasLocale: @escaping (ByteText) -> Bool,
+    hasEngine: @escaping (String) -> Bool, user: UserRecord?, group: UInt32?, mpm: String, processLimit: Int,
+    workerProblem: String? = nil, missingEngines: String? = nil
   ) {
     self.file = file
     self.content = content
@@ -52,6 +58,8 @@ public struct SystemFacts {
     self.group = group
     self.mpm = mpm
     self.processLimit = processLimit
+    self.workerProblem = workerProblem
+    self.missingEngines = missingEngines
   }
 }
 

@@ -94,7 +94,7 @@ extension Diagnostics {
   var embeddedCredentials: FileCredentials? {
     guard let user = system.user else { return nil }
     return FileCredentials(
-      name: user.name.description, uid: user.uid, groups: system.groups(user) + [system.group ?? user.gid])
+      name: user.name.description, uid: user.uid, groups: [system.group ?? user.gid] + system.groups(user))
   }
 
   /// Whom a group's processes run as.

@@ -2,6 +2,7 @@
 
 extension Diagnostics {
   mutating func checkPython() {
+    checkImages()
     if let home = global.pythonHome {
       let place = global.pythonHomeLocation.map { " (\($0))" } ?? ""
       checkHome(home, "WSGIPythonHome\(place)", at: home, embeddedCredentials, 0)
@@ -14,6 +15,19 @@ extension Diagnostics {
           group.server.id)
       }
       if let python = group.python { checkInterpreter(python, group, credentials) }
+    }
+  }
+
+  /// WSGI0630: no program for daemon processes. WSGI0631: no engine for any Python.
+  private mutating func checkImages() {
+    if !configuration.groups.isEmpty, let problem = system.workerProblem {
+      warn(630, "No process group can be started: \(problem).")
+    }
+    if let directory = system.missingEngines, !configuration.groups.isEmpty || configuration.expectsEmbedded {
+      warn(
+        631,
+        "No application can run: there is no wsgi-engine-3.X.so in '\(directory)'. `make engine PYTHON=/usr/bin/python3` builds "
+          + "one, and `make install` puts it there.")
     }
   }
 
@@ -31,14 +45,17 @@ extension Diagnostics {
       warn(310, server: server, "\(what) is \(home), but \(obstacle.text(for: credentials?.name ?? "")).")
       return
     }
-    guard case .found(let isDirectory, _, _, _) = system.file(directory) else { return }
+    guard case .found(let isDirectory, _, _, _) = system.file(directory, credentials) else { return }
     guard isDirectory else {
       warn(310, server: server, "\(what) is \(home), which is no directory. Give the directory above its bin.")
       return
     }
-    if let version = environmentVersion(directory) {
+    let configuration = ByteText(directory.bytes + "/pyvenv.cfg".utf8)
+    if let obstacle = system.obstacle(to: configuration, for: credentials), case .denied = obstacle {
+      warn(310, server: server, "\(what) is \(home), but \(obstacle.text(for: credentials?.name ?? "")).")
+    } else if let version = environmentVersion(directory, credentials) {
       checkEngine(version, of: "\(what) is an environment of Python \(version)", python: "\(directory)/bin/python", server)
-    } else if !isInstallation(directory) {
+    } else if !isInstallation(directory, credentials) {
       warn(
         310, server: server,
         "\(what) is \(home), which is no Python environment: it has no pyvenv.cfg and no lib/python3.*. "
@@ -63,8 +80,8 @@ extension Diagnostics {
   }
 
   /// The version in a virtual environment's pyvenv.cfg: `version = 3.11.2`, or `version_info = 3.11.2.final.0`.
-  private func environmentVersion(_ directory: ByteText) -> String? {
-    guard let content = system.content(ByteText(directory.bytes + "/pyvenv.cfg".utf8)) else { return nil }
+  private func environmentVersion(_ directory: ByteText, _ credentials: FileCredentials?) -> String? {
+    guard let content = system.content(ByteText(directory.bytes + "/pyvenv.cfg".utf8), credentials) else { return nil }
     for line in content.split(separator: 0x0A) {
       let parts = line.split(separator: Ascii.equals, maxSplits: 1)
       guard parts.count == 2 else { continue }
@@ -89,9 +106,10 @@ extension Diagnostics {
   }
 
   /// An installation has its library below `lib`, for one of the versions that exist.
-  private func isInstallation(_ directory: ByteText) -> Bool {
+  private func isInstallation(_ directory: ByteText, _ credentials: FileCredentials?) -> Bool {
     (6...30).contains { minor in
-      if case .found(true, _, _, _) = system.file(ByteText(directory.bytes + "/lib/python3.\(minor)".utf8)) { return true }
+      let library = ByteText(directory.bytes + "/lib/python3.\(minor)".utf8)
+      if case .found(true, _, _, _) = system.file(library, credentials) { return true }
       return false
     }
   }

@@ -1,8 +1,9 @@
 /// A process's identity as far as file permissions care.
-struct FileCredentials {
-  let name: String
-  let uid: UInt32
-  let groups: [UInt32]
+public struct FileCredentials: Hashable, Sendable {
+  public let name: String
+  public let uid: UInt32
+  /// The primary group first.
+  public let groups: [UInt32]
 
   /// The bits, shifted down to the lowest three, that apply to the process.
   func bits(mode: UInt32, uid owner: UInt32, gid: UInt32) -> (bits: UInt32, who: String) {
@@ -40,7 +41,7 @@ extension SystemFacts {
   /// - isPassed: the path is a directory that need not be listed, since the names in it are known.
   func obstacle(to path: ByteText, for credentials: FileCredentials?, isPassed: Bool = false) -> Obstacle? {
     if let credentials, let denied = deniedParent(of: path, credentials) { return denied }
-    switch file(path) {
+    switch file(path, credentials) {
     case .missing: return .missing(path)
     case .unknown: return nil
     case .found(let isDirectory, let mode, let uid, let gid):
@@ -57,7 +58,7 @@ extension SystemFacts {
     guard credentials.uid != 0 else { return nil }
     for index in path.bytes.indices where path.bytes[index] == Ascii.slash {
       let parent = index == 0 ? ByteText("/") : ByteText(path.bytes[..<index])
-      guard case .found(true, let mode, let uid, let gid) = file(parent) else { return nil }
+      guard case .found(true, let mode, let uid, let gid) = file(parent, credentials) else { return nil }
       let (bits, who) = credentials.bits(mode: mode, uid: uid, gid: gid)
       if bits & 1 == 0 { return .denied(parent, bit: "x", who: who, mode: mode) }
     }

@@ -42,13 +42,21 @@ public struct PythonHome: Sendable {
 
   /// The version that a virtual environment was made with; nil where its `pyvenv.cfg` does not say.
   public var environmentVersion: PythonVersion? {
-    for line in (environment ?? "").split(whereSeparator: \.isNewline) {
-      guard let equals = line.firstIndex(of: "=") else { continue }
-      let key = trimmed(line[..<equals])
-      guard key == "version" || key == "version_info" else { continue }
-      if let version = PythonVersion(trimmed(line[line.index(after: equals)...])) { return version }
+    for (key, value) in entries where key == "version" || key == "version_info" {
+      if let version = PythonVersion(value) { return version }
     }
     return nil
+  }
+
+  /// The directory of the interpreter that a virtual environment was made with.
+  public var environmentBase: String? { entries.first { $0.key == "home" && !$0.value.isEmpty }?.value }
+
+  /// What its `pyvenv.cfg` says.
+  private var entries: [(key: String, value: String)] {
+    (environment ?? "").split(whereSeparator: \.isNewline).compactMap { line in
+      guard let equals = line.firstIndex(of: "=") else { return nil }
+      return (trimmed(line[..<equals]), trimmed(line[line.index(after: equals)...]))
+    }
   }
 
   private func trimmed(_ text: Substring) -> String {
@@ -94,6 +102,8 @@ public enum EngineChoiceFailure: Error, Equatable, CustomStringConvertible {
   case noEngines(directory: String)
   case noHome(path: String)
   case notPython(path: String)
+  /// `path` is what the process may not pass or read; `what` is the Python that it belongs to.
+  case denied(path: String, mode: UInt32, isDirectory: Bool, what: String)
   case otherVersion(path: String, version: PythonVersion, engines: [PythonVersion], directory: String)
 
   public var description: String {
@@ -106,6 +116,9 @@ public enum EngineChoiceFailure: Error, Equatable, CustomStringConvertible {
     case .notPython(let path):
       "the Python home '\(path)' has neither a pyvenv.cfg, as a virtual environment has, nor a lib/python3.X, as an "
         + "installation has; make an environment with 'python3 -m venv \(path)', or name another"
+    case .denied(let path, let mode, let isDirectory, let what):
+      "\(what) cannot be used: the user of this process may not \(isDirectory ? "pass the directory" : "read") '\(path)', whose "
+        + "mode is 0\(String(mode & 0o7777, radix: 8)); 'chmod \(isDirectory ? "o+x" : "o+r") \(path)' lets it"
     case .otherVersion(let path, let version, let engines, let directory):
       "the Python home '\(path)' is for Python \(version), and '\(directory)' has an engine for "
         + "\(engines.map(\.description).joined(separator: ", ")); build one with 'make engine PYTHON=python\(version)', or "

@@ -1,6 +1,7 @@
 import CEngine
 import CHTTPD
 import Glibc
+import ProcessSupervision
 import Synchronization
 import WSGIConfig
 import WSGICore
@@ -88,7 +89,7 @@ final class EmbeddedPython: Sendable {
   private static func load(home: ByteText?) throws(EngineFailure) -> Engine {
     let path: String
     do throws(EngineChoiceFailure) {
-      path = try EngineDirectory.engine(home: home?.description)
+      path = try EngineDirectory.installed.file(python: nil, home: home?.description)
     } catch {
       throw .noEngine(error)
     }

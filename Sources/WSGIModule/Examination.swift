@@ -1,5 +1,6 @@
 import CHTTPD
 import Glibc
+import ProcessSupervision
 import WSGIConfig
 import WSGICore
 
@@ -9,39 +10,65 @@ enum Examination {
     for notice in configuration.global.notices {
       log(notice.level == .warning ? .warning : .info, mainServer, notice.message)
     }
-    var diagnostics = Diagnostics(configuration, SystemFacts.current)
+    let lookout = Lookout()
+    var diagnostics = Diagnostics(configuration, SystemFacts.current(lookout))
     for diagnostic in diagnostics.run() {
       // A server's id is its address; 0 stands for the main one.
       let server = OpaquePointer(bitPattern: diagnostic.server) ?? mainServer
       log(diagnostic.isRemark ? .info : .warning, server, diagnostic.description)
     }
+    for user in lookout.lost {
+      log(
+        .warning, mainServer,
+        "WSGI0632: What the user '\(user)' is to use could not be looked at within \(FileProbe.patience) ms: its scripts, "
+          + "directories and Python are not checked. See whether a file system among them does not answer.")
+    }
+  }
+}
+
+/// Looks at files for those who are to use them: one process each, which is gone when this is.
+private final class Lookout {
+  private var probes: [FileCredentials?: FileProbe?] = [:]
+
+  /// The users whose process did not answer.
+  var lost: [String] {
+    probes.compactMap { user, probe in probe?.isLost == true ? user?.name ?? "?" : nil }.sorted()
+  }
+
+  func probe(for user: FileCredentials?) -> FileProbe? {
+    if let known = probes[user] { return known }
+    var credentials: WorkerSettings.Credentials?
+    if geteuid() == 0 {
+      var userID: UInt32 = 0
+      var groupID: UInt32 = 0
+      _ = wsgi_httpd_user(&userID, &groupID)
+      credentials = WorkerSettings.Credentials(
+        user: user?.uid ?? userID, group: user?.groups.first ?? groupID,
+        supplementaryGroups: user.map { Array($0.groups.dropFirst()) } ?? [])
+    }
+    let made = FileProbe(program: EngineDirectory.worker, credentials: credentials)
+    probes[user] = .some(made)
+    return made
   }
 }
 
 extension SystemFacts {
   /// As things are on this machine, for a process that will be httpd's.
-  static var current: SystemFacts {
+  fileprivate static func current(_ lookout: Lookout) -> SystemFacts {
     let facts = wsgi_httpd_get_facts()
     var userID: UInt32 = 0
     var groupID: UInt32 = 0
     _ = wsgi_httpd_user(&userID, &groupID)
-    let engines = EngineDirectory.engines()
+    let engines = EngineDirectory.installed
     return SystemFacts(
-      file: { path in withCString(path) { file(at: $0) } },
-      content: { path in EngineDirectory.text(of: path.description).map { [UInt8]($0.utf8) } },
+      file: { path, user in File(lookout.probe(for: user)?.facts(of: path.bytes) ?? .unknown) },
+      content: { path, user in lookout.probe(for: user)?.text(of: path.bytes) },
       groups: groups(of:),
       hasLocale: hasLocale,
-      hasEngine: { version in engines.contains { $0.description == version } },
+      hasEngine: { version in engines.versions.contains { $0.description == version } },
       user: getpwuid(userID).map(UserRecord.init(entry:)), group: groupID,
-      mpm: String(cString: facts.mpm), processLimit: Int(facts.maximum_processes))
-  }
-
-  private static func file(at path: UnsafePointer<CChar>) -> File {
-    var about = stat()
-    guard stat(path, &about) == 0 else { return errno == ENOENT || errno == ENOTDIR ? .missing : .unknown }
-    if wsgi_httpd_has_access_list(path) != 0 { return .unknown }
-    return .found(
-      isDirectory: about.st_mode & S_IFMT == S_IFDIR, mode: about.st_mode & 0o7777, uid: about.st_uid, gid: about.st_gid)
+      mpm: String(cString: facts.mpm), processLimit: Int(facts.maximum_processes),
+      workerProblem: EngineDirectory.workerProblem, missingEngines: engines.versions.isEmpty ? engines.directory : nil)
   }
 
   private static func groups(of user: UserRecord) -> [UInt32] { groups(of: user, primary: user.gid) }
@@ -69,4 +96,15 @@ extension SystemFacts {
     LC_CTYPE, LC_NUMERIC, LC_TIME, LC_COLLATE, LC_MONETARY, LC_MESSAGES, LC_PAPER, LC_NAME, LC_ADDRESS, LC_TELEPHONE,
     LC_MEASUREMENT, LC_IDENTIFICATION,
   ].reduce(0) { $0 | 1 << Int32($1) }
+}
+
+extension SystemFacts.File {
+  fileprivate init(_ facts: FileFacts) {
+    switch facts {
+    case .missing: self = .missing
+    case .unknown: self = .unknown
+    case .found(let isDirectory, let mode, let uid, let gid):
+      self = .found(isDirectory: isDirectory, mode: mode, uid: uid, gid: gid)
+    }
+  }
 }

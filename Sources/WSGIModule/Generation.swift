@@ -1,5 +1,6 @@
 import CHTTPD
 import Glibc
+import ProcessSupervision
 import WSGIConfig
 import WSGICore
 import WSGIStatus
@@ -110,7 +111,7 @@ func wsgi_swift_post_config(_ pool: OpaquePointer, _ mainServer: OpaquePointer) 
   }
   let generation = Generation.begin(mainServer, pool)
   // Now, and not before: the error logs are open.
-  let engines = EngineDirectory.engines().sorted().map(\.description).joined(separator: ", ")
+  let engines = EngineDirectory.installed.versions.sorted().map(\.description).joined(separator: ", ")
   log(.info, mainServer, "mod_wsgi \(ModuleVersion.text) with engines for Python \(engines.isEmpty ? "(none)" : engines).")
   Examination.report(generation.configuration, mainServer)
   // At a graceful restart httpd keeps its scoreboard, and goes on with it at once.

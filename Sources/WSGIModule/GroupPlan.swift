@@ -38,22 +38,16 @@ struct GroupPlan {
     }
     GroupPlan.setTimes(&settings, group, server)
 
-    let python = PythonOfGroup(group, global: configuration.global.pythonHome)
+    settings.engines = EngineDirectory.installed
     var pairs = configuration.global.settings(for: group, user: user)
     pairs.addServer(facts)
-    if let home = python.home { pairs.set(EngineSettings.pythonHome, home) }
-    do throws(EngineChoiceFailure) {
-      settings.engine = Array(try python.engine().utf8)
-    } catch { problem = error.description }
-
-    let directory = EngineDirectory.path ?? "?"
-    let program = "\(directory)/wsgi-worker"
-    if problem == nil, access(program, X_OK) != 0 {
-      problem = "'\(program)' cannot be executed: \(String(cString: strerror(errno))); install it beside mod_wsgi.so"
-    }
+    // Which of the engines it is depends on files of the tenant's, at which the worker looks when it has the tenant's rights.
+    problem =
+      settings.engines.versions.isEmpty
+      ? EngineChoiceFailure.noEngines(directory: settings.engines.directory).description : EngineDirectory.workerProblem
     supervised = SupervisedGroup(
       name: group.name.description, processes: group.processes, settings: settings,
-      engineSettings: pairs.pairs.map { ($0.key, $0.value.bytes) }, program: Array(program.utf8),
+      engineSettings: pairs.pairs.map { ($0.key, $0.value.bytes) }, program: Array(EngineDirectory.worker.utf8),
       arguments: GroupPlan.arguments(group),
       environment: WorkerEnvironment.make(
         GroupPlan.startEnvironment, language: group.lang?.bytes, locale: group.locale?.bytes, userName: user?.name.bytes,
@@ -128,59 +122,5 @@ struct GroupPlan {
       next += 1
     }
     return entries
-  }
-}
-
-/// Which Python a group runs: `python=`, `python-home=`, WSGIPythonHome, or the module's own, in this order.
-private struct PythonOfGroup {
-  /// For the engine, where the configuration does not say it already.
-  let home: ByteText?
-  /// As it is found from here, which with `chroot` is not where the process finds it.
-  private let choice: String?
-  private let version: PythonVersion?
-
-  init(_ group: WSGIConfig.DaemonGroup, global: ByteText?) {
-    let root = ByteText(group.changedRoot?.path ?? []).description
-    guard let python = group.python else {
-      home = nil
-      choice = (group.pythonHome ?? global).map { root + $0.description }
-      version = nil
-      return
-    }
-    let path = python.description
-    // A virtual environment is told by where its interpreter is, an installation by what that really is.
-    let prefix = PythonOfGroup.prefix(of: path)
-    if group.pythonHome == nil, access(root + prefix + "/pyvenv.cfg", R_OK) == 0 {
-      home = ByteText(prefix)
-      choice = root + prefix
-      version = nil
-      return
-    }
-    let real = realpath(root + path, nil).map { text in
-      defer { free(text) }
-      return String(cString: text)
-    }
-    let name = (real ?? path).split(separator: "/").last.map(String.init) ?? ""
-    version = name.hasPrefix("python") ? PythonVersion(String(name.dropFirst(6))) : nil
-    choice = group.pythonHome.map { root + $0.description } ?? PythonOfGroup.prefix(of: real ?? root + path)
-    let inside = choice.map { [UInt8]($0.utf8) }.map { group.changedRoot?.inside($0) ?? $0 }
-    home = group.pythonHome == nil ? inside.map { ByteText($0) } : nil
-  }
-
-  /// `/usr` of `/usr/bin/python3`.
-  private static func prefix(of path: String) -> String {
-    let parts = path.split(separator: "/").dropLast(2)
-    return parts.isEmpty ? "/" : "/" + parts.joined(separator: "/")
-  }
-
-  /// The file of the engine.
-  func engine() throws(EngineChoiceFailure) -> String {
-    guard let version else { return try EngineDirectory.engine(home: choice) }
-    let engines = EngineDirectory.engines()
-    let directory = EngineDirectory.path ?? "?"
-    guard engines.contains(version) else {
-      throw .otherVersion(path: choice ?? "?", version: version, engines: engines.sorted(), directory: directory)
-    }
-    return "\(directory)/wsgi-engine-\(version).so"
   }
 }

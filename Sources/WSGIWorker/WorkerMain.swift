@@ -44,8 +44,13 @@ enum WorkerMain {
     let log = ProcessLog(level: settings.logLevel)
     let activity = ActivityPages.mapOwn(settings)
     // Behind chroot the image is not to be found any more.
-    var engine = settings.changeRoot == nil ? nil : try loadEngine(settings)
-    for warning in Privileges.drop(settings) { log.write(ProcessLog.Level.warning, warning) }
+    var early: Result<EngineImage, Failure>?
+    let warnings = Privileges.drop(settings) { early = loadEngine(settings, root: ".") }
+    for warning in warnings { log.write(ProcessLog.Level.warning, warning) }
+    if settings.isProbe {
+      FileProbe.serve()
+      return 0
+    }
     guard let stacks = StackReports(settings, log: log) else {
       throw Failure(exit: .threads, sentence: "signals: \(String(cString: strerror(errno)))")
     }
@@ -54,8 +59,7 @@ enum WorkerMain {
     let orders = Orders(control, metrics: metrics)
     let failure = orders.start(stackSize: settings.stackSize)
     if failure != 0 { throw Failure(exit: .threads, sentence: String(cString: strerror(failure))) }
-    if engine == nil { engine = try loadEngine(settings) }
-    guard let engine else { throw Failure(exit: .engineUnusable, sentence: "no engine") }
+    let engine = try (early ?? loadEngine(settings)).get()
     try startPython(engine, bytes, log, metrics)
     let noThread = stacks.start(engine, stackSize: settings.stackSize)
     if noThread != 0 { throw Failure(exit: .threads, sentence: String(cString: strerror(noThread))) }
@@ -64,11 +68,18 @@ enum WorkerMain {
       : try serve(settings, engine, log, control, orders, stacks, activity)
   }
 
-  private static func loadEngine(_ settings: WorkerSettings) throws(Failure) -> EngineImage? {
-    do throws(EngineImage.Failure) {
-      return try EngineImage(path: settings.engine)
+  /// root: what to put before the names of Python, where it is not the process's root directory yet.
+  private static func loadEngine(_ settings: WorkerSettings, root: String = "") -> Result<EngineImage, Failure> {
+    let path: String
+    do throws(EngineChoiceFailure) {
+      path = try settings.engines.file(python: settings.python, home: settings.pythonHome, root: root)
     } catch {
-      throw Failure(exit: error.isMissing ? .engineMissing : .engineUnusable, sentence: error.sentence)
+      return .failure(Failure(exit: .engineMissing, sentence: error.description))
+    }
+    do throws(EngineImage.Failure) {
+      return .success(try EngineImage(path: Array(path.utf8)))
+    } catch {
+      return .failure(Failure(exit: error.isMissing ? .engineMissing : .engineUnusable, sentence: error.sentence))
     }
   }
 

@@ -31,10 +31,10 @@ import Testing
       let known = all
       let texts = contents
       return SystemFacts(
-        file: { path in
+        file: { path, _ in
           guard let file = known[path.description] else { return .missing }
           return .found(isDirectory: file.isDirectory, mode: file.mode, uid: file.uid, gid: file.gid)
-        }, content: { path in texts[path.description].map { [UInt8]($0.utf8) } },
+        }, content: { path, _ in texts[path.description].map { [UInt8]($0.utf8) } },
         groups: { $0.uid == 1001 ? [2001, 50] : [$0.gid] }, hasLocale: { $0 == "C.UTF-8" }, hasEngine: { $0 == "3.11" },
         user: UserRecord(name: "www-data", uid: 33, gid: 33, home: "/var/www"), group: 33, mpm: mpm, processLimit: 256)
     }

@@ -5,6 +5,7 @@ import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -125,12 +126,12 @@ def own():
 
 
 @pytest.fixture
-def directory(tmp_path):
-    path = str(tmp_path)
-    while path != "/tmp" and os.stat(path).st_uid == os.getuid():
-        os.chmod(path, 0o755)
-        path = os.path.dirname(path)
-    return str(tmp_path)
+def directory():
+    """One that httpd's user can reach."""
+    made = tempfile.mkdtemp(prefix="wsgi-python-")
+    os.chmod(made, 0o755)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
 
 
 def test_the_python_that_the_engine_was_built_for(own):

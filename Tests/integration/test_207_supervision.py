@@ -1,4 +1,5 @@
 """The supervisor in unusual company: httpd as a single process, groups that cannot start, or take their time to."""
+import glob
 import os
 import signal
 import subprocess
@@ -48,8 +49,10 @@ def test_a_single_process_has_process_groups():
 
 
 def test_groups_that_cannot_start_need_no_supervisor():
-    conf = "WSGIDaemonProcess site python-home=/nonexistent\nWSGIScriptAlias /site {apps}/app.wsgi process-group=site"
-    with Httpd(conf, apps="daemon", name="none") as server:
+    server = Httpd("WSGIDaemonProcess site\nWSGIScriptAlias /site {apps}/app.wsgi process-group=site", apps="daemon", name="none")
+    for engine in glob.glob(os.path.join(os.path.dirname(server.module), "wsgi-engine-*")):
+        os.unlink(engine)
+    with server:
         assert server.get("/site/pid").status == 500
         assert not supervisors(server)
         opened = set(os.listdir("/proc/%d/fd" % server.pid))

@@ -1,7 +1,9 @@
 """A process group behind chroot=: what its tree must hold, and how paths are told to it."""
 import glob
+import grp
 import json
 import os
+import pwd
 import re
 import shutil
 import stat
@@ -9,7 +11,7 @@ import subprocess
 
 import pytest
 
-from httpd_env import MODES, Httpd
+from httpd_env import MODES, Httpd, wait_until
 
 pytestmark = [pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here"),
               pytest.mark.skipif(os.getuid() != 0, reason="only root can change a process's root directory")]
@@ -144,3 +146,70 @@ def test_a_tree_without_python_fails_alone():
         assert "empty" in line, line
         assert server.get("/empty").status == 503
         assert server.get("/good/pid").status == 200
+
+
+WITNESS = r"""
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+__attribute__((constructor)) static void tell(void) {
+  char text[8192];
+  int status = open("/proc/self/status", O_RDONLY), out = open("%s", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  ssize_t count = read(status, text, sizeof text);
+  if (count > 0) count = write(out, text, count);
+  char *argv[] = {"sh", "-c", "grep Cap /proc/self/status > %s.program", NULL};
+  if (vfork() == 0) { execv("/bin/sh", argv); _exit(1); }
+}
+"""
+
+
+@pytest.mark.parametrize("options", ["", "new-privileges=On"])
+def test_what_an_engine_brings_is_loaded_by_the_user(options):
+    """Its library may lie in the tenant's tree: it finds nothing of root but the right to change the root directory, which no
+    program inherits."""
+    compiler = shutil.which("cc") or shutil.which("clang")
+    if not compiler:
+        pytest.skip("no C compiler")
+    with Httpd("", apps="daemon", name="chroot") as server:
+        jail, told = server.make_directory("jail"), os.path.join(server.make_directory("told", 0o777), "status")
+        source = os.path.join(server.root, "witness.c")
+        with open(source, "w") as text:
+            text.write(WITNESS % (told, told))
+        for engine in glob.glob(os.path.join(os.path.dirname(server.module), "wsgi-engine-*.so")):
+            os.unlink(engine)
+            subprocess.run([compiler, "-shared", "-fPIC", "-o", engine, source], check=True)
+        server.configure("WSGIDaemonProcess jailed chroot=%s user=games group=users %s\n" % (jail, options)
+                         + "WSGIScriptAlias /jailed %s/app.wsgi process-group=jailed" % jail)
+        server.restart()
+        server.log.wait_for("WSGI0457")
+        with open(told) as text:
+            status = dict(line.split(":\t", 1) for line in text.read().splitlines() if ":\t" in line)
+        user, group = pwd.getpwnam("games").pw_uid, grp.getgrnam("users").gr_gid
+        assert status["Uid"].split() == [str(user)] * 4 and status["Gid"].split() == [str(group)] * 4
+        chroot = 1 << 18
+        assert [int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")] == [0, chroot, chroot, 0]
+        assert status["NoNewPrivs"] == ("0" if options else "1")
+        programs = wait_until(lambda: os.path.exists(told + ".program") and open(told + ".program").read().count("\n") == 5
+                              and open(told + ".program").read(), "the program")
+        for name, value in re.findall(r"(Cap(?:Inh|Prm|Eff|Amb)):\s*(\w+)", programs):
+            assert int(value, 16) == 0, name
+
+
+def test_directories_above_the_root_may_be_closed(server):
+    """Root finds the way, as far as it alone has a say in it."""
+    closed = os.path.join("/root", "wsgi-chroot-%d" % os.getpid())
+    os.makedirs(closed, 0o700)
+    try:
+        jail = os.path.join(closed, "jail")
+        shutil.copytree(server.jail, jail, symlinks=True, ignore=lambda path, names: ["null"] if path.endswith("/dev") else [])
+        os.chmod(os.path.join(jail, "srv/journal"), 0o777)
+        with Httpd("", apps="daemon", name="chroot") as inner:
+            journal = os.path.join(jail, "srv/journal/early")
+            os.path.exists(journal) and os.unlink(journal)
+            inner.configure("WSGIDaemonProcess jailed threads=0 chroot=%s user=games group=users\n" % jail
+                            + "WSGIImportScript %s/srv/early.py process-group=jailed application-group=%%{GLOBAL}\n" % jail)
+            inner.restart()
+            wait_until(lambda: os.path.exists(journal), lambda: inner.log.text()[-2000:])
+    finally:
+        shutil.rmtree(closed)

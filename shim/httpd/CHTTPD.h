@@ -105,8 +105,6 @@ const char *_Nullable wsgi_httpd_server_alias(server_rec *server, uint32_t n);
 const char *_Nullable wsgi_httpd_server_file(server_rec *server, uint32_t *line);
 /* httpd's User and Group.  The name is NULL where it was given as a number. */
 const char *_Nullable wsgi_httpd_user(uint32_t *user, uint32_t *group);
-/* A file has an access control list beside its permission bits.  Here because Swift's Glibc has no <sys/xattr.h>. */
-int32_t wsgi_httpd_has_access_list(const char *path);
 /* The first of the two times that httpd reads its configuration at start-up, whose results it throws away. */
 int32_t wsgi_httpd_is_dry_run(void);
 /* `apachectl configtest`. */

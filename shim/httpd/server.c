@@ -7,7 +7,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/xattr.h>
 #include <unixd.h>
 
 void *wsgi_httpd_server_config(server_rec *server) {
@@ -52,8 +51,6 @@ const char *wsgi_httpd_user(uint32_t *user, uint32_t *group) {
   *group = ap_unixd_config.group_id;
   return ap_unixd_config.user_name;
 }
-
-int32_t wsgi_httpd_has_access_list(const char *path) { return getxattr(path, "system.posix_acl_access", NULL, 0) > 0; }
 
 int32_t wsgi_httpd_is_dry_run(void) { return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG; }
 

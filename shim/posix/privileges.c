@@ -6,7 +6,9 @@
 #include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 int32_t wsgi_posix_set_gid(gid_t gid) { return setresgid(gid, gid, gid) == 0 ? 0 : -errno; }
@@ -41,22 +43,43 @@ int32_t wsgi_posix_drop_bounding_set(void) {
   return 0;
 }
 
-int32_t wsgi_posix_clear_capabilities(void) {
-  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0, 0, 0}, {0, 0, 0}};
-  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL) return -errno;
-  return syscall(SYS_capset, &header, none) == 0 ? 0 : -errno;
+int32_t wsgi_posix_keep_capabilities(int32_t keep) {
+  return prctl(PR_SET_KEEPCAPS, (unsigned long)keep, 0, 0, 0) == 0 ? 0 : -errno;
 }
 
-int32_t wsgi_posix_has_capabilities(void) {
+int32_t wsgi_posix_limit_capabilities(int32_t changes_root) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  struct __user_cap_data_struct wanted[_LINUX_CAPABILITY_U32S_3] = {{0, 0, 0}, {0, 0, 0}};
+  if (changes_root) wanted[0].effective = wanted[0].permitted = 1U << CAP_SYS_CHROOT;
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL) return -errno;
+  return syscall(SYS_capset, &header, wanted) == 0 ? 0 : -errno;
+}
+
+int32_t wsgi_posix_has_capabilities(int32_t besides_changing_root) {
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
   if (syscall(SYS_capget, &header, data) != 0) return -errno;
+  if (besides_changing_root) {
+    data[0].effective &= ~(1U << CAP_SYS_CHROOT);
+    data[0].permitted &= ~(1U << CAP_SYS_CHROOT);
+  }
   for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
     if (data[i].effective | data[i].permitted | data[i].inheritable) return 1;
   }
   return 0;
 }
+
+int32_t wsgi_posix_directory(int32_t base, const char *name, int32_t follows) {
+  int descriptor = openat(base, name, O_PATH | O_DIRECTORY | O_CLOEXEC | (follows ? 0 : O_NOFOLLOW));
+  return descriptor < 0 ? -errno : descriptor;
+}
+
+int32_t wsgi_posix_is_roots(int32_t directory) {
+  struct stat about;
+  return fstat(directory, &about) == 0 && about.st_uid == 0 && (about.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+int32_t wsgi_posix_has_access_list(const char *path) { return getxattr(path, "system.posix_acl_access", NULL, 0) > 0; }
 
 int32_t wsgi_posix_set_limit(int32_t limit, uint64_t soft, uint64_t hard) {
   struct rlimit values = {.rlim_cur = (rlim_t)soft, .rlim_max = (rlim_t)hard};

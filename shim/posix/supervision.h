@@ -67,6 +67,9 @@ int32_t wsgi_posix_close_on_exec(int32_t descriptor);
 /* Closes every descriptor >= first. */
 void wsgi_posix_close_from(int32_t first);
 
+/* A file has an access control list beside its permission bits.  Here because Swift's Glibc has no <sys/xattr.h>. */
+int32_t wsgi_posix_has_access_list(const char *path);
+
 /* Identity.  These set and compare real, effective and saved ids together. */
 int32_t wsgi_posix_set_gid(gid_t gid);
 int32_t wsgi_posix_set_uid(uid_t uid);
@@ -78,10 +81,17 @@ int32_t wsgi_posix_set_dumpable(int32_t dumpable);
 int32_t wsgi_posix_no_new_privileges(void);
 /* Empties the capability bounding set, which only a privileged process can. */
 int32_t wsgi_posix_drop_bounding_set(void);
-/* Gives up every capability, inheritable and ambient ones included. */
-int32_t wsgi_posix_clear_capabilities(void);
-/* 1: the process has some capability, or can inherit one. */
-int32_t wsgi_posix_has_capabilities(void);
+/* Has the next change of the user id leave capabilities permitted, or, with 0, take them again. */
+int32_t wsgi_posix_keep_capabilities(int32_t keep);
+/* Gives up every capability, inheritable and ambient ones included, but for chroot() where `changes_root`. */
+int32_t wsgi_posix_limit_capabilities(int32_t changes_root);
+/* 1: the process has, or can inherit, a capability that this leaves out. */
+int32_t wsgi_posix_has_capabilities(int32_t besides_changing_root);
+
+/* A directory by name, for fchdir(): relative to `base`, and with `follows` 0 no symbolic link.  Needs no permission to read. */
+int32_t wsgi_posix_directory(int32_t base, const char *name, int32_t follows);
+/* 1: a directory that is root's, and that root alone may write to. */
+int32_t wsgi_posix_is_roots(int32_t directory);
 
 /* setrlimit; Swift sees the resource's type differently from one C library to the next. */
 enum { WSGI_LIMIT_CPU, WSGI_LIMIT_DATA, WSGI_LIMIT_ADDRESS_SPACE };
