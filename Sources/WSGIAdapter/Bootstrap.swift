@@ -178,6 +178,21 @@ enum Bootstrap {
         return '_mod_wsgi_' + md5(path).hexdigest()
 
 
+    def open_script(path, flags):
+        """Opens a script whose owner matters: where the path leads now is what is checked, and what is read."""
+        directory = os.open(os.path.dirname(path) or '.', os.O_PATH | os.O_DIRECTORY)
+        try:
+            script = os.open(os.path.basename(path), flags | os.O_NONBLOCK, dir_fd=directory)
+            try:
+                native.check_owner(script, directory)
+            except BaseException:
+                os.close(script)
+                raise
+            return script
+        finally:
+            os.close(directory)
+
+
     def read_script(path, was_there):
         """A script's source, and the time of the very file that it is from in microseconds.
 
@@ -185,10 +200,11 @@ enum Bootstrap {
         and be half written now: it is read again when that is over. A script that was there a moment ago is waited for, as
         some programs remove a file before they write it anew.
         """
+        opener = open_script if 'script-owner' in settings else None
         end = monotonic() + 0.3
         while True:
             try:
-                with open(path, 'rb') as script:
+                with open(path, 'rb', opener=opener) as script:
                     modified = os.fstat(script.fileno()).st_mtime_ns
                     age = time_ns() - modified
                     source = script.read()

@@ -171,6 +171,9 @@ final class InterpreterContents {
 
   // MARK: streams
 
+  /// Why the script that was read last may not run; whoever reads a script takes it away.
+  var scriptRefusal: String?
+
   /// The raw sides of sys.stderr and sys.stdout.
   var standardStreams: [LogStream] = []
 

@@ -5,9 +5,10 @@ final class NativeFunctions: NativeObject {
   static let methods: [StaticString] = [
     "log", "log_enabled", "stream", "request_data", "log_callback_exception", "server_metrics", "process_metrics",
     "request_metrics", "start_recording_metrics", "collector_event", "subscribed",
+    "check_owner",
   ]
 
-  private unowned(unsafe) let contents: InterpreterContents
+  unowned(unsafe) let contents: InterpreterContents
 
   init(_ contents: InterpreterContents) { self.contents = contents }
 
@@ -28,6 +29,10 @@ final class NativeFunctions: NativeObject {
       try arguments.expect(0...0, NativeFunctions.methods[method])
       return try metrics(method)
     case 9: try contents.collectorLog?.collects(arguments[0] ?? .none, arguments[1] ?? .none)
+    case 11:
+      try arguments.expect(2...2, "check_owner")
+      try checkOwner(
+        script: Int32(clamping: try (arguments[0] ?? .none).int()), directory: Int32(clamping: try (arguments[1] ?? .none).int()))
     default: contents.adapter.accounting.add(.events)
     }
     return .none()

@@ -228,6 +228,7 @@ final class RequestRunner: @unchecked Sendable {
         outcome.end = .stale
         outcome.scriptModified = modified
       case .stillLoading: outcome.status = 503
+      case .forbidden: outcome.status = 403
       case .notLoaded: break
       }
       return outcome

@@ -34,6 +34,8 @@ enum ScriptFailure: Error {
   case stale(modified: Int64)
   /// It could not be read, compiled or executed.
   case notLoaded
+  /// Its owner is not one whose scripts the process group runs.
+  case forbidden
   /// Another request has been loading it, or a script of the same interpreter, for too long.
   case stillLoading
 }
@@ -156,6 +158,7 @@ struct ScriptLoader {
     let path = text(request.path)
     let adapter = contents.adapter
     adapter.host.log(.info, "Loading WSGI script '\(path)' into the \(contents.interpreter.label) \(adapter.place).")
+    var isForbidden = false
     do throws(Raised) {
       let name = try contents.function("module_name").call(try PyRef.bytes(request.path))
       let file = try PyRef.fileSystem(request.path)
@@ -164,6 +167,12 @@ struct ScriptLoader {
         let wasThere = request.modified != ScriptTime.unknown
         read = try contents.function("compile_script").call(file.object, wasThere ? .true : .false)
       } catch {
+        if let refusal = contents.scriptRefusal {
+          contents.scriptRefusal = nil
+          isForbidden = true
+          adapter.logHere(.error, refusal)
+          throw error
+        }
         contents.logException("WSGI0105: Target WSGI script '\(path)' could not be read or compiled.", script: request.path)
         throw error
       }
@@ -188,7 +197,7 @@ struct ScriptLoader {
       return script
     } catch {
       PythonException.clear()
-      throw .notLoaded
+      throw isForbidden ? .forbidden : .notLoaded
     }
   }
 

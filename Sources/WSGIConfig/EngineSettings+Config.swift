@@ -102,6 +102,7 @@ extension GlobalConfig {
     settings.set(EngineSettings.userName, ifPresent: user?.name)
     settings.set(EngineSettings.userHome, ifPresent: user?.home)
     settings.set(EngineSettings.service, flag: group.threads == 0)
+    if let owner = group.scriptOwner { settings.set(EngineSettings.scriptOwner, owner.text) }
     settings.set(EngineSettings.serverMetrics, flag: group.serverMetrics)
     if group.threads > 0 { addTelemetry(&settings) }
     return settings

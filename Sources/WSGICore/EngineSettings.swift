@@ -42,6 +42,8 @@ public enum EngineSettings {
   public static let service = "service"
   /// Daemon only, in milliseconds: that a request may wait for a script which somebody else is loading.
   public static let connectTimeout = "connect-timeout"
+  /// Whose scripts the process runs (`ScriptOwner.text`); absent: everybody's.
+  public static let scriptOwner = "script-owner"
   public static let serverMetrics = "server-metrics"
   public static let apacheVersion = "apache-version"  // `2.4.62`
   public static let apacheDescription = "apache-description"

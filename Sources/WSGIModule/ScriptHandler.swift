@@ -209,9 +209,9 @@ struct ScriptHandler {
   // MARK: daemon mode
 
   private func checkOwnership(_ group: Int) throws(Refusal) {
-    guard generation.configuration.groups.indices.contains(group), generation.configuration.groups[group].restrictsScripts
+    guard generation.configuration.groups.indices.contains(group), let owner = generation.configuration.groups[group].scriptOwner
     else { return }
-    try ScriptOwnership.check(script, for: generation.configuration.groups[group])
+    try ScriptOwnership.check(script, for: owner, group: generation.configuration.groups[group].name.description)
   }
 
   private func root(of group: Int) -> ChangedRoot? {
