@@ -229,6 +229,8 @@ def add(site, text):
 
 
 def loads(server):
+    """How often the log says that a script is loaded; a daemon process's lines may take a moment."""
+    server.log.wait_for(LOADS)
     return len(server.log.lines(LOADS))
 
 
@@ -277,10 +279,9 @@ def test_a_script_that_always_wants_to_be_reloaded_is_answered(mode, text):
     add(site, text)
     with site.server as server:
         for _ in range(5):
-            before = loads(server)
             assert server.get("/site").status == 200
-            # Embedded mode says two things about it.
-            assert loads(server) <= before + 2
+        # Embedded mode says two things about it.
+        assert loads(server) <= 2 * 6
 
 
 def test_a_script_that_is_gone_goes_on_being_used(mode):
@@ -309,3 +310,45 @@ def test_a_change_of_content_alone_is_none(mode):
         os.utime(site.script, ns=(before.st_atime_ns, before.st_mtime_ns))
         assert server.get("/site").text == first
 
+
+def test_a_script_that_touches_itself_is_answered(mode):
+    site = Site(MODE_CONF[mode])
+    add(site, "os.utime(__file__)\n")
+    os.chmod(site.script, 0o666)
+    with site.server as server:
+        for _ in range(4):
+            assert server.get("/site").status == 200
+        # A request is handed over so often, and then run by whoever has it.
+        assert loads(server) <= 4 * 4
+
+
+DISPATCH = """
+import os
+def application_group(environ):
+    return %r
+"""
+
+
+@pytest.mark.skipif("embedded" not in MODES, reason="embedded mode is not tested here")
+def test_a_dispatch_script_is_compared_with_its_file_too():
+    site = Site("WSGIDispatchScript {apps}/dispatch.py application-group=%{GLOBAL}\nWSGIScriptAlias /site {apps}/app.wsgi\n")
+    path = os.path.join(site.server.apps, "dispatch.py")
+    add(site, """
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [environ['mod_wsgi.application_group'].encode()]
+""")
+
+    def write(group, seconds):
+        with open(path, "w") as script:
+            script.write(DISPATCH % group)
+        os.utime(path, (seconds, seconds))
+    write("first", 0)
+    with site.server as server:
+        assert server.get("/site").text == "first"
+        before = loads(server)
+        assert {server.get("/site").text for _ in range(10)} == {"first"} and loads(server) == before
+        os.remove(path)
+        assert server.get("/site").text == "first"
+        write("second", -1)
+        assert server.get("/site").text == "second"
