@@ -126,7 +126,8 @@ struct ClientResponse: ~Copyable {
     var objection = "its status is not between 200 and 999, or its encoding is malformed"
     do throws(FlatFailure) {
       let head = try ResponseHead(decoding: head)
-      guard let found = try ClientResponse.objection(to: head) else {
+      // Everything is looked at before anything is applied: a refused head must leave no trace in the error that follows.
+      guard let found = try head.objection() else {
         try apply(head)
         return 0
       }
@@ -134,29 +135,6 @@ struct ClientResponse: ~Copyable {
     } catch {}
     log(.error, request: request, script: script, "WSGI0148: The head of the response cannot be sent: \(objection).")
     return IOResult.badHead
-  }
-
-  /// Everything is looked at before anything is applied: a refused head must leave no trace in the error that follows. An engine
-  /// has seen to all of it; but what runs in a daemon process is the tenant's, and may speak for itself.
-  private static func objection(to head: ResponseHead) throws(FlatFailure) -> String? {
-    guard HeaderSyntax.isFieldContent(head.reason) else {
-      return "control character in reason phrase \(bytesLiteral(head.reason))"
-    }
-    var headers = head.headers
-    for _ in 0..<head.headerCount {
-      let (name, value) = try headers.readPair()
-      guard let value else { return "header \(bytesLiteral(name)) has no value" }
-      guard HeaderSyntax.isToken(name), HeaderSyntax.isFieldContent(value) else {
-        return "malformed header \(bytesLiteral(name)) with value \(bytesLiteral(value))"
-      }
-      let isForUs =
-        HeaderSyntax.isHopByHop(name) || HeaderSyntax.equals(name, "connection") && !HeaderSyntax.equals(value, "close")
-      guard !isForUs else { return "header \(bytesLiteral(name)) with value \(bytesLiteral(value)) is the server's to send" }
-      if HeaderSyntax.equals(name, "content-length"), HeaderSyntax.length(value) != head.contentLength {
-        return "malformed or conflicting content length \(bytesLiteral(value))"
-      }
-    }
-    return nil
   }
 
   private mutating func apply(_ head: ResponseHead) throws(FlatFailure) {

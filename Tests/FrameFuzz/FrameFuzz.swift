@@ -25,9 +25,7 @@ private struct Host: DaemonClientHost {
     precondition(!hasBegun && head.count <= FrameLimits.responseHead, "a second head, or one too long")
     hasBegun = true
     guard let response = try? ResponseHead(decoding: head) else { return false }
-    var reader = response.headers
-    for _ in 0..<response.headerCount { guard (try? reader.readPair()) != nil else { return false } }
-    return true
+    do throws(FlatFailure) { return try response.objection() == nil } catch { return false }
   }
 
   mutating func write(_ bytes: UnsafeRawBufferPointer) -> Bool {
