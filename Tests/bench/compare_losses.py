@@ -6,7 +6,7 @@ A request has failed when its status is 500 or above, its connection was reset o
 answer on it, or its body is not what the application sent.  A connection that httpd closes between two answers is none: the
 request is asked again, as HTTP wants it.
 
-Usage: compare_losses.py [--stock mod_wsgi.so] [--loads touch,graceful,kill,overload] [--rate 200]
+Usage: compare_losses.py [--stock mod_wsgi.so] [--loads touch,graceful,kill,overload,shares] [--rate 200]
 
 The environment's WSGI_MODULE names the module; without it, it is what `make all` has made.
 """
@@ -145,6 +145,53 @@ def overload(modules):
             files.lost + others.lost), flush=True)
 
 
+# MARK: shares
+
+SHARES = """
+WSGISocketPrefix {root}/wsgi
+WSGIDaemonProcess one threads=2
+WSGIScriptAlias /one {apps}/slow.wsgi process-group=one application-group=%{GLOBAL}
+WSGIDaemonProcess two threads=2
+WSGIScriptAlias /two {apps}/slow.wsgi process-group=two application-group=%{GLOBAL}
+WSGIDaemonProcess third threads=2
+WSGIScriptAlias /third {apps}/app.wsgi process-group=third application-group=%{GLOBAL}
+"""
+
+
+def neighbours(server, seconds):
+    """A static file and a third group, each asked by connections of their own."""
+    with Swarm(server.port, 4, "/static.txt", rate=40, expect=lambda body: body == b"static") as files, \
+            Swarm(server.port, 4, "/third", rate=40, expect=is_answer) as others:
+        end = time.monotonic() + seconds
+        wait_until(lambda: time.monotonic() > end, "%d s" % seconds, seconds + 10)
+    return files, others
+
+
+def shares(modules):
+    print("\n100 keep-alive connections each ask two groups of two threads, whose requests take 1 s, for 15 s; httpd has 4 children of"
+          "\n25 threads.  Beside them 40 requests/s each for a static file and a third group, whose answers are timed before, too\n")
+    print("| module | static file, calm p50, p99 ms | loaded | third group, calm p50, p99 ms | loaded | of these failed |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for label, module in modules:
+        server = Httpd(SHARES, name="shares", module=module, threads=25, processes=4, log_level="crit")
+        write(server)
+        write(server, seconds=1, name="slow.wsgi")
+        with open(os.path.join(server.docs, "static.txt"), "w") as file:
+            file.write("static")
+        server.expected_crashes = True
+        with server:
+            assert all(server.get("/" + group).status == 200 for group in ("one", "two", "third"))
+            calm = neighbours(server, 5)
+            with Swarm(server.port, 100, "/one") as one, Swarm(server.port, 100, "/two") as two:
+                start = time.monotonic()
+                wait_until(lambda: time.monotonic() > start + 3, "load", 10)
+                loaded = neighbours(server, 15)
+                one.stop(120), two.stop(120)
+        print("| %s | %s | %s | %s | %s | %d |" % (
+            label, quantiles(calm[0]), quantiles(loaded[0]), quantiles(calm[1]), quantiles(loaded[1]),
+            loaded[0].lost + loaded[1].lost), flush=True)
+
+
 def quantiles(swarm):
     return "%.1f, %.0f" % (1e3 * swarm.quantile(0.5), 1e3 * swarm.quantile(0.99))
 
@@ -152,7 +199,7 @@ def quantiles(swarm):
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--stock", help="another mod_wsgi.so in place of PyPI's mod_wsgi==6.1.1")
-    options.add_argument("--loads", default="touch,graceful,kill,overload")
+    options.add_argument("--loads", default="touch,graceful,kill,overload,shares")
     options.add_argument("--rate", type=int, default=200)
     options = options.parse_args()
     stock = options.stock
@@ -162,9 +209,12 @@ def main():
     # Ours is staged by the server itself, to where httpd's user can read it.
     modules = [("this", None)] + ([("6.1.1", stock)] if stock else [])
     names = options.loads.split(",")
-    losses(modules, [name for name in names if name in LOADS], options.rate)
+    if any(name in LOADS for name in names):
+        losses(modules, [name for name in names if name in LOADS], options.rate)
     if "overload" in names:
         overload(modules)
+    if "shares" in names:
+        shares(modules)
 
 
 if __name__ == "__main__":

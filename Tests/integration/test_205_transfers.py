@@ -156,3 +156,14 @@ def test_continue_is_sent_when_the_body_is_read(server):
                 client.send(b"x")
             answer = client.read_response()
             assert (answer.status, answer.interim) == (status, []), answer
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a lease is for a file of the group's user: root makes one")
+def test_a_lease_on_a_file_holds_no_thread_of_httpd(server):
+    path = os.path.join(server.root, "leased")
+    with open(path, "wb") as file:
+        file.write(BLOCK)
+    shutil.chown(path, "www-data")
+    # For a request with a range httpd gets the file's descriptor.
+    answer = server.get("/site/leased?file=" + path, [("Range", "bytes=0-9")])
+    assert (answer.status, answer.body) == (206, BLOCK[:10])

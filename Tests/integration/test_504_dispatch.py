@@ -34,7 +34,7 @@ def configuration(mode):
 
 @pytest.fixture(scope="module", params=MODES)
 def server(request):
-    server = Httpd(configuration(request.param), apps="dispatch", name="dispatch", threads=64)
+    server = Httpd(configuration(request.param), apps="dispatch", name="dispatch", threads=80)
     server.mode = request.param
     for name, source in (("broken.py", "raise ValueError('broken')\n"), ("empty.py", ""),
                          ("partly.py", "def callable_object(environ):\n  return 'other'\n")):

@@ -45,7 +45,7 @@ def test_names(site, mode):
     ("mod_wsgi.version", [6, 1, 1], [6, 1, 1]),
     ("mod_wsgi.process_group", "", "site"),
     ("mod_wsgi.application_group", "", ""),
-    ("mod_wsgi.threads_per_process", 16, 8),
+    ("mod_wsgi.threads_per_process", 80, 8),
     ("mod_wsgi.RequestTimeout.__mro__[1] is BaseException", True, True),
     ("issubclass(mod_wsgi.LogHandler, logging.Handler)", True, True),
     ("environ['wsgi.file_wrapper'] is mod_wsgi.FileWrapper", True, True),
@@ -56,7 +56,7 @@ def test_names(site, mode):
     ("apache.mpm_name", "event", "event"),
     ("apache.description.startswith('Apache/')", True, True),
     ("isinstance(apache.build_date, str) and apache.build_date != ''", True, True),
-    ("(apache.threads_per_process, apache.maximum_processes)", [16, 1], [16, 1]),
+    ("(apache.threads_per_process, apache.maximum_processes)", [80, 1], [80, 1]),
     ("sorted(name for name in dir(apache) if name[0] != '_')",
      ["build_date", "description", "maximum_processes", "mpm_name", "threads_per_process", "version"],
      ["build_date", "description", "maximum_processes", "mpm_name", "threads_per_process", "version"]),
@@ -168,13 +168,13 @@ def test_server_metrics(site, mode):
     assert {key: type(value).__name__ for key, value in metrics.items()} == {
         "server_limit": "int", "thread_limit": "int", "running_generation": "int", "restart_time": "float",
         "current_time": "float", "running_time": "int", "processes": "list"}
-    assert metrics["thread_limit"] == 16 and len(metrics["processes"]) == metrics["server_limit"]
+    assert metrics["thread_limit"] == 80 and len(metrics["processes"]) == metrics["server_limit"]
     assert 0 <= metrics["current_time"] - metrics["restart_time"] < 3600
     process, = [process for process in metrics["processes"] if process["pid"]]
     assert process["pid"] in site.httpd.children()
     assert {key: type(value).__name__ for key, value in process.items()} == {
         "process_num": "int", "pid": "int", "generation": "int", "quiescing": "bool", "workers": "list"}
-    assert len(process["workers"]) == 16
+    assert len(process["workers"]) == 80
     assert {key: type(value).__name__ for key, value in process["workers"][0].items()} == {
         "thread_num": "int", "generation": "int", "status": "str", "access_count": "int", "bytes_served": "int",
         "start_time": "float", "stop_time": "float", "last_used": "float", "client": "str", "request": "str", "vhost": "str"}

@@ -81,7 +81,7 @@ class Site:
 
     @property
     def limit(self):
-        return 4 if self.mode == "daemon" else 16
+        return 4 if self.mode == "daemon" else 80
 
 
 def check_identity(fields, mode):

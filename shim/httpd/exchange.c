@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,18 +142,19 @@ int64_t wsgi_httpd_file_size(int32_t descriptor) {
 
 int32_t wsgi_httpd_write_file(request_rec *request, apr_bucket_brigade *brigade, int32_t descriptor, int64_t offset,
                               int64_t length, int32_t sendfile, uint32_t flags) {
-  apr_file_t *file;
+  apr_file_t *borrowed, *file;
   apr_int32_t mode = APR_FOPEN_READ | (sendfile ? APR_FOPEN_SENDFILE_ENABLED : 0);
   char path[32];
   apr_snprintf(path, sizeof path, "/proc/self/fd/%d", (int)descriptor);
   /* The bytes may leave after the handler has returned, and other requests may send the same file: httpd reads it from where
-   * its descriptor stands, so it gets one that stands alone.  A file that only the application may open is shared. */
-  if (apr_file_open(&file, path, mode, APR_FPROT_OS_DEFAULT, request->pool) != APR_SUCCESS) {
-    apr_file_t *borrowed;
-    apr_os_file_t number = descriptor;
-    if (apr_os_file_put(&borrowed, &number, mode, request->pool) != APR_SUCCESS) return WSGI_IO_FAILED;
-    if (apr_file_dup(&file, borrowed, request->pool) != APR_SUCCESS) return WSGI_IO_FAILED;
-  }
+   * its descriptor stands, so it gets one that stands alone.  A file that only the application may open is shared, and so is
+   * one under a lease, whose holder could have an ordinary open() wait for as long as the kernel lets him. */
+  int opened = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  apr_os_file_t number = opened >= 0 ? opened : descriptor;
+  apr_status_t status = apr_os_file_put(&borrowed, &number, mode, request->pool);
+  if (status == APR_SUCCESS) status = apr_file_dup(&file, borrowed, request->pool);
+  if (opened >= 0) close(opened);
+  if (status != APR_SUCCESS) return WSGI_IO_FAILED;
   apr_bucket *bucket = apr_brigade_insert_file(brigade, file, offset, length, request->pool);
   /* A mapped file that its owner truncates kills the process that reads it. */
   for (; bucket != APR_BRIGADE_SENTINEL(brigade); bucket = APR_BUCKET_NEXT(bucket)) {

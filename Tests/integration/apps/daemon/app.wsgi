@@ -1,5 +1,6 @@
 """What can become of a daemon process: applications that die, hang and transfer, and one that tells what it runs in."""
 import ctypes
+import fcntl
 import hashlib
 import json
 import os
@@ -222,6 +223,17 @@ def download(environ, start_response):
 def file(environ, start_response):
     start_response("200 OK", [("Content-Type", "application/octet-stream")])
     return environ["wsgi.file_wrapper"](open(environ["test.query"]["file"], "rb"))
+
+
+@route
+def leased(environ, start_response):
+    """A file of the response on which this process holds a lease: whoever else opens it waits until that is given up."""
+    file = open(environ["test.query"]["file"], "r+b")
+    # In place of SIGIO, which would end the process.
+    fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    return environ["wsgi.file_wrapper"](file)
 
 
 @route
