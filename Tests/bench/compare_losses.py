@@ -168,8 +168,8 @@ def neighbours(server, seconds):
 
 
 def shares(modules):
-    print("\n100 keep-alive connections each ask two groups of two threads, whose requests take 1 s, for 15 s; httpd has 4 children of"
-          "\n25 threads.  Beside them 40 requests/s each for a static file and a third group, whose answers are timed before, too\n")
+    print("\n100 keep-alive connections each ask two groups of two threads, whose requests take 1 s, for 15 s; httpd has 4"
+          "\nchildren of 25 threads.  Beside them 40 requests/s each for a static file and a third group, as before that load\n")
     print("| module | static file, calm p50, p99 ms | loaded | third group, calm p50, p99 ms | loaded | of these failed |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for label, module in modules:
