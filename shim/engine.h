@@ -84,7 +84,8 @@ typedef struct wsgi_exchange {
   void (*log)(void *exchange, const wsgi_log_record *record);
   /* The highest level that this request's log would keep. */
   int32_t (*log_level)(void *exchange);
-  /* The application is about to be called (time stamps, inactivity and activity timers). `microseconds`: epoch. */
+  /* The application is about to be called (time stamps, inactivity and activity timers).  `microseconds`: epoch; 0: its script
+   * is about to be imported for this request. */
   void (*started)(void *exchange, int64_t microseconds);
   /* mod_ssl for auth scripts: whether the connection is TLS; a variable's value, or -1.  NULL in a worker. */
   int32_t (*is_https)(void *exchange);

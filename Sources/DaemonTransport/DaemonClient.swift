@@ -80,8 +80,9 @@ public struct DaemonClient: ~Copyable {
     var conversation = Conversation(channel: near.number, kind, group: group, wantsRanges: wantsRanges(head))
     let result = converse(&conversation, host: &host)
     if conversation.sendsFile { expectFiles(group.index) }
-    if case .ended(.failed(.workerEnded(pid: 0))) = result, let takers = group.takers {
-      return .ended(.failed(.workerEnded(pid: takers.taker(of: envelope))))
+    if case .ended(.failed(.workerEnded(let pid))) = result, let takers = group.takers {
+      if !upload.wasWanted, takers.isUntouched(envelope) { return .stale }
+      if pid == 0 { return .ended(.failed(.workerEnded(pid: takers.taker(of: envelope)))) }
     }
     return result
   }

@@ -83,7 +83,7 @@ public struct QueueEnvelope: Equatable, Sendable {
     bytes.storeBytes(of: place, toByteOffset: 28, as: UInt32.self)
   }
 
-  init() {}
+  public init() {}
 
   init?(decoding bytes: UnsafeRawBufferPointer) {
     guard bytes.count >= QueueEnvelope.size, bytes.loadUnaligned(as: UInt32.self) == QueueEnvelope.magic else { return nil }

@@ -59,8 +59,23 @@ public struct TakerBoard: @unchecked Sendable {
     words[Int(envelope.place) - 1].store(TakerBoard.mark(envelope) | UInt64(pid), ordering: .relaxed)
   }
 
+  /// The same, and what runs for it from now on cannot be run once more by another process.
+  @inline(__always)
+  public func noteBegun(_ envelope: QueueEnvelope, pid: UInt32) { note(envelope, pid: pid | TakerBoard.begun) }
+
   /// In an httpd child: the process that had the request last; 0 where none took it.
-  func taker(of envelope: QueueEnvelope) -> UInt32 {
+  func taker(of envelope: QueueEnvelope) -> UInt32 { word(of: envelope) & ~TakerBoard.begun }
+
+  /// Whether a process took the request and had not begun on it.
+  func isUntouched(_ envelope: QueueEnvelope) -> Bool {
+    let word = word(of: envelope)
+    return word != 0 && word & TakerBoard.begun == 0
+  }
+
+  /// No process has a number as large.
+  private static let begun: UInt32 = 1 << 31
+
+  private func word(of envelope: QueueEnvelope) -> UInt32 {
     guard envelope.place > 0, envelope.place <= count else { return 0 }
     let word = words[Int(envelope.place) - 1].load(ordering: .relaxed)
     // A request that was given up may be taken long after, when its thread has another one.

@@ -155,6 +155,7 @@ struct ScriptLoader {
   private func text(_ path: UnsafeRawBufferPointer) -> String { String(decoding: path, as: UTF8.self) }
 
   private func load(_ request: Request) throws(ScriptFailure) -> LoadedScript {
+    RequestRunner.current?.exchange.started(0)
     let path = text(request.path)
     let adapter = contents.adapter
     adapter.host.log(.info, "Loading WSGI script '\(path)' into the \(contents.interpreter.label) \(adapter.place).")

@@ -115,20 +115,26 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
             + "timeout that stands in for it: the response is given up.")
       }
     case .failed(let failure):
-      report(failure, groupName, isCut: false)
+      let end = end(failure)
+      report(failure, end, groupName, isCut: false)
       if case .awaitingHead = response.phase {
         if case .overloaded = failure { wsgi_httpd_spare_thread(request) }
         if failure.status == 503 { wsgi_httpd_add_error_header(request, "Retry-After", DaemonExchange.retryAfter) }
-        return failure.status
+        return end?.isTimeout == true ? 504 : failure.status
       }
     case .cut(let failure):
-      report(failure, groupName, isCut: true)
+      report(failure, end(failure), groupName, isCut: true)
     }
     if case .sending = response.phase { response.cut() }
     return response.hookResult
   }
 
-  private func report(_ failure: DaemonFailure, _ groupName: String, isCut: Bool) {
+  /// How the process ended that had the request, where that is what went wrong.
+  private func end(_ failure: DaemonFailure) -> ProcessEnd? {
+    if case .workerEnded(let pid) = failure { daemons.end(of: pid, in: group) } else { nil }
+  }
+
+  private func report(_ failure: DaemonFailure, _ end: ProcessEnd?, _ groupName: String, isCut: Bool) {
     if let excess {
       WSGIModule.log(
         .error, request: request, script: script,
@@ -137,7 +143,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
       return
     }
     if case .overloaded(let crowding) = failure { return report(crowding, groupName) }
-    guard let message = failure.message(groupName, isCut: isCut, cause: { daemons.cause(ofEnd: $0, in: group) }) else { return }
+    guard let message = failure.message(groupName, end, isCut: isCut) else { return }
     WSGIModule.log(.error, request: request, script: script, message)
   }
 
@@ -163,10 +169,8 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
 }
 
 extension DaemonFailure {
-  fileprivate typealias Cause = (UInt32) -> (pid: UInt32, sentence: String)?
-
   /// The line for the log; nil where why has been logged elsewhere.
-  fileprivate func message(_ group: String, isCut: Bool, cause: Cause) -> String? {
+  fileprivate func message(_ group: String, _ end: ProcessEnd?, isCut: Bool) -> String? {
     switch self {
     case .queueFull:
       "WSGI0116: The queue of process group '\(group)' was full for its connect-timeout; give it more processes or threads."
@@ -180,18 +184,17 @@ extension DaemonFailure {
       "WSGI0124: Maximum number of attempts exceeded for process group '\(group)': \(attempts) processes in turn were being "
         + "replaced when they took the request."
     case .timedOut: "WSGI0145: Process group '\(group)' sent nothing for its socket-timeout."
-    case .workerEnded(let pid): endMessage(group, pid, isCut: isCut, cause: cause)
+    case .workerEnded(let pid): endMessage(group, pid, end, isCut: isCut)
     case .protocolViolation(let failure):
       "WSGI0122: A process of group '\(group)' sent what it must not send (\(failure))."
     case .overloaded, .headRefused, .answered, .aborted: nil
     }
   }
 
-  private func endMessage(_ group: String, _ pid: UInt32, isCut: Bool, cause: Cause) -> String {
-    let found = cause(pid)
-    let pid = found?.pid ?? pid
+  private func endMessage(_ group: String, _ pid: UInt32, _ end: ProcessEnd?, isCut: Bool) -> String {
+    let pid = end?.pid ?? pid
     let process = pid == 0 ? "A daemon process of group '\(group)'" : "Daemon process \(pid) of group '\(group)'"
-    let why = found.map { ": it \($0.sentence)" } ?? ""
+    let why = end.map { ": it \($0.sentence)" } ?? ""
     return isCut
       ? "WSGI0119: \(process) ended while it sent the response\(why)." : "WSGI0146: \(process) ended before it answered\(why)."
   }

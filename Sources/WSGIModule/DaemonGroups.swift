@@ -11,13 +11,22 @@ protocol DaemonGroups: AnyObject, Sendable {
   func isServed(_ group: Int) -> Bool
   /// Whether that is only because its first one starts.
   func isStarting(_ group: Int) -> Bool
-  /// How a process of the group has just ended, to follow its name: "was killed by signal 9"; nil where that is not known (yet).
-  /// Without a `pid` (0) the process is the one of which the group was bereft this moment.
-  func cause(ofEnd pid: UInt32, in group: Int) -> (pid: UInt32, sentence: String)?
+  /// How a process of the group has just ended; nil where that is not known (yet). Without a `pid` (0) the process is the one of
+  /// which the group was bereft this moment.
+  func end(of pid: UInt32, in group: Int) -> ProcessEnd?
   /// Counts the requests in flight; nil where there are no groups.
   var ledger: QueueLedger? { get }
   /// Says which refusals are logged.
   var refusals: RefusalPace { get }
   /// Counts what requests write to the log; nil where there is no memory for it.
   var logShares: LogShares? { get }
+}
+
+/// How a process of a group ended.
+struct ProcessEnd {
+  var pid: UInt32
+  /// To follow its name: "was killed by signal 9".
+  var sentence: String
+  /// One of its requests, or the GIL, was to be waited for no longer.
+  var isTimeout: Bool
 }

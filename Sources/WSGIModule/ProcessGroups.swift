@@ -209,11 +209,15 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
 
   func isStarting(_ group: Int) -> Bool { supervised.board.state(ofGroup: group).ready == 0 }
 
-  func cause(ofEnd pid: UInt32, in group: Int) -> (pid: UInt32, sentence: String)? {
+  func end(of pid: UInt32, in group: Int) -> ProcessEnd? {
     let recent = epochNow() &- (pid == 0 ? ProcessGroups.namelessAge : ProcessGroups.causeAge)
     let end = supervised.board.end(
       ofGroup: group, pid: pid == 0 ? nil : Int32(truncatingIfNeeded: pid), since: recent, waiting: ProcessGroups.causePatience)
-    return end.map { (UInt32(truncatingIfNeeded: $0.pid), $0.sentence) }
+    return end.map {
+      ProcessEnd(
+        pid: UInt32(truncatingIfNeeded: $0.pid), sentence: $0.sentence,
+        isTimeout: $0.reason == .requestTimeout || $0.reason == .deadlockTimeout)
+    }
   }
 
   /// A process that ended longer ago (in microseconds) was another one with the same number.

@@ -27,10 +27,7 @@ enum RequestExchange {
           if let record { thread(context)?.pointee.log(record.pointee) }
         },
         log_level: { thread($0)?.pointee.logLevel ?? 0 },
-        started: { context, _ in
-          guard let thread = thread(context), thread.pointee.marksActivity else { return }
-          thread.pointee.worker.markActivity()
-        },
+        started: { thread($0)?.pointee.begin(isCall: $1 != 0) },
         is_https: nil, ssl_variable: nil, request_record: nil))
     return UnsafePointer(table)
   }()

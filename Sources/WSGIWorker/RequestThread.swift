@@ -14,7 +14,8 @@ struct RequestThread: ~Copyable {
   private var number: UInt64 = 0
   /// Of the current request.
   private(set) var logLevel: Int32 = 0
-  private(set) var marksActivity = false
+  private var marksActivity = false
+  private var envelope = QueueEnvelope()
   /// httpd's id of it, which lies in `reader`.
   private var requestID = UnsafeRawBufferPointer(start: nil, count: 0)
 
@@ -33,6 +34,7 @@ struct RequestThread: ~Copyable {
         switch thread.pointee.reader.receive(from: source) {
         case .request(let channel, let envelope):
           worker.takers?.note(envelope, pid: worker.processID)
+          thread.pointee.envelope = envelope
           let now = monotonicMilliseconds()
           let isBrisk = worker.pace.isBrisk(now: now)
           worker.turns.pass(index, holds: isBrisk)
@@ -162,6 +164,12 @@ struct RequestThread: ~Copyable {
   }
 
   // MARK: what the engine asks for
+
+  /// The application is about to be called, or imported first.
+  mutating func begin(isCall: Bool) {
+    worker.takers?.noteBegun(envelope, pid: worker.processID)
+    if isCall, marksActivity { worker.markActivity() }
+  }
 
   mutating func send(
     head: UnsafeRawBufferPointer?, body: UnsafeRawBufferPointer, flags: ChannelServer.SendFlags

@@ -4,14 +4,14 @@ import re
 
 import pytest
 
-from httpd_env import MODES, Httpd, wait_until
+from httpd_env import MODES, Httpd, run_together, wait_until
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
 
 GROUPS = {
     "site": "processes=1 threads=4",
     "small": "threads=2 memory-limit=268435456",
-    "gil": "threads=2 deadlock-timeout=1s shutdown-timeout=1s",
+    "gil": "threads=4 deadlock-timeout=1s shutdown-timeout=1s",
     "slow": "threads=1 request-timeout=500ms interrupt-timeout=5s",
     "stuck": "threads=1 request-timeout=500ms interrupt-timeout=300ms shutdown-timeout=500ms",
     "neighbour": "threads=1",
@@ -23,6 +23,8 @@ def conf():
     for name, options in GROUPS.items():
         lines += ["WSGIDaemonProcess %s python-path={lib} %s" % (name, options),
                   "WSGIScriptAlias /%s {apps}/app.wsgi process-group=%s application-group=%%{GLOBAL}" % (name, name)]
+    lines += ["WSGIDaemonProcess several processes=2 threads=2 python-path={lib}",
+              "WSGIScriptAliasMatch ^/several/(.*) {apps}/$1 process-group=several application-group=%{GLOBAL}"]
     return "\n".join(lines)
 
 
@@ -50,8 +52,8 @@ ENDS = {
     "exit 0": ("/site/leave/0", 502, r"ended"),
     "exit 255": ("/site/leave/255", 502, r"255"),
     "an exit code of a worker's own": ("/site/leave/70", 502, r"exited with code 70"),
-    "deadlock with the GIL": ("/gil/gil", 502, r"deadlock_timeout"),
-    "a request that cannot be interrupted": ("/stuck/blocked", 502, r"request_timeout"),
+    "deadlock with the GIL": ("/gil/gil", 504, r"deadlock_timeout"),
+    "a request that cannot be interrupted": ("/stuck/blocked", 504, r"request_timeout"),
 }
 
 
@@ -77,6 +79,28 @@ def test_the_deadlock_is_named_with_its_stack(server):
     line, = server.log.wait_for(r"WSGI0413: The GIL was not to be had for deadlock-timeout, 1 s", mark)
     # The stack of a thread that keeps the GIL can be read with CPython's own means up to 3.12.
     assert re.search(r"app\.wsgi.* in gil\b", line) or not reads_stacks_without_gil(server), line
+
+
+def test_requests_that_wait_for_the_gil_of_a_dying_process_go_to_another(server):
+    pid = server.get("/gil/pid").text
+    mark = server.log.mark()
+    with server.client() as holder:
+        holder.send(holder.head("GET", "/gil/gil"))
+        server.log.wait_for("waiting with the GIL", mark)
+        # The other threads of the process take these, and cannot begin.
+        answers = run_together(3, lambda index: server.request("POST" if index else "GET", "/gil/pid", body=b"body"))
+        assert holder.read_response().status == 504
+    assert [answer.status for answer in answers] == [200] * 3 and pid not in [answer.text for answer in answers]
+    assert len(server.log.lines(r"Queueing the request again, attempt #2", mark)) == 3
+
+
+def test_a_request_that_kills_the_process_by_its_import_is_not_given_to_another(server):
+    with open(os.path.join(server.apps, "fatal.wsgi"), "w") as script:
+        script.write("import os\nos._exit(5)\n")
+    mark = server.log.mark()
+    assert server.get("/several/fatal.wsgi").status == 502
+    server.log.wait_for("WSGI0146", mark)
+    assert not server.log.lines("Queueing the request again", mark)
 
 
 def reads_stacks_without_gil(server):

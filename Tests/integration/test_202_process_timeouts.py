@@ -87,7 +87,7 @@ def test_request_timeout_without_interruption(server):
     pid, mark = pid_of(server, "request"), server.log.mark()
     with blocked(server, "request") as client:
         answer = client.read_response()
-    assert answer.status == 502
+    assert answer.status == 504
     line, = server.log.wait_for("WSGI0411", mark)
     assert "blocked" in line and "app.wsgi" in line, line
     ended(pid)
