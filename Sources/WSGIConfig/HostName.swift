@@ -6,9 +6,10 @@ enum HostName {
     while name.count > 1, name.last == Ascii.dot { name.removeLast() }
   }
 
-  /// The same for text that may be a host with a port, as a Host header has it. What a colon and digits stand behind is a host
-  /// where it has a dot or brackets, or is `host`.
+  /// The same for text that may be a host with a port, as a Host header has it; what cannot be one stays as it is. What a colon
+  /// and digits stand behind is a host where it has a dot or brackets, or is `host`.
   static func normalized(_ text: [UInt8], host: [UInt8]) -> [UInt8] {
+    guard text.allSatisfy(mayStandInHost) else { return text }
     var name = text
     normalize(&name)
     guard let colon = name.lastIndex(of: Ascii.colon), colon > 0, name[(colon + 1)...].allSatisfy(NumberSyntax.isDigit) else {
@@ -21,5 +22,11 @@ enum HostName {
     return isAddress && isHost ? bare : name
   }
 
+  private static func mayStandInHost(_ byte: UInt8) -> Bool {
+    let letter = asciiLowercase(byte)
+    return letter >= 0x61 && letter <= 0x7A || NumberSyntax.isDigit(byte) || others.contains(byte)
+  }
+
   private static let bracket: UInt8 = 0x5B
+  private static let others = [UInt8](".-_:[]".utf8)
 }

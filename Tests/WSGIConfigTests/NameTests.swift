@@ -87,7 +87,8 @@ import Testing
       ("Shop.Example.com:8080", "shop.example.com"), ("shop.example.com.", "shop.example.com"),
       ("localhost:1", "localhost"), ("[::1]:80", "[::1]"), ("::1", "::1"), ("Blog", "blog"), ("tenant:7", "tenant:7"),
       (":1", ":1"),
-      ("a.b:x", "a.b:x"), ("", ""), (".", "."), ("host:1", "host"),
+      ("a.b:x", "a.b:x"), ("%{ENV:X}", "%{ENV:X}"),
+      ("My Shop", "My Shop"), ("A|/B", "A|/B"), ("", ""), (".", "."), ("host:1", "host"),
     ] {
       #expect(ByteText(HostName.normalized([UInt8](text.utf8), host: [UInt8]("host".utf8))).description == name, "\(text)")
     }
