@@ -28,6 +28,8 @@ enum Examination {
 
 /// Looks at files for those who are to use them: one process each, which is gone when this is.
 private final class Lookout {
+  /// So many of them may keep httpd waiting; what others are to use is then not looked at.
+  private static let mostLost = 3
   private var probes: [FileCredentials?: FileProbe?] = [:]
 
   /// The users whose process did not answer.
@@ -37,6 +39,7 @@ private final class Lookout {
 
   func probe(for user: FileCredentials?) -> FileProbe? {
     if let known = probes[user] { return known }
+    guard lost.count < Lookout.mostLost else { return nil }
     var credentials: WorkerSettings.Credentials?
     if geteuid() == 0 {
       var userID: UInt32 = 0

@@ -146,6 +146,12 @@ def test_what_does_not_answer_holds_nobody_up(tenant):
     os.chmod(wrapper, 0o755)
     code, said = tenant.httpd.check()
     assert code == 0 and "WSGI0632" in said and "games" in said, said
+    # However many they are.
+    tenant.httpd.configure(CONF + "\n".join(
+        "WSGIDaemonProcess of-%s user=%s home=/tmp\nWSGIScriptAlias /%s {apps}/app.wsgi process-group=of-%s" % ((user,) * 4)
+        for user in ("daemon", "bin", "sys", "man", "lp", "mail")))
+    code, said = tenant.httpd.check()
+    assert code == 0 and said.count("WSGI0632") == 3, said
 
 
 CLOSED = [("tenant", 0o700, 0), ("tenant/venv", 0o700, 0), ("tenant/venv/pyvenv.cfg", 0o600, 0)]
