@@ -16,6 +16,7 @@ struct ChannelInput: ~Copyable {
   /// Milliseconds that a receive from a plain channel waits, negative: for ever. (The other kind has a timeout of its own.)
   private var patience: Int64 = -1
   private var isFresh = true
+  private var acceptsDescriptors = true
 
   init() {
     base = UnsafeMutableRawPointer.allocate(byteCount: ChannelInput.ordinarySize, alignment: 16)
@@ -29,8 +30,9 @@ struct ChannelInput: ~Copyable {
 
   /// Forgets everything, and gives back the memory that only a long head needed. `timeout`, for plain channels, is in
   /// milliseconds; 0: none.
-  mutating func reset(_ kind: ChannelKind = .socket, timeout: Int64 = 0) {
+  mutating func reset(_ kind: ChannelKind = .socket, timeout: Int64 = 0, acceptsDescriptors: Bool = true) {
     self.kind = kind
+    self.acceptsDescriptors = acceptsDescriptors
     patience = timeout > 0 ? timeout : -1
     isFresh = true
     start = 0
@@ -96,8 +98,9 @@ struct ChannelInput: ~Copyable {
   mutating func receive(from socket: Int32, wait: Bool, most: Int = .max) -> Received {
     if end == capacity { makeRoom(for: count == capacity ? capacity * 2 : capacity) }
     if kind == .plain { return receivePlainly(socket, wait: wait, most: most) }
-    var descriptors = wsgi_posix_descriptors()
     let flags = wait ? 0 : Int32(MSG_DONTWAIT)
+    if !acceptsDescriptors { return receiveBytes(socket, flags, most) }
+    var descriptors = wsgi_posix_descriptors()
     var received = 0
     repeat {
       received = wsgi_posix_receive(socket, base + end, min(capacity - end, most), flags, &descriptors)
@@ -114,6 +117,17 @@ struct ChannelInput: ~Copyable {
       }
       descriptor = descriptors.values.0
     }
+    return .bytes
+  }
+
+  private mutating func receiveBytes(_ socket: Int32, _ flags: Int32, _ most: Int) -> Received {
+    var received = 0
+    repeat {
+      received = recv(socket, base + end, min(capacity - end, most), flags)
+    } while received < 0 && errno == EINTR
+    if received < 0, errno == EAGAIN { return .nothingYet }
+    guard received > 0 else { return .ended }
+    end += received
     return .bytes
   }
 

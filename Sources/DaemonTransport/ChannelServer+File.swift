@@ -9,7 +9,7 @@ extension ChannelServer {
     head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64
   ) throws(ChannelFailure) {
     try check(head)
-    guard kind == .socket else { return try streamFile(head: head, descriptor: descriptor, offset: offset, length: length) }
+    guard takesDescriptors else { return try streamFile(head: head, descriptor: descriptor, offset: offset, length: length) }
     var range = (offset, length)
     let header = FrameHeader(.file, head: head?.count ?? 0, data: FrameLimits.fileData, extra: workerID)
     var problem: ChannelFailure?
@@ -29,6 +29,8 @@ extension ChannelServer {
   private mutating func streamFile(
     head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64
   ) throws(ChannelFailure) {
+    // Nothing is received any more, and what is sent must not wait for longer than `waitForRoom` does.
+    if kind == .socket { _ = fcntl(channel, F_SETFL, O_RDWR | O_NONBLOCK) }
     var head = head
     var offset = offset
     var left = max(length, 0)

@@ -20,6 +20,7 @@ public enum ChannelFailure: Int32, Error, Sendable {
 public struct ChannelServer: ~Copyable {
   var channel: Int32 = -1
   var kind = ChannelKind.socket
+  var takesDescriptors = true
   let workerID: UInt32
   let socketTimeout: Int64
   var input = ChannelInput()
@@ -52,10 +53,11 @@ public struct ChannelServer: ~Copyable {
   deinit { if channel >= 0 { _ = Glibc.close(channel) } }
 
   /// Starts on a new request, whose channel this now owns.
-  public mutating func open(_ channel: Int32, _ kind: ChannelKind) {
+  public mutating func open(_ channel: Int32, _ kind: ChannelKind, takesDescriptors: Bool = true) {
     self.channel = channel
     self.kind = kind
     logsAreSlow = false
+    self.takesDescriptors = takesDescriptors && kind == .socket
     failure = nil
     hasBegun = false
     hasEnded = false

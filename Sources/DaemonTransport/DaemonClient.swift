@@ -63,10 +63,12 @@ public struct DaemonClient: ~Copyable {
     let near = Descriptor(owning: ends.0)
     // SO_RCVTIMEO rather than poll: one cheap call a request instead of one more wait. Plain channels do not block.
     if kind == .socket, group.socketTimeout > 0 { _ = wsgi_posix_receive_timeout(near.number, group.socketTimeout) }
+    if kind == .socket, !group.acceptsDescriptors { wsgi_posix_refuse_descriptors(near.number) }
     let far = Descriptor(owning: ends.1)
     if group.sendBuffer > 0 || group.receiveBuffer > 0 { limitBuffers(near.number, far.number, kind, group) }
     var envelope = envelope
     if kind == .plain { envelope.flags.insert(.plain) }
+    if !group.acceptsDescriptors { envelope.flags.insert(.bytesOnly) }
     envelope.queueStart = epochMicroseconds()
     envelope.place = group.takers?.place(child: seat.index, thread: thread) ?? 0
     if let failure = enqueue(head, envelope, channel: far.number, on: group) { return .ended(.failed(failure)) }
@@ -75,11 +77,11 @@ public struct DaemonClient: ~Copyable {
     if !host.isServed() || host.isStarting() || group.queueTimeout > 0 {
       if let failure = awaitTaking(near.number, on: group, host: &host) { return .ended(.failed(failure)) }
     }
-    input.reset(kind, timeout: group.socketTimeout)
+    input.reset(kind, timeout: group.socketTimeout, acceptsDescriptors: group.acceptsDescriptors)
     upload.reset()
     var conversation = Conversation(channel: near.number, kind, group: group, wantsRanges: wantsRanges(head))
     let result = converse(&conversation, host: &host)
-    if conversation.sendsFile { expectFiles(group.index) }
+    if conversation.sendsFile, group.acceptsDescriptors { expectFiles(group.index) }
     if case .ended(.failed(.workerEnded(let pid))) = result, let takers = group.takers {
       if !upload.wasWanted, takers.isUntouched(envelope) { return .stale }
       if pid == 0 { return .ended(.failed(.workerEnded(pid: takers.taker(of: envelope)))) }

@@ -6,6 +6,9 @@ public struct DaemonEndpoint: Sendable {
   public var queue: Int32
   /// Where the group's processes note which request they took; nil: nowhere.
   public var takers: TakerBoard?
+  /// Files of responses may come as descriptors. Whoever sends one can choose it so that to read from it, and even to close it,
+  /// takes as long as he likes: it is for groups whose processes could do httpd's as much harm without.
+  public var acceptsDescriptors = true
   /// The most requests in flight at a time: queue-limit.
   public var inFlightLimit: Int32 = .max
   /// How often a request may be queued: 2 × processes + 1.

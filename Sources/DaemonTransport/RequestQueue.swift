@@ -54,10 +54,15 @@ public struct QueueEnvelope: Equatable, Sendable {
     public static let announce = Flags(rawValue: 2)
     /// The channel carries bytes alone.
     static let plain = Flags(rawValue: 4)
+    /// No descriptors are sent on the channel, whatever it is.
+    static let bytesOnly = Flags(rawValue: 8)
   }
 
   /// What the channel that comes along is.
   public var channelKind: ChannelKind { flags.contains(.plain) ? .plain : .socket }
+
+  /// Whether files may be sent on it as descriptors.
+  public var takesDescriptors: Bool { flags.isDisjoint(with: [.plain, .bytesOnly]) }
 
   static let size = 32
   static let magic: UInt32 = 0x3151_5257  // "WRQ1"
@@ -88,7 +93,7 @@ public struct QueueEnvelope: Equatable, Sendable {
   init?(decoding bytes: UnsafeRawBufferPointer) {
     guard bytes.count >= QueueEnvelope.size, bytes.loadUnaligned(as: UInt32.self) == QueueEnvelope.magic else { return nil }
     flags = Flags(rawValue: bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
-    guard flags.isSubset(of: [.headInFile, .announce, .plain]) else { return nil }
+    guard flags.isSubset(of: [.headInFile, .announce, .plain, .bytesOnly]) else { return nil }
     headLength = bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self)
     logLevel = bytes.loadUnaligned(fromByteOffset: 12, as: Int32.self)
     queueStart = bytes.loadUnaligned(fromByteOffset: 16, as: Int64.self)

@@ -69,6 +69,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
         ends.map {
           var endpoint = DaemonEndpoint(index, queue: $0.write, group, logs.server(of: index), facts)
           endpoint.takers = takers?.board
+          endpoint.acceptsDescriptors = ProcessGroups.isTrusted(plan.supervised)
           return endpoint
         })
     }
@@ -83,6 +84,15 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
     let made = ProcessGroups(supervised, endpoints, activity, ledger, logs)
     living.append(made)
     return made
+  }
+
+  /// Whether the group's processes have httpd's own user.
+  private static func isTrusted(_ group: SupervisedGroup) -> Bool {
+    guard let credentials = group.settings.credentials else { return true }
+    var userID: UInt32 = 0
+    var groupID: UInt32 = 0
+    _ = wsgi_httpd_user(&userID, &groupID)
+    return credentials.user == userID
   }
 
   private static func queue(_ group: WSGIConfig.DaemonGroup, _ plan: inout GroupPlan) -> (read: Int32, write: Int32)? {

@@ -66,7 +66,7 @@ struct RequestThread: ~Copyable {
     _ thread: UnsafeMutablePointer<RequestThread>, _ channel: Int32, _ envelope: QueueEnvelope, _ now: Int64, isBrisk: Bool,
     hasNewCode: Bool
   ) {
-    thread.pointee.channel.open(channel, envelope.channelKind)
+    thread.pointee.channel.open(channel, envelope.channelKind, takesDescriptors: envelope.takesDescriptors)
     if thread.pointee.admit(envelope) {
       thread.pointee.number &+= 1
       let worker = thread.pointee.worker
@@ -158,7 +158,7 @@ struct RequestThread: ~Copyable {
     let request = Reloads.Kept(change: change, channel: descriptor, envelope: envelope, head: Array(reader.head))
     let verdict = worker.reloads.keep(request, worker.control)
     guard verdict != .kept else { return .kept }
-    channel.open(descriptor, envelope.channelKind)
+    channel.open(descriptor, envelope.channelKind, takesDescriptors: envelope.takesDescriptors)
     if verdict == .refused { channel.handBack() }
     return verdict
   }

@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import Testing
 import WSGICore
 
@@ -89,4 +90,111 @@ import WSGICore
     server.join()
     ledger.unmap()
   }
+
+  /// Where no descriptors are taken, none holds the thread that reads: not even one that lingers when it is closed.
+  @Test(.enabled(if: refusesDescriptors, "this kernel has no SO_PASSRIGHTS"), arguments: [RequestHead.Flags.hasBody, []])
+  func noDescriptorHoldsTheReader(flags: RequestHead.Flags) throws {
+    signal(SIGPIPE, SIG_IGN)
+    let queue = try RequestQueue(backlog: 10)
+    let readEnd = dup(queue.readEnd.number)
+    let connections = try [#require(LingeringConnection()), #require(LingeringConnection())]
+    let server = Background {
+      var reader = QueueReader()
+      var number = 0
+      while let request = reader.next(readEnd) {
+        var response = [UInt8](repeating: 0, count: FrameHeader.size)
+        response.withUnsafeMutableBytes { raw in
+          if let start = raw.baseAddress { FrameHeader(.response, flags: .end, head: 1, data: 5).encode(to: start) }
+        }
+        response += bytes(6)
+        let isPassedOn = sendMessage(response[...], [connections[number].near], to: request.channel) > 0
+        if !isPassedOn { _ = sendMessage(response[...], [], to: request.channel) }
+        connections[number].leave(lingers: isPassedOn)
+        close(request.channel)
+        number += 1
+      }
+      close(readEnd)
+    }
+    let answered = Counter()
+    let head = requestHead(flags)
+    let ledger = try #require(QueueLedger(groups: 1, seats: 1))
+    let writeEnd = dup(queue.writeEnd.number)
+    let child = Background {
+      var group = DaemonEndpoint(index: 0, queue: writeEnd)
+      group.acceptsDescriptors = false
+      var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
+      for _ in 0..<2 {
+        var host = RecordingHost()
+        let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) }
+        if outcome == .done { answered.add() }
+      }
+    }
+    for _ in 0..<1000 where answered.value < 2 { usleep(10_000) }
+    #expect(answered.value == 2)
+    for connection in connections { connection.end() }
+    child.join()
+    close(writeEnd)
+    _ = consume queue
+    server.join()
+    ledger.unmap()
+  }
+}
+
+private let refusesDescriptors: Bool = {
+  let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+  defer { close(probe) }
+  var pass: Int32 = 0
+  return setsockopt(probe, SOL_SOCKET, 83, &pass, socklen_t(MemoryLayout<Int32>.size)) == 0
+}()
+
+private final class Counter: Sendable {
+  private let count = Atomic<Int>(0)
+  var value: Int { count.load(ordering: .relaxed) }
+  func add() { count.wrappingAdd(1, ordering: .relaxed) }
+}
+
+/// A TCP connection whose last close waits two minutes for its peer, which reads nothing.
+private final class LingeringConnection: Sendable {
+  let near: Int32
+  private let far: Int32
+
+  init?() {
+    let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(listener) }
+    near = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let isBound = withUnsafeMutablePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(listener, $0, length) == 0 && listen(listener, 1) == 0 && getsockname(listener, $0, &length) == 0
+          && (connect(near, $0, length) == 0 || errno == EINPROGRESS)
+      }
+    }
+    far = isBound ? accept(listener, nil, nil) : -1
+    guard far >= 0 else { return nil }
+    let block = bytes(1 << 16)
+    var patience = 0
+    while patience < 20 {
+      if send(near, block, block.count, Int32(MSG_NOSIGNAL)) < 0 {
+        usleep(1000)
+        patience += 1
+      }
+    }
+    setLinger(120)
+  }
+
+  private func setLinger(_ seconds: Int32) {
+    var option = linger(l_onoff: seconds > 0 ? 1 : 0, l_linger: seconds)
+    setsockopt(near, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+  }
+
+  /// Closes the near end; who has the last copy waits if it lingers.
+  func leave(lingers: Bool) {
+    if !lingers { setLinger(0) }
+    close(near)
+  }
+
+  func end() { close(far) }
 }
