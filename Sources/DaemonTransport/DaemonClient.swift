@@ -26,7 +26,9 @@ public struct DaemonClient: ~Copyable {
   public mutating func run<Host: DaemonClientHost & ~Copyable>(
     _ head: UnsafeRawBufferPointer, on group: DaemonEndpoint, logLevel: Int32, host: inout Host
   ) -> DaemonOutcome {
-    if let crowding = seat.enterWithPatience(group.index, limit: group.inFlightLimit) { return .failed(.overloaded(crowding)) }
+    if let crowding = seat.enterWithPatience(group.index, limit: group.inFlightLimit, queue: group.queue) {
+      return .failed(.overloaded(crowding))
+    }
     let start = monotonicMicroseconds()
     defer { seat.leave(group.index, start: start, now: monotonicMicroseconds()) }
     var envelope = QueueEnvelope()
@@ -34,7 +36,9 @@ public struct DaemonClient: ~Copyable {
     if group.queueTimeout > 0 { envelope.flags = .announce }
     while true {
       switch attempt(head, envelope, on: group, host: &host) {
-      case .ended(let outcome): return outcome
+      case .ended(let outcome):
+        if case .failed(let failure) = outcome, failure.isGivingUp { seat.giveUp(group.index) }
+        return outcome
       case .stale:
         guard envelope.attempt < group.attempts else { return .failed(.requeuedTooOften(attempts: envelope.attempt)) }
         envelope.attempt += 1

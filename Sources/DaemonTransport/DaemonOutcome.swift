@@ -42,6 +42,14 @@ public enum DaemonFailure: Error, Equatable, Sendable {
 }
 
 extension DaemonFailure {
+  /// The request may still lie in the queue.
+  var isGivingUp: Bool {
+    switch self {
+    case .notServed, .queueTimedOut, .timedOut: true
+    default: false
+    }
+  }
+
   /// The status to answer with when nothing was sent.
   public var status: Int32 {
     switch self {

@@ -1,3 +1,4 @@
+import CPosix
 import Glibc
 import Synchronization
 
@@ -28,6 +29,9 @@ public struct QueueLedger: @unchecked Sendable {
     self.groups = groups
     self.seats = seats
     self.shares = shares
+    var limit = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    mostAbandoned = Int32(clamping: max(32, limit.rlim_cur / 4))
   }
 
   /// Gives the mapping back. Nothing may use the ledger, or a copy of it, in this process afterwards.
@@ -45,6 +49,15 @@ public struct QueueLedger: @unchecked Sendable {
 
   @inline(__always)
   func total(_ group: Int) -> UnsafeMutablePointer<Count> { count(at: group * QueueLedger.line) }
+
+  /// Requests of a group that were given up and may still lie in its queue; behind the groups, those of all.
+  func abandoned(_ group: Int) -> UnsafeMutablePointer<Count> { count(at: group * QueueLedger.line + 4) }
+
+  /// So many given-up requests of all groups may lie in queues, each with a descriptor or two: the kernel lets a user have no
+  /// more of them under way than one of its processes may have open.
+  let mostAbandoned: Int32
+
+  fileprivate var isClogged: Bool { abandoned(groups).pointee.load(ordering: .relaxed) >= mostAbandoned }
 
   /// Of all groups together, and then of those of each user that is counted; only where shares are those of the whole server.
   var sharesOfServer: SharedCounts { SharedCounts(all: total(groups), users: total(groups + 1), stride: QueueLedger.line / 4) }
@@ -161,7 +174,8 @@ public struct LedgerSeat: @unchecked Sendable {
   /// Counts a request in as `enter` does. Where too many are in flight but requests of the group end all the time, there will
   /// be room in no time: that is waited for, since a refusal would cost everybody more. A group that is held up has its refusal
   /// at once, and keeps no thread of httpd's from others.
-  func enterWithPatience(_ group: Int, limit: Int32) -> Crowding? {
+  func enterWithPatience(_ group: Int, limit: Int32, queue: Int32 = -1) -> Crowding? {
+    if group >= 0, group < ledger.groups, ledger.abandoned(group).pointee.load(ordering: .relaxed) > 0 { reckon(group, queue) }
     guard let crowding = enter(group, limit: limit) else { return nil }
     let crowd = crowding == .queueLimit ? limit : counts[group].load(ordering: .relaxed)
     guard pace.isQuick(group, limit: crowd) else { return crowding }
@@ -190,11 +204,35 @@ public struct LedgerSeat: @unchecked Sendable {
     let before = ledger.total(group).pointee.wrappingAdd(1, ordering: .relaxed).oldValue
     let all = sharedCounts.all.pointee.wrappingAdd(1, ordering: .relaxed).oldValue
     let user = ledger.shares.user(of: group).map { sharedCounts.of(user: $0).pointee.wrappingAdd(1, ordering: .relaxed).oldValue }
+    // What was given up takes as much room as what is wanted, and where nothing leaves the queue more and more of it.
+    let left = ledger.abandoned(group).pointee.load(ordering: .relaxed)
+    let isClogged = left > 0 && (before >= limit &- left || ledger.isClogged)
     let holder = ledger.shares.refusal(group: ledger.shares.reach == .child ? own : before, user: user, all: all)
-    if before < limit, holder == nil { return nil }
+    if before < limit, !isClogged, holder == nil { return nil }
     leave(group)
-    return before < limit ? holder.map { .threads($0) } : .queueLimit
+    return before < limit && !isClogged ? holder.map { .threads($0) } : .queueLimit
   }
+
+  /// A request was given up before it is known to have left the queue.
+  @inline(never)
+  func giveUp(_ group: Int) {
+    guard group >= 0, group < ledger.groups else { return }
+    ledger.abandoned(group).pointee.wrappingAdd(1, ordering: .relaxed)
+    ledger.abandoned(ledger.groups).pointee.wrappingAdd(1, ordering: .relaxed)
+  }
+
+  /// Forgets as many given-up requests as the queue has no longer.
+  @inline(never)
+  private func reckon(_ group: Int, _ queue: Int32) {
+    let possible = max(0, wsgi_posix_unread(queue)) / LedgerSeat.leastMessage
+    let left = ledger.abandoned(group).pointee.load(ordering: .relaxed)
+    guard left > possible else { return }
+    let (isOurs, _) = ledger.abandoned(group).pointee.compareExchange(expected: left, desired: possible, ordering: .relaxed)
+    if isOurs { ledger.abandoned(ledger.groups).pointee.wrappingSubtract(left &- possible, ordering: .relaxed) }
+  }
+
+  /// What the shortest message takes of a queue, with the kernel's bookkeeping, at least.
+  private static let leastMessage: Int32 = 512
 
   @inline(__always)
   public func leave(_ group: Int) {

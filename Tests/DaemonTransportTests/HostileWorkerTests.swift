@@ -92,7 +92,7 @@ import WSGICore
   }
 
   /// Where no descriptors are taken, none holds the thread that reads: not even one that lingers when it is closed.
-  @Test(.enabled(if: refusesDescriptors, "this kernel has no SO_PASSRIGHTS"), arguments: [RequestHead.Flags.hasBody, []])
+  @Test(.enabled("the kernel has SO_PASSRIGHTS") { refusesDescriptors() }, arguments: [RequestHead.Flags.hasBody, []])
   func noDescriptorHoldsTheReader(flags: RequestHead.Flags) throws {
     signal(SIGPIPE, SIG_IGN)
     let queue = try RequestQueue(backlog: 10)
@@ -140,12 +140,12 @@ import WSGICore
   }
 }
 
-private let refusesDescriptors: Bool = {
+private func refusesDescriptors() -> Bool {
   let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
   defer { close(probe) }
   var pass: Int32 = 0
   return setsockopt(probe, SOL_SOCKET, 83, &pass, socklen_t(MemoryLayout<Int32>.size)) == 0
-}()
+}
 
 private final class Counter: Sendable {
   private let count = Atomic<Int>(0)
@@ -161,7 +161,8 @@ private final class LingeringConnection: Sendable {
   init?() {
     let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(listener) }
-    near = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+    let near = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+    self.near = near
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian

@@ -1,4 +1,7 @@
+import Glibc
+import Synchronization
 import Testing
+import WSGICore
 
 @testable import DaemonTransport
 
@@ -96,6 +99,33 @@ private func fill(_ seat: LedgerSeat, _ group: Int) -> (Int, Crowding?) {
     pace.note(0, 1000, now: 1_060_000)
     #expect(pace.isQuick(0, limit: 4))
     #expect(!pace.mayWait(0, since: 960_000, now: 1_060_000))
+  }
+
+  /// Nobody waits for what was given up, but it lies in the queue, with its descriptors.
+  @Test func givenUpRequestsCountUntilTheyLeaveTheQueue() throws {
+    let ledger = try #require(QueueLedger(groups: 2, seats: 1))
+    defer { ledger.unmap() }
+    let seat = ledger.takeSeat(pid: 1)
+    let queue = try RequestQueue(backlog: 100)
+    let head = requestHead([])
+    let channel = temporaryFile()
+    defer { close(channel) }
+    for _ in 0..<4 {
+      #expect(seat.enterWithPatience(0, limit: 4, queue: queue.writeEnd.number) == nil)
+      let sent = head.withUnsafeBytes { QueueWriter.pass($0, QueueEnvelope(), channel: channel, to: queue.writeEnd.number) }
+      #expect(sent)
+      seat.giveUp(0)
+      seat.leave(0)
+    }
+    #expect(seat.enterWithPatience(0, limit: 4, queue: queue.writeEnd.number) == .queueLimit)
+    #expect(seat.enterWithPatience(1, limit: 4, queue: queue.writeEnd.number) == nil)
+    var reader = QueueReader()
+    for _ in 0..<4 {
+      if let request = reader.next(queue.readEnd.number) { close(request.channel) }
+    }
+    #expect(seat.enterWithPatience(0, limit: 4, queue: queue.writeEnd.number) == nil)
+    #expect(ledger.abandoned(0).pointee.load(ordering: .relaxed) == 0)
+    #expect(ledger.abandoned(2).pointee.load(ordering: .relaxed) == 0)
   }
 }
 

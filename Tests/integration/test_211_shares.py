@@ -1,5 +1,7 @@
 """Process groups share httpd's threads: in each child some stay free of any one of them, and of all together."""
 import os
+import resource
+import signal
 
 import pytest
 
@@ -85,3 +87,31 @@ def test_groups_of_many_processes_share_too():
             assert server.get("/third/pid").status == 200
             assert server.get("/static.txt").text == "static"
         hold(server, ["one", "two"], 60, check)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="descriptors under way are counted for each user: root starts httpd as another one")
+def test_what_a_stopped_group_leaves_in_its_queue_stops_no_other():
+    conf = CONF % (("stopped",) * 3) + CONF % (("other",) * 3)
+    conf = conf.replace("stopped processes=1", "stopped listen-backlog=1000 socket-timeout=1 processes=1")
+    server = Httpd(conf, apps="daemon", name="stopped")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        server.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        pid = int(server.get("/stopped/pid").text.split()[0])
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            for _ in range(6):
+                statuses = run_together(60, lambda _: server.get("/stopped/pid").status)
+                assert set(statuses) <= {503, 504}, statuses
+            assert server.get("/other/pid").status == 200
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: server.get("/stopped/pid").status == 200, "the group's return")
+        assert server.get("/other/pid").status == 200
+    finally:
+        server.stop()
+        server.remove()
