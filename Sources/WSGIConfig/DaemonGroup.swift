@@ -18,6 +18,9 @@ public struct DaemonGroup: Sendable {
   public var umask: UInt32?
   public var chroot: ByteText?
   public var home: ByteText?
+  /// Its processes get of httpd's environment only what every program needs, and `passedVariables`.
+  public var hasCleanEnvironment = false
+  public var passedVariables: [ByteText] = []
   public var lang: ByteText?
   public var locale: ByteText?
   public var displayName: ByteText?

@@ -41,6 +41,21 @@ extension DaemonProcessOption {
       group.chroot = text
     },
     .path("home", "home directory", default: "of the user") { $0.home = $1 },
+    DaemonProcessOption("environment", default: "all", isAddition: true) { (group, text, _) throws(ConfigError) in
+      switch text {
+      case "all": group.hasCleanEnvironment = false
+      case "clean": group.hasCleanEnvironment = true
+      default: throw invalidDaemon("environment", "environment", text, "it must be all or clean")
+      }
+    },
+    DaemonProcessOption("pass-environment", default: "–", isAddition: true) { (group, text, _) throws(ConfigError) in
+      let names = text.split(Ascii.comma).filter { !$0.isEmpty }
+      guard !names.contains(where: { $0.bytes.contains(Ascii.equals) }) else {
+        throw invalidDaemon(
+          "variable name", "pass-environment", text, "it must be names of variables, separated by commas, without values")
+      }
+      group.passedVariables = names
+    },
     .text("lang") { $0.lang = $1 },
     .text("locale") { $0.locale = $1 },
     .text("display-name") { $0.displayName = $1 },

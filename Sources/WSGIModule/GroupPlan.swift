@@ -50,7 +50,8 @@ struct GroupPlan {
       engineSettings: pairs.pairs.map { ($0.key, $0.value.bytes) }, program: Array(EngineDirectory.worker.utf8),
       arguments: GroupPlan.arguments(group),
       environment: WorkerEnvironment.make(
-        GroupPlan.startEnvironment, language: group.lang?.bytes, locale: group.locale?.bytes, userName: user?.name.bytes,
+        GroupPlan.startEnvironment,
+        passed: group.hasCleanEnvironment ? Set(group.passedVariables.map(\.description)) : nil, language: group.lang?.bytes, locale: group.locale?.bytes, userName: user?.name.bytes,
         userHome: user?.home.bytes),
       queue: -1, keepsOldCode: group.reload == .rolling, offersMetrics: group.serverMetrics)
   }

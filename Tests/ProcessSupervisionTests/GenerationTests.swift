@@ -326,4 +326,14 @@ private final class ParentProcess {
     #expect(
       made.map { String(decoding: $0, as: UTF8.self) } == ["PATH=/bin", "USER=www", "HOME=/var/www", "LANG=de_DE.UTF-8"])
   }
+
+  @Test func aCleanEnvironmentHasWhatIsCommonAndWhatIsNamed() {
+    let base = ["PATH=/bin", "LC_TIME=C", "TZ=UTC", "USER=root", "SECRET=1", "DSN=x=y", "LISTEN_FDS=3", "DSN2=z"]
+    let made = WorkerEnvironment.make(
+      base.map { Array($0.utf8) }, passed: ["DSN", "LISTEN_FDS", "MISSING"], language: nil, locale: nil,
+      userName: Array("www".utf8), userHome: Array("/var/www".utf8))
+    #expect(
+      made.map { String(decoding: $0, as: UTF8.self) }
+        == ["PATH=/bin", "LC_TIME=C", "TZ=UTC", "DSN=x=y", "HOME=/var/www"])
+  }
 }

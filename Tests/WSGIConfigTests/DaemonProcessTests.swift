@@ -6,7 +6,7 @@ import Testing
   @Test func theTableHoldsTheReferencesOptionsAndOurs() {
     #expect(DaemonProcessOption.table.filter { !$0.isAddition }.count == 44)
     #expect(
-      Set(DaemonProcessOption.table.filter(\.isAddition).map(\.name)) == ["python", "reload", "queue-limit", "new-privileges"])
+      Set(DaemonProcessOption.table.filter(\.isAddition).map(\.name)) == ["python", "reload", "queue-limit", "new-privileges", "environment", "pass-environment"])
     #expect(Set(DaemonProcessOption.table.map(\.name)).count == 48)
   }
 
@@ -60,6 +60,8 @@ import Testing
     ("cpu-time-limit=1500ms", { $0.cpuTimeLimit == 2 }), ("cpu-priority=-30", { $0.cpuPriority == -30 }),
     ("memory-limit=1G", { $0.memoryLimit == 1 << 30 }), ("virtual-memory-limit=0", { $0.virtualMemoryLimit == 0 }),
     ("server-metrics=on", { $0.serverMetrics }), ("new-privileges=On", { $0.allowsNewPrivileges }),
+    ("environment=clean", { $0.hasCleanEnvironment }), ("environment=clean environment=all", { !$0.hasCleanEnvironment }),
+    ("pass-environment=DSN,,A_b", { $0.passedVariables == ["DSN", "A_b"] }), ("pass-environment=", { $0.passedVariables.isEmpty }),
     ("queue-limit=10", { $0.queueLimit == 10 }),
     ("reload=rolling", { $0.reload == .rolling }), ("reload=restart", { $0.reload == .restart }),
     ("threads=1 threads=2", { $0.threads == 2 }),
@@ -148,6 +150,8 @@ import Testing
     ("virtual-memory-limit=x", "Invalid virtual memory limit for WSGI daemon process."),
     ("server-metrics=yes", "Invalid server metrics flag for WSGI daemon process."),
     ("new-privileges=1", "Invalid new privileges flag for WSGI daemon process."),
+    ("environment=none", "Invalid environment for WSGI daemon process."),
+    ("pass-environment=A=b", "Invalid variable name for WSGI daemon process."),
     ("queue-limit=0", "Invalid queue limit for WSGI daemon process."),
     ("reload=maybe", "Invalid reload policy for WSGI daemon process."),
     ("memory-limit=99999999999G", "Invalid memory limit for WSGI daemon process."),

@@ -1,5 +1,6 @@
 """What one tenant's processes, with native code, can do to the server and to other tenants: nothing."""
 import fcntl
+import json
 import os
 import pty
 import signal
@@ -154,3 +155,17 @@ def test_output_goes_by_name_and_by_number():
         assert server.get("/bad/output").text == "written"
         for words in ("by its path", "by the other path", "by number"):
             server.log.wait_for(words + "$")
+
+
+def test_a_clean_environment_has_nothing_of_httpds_but_what_is_named():
+    conf = "".join(
+        "WSGIDaemonProcess %s %s python-path={lib}\nWSGIScriptAlias /%s {apps}/app.wsgi process-group=%s application-group=%%{GLOBAL}\n"
+        % (name, options, name, name)
+        for name, options in (("usual", ""), ("clean", "environment=clean"), ("named", "environment=clean pass-environment=DSN,NONE")))
+    secrets = {"DSN": "postgresql:///shop", "SECRET": "of another tenant", "LC_TIME": "C"}
+    with Httpd(conf, apps="tenants", name="environment", environment=secrets) as server:
+        found = {name: json.loads(server.get("/%s/environment" % name).text) for name in ("usual", "clean", "named")}
+    assert secrets.items() <= found["usual"].items()
+    assert set(found["clean"]) <= {"PATH", "LANG", "TZ", "HOME"} | {name for name in found["clean"] if name.startswith("LC_")}
+    assert found["clean"]["LC_TIME"] == "C" and found["clean"]["PATH"] == os.environ["PATH"]
+    assert {**found["clean"], "DSN": secrets["DSN"]} == found["named"]

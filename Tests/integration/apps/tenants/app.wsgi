@@ -2,6 +2,7 @@
 import array
 import ctypes
 import errno
+import json
 import mmap
 import os
 import socket
@@ -101,6 +102,11 @@ def inherited(environ, start_response):
     """What a program finds open that is started without a thought."""
     listing = subprocess.run(["ls", "/proc/self/fd"], close_fds=False, capture_output=True, text=True)
     return text(start_response, listing.stdout)
+
+
+@route
+def environment(environ, start_response):
+    return text(start_response, json.dumps(dict(os.environ)))
 
 
 @route
