@@ -5,7 +5,7 @@ extension ControlMessage {
     case ready = 1
     case loaded, loadFailed, startFailed, draining, ended, reloadWanted, log, metricsWanted
     case begin, drain, stop, handOver, takeOver, reloading, reloadRefused, metrics
-    case passedOn, passOn
+    case passedOn, passOn, answered
   }
 
   /// Writes the packet into `writer`, dropping what was there. Texts that are too long are cut.
@@ -27,6 +27,7 @@ extension ControlMessage {
       writer.append(Array(file))
       writer.append(Array(record.text.prefix(Self.logRoom(beside: record.file))))
     case .metricsWanted(let ticket): Self.begin(&writer, .metricsWanted, value: ticket)
+    case .answered: Self.begin(&writer, .answered)
     case .passedOn: Self.begin(&writer, .passedOn)
     case .passOn: Self.begin(&writer, .passOn)
     case .begin: Self.begin(&writer, .begin)
@@ -65,6 +66,7 @@ extension ControlMessage {
       let text = Array(try rest(&reader))
       return .log(ControlLog(level: Int32(bitPattern: number), file: file, line: UInt32(truncatingIfNeeded: value), text: text))
     case .metricsWanted: return .metricsWanted(ticket: value)
+    case .answered: return .answered
     case .passedOn: return .passedOn
     case .passOn: return .passOn
     case .begin: return .begin

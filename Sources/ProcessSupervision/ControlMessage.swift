@@ -28,6 +28,8 @@ public enum ControlMessage: Equatable, Sendable {
   case draining(ShutdownReason)
   /// The last message before the exit.
   case ended(ShutdownReason)
+  /// The first request has been answered.
+  case answered
   case reloadWanted(ScriptChange)
   case log(ControlLog)
   /// Asks for httpd's scoreboard; `metrics` with the same ticket answers.

@@ -1,9 +1,9 @@
 /// When a process group may start its next worker. All times in microseconds of the monotonic clock.
 ///
-/// A worker that ended as it should have is replaced at once, however often that happens. One that could not start at all
-/// would fail again: the wait doubles from a quarter of a second to half a minute, and one worker at a time tries. One that
-/// crashed soon after it had started waits less, at most `longestAfterCrash`: what kills it may be a single kind of request, and
-/// whoever can send it must not be able to keep the group down for longer than that.
+/// A worker that ended as it should have, or had answered requests, is replaced at once as far as `StartPace` allows. One that
+/// could not start at all would fail again: the wait doubles from a quarter of a second to half a minute, and one worker at a
+/// time tries. One that crashed soon after it had started waits less, at most `longestAfterCrash`: what kills it may be a single
+/// kind of request, and whoever can send it must not be able to keep the group down for longer than that.
 struct RestartBackoff: Equatable {
   static let shortest: Int64 = 250_000
   static let longest: Int64 = 30_000_000
@@ -47,7 +47,7 @@ struct RestartBackoff: Equatable {
     if ran < Self.servicePace { notBefore = max(notBefore, now &+ Self.servicePace &- max(ran, 0)) }
   }
 
-  /// A worker has been ready for long enough, or ended as it should have.
+  /// A worker has been ready for long enough, has answered a request, or ended as it should have.
   mutating func succeeded() {
     failures = 0
     notBefore = 0

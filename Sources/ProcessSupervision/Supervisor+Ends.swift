@@ -89,17 +89,30 @@ extension Supervisor {
     if isStopping || worker.wasKilled || !isService && worker.isLeaving && record.reason != nil {
       return  // it was on its way out: its replacement has been seen to
     }
-    if record.isNormal {
-      if isService {
-        group.backoff.serviceReturned(after: now &- worker.started, now: now)
-      } else {
-        group.backoff.succeeded()
-      }
+    if isService, record.isNormal {
+      group.backoff.serviceReturned(after: now &- worker.started, now: now)
+    } else if record.isNormal || worker.hasAnswered {
+      group.backoff.succeeded()
+      pace(worker, group)
     } else if let since = worker.readySince {
       group.backoff.crashed(ready: now &- since, started: worker.started, now: now)
     } else {
       group.backoff.failedToStart(started: worker.started, now: now)
     }
+  }
+
+  /// A process ends, or leaves, on its own account. One that did so young is made up for as often as `StartPace` allows.
+  func pace(_ worker: Worker, _ group: ProcessGroup) {
+    let now = wsgi_posix_monotonic()
+    guard !isStopping, !group.isFinished, now &- worker.started < StartPace.young, group.pace.take(now: now) else { return }
+    reportPace(group)
+  }
+
+  func reportPace(_ group: ProcessGroup) {
+    log(
+      group, SupervisorLog.warning,
+      "WSGI0662: Processes of process group '\(group.plan.name)' end, or want to load a changed script, as soon as they have"
+        + " started: from now on \(group.pace.perSecond) are started a second.")
   }
 
   private func report(_ worker: Worker, _ group: ProcessGroup, _ record: EndRecord, now: Int64) {

@@ -34,7 +34,10 @@ extension Supervisor {
     case .startFailed(let sentence): worker.startFailure = String(sentence.prefix(500))
     case .draining(let reason), .ended(let reason):
       worker.reason = worker.reason ?? reason
+      // One that leaves by itself; others were told to.
+      if worker.isActive { pace(worker, group) }
       if worker.state != .stopping, worker.state != .draining { beginDraining(worker, group) }
+    case .answered: worker.hasAnswered = true
     case .reloadWanted(let change):
       // Its threads may have found the change before it came to say that it is ready.
       if worker.state == .starting { becomeReady(worker, group) }

@@ -1,8 +1,8 @@
 import CPosix
 
 extension Supervisor {
-  /// Output of ended workers that is kept for those whom it was passed on to.
-  private static let mostLeftovers = 64
+  /// Of so many ended workers of each group the output is kept for those whom it was passed on to.
+  private static let mostLeftovers = 16
 
   /// Relays what came through a worker's standard output and error, to the log of its group's server.
   func relay(_ output: WorkerOutput) {
@@ -19,7 +19,10 @@ extension Supervisor {
     reportSuppressed(output)
     guard output.descriptor >= 0 else { return }
     leftovers.append(output)
-    if leftovers.count > Self.mostLeftovers { giveUp(leftovers.removeFirst()) }
+    guard leftovers.count(where: { $0.group == output.group }) > Self.mostLeftovers,
+      let oldest = leftovers.firstIndex(where: { $0.group == output.group })
+    else { return }
+    giveUp(leftovers.remove(at: oldest))
   }
 
   /// Whoever still writes there is told so by the kernel.

@@ -4,6 +4,8 @@ import Glibc
 extension Supervisor {
   /// How long old workers may take to say that they drain, before new ones answer all the same.
   private static let switchAllowance: Int64 = 1_000_000
+  /// So many changed scripts are remembered, and told to all, while one reload lasts; others are found again afterwards.
+  private static let mostChanges = 64
   /// How long the first candidate that is ready waits for the others, at least.
   private static let stragglerAllowance: Int64 = 5_000_000
 
@@ -29,7 +31,7 @@ extension Supervisor {
     } else {
       group.reload?.old.insert(worker.instance)
     }
-    if reload.notes(change) {
+    if reload.changes.count < Self.mostChanges, reload.notes(change) {
       group.reload?.changes.append(change)
       tellOthers(.reloading(change), group)
     }
@@ -37,6 +39,8 @@ extension Supervisor {
 
   private func beginReload(_ change: ScriptChange, _ group: ProcessGroup) {
     let now = wsgi_posix_monotonic()
+    guard now >= group.pace.notBefore else { return }
+    if group.pace.take(now: now) { reportPace(group) }
     var reload = ProcessGroup.Reload(
       changes: [change], candidates: [], old: Set(group.workers.map(\.instance)), started: now)
     let script = WorkerSettings.Script(script: change.script, applicationGroup: change.applicationGroup)

@@ -6,7 +6,7 @@ extension Supervisor {
   func fill(_ group: ProcessGroup, now: Int64) {
     if group.backoff.isProbing, group.workers.contains(where: { isStable($0, now: now) }) { group.backoff.succeeded() }
     group.predecessors.removeAll { $0.isOver(now: now) }
-    guard !group.isFinished, !isStopping, now >= group.backoff.notBefore, group.predecessors.isEmpty else { return }
+    guard !group.isFinished, !isStopping, now >= group.notBefore, group.predecessors.isEmpty else { return }
     // Candidates are workers to be. A service is not started before the one that it replaces has gone.
     let present = group.plan.settings.isService ? group.workers.count : group.active
     var missing = group.plan.processes &- present &- (group.reload?.candidates.count ?? 0)
@@ -66,7 +66,7 @@ extension Supervisor {
 
   func retryText(_ group: ProcessGroup, now: Int64) -> String {
     if group.isFinished || isStopping { return "It is not replaced." }
-    let wait = group.backoff.notBefore &- now
+    let wait = group.notBefore &- now
     return wait <= 0 ? "A replacement is started." : "The next try is in \(seconds(wait))."
   }
 

@@ -101,7 +101,7 @@ public final class Supervisor {
     }
     for group in groups {
       // Requests are none of our business; the hang-up is, and is reported without being asked for.
-      if !group.isFinished, !group.isEnding { watch(group.plan.queue, .queue, events: 0) }
+      if !group.isFinished, group.endingSince == nil { watch(group.plan.queue, .queue, events: 0) }
       for worker in group.workers {
         watch(worker.hasHungUp ? -1 : worker.line.incoming, .reports(worker))
         watch(worker.output.descriptor, .output(worker.output))
@@ -156,9 +156,9 @@ public final class Supervisor {
     if !unattended.isEmpty { next = min(next, now &+ 1_000_000) }
     if parentDescriptor < 0, !isStopping { next = min(next, now &+ 500_000) }
     for group in groups {
-      if group.isEnding, !group.isFinished { next = min(next, now &+ 100_000) }
-      if !group.isFinished, group.active < group.plan.processes, group.backoff.notBefore > now {
-        next = min(next, group.backoff.notBefore)
+      if group.endingSince != nil, !group.isFinished { next = min(next, now &+ 100_000) }
+      if !group.isFinished, group.active < group.plan.processes, group.notBefore > now {
+        next = min(next, group.notBefore)
       }
       if group.backoff.isProbing, group.ready > 0 { next = min(next, now &+ 250_000) }
       if !group.predecessors.isEmpty { next = min(next, now &+ 20_000) }
@@ -193,7 +193,7 @@ public final class Supervisor {
     state.starting = starting.count
     state.startingSince = starting.map(\.startedEpoch).max() ?? 0
     state.failures = group.backoff.failures
-    let wait = group.backoff.notBefore &- wsgi_posix_monotonic()
+    let wait = group.notBefore &- wsgi_posix_monotonic()
     if !group.isFinished, wait > 0, group.active < group.plan.processes { state.retry = wsgi_posix_epoch() &+ wait }
     board.setState(state, ofGroup: group.index)
   }

@@ -40,6 +40,8 @@ final class Worker {
   var reason: ShutdownReason?
   var startFailure: String?
   var verdict: Verdict?
+  /// It has answered a request.
+  var hasAnswered = false
   /// When it is killed; nil: not yet decided, or never.
   var killAt: Int64?
   var wasKilled = false
@@ -106,11 +108,12 @@ final class ProcessGroup {
   let plan: SupervisedGroup
   var workers: [Worker] = []
   var backoff = RestartBackoff()
+  var pace: StartPace
   var reload: Reload?
   /// Its queue has come to its end, or everything ends: no worker is started any more.
   var isFinished = false
-  /// The write ends are closed, but messages are left.
-  var isEnding = false
+  /// Since when the write ends are closed, but messages are left.
+  var endingSince: Int64?
   /// The scoreboard that was last given, and when.
   var metrics: [UInt8]?
   var metricsGiven: Int64 = 0
@@ -121,7 +124,11 @@ final class ProcessGroup {
   init(index: Int, plan: SupervisedGroup) {
     self.index = index
     self.plan = plan
+    pace = StartPace(processes: plan.processes)
   }
+
+  /// No worker is to be started before this time.
+  var notBefore: Int64 { max(backoff.notBefore, pace.notBefore) }
 
   var active: Int { workers.count { $0.isActive } }
   var ready: Int { workers.count { $0.state == .ready } }

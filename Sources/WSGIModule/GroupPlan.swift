@@ -51,7 +51,8 @@ struct GroupPlan {
       arguments: GroupPlan.arguments(group),
       environment: WorkerEnvironment.make(
         GroupPlan.startEnvironment,
-        passed: group.hasCleanEnvironment ? Set(group.passedVariables.map(\.description)) : nil, language: group.lang?.bytes, locale: group.locale?.bytes, userName: user?.name.bytes,
+        passed: group.hasCleanEnvironment ? Set(group.passedVariables.map(\.description)) : nil, language: group.lang?.bytes,
+        locale: group.locale?.bytes, userName: user?.name.bytes,
         userHome: user?.home.bytes),
       queue: -1, keepsOldCode: group.reload == .rolling, offersMetrics: group.serverMetrics)
   }

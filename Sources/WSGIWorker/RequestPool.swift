@@ -117,6 +117,7 @@ final class RequestPool: Sendable {
   @inline(never)
   private func scriptLoaded() {
     hasScript.store(true, ordering: .relaxed)
+    control.send(.answered)
     if waitsForScriptSince.exchange(0, ordering: .relaxed) > 0 {
       log.write(ProcessLog.Level.info, "Application startup timer of \(settings.title) cancelled: the script is loaded.")
     }

@@ -14,6 +14,9 @@ import ProcessSupervision
 //   child             start a process that sleeps
 //   stubborn          ignore orders to end
 //   badload           a candidate's script does not load
+//   noload            it neither loads nor fails to
+//   answered          tell the supervisor so
+//   leave             end of its own accord
 //   spin              use CPU time
 //   serve             take orders and requests until told to end
 final class Probe {
@@ -21,6 +24,7 @@ final class Probe {
   let line = ControlLine.worker
   var isStubborn = false
   var loadsBadly = false
+  var loadsNever = false
   var pending: [UInt8]?
   var queues: [Int32] = []
   var takesRequests: Bool
@@ -63,6 +67,9 @@ final class Probe {
       isStubborn = true
       signal(SIGTERM, SIG_IGN)
     case "badload": loadsBadly = true
+    case "noload": loadsNever = true
+    case "answered": line.send(.answered)
+    case "leave": end(.maximumRequests)
     case "spin": while true {}
     case "serve": serve()
     default: _exit(99)
@@ -127,7 +134,7 @@ final class Probe {
   func serve() {
     if let candidate = settings.candidate {
       run("say=candidate:\(String(decoding: candidate.script, as: UTF8.self))")
-      line.send(loadsBadly ? .loadFailed : .loaded)
+      if !loadsNever { line.send(loadsBadly ? .loadFailed : .loaded) }
     }
     line.send(.ready)
     while true {

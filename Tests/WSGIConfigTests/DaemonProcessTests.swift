@@ -6,7 +6,9 @@ import Testing
   @Test func theTableHoldsTheReferencesOptionsAndOurs() {
     #expect(DaemonProcessOption.table.filter { !$0.isAddition }.count == 44)
     #expect(
-      Set(DaemonProcessOption.table.filter(\.isAddition).map(\.name)) == ["python", "reload", "queue-limit", "new-privileges", "environment", "pass-environment"])
+      Set(DaemonProcessOption.table.filter(\.isAddition).map(\.name)) == [
+        "python", "reload", "queue-limit", "new-privileges", "environment", "pass-environment",
+      ])
     #expect(Set(DaemonProcessOption.table.map(\.name)).count == 48)
   }
 
@@ -61,7 +63,8 @@ import Testing
     ("memory-limit=1G", { $0.memoryLimit == 1 << 30 }), ("virtual-memory-limit=0", { $0.virtualMemoryLimit == 0 }),
     ("server-metrics=on", { $0.serverMetrics }), ("new-privileges=On", { $0.allowsNewPrivileges }),
     ("environment=clean", { $0.hasCleanEnvironment }), ("environment=clean environment=all", { !$0.hasCleanEnvironment }),
-    ("pass-environment=DSN,,A_b", { $0.passedVariables == ["DSN", "A_b"] }), ("pass-environment=", { $0.passedVariables.isEmpty }),
+    ("pass-environment=DSN,,A_b", { $0.passedVariables == ["DSN", "A_b"] }),
+    ("pass-environment=", { $0.passedVariables.isEmpty }),
     ("queue-limit=10", { $0.queueLimit == 10 }),
     ("reload=rolling", { $0.reload == .rolling }), ("reload=restart", { $0.reload == .restart }),
     ("threads=1 threads=2", { $0.threads == 2 }),

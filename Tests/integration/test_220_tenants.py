@@ -158,13 +158,12 @@ def test_output_goes_by_name_and_by_number():
 
 
 def test_a_clean_environment_has_nothing_of_httpds_but_what_is_named():
-    conf = "".join(
-        "WSGIDaemonProcess %s %s python-path={lib}\nWSGIScriptAlias /%s {apps}/app.wsgi process-group=%s application-group=%%{GLOBAL}\n"
-        % (name, options, name, name)
-        for name, options in (("usual", ""), ("clean", "environment=clean"), ("named", "environment=clean pass-environment=DSN,NONE")))
+    options = {"usual": "", "clean": "environment=clean", "named": "environment=clean pass-environment=DSN,NONE"}
+    conf = "".join("WSGIDaemonProcess %s %s python-path={lib}\nWSGIScriptAlias /%s {apps}/app.wsgi process-group=%s"
+                   " application-group=%%{GLOBAL}\n" % (name, more, name, name) for name, more in options.items())
     secrets = {"DSN": "postgresql:///shop", "SECRET": "of another tenant", "LC_TIME": "C"}
     with Httpd(conf, apps="tenants", name="environment", environment=secrets) as server:
-        found = {name: json.loads(server.get("/%s/environment" % name).text) for name in ("usual", "clean", "named")}
+        found = {name: json.loads(server.get("/%s/environment" % name).text) for name in options}
     assert secrets.items() <= found["usual"].items()
     assert set(found["clean"]) <= {"PATH", "LANG", "TZ", "HOME"} | {name for name in found["clean"] if name.startswith("LC_")}
     assert found["clean"]["LC_TIME"] == "C" and found["clean"]["PATH"] == os.environ["PATH"]
