@@ -4,8 +4,6 @@ import Glibc
 extension Supervisor {
   /// How long old workers may take to say that they drain, before new ones answer all the same.
   private static let switchAllowance: Int64 = 1_000_000
-  /// So many changed scripts are remembered, and told to all, while one reload lasts; others are found again afterwards.
-  private static let mostChanges = 64
   /// How long the first candidate that is ready waits for the others, at least.
   private static let stragglerAllowance: Int64 = 5_000_000
 
@@ -31,7 +29,7 @@ extension Supervisor {
     } else {
       group.reload?.old.insert(worker.instance)
     }
-    if reload.changes.count < Self.mostChanges, reload.notes(change) {
+    if reload.notes(change) {
       group.reload?.changes.append(change)
       tellOthers(.reloading(change), group)
     }

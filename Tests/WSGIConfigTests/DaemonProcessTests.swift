@@ -9,7 +9,7 @@ import Testing
       Set(DaemonProcessOption.table.filter(\.isAddition).map(\.name)) == [
         "python", "reload", "queue-limit", "new-privileges", "environment", "pass-environment",
       ])
-    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 48)
+    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 50)
   }
 
   func group(_ options: String, isRoot: Bool = true) throws -> DaemonGroup {

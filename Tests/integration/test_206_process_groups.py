@@ -209,10 +209,12 @@ def test_nothing_is_left_after_the_end_of_a_killed_parent():
     with Httpd(LEFT, apps="daemon", name="left") as server:
         server.expected_crashes = True
         assert server.get("/site/pid").status == 200
-        family = descendants(server.pid)
-        ours = [pid for pid in family if name_of(pid).startswith("wsgi-")]
+        def ours_among(family):
+            return [pid for pid in family if name_of(pid).startswith("wsgi-")]
         # A supervisor, two processes, and the relay of each.
-        assert len(ours) == 5, [name_of(pid) for pid in family]
+        wait_until(lambda: len(ours_among(descendants(server.pid))) == 5, lambda: descendants(server.pid))
+        family = descendants(server.pid)
+        ours = ours_among(family)
         os.kill(server.pid, signal.SIGKILL)
         server.process.wait()
         server.process = None
