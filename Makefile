@@ -12,6 +12,7 @@ PORT ?= 8000
 DESTDIR ?=
 STAGE ?= .build-stage
 FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= frames queue control settings responses configuration
 
 # What the build asks of PYTHON; evaluated when a recipe runs, that is after packages have been installed.
 python_says = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("$(1)") or "")' 2>/dev/null)
@@ -49,7 +50,8 @@ help:
 	@echo 'make bench-syscalls      count the system calls of a request'
 	@echo 'make bench-losses what requests are lost to while processes are replaced, beside mod_wsgi 6.1.1'
 	@echo 'make bench-own-gil        what a GIL for each interpreter is worth: PYTHON=/path/to/python3.12'
-	@echo 'make fuzz         the readers of untrusted frames under libFuzzer, for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make fuzz         the readers of frames, messages, settings and configuration under libFuzzer,'
+	@echo '                  for FUZZ_SECONDS=$(FUZZ_SECONDS) each: FUZZ_TARGETS="$(FUZZ_TARGETS)"'
 	@echo 'make all          mod_wsgi.so, wsgi-engine-$(or $(python_version),3.X).so and wsgi-worker, in $(STAGE)/'
 	@echo 'make engine       one more engine: PYTHON=/path/to/python3.X'
 	@echo 'make install      into the directory that apxs names (DESTDIR= for packagers), with conf/ for a2enmod'
@@ -95,10 +97,15 @@ bench-own-gil: bench-packages engine
 
 # Apart from the ordinary build, so that nothing else is instrumented; what it found is kept for the next time.
 fuzz: tools
-	@WSGI_FUZZ=1 $(SWIFT) build --scratch-path .build-fuzz --product FrameFuzz -Xswiftc -sanitize=fuzzer,address \
-	  -Xcc -fsanitize=fuzzer-no-link,address
-	@mkdir -p .build-fuzz/corpus
-	@.build-fuzz/debug/FrameFuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -artifact_prefix=.build-fuzz/ .build-fuzz/corpus
+	@for program in FrameFuzz MessageFuzz; do \
+	  WSGI_FUZZ=1 $(SWIFT) build --scratch-path .build-fuzz --product $$program -Xswiftc -sanitize=fuzzer,address \
+	    -Xcc -fsanitize=fuzzer-no-link,address || exit 1; done
+	@for target in $(FUZZ_TARGETS); do \
+	  case $$target in frames|queue) program=FrameFuzz ;; *) program=MessageFuzz ;; esac; \
+	  echo "== $$target =="; mkdir -p .build-fuzz/corpus-$$target && \
+	  WSGI_FUZZ_TARGET=$$target .build-fuzz/debug/$$program -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_funcs=0 \
+	    -print_final_stats=1 -artifact_prefix=.build-fuzz/$$target- .build-fuzz/corpus-$$target || exit 1; \
+	  echo "$$target: nothing found; the corpus has $$(ls .build-fuzz/corpus-$$target | wc -l) inputs"; done
 
 all: module engine
 	@echo "Ready in $(STAGE)/: $$(cd $(STAGE) && ls | tr '\n' ' ')"

@@ -123,10 +123,15 @@ let package = Package(
   swiftLanguageModes: [.v6]
 )
 
-// `make fuzz`: the frame readers under libFuzzer, built apart so that nothing else is instrumented.
+// `make fuzz`: readers of what others wrote under libFuzzer, built apart so that nothing else is instrumented.
 if environment["WSGI_FUZZ"] != nil {
-  package.targets.append(
+  let fuzzer: [LinkerSetting] = [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]
+  package.targets += [
     .executableTarget(
       name: "FrameFuzz", dependencies: ["DaemonTransport", "WSGICore", "CPosix"], path: "Tests/FrameFuzz",
-      swiftSettings: common, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
+      swiftSettings: common, linkerSettings: fuzzer),
+    .executableTarget(
+      name: "MessageFuzz", dependencies: ["ProcessSupervision", "WSGIConfig", "WSGICore"], path: "Tests/MessageFuzz",
+      swiftSettings: common, linkerSettings: fuzzer),
+  ]
 }
