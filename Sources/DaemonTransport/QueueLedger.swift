@@ -142,6 +142,8 @@ struct SharedCounts: @unchecked Sendable {
 public enum Crowding: Equatable, Sendable {
   /// As many requests of the group are in flight as its queue-limit says, or an eighth less than httpd has threads.
   case queueLimit
+  /// What was given up and still lies in the group's queue leaves no room for more.
+  case givenUp
   /// Other threads are kept for others.
   case threads(ThreadShares.Holder)
 }
@@ -210,7 +212,8 @@ public struct LedgerSeat: @unchecked Sendable {
     let holder = ledger.shares.refusal(group: ledger.shares.reach == .child ? own : before, user: user, all: all)
     if before < limit, !isClogged, holder == nil { return nil }
     leave(group)
-    return before < limit && !isClogged ? holder.map { .threads($0) } : .queueLimit
+    if before < limit, isClogged { return .givenUp }
+    return before < limit ? holder.map { .threads($0) } : .queueLimit
   }
 
   /// A request was given up before it is known to have left the queue.

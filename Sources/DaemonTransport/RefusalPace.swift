@@ -21,7 +21,7 @@ public final class RefusalPace: Sendable {
 
   func take(_ group: Int, _ crowding: Crowding, now: Int64) -> Int? {
     entries.withLock { entries in
-      let index = group &* 2 &+ (crowding == .queueLimit ? 0 : 1)
+      let index = group &* 2 &+ (crowding == .queueLimit || crowding == .givenUp ? 0 : 1)
       guard entries.indices.contains(index) else { return 0 }
       guard now >= entries[index].due else {
         entries[index].passedOver &+= 1

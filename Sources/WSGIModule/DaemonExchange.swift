@@ -158,6 +158,10 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
         + " queue-limit is \(daemons.endpoint(of: group)?.inFlightLimit ?? 0) (MaxRequestWorkers:"
         + " \(Int(facts.maximum_processes) &* Int(facts.maximum_threads))): the request is refused. Give the group more processes"
         + " or threads, or a larger queue-limit."
+    case .givenUp:
+      message =
+        "WSGI0671: The processes of process group '\(groupName)' take nothing from its queue, where requests that were given up"
+        + " leave no room: the request is refused. See whether a process is stopped, or what its threads do."
     case .threads(let holder):
       message =
         "WSGI0670: \(holder.sentence(groupName)): the other threads are kept for other requests. ThreadsPerChild and"

@@ -117,7 +117,7 @@ private func fill(_ seat: LedgerSeat, _ group: Int) -> (Int, Crowding?) {
       seat.giveUp(0)
       seat.leave(0)
     }
-    #expect(seat.enterWithPatience(0, limit: 4, queue: queue.writeEnd.number) == .queueLimit)
+    #expect(seat.enterWithPatience(0, limit: 4, queue: queue.writeEnd.number) == .givenUp)
     #expect(seat.enterWithPatience(1, limit: 4, queue: queue.writeEnd.number) == nil)
     var reader = QueueReader()
     for _ in 0..<4 {

@@ -108,6 +108,7 @@ def test_what_a_stopped_group_leaves_in_its_queue_stops_no_other():
                 statuses = run_together(60, lambda _: server.get("/stopped/pid").status)
                 assert set(statuses) <= {503, 504}, statuses
             assert server.get("/other/pid").status == 200
+            assert server.log.lines("WSGI0671: The processes of process group 'stopped'")
         finally:
             os.kill(pid, signal.SIGCONT)
         wait_until(lambda: server.get("/stopped/pid").status == 200, "the group's return")
