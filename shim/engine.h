@@ -99,7 +99,7 @@ enum {
   WSGI_DONE = 0,       /* the response is complete, or the client went away while it was being sent */
   WSGI_FAILED = 1,     /* nothing was sent; the host answers with `status` */
   WSGI_ABORTED = 2,    /* the response was begun and cannot be completed: the client must see it cut */
-  WSGI_STALE = 3,      /* not run: the script changed and WSGI_RUN_REJECT_STALE was given */
+  WSGI_STALE = 3,      /* not run: WSGI_RUN_REJECT_STALE was given, and the script changed, or is to be tried again (below) */
 };
 
 /* Flags of `run`. */
@@ -115,6 +115,8 @@ typedef struct wsgi_outcome {
   int32_t interrupted;     /* 1 when RequestTimeout ended the application */
   uint64_t body_in, body_out;   /* bytes read and sent by the application */
   int64_t script_modified; /* for WSGI_STALE: the script's time, as in ScriptTime */
+  uint32_t script_failure; /* names how the script's import failed: another process is to try again (WSGI_STALE), or it is too
+                            * early for that (WSGI_FAILED).  0: it did not fail */
 } wsgi_outcome;
 
 /* A call of a function in a script other than the WSGI application: auth, access and dispatch scripts. */
@@ -157,8 +159,10 @@ typedef struct wsgi_engine {
   const char *python;        /* "3.11" */
   /* Initialises Python with `settings` on the calling thread.  0, or -1 with a sentence in `error`. `host` is kept. */
   int32_t (*start)(const wsgi_host *host, const uint8_t *settings, size_t length, char *error, size_t capacity);
-  /* Imports a script into an application group (WSGIImportScript, preload).  0, or -1 after logging why. */
-  int32_t (*load)(const uint8_t *application_group, size_t group_length, const uint8_t *script, size_t script_length);
+  /* Imports a script into an application group (WSGIImportScript, preload).  0, or -1 after logging why.  In `failure` stands
+   * a failure that has been logged before, or 0, and then the one that there was. */
+  int32_t (*load)(const uint8_t *application_group, size_t group_length, const uint8_t *script, size_t script_length,
+                  uint32_t *failure);
   /* Runs a request. `ticket` names it to interrupt() and describe() while it runs; the host keeps tickets unique. */
   void (*run)(void *exchange, const wsgi_exchange *functions, const uint8_t *head, size_t head_length, uint64_t ticket,
               uint32_t flags, wsgi_outcome *outcome);

@@ -6,6 +6,7 @@ extension ControlMessage {
     case loaded, loadFailed, startFailed, draining, ended, reloadWanted, log, metricsWanted
     case begin, drain, stop, handOver, takeOver, reloading, reloadRefused, metrics
     case passedOn, passOn, answered
+    case importFailed
   }
 
   /// Writes the packet into `writer`, dropping what was there. Texts that are too long are cut.
@@ -13,7 +14,8 @@ extension ControlMessage {
     switch self {
     case .ready: Self.begin(&writer, .ready)
     case .loaded: Self.begin(&writer, .loaded)
-    case .loadFailed: Self.begin(&writer, .loadFailed)
+    case .loadFailed(let failure): Self.begin(&writer, .loadFailed, number: failure)
+    case .importFailed: Self.begin(&writer, .importFailed)
     case .startFailed(let sentence):
       Self.begin(&writer, .startFailed)
       writer.append(Array(sentence.utf8.prefix(Self.textLimit)))
@@ -56,11 +58,12 @@ extension ControlMessage {
     switch kind {
     case .ready: return .ready
     case .loaded: return .loaded
-    case .loadFailed: return .loadFailed
+    case .loadFailed: return .loadFailed(number)
+    case .importFailed: return .importFailed
     case .startFailed: return .startFailed(String(decoding: try rest(&reader), as: UTF8.self))
     case .draining: return ShutdownReason(rawValue: number).map { .draining($0) }
     case .ended: return ShutdownReason(rawValue: number).map { .ended($0) }
-    case .reloadWanted: return .reloadWanted(try readChange(&reader, value))
+    case .reloadWanted: return .reloadWanted(try readChange(&reader, number, value))
     case .log:
       let file = Array(try reader.readCounted())
       let text = Array(try rest(&reader))
@@ -74,8 +77,8 @@ extension ControlMessage {
     case .stop: return .stop
     case .handOver: return .handOver
     case .takeOver: return .takeOver
-    case .reloading: return .reloading(try readChange(&reader, value))
-    case .reloadRefused: return .reloadRefused(try readChange(&reader, value))
+    case .reloading: return .reloading(try readChange(&reader, number, value))
+    case .reloadRefused: return .reloadRefused(try readChange(&reader, number, value))
     case .metrics: return .metrics(ticket: value)
     }
   }
@@ -88,7 +91,7 @@ extension ControlMessage {
   }
 
   private static func append(_ change: ScriptChange, _ kind: Kind, to writer: inout FlatWriter) {
-    begin(&writer, kind, value: UInt64(bitPattern: change.modified))
+    begin(&writer, kind, number: change.failure, value: UInt64(bitPattern: change.modified))
     // A path or a name that long cannot be: PATH_MAX is 4096 with its NUL, and what is cut merely matches nothing.
     let script = Array(change.script.prefix(textLimit / 2))
     let group = Array(change.applicationGroup.prefix(textLimit / 2 - 16))
@@ -98,10 +101,12 @@ extension ControlMessage {
     writer.append(group)
   }
 
-  private static func readChange(_ reader: inout FlatReader, _ value: UInt64) throws(FlatFailure) -> ScriptChange {
+  private static func readChange(
+    _ reader: inout FlatReader, _ failure: UInt32, _ value: UInt64
+  ) throws(FlatFailure) -> ScriptChange {
     let script = Array(try reader.readCounted())
     let group = Array(try reader.readCounted())
-    return ScriptChange(script: script, applicationGroup: group, modified: Int64(bitPattern: value))
+    return ScriptChange(script: script, applicationGroup: group, modified: Int64(bitPattern: value), failure: failure)
   }
 
   private static func rest(_ reader: inout FlatReader) throws(FlatFailure) -> UnsafeRawBufferPointer {

@@ -6,22 +6,29 @@ import WSGICore
 /// order: u32 kind, u32 number, u64 value, then the text or the counted parts of the kind.
 ///
 /// **A changed script.** The worker whose request has seen it sends `reloadWanted`, keeps that request, and runs others with the
-/// code it has. The supervisor starts a candidate that loads the script, and answers with `handOver` and one end of a
-/// SOCK_SEQPACKET pair: the worker writes its request there as it would stand in the group's queue, and closes it. The
-/// candidate gets the other end by `takeOver`: a further queue, to be read to its end. Other workers of the group are told
-/// `reloading`: they too leave the script alone. When the candidate has said `loaded` (or `loadFailed`), old workers get `drain`;
-/// once they have answered `draining`, candidates get `begin`, and only then do they answer what was handed over and take from
-/// the group's queue. Where the group keeps its old code (`reload=rolling`) and the new one does not load, the candidate gets
-/// `drain` instead: it answers what was handed over and ends; the others get `reloadRefused` and keep what they have, until the
-/// script changes again.
+/// code it has. The supervisor starts a candidate that loads the script. Other workers of the group are told `reloading`: they
+/// too leave the script alone. When the candidate has said `loaded` (or `loadFailed`), the worker gets `handOver` and one end of
+/// a SOCK_SEQPACKET pair: it writes its request there as it would stand in the group's queue, and closes it. The candidate gets
+/// the other end by `takeOver`: a further queue, to be read to its end. Old workers get `drain`; once they have answered
+/// `draining`, candidates get `begin`, and only then do they answer what was handed over and take from the group's queue. Where
+/// the group keeps its old code (`reload=rolling`) and the new one does not load, or the candidate ends, it gets `drain`
+/// instead; the others get `reloadRefused`, answer what they kept with what they have, and go on so until the script changes
+/// again.
+///
+/// **A failed import** leaves a worker unfit to try it again. It says so (`importFailed`), and wants a reload all the same when a
+/// request comes for the script some time later. The supervisor starts one candidate, and one a second at most. If that loads the
+/// script, it takes the place of the workers whose import failed; if not, it ends, and `reloadRefused` tells the worker to
+/// refuse the request. Nobody else is concerned: what other scripts the workers have loaded goes on being served by them.
 public enum ControlMessage: Equatable, Sendable {
   // MARK: from the worker
   /// Python runs, the imports are done: requests are being taken, or for a candidate: will be after `begin`.
   case ready
   /// A candidate has loaded its script.
   case loaded
-  /// A candidate's script does not load; why is in the log.
-  case loadFailed
+  /// A candidate's script does not load; why is in the log. The number names the failure.
+  case loadFailed(UInt32)
+  /// The import of a script failed in this process.
+  case importFailed
   /// The process cannot do its work and is about to exit. The sentence is for the log.
   case startFailed(String)
   /// No more requests are taken from the queue; those that run are finished.
@@ -72,17 +79,20 @@ public enum ControlMessage: Equatable, Sendable {
   public static func logRoom(beside file: [UInt8]) -> Int { textLimit - min(file.count, fileLimit) }
 }
 
-/// A script that is no longer what was loaded.
+/// A script that is no longer what was loaded, or whose import failed and is to be tried in a process that has not tried it.
 public struct ScriptChange: Hashable, Sendable {
   public var script: [UInt8]
   public var applicationGroup: [UInt8]
   /// The file's time when the change was found, as in `ScriptTime`.
   public var modified: Int64
+  /// Names how its import failed last; 0: this is a change.
+  public var failure: UInt32
 
-  public init(script: [UInt8], applicationGroup: [UInt8], modified: Int64) {
+  public init(script: [UInt8], applicationGroup: [UInt8], modified: Int64, failure: UInt32 = 0) {
     self.script = script
     self.applicationGroup = applicationGroup
     self.modified = modified
+    self.failure = failure
   }
 }
 

@@ -30,7 +30,10 @@ extension Supervisor {
     switch message {
     case .ready: becomeReady(worker, group)
     case .loaded: worker.verdict = .loaded
-    case .loadFailed: worker.verdict = .failed
+    case .loadFailed(let failure):
+      worker.verdict = .failed(failure)
+      worker.hasFailedImport = true
+    case .importFailed: worker.hasFailedImport = true
     case .startFailed(let sentence): worker.startFailure = String(sentence.prefix(500))
     case .draining(let reason), .ended(let reason):
       worker.reason = worker.reason ?? reason
@@ -41,7 +44,7 @@ extension Supervisor {
     case .reloadWanted(let change):
       // Its threads may have found the change before it came to say that it is ready.
       if worker.state == .starting { becomeReady(worker, group) }
-      reload(change, wantedBy: worker, group)
+      if change.failure == 0 { reload(change, wantedBy: worker, group) } else { retry(change, wantedBy: worker, group) }
     case .log(let record): relay(record, from: worker)
     case .metricsWanted(let ticket): answerMetrics(ticket, worker, group)
     case .passedOn: worker.hasSaidAll = true

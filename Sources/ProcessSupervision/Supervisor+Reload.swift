@@ -6,21 +6,24 @@ extension Supervisor {
   private static let switchAllowance: Int64 = 1_000_000
   /// How long the first candidate that is ready waits for the others, at least.
   private static let stragglerAllowance: Int64 = 5_000_000
+  /// Between two processes that are started for scripts whose import failed.
+  private static let retryPause: Int64 = 1_000_000
 
   /// A worker has seen a changed script and keeps the request that showed it.
   func reload(_ change: ScriptChange, wantedBy worker: Worker, _ group: ProcessGroup) {
     guard !group.isFinished, !isStopping, worker.state == .ready || worker.state == .draining else { return }
+    if let current = group.reload, current.isRetry { endRetry(current, group) }
     if group.reload == nil { beginReload(change, group) }
     guard let reload = group.reload else {
       // No new worker can be had now: its request goes back to the queue, and it makes room for one that will come.
       worker.line.send(.drain(.scriptReload))
       return
     }
-    guard reload.candidates.contains(where: { !$0.isDone && handOver(from: worker, to: $0) }) else {
-      // They died at once. The request cannot be handed over, so it goes back, and is run with what the worker has.
-      worker.line.send(.reloadRefused(change))
-      handOver(from: worker, to: nil)
-      return
+    switch reload.phase {
+    // Whoever asks more often than it can have requests keeps those until it drains.
+    case .loading where reload.waiting.count < ProcessGroup.Reload.waitingLimit: group.reload?.waiting.append(worker.instance)
+    case .loading: break
+    case .switching: handOver(from: worker, reload)
     }
     // It may have been started since, and have read the script before it changed.
     if case .switching = reload.phase, worker.state == .ready {
@@ -52,18 +55,36 @@ extension Supervisor {
     tellOthers(.reloading(change), group)
   }
 
-  /// Makes the way from the worker that keeps a request to the candidate that will answer it.
-  @discardableResult
-  private func handOver(from worker: Worker, to candidate: Worker?) -> Bool {
+  /// A worker wants a script tried again whose import failed in it.
+  func retry(_ change: ScriptChange, wantedBy worker: Worker, _ group: ProcessGroup) {
+    guard !group.isFinished, !isStopping, worker.state == .ready || worker.state == .draining else { return }
+    let now = wsgi_posix_monotonic()
+    worker.hasFailedImport = true
+    let script = WorkerSettings.Script(
+      script: change.script, applicationGroup: change.applicationGroup, failure: change.failure)
+    guard group.reload == nil, now >= group.nextRetry, let candidate = start(group, candidate: script, now: now) else {
+      worker.line.send(.reloadRefused(change))
+      return
+    }
+    group.nextRetry = now &+ Self.retryPause
+    group.reload = ProcessGroup.Reload(
+      changes: [change], candidates: [candidate], old: [], started: now, isRetry: true, waiting: [worker.instance])
+  }
+
+  /// Makes the way from the worker that keeps a request to a candidate that will answer it. Where that fails the request is kept
+  /// until the worker drains, and then goes back to the queue.
+  private func handOver(from worker: Worker, _ reload: ProcessGroup.Reload) {
+    let living = reload.candidates.filter { !$0.isDone }
+    guard let candidate = living.first(where: { $0.verdict == .loaded }) ?? living.first else { return }
     var pair: [Int32] = [-1, -1]
-    guard wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0 else { return false }
+    guard wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0 else { return }
     // One way, and each end is let go before the other side can have put anything there: whoever closes an end last closes all
     // that a tenant has sent to it.
     shutdown(pair[0], Int32(SHUT_RD))
     defer { close(pair[0]) }
-    let isExpected = candidate?.line.send(.takeOver, descriptor: pair[1]) ?? true
+    let isExpected = candidate.line.send(.takeOver, descriptor: pair[1])
     close(pair[1])
-    return isExpected && worker.line.send(.handOver, descriptor: pair[0])
+    if isExpected { worker.line.send(.handOver, descriptor: pair[0]) }
   }
 
   private func tellOthers(_ message: ControlMessage, _ group: ProcessGroup) {
@@ -83,7 +104,7 @@ extension Supervisor {
     case .loading:
       guard reload.candidates.allSatisfy(\.hasSettled) || now >= reload.patience(Self.stragglerAllowance) else { return }
       let hasLoaded = reload.candidates.contains { $0.verdict == .loaded }
-      if reload.candidates.isEmpty || (group.plan.keepsOldCode && !hasLoaded) {
+      if reload.candidates.isEmpty || ((group.plan.keepsOldCode || reload.isRetry) && !hasLoaded) {
         refuse(reload, group)
       } else {
         makeRoom(group, reload, now: now)
@@ -107,7 +128,10 @@ extension Supervisor {
   /// The old workers drain. A request that comes now is to be answered by new code only, so the new ones wait for their word.
   private func makeRoom(_ group: ProcessGroup, _ reload: ProcessGroup.Reload, now: Int64) {
     var told: Set<UInt64> = []
-    for worker in group.workers where reload.old.contains(worker.instance) && worker.isActive {
+    for instance in reload.waiting {
+      if let worker = group.workers.first(where: { $0.instance == instance && !$0.isDone }) { handOver(from: worker, reload) }
+    }
+    for worker in group.workers where makesRoom(worker, reload) && worker.isActive {
       worker.line.send(.drain(.scriptReload))
       if worker.state == .ready { told.insert(worker.instance) }
       beginDraining(worker, group)
@@ -115,8 +139,13 @@ extension Supervisor {
     group.reload?.phase = .switching(waitingFor: told, until: now &+ Self.switchAllowance)
   }
 
+  private func makesRoom(_ worker: Worker, _ reload: ProcessGroup.Reload) -> Bool {
+    reload.isRetry ? worker.hasFailedImport : reload.old.contains(worker.instance)
+  }
+
   /// The new code does not load, or its process does not live: the old workers keep what they have.
   private func refuse(_ reload: ProcessGroup.Reload, _ group: ProcessGroup) {
+    if reload.isRetry { return refuseRetry(reload, group) }
     for candidate in reload.candidates {
       candidate.line.send(.drain(.scriptReload))
       beginDraining(candidate, group)
@@ -129,6 +158,28 @@ extension Supervisor {
       "WSGI0460: Process group '\(group.plan.name)' keeps serving the code it has: the changed script '\(script)'"
         + " \(reload.candidates.isEmpty ? "ended the processes that were to load it" : "does not load"). It is tried again when"
         + " the script changes again.")
+  }
+
+  /// A change does not wait for a script that is tried again.
+  private func endRetry(_ reload: ProcessGroup.Reload, _ group: ProcessGroup) {
+    if reload.phase == .loading { return refuseRetry(reload, group) }
+    for candidate in reload.candidates { begin(candidate) }
+    group.reload = nil
+  }
+
+  /// A script whose import failed does not load in a new process either. The worker that asked is told how it failed this time,
+  /// so that the next process logs no more than what is new.
+  private func refuseRetry(_ reload: ProcessGroup.Reload, _ group: ProcessGroup) {
+    group.reload = nil
+    var failure: UInt32?
+    for candidate in reload.candidates {
+      if case .failed(let number) = candidate.verdict { failure = number }
+      candidate.line.send(.drain(.scriptReload))
+      beginDraining(candidate, group)
+    }
+    guard var change = reload.changes.first else { return }
+    if let failure, failure != 0 { change.failure = failure }
+    for worker in group.workers where reload.waiting.contains(worker.instance) { worker.line.send(.reloadRefused(change)) }
   }
 
   /// A candidate becomes a worker like the others.

@@ -14,9 +14,10 @@ final class Worker {
     case stopping
   }
 
-  enum Verdict {
+  enum Verdict: Equatable {
     case loaded
-    case failed
+    /// The number names the failure.
+    case failed(UInt32)
   }
 
   let group: Int
@@ -42,6 +43,8 @@ final class Worker {
   var verdict: Verdict?
   /// It has answered a request.
   var hasAnswered = false
+  /// The import of some script failed in it.
+  var hasFailedImport = false
   /// When it is killed; nil: not yet decided, or never.
   var killAt: Int64?
   var wasKilled = false
@@ -110,6 +113,8 @@ final class ProcessGroup {
   var backoff = RestartBackoff()
   var pace: StartPace
   var reload: Reload?
+  /// When the next attempt may be made at a script whose import failed.
+  var nextRetry: Int64 = 0
   /// Its queue has come to its end, or everything ends: no worker is started any more.
   var isFinished = false
   /// Since when the write ends are closed, but messages are left.
@@ -146,10 +151,17 @@ final class ProcessGroup {
     /// Workers that were there before: they make room.
     var old: Set<UInt64>
     var started: Int64
+    /// A script whose import failed is tried again: only workers in which one did make room.
+    var isRetry = false
+    /// Workers that keep requests for it, one entry for each request, in the order in which they asked.
+    var waiting: [UInt64] = []
     var phase = Phase.loading
 
     /// The most scripts that are told of in one reload; workers that find others changed hand their requests over all the same.
     private static let changeLimit = 256
+
+    /// The most requests that are handed over in one reload; others go back to the queue.
+    static let waitingLimit = 1024
 
     /// Whether a change is news that is to be passed on.
     func notes(_ change: ScriptChange) -> Bool { changes.count < Reload.changeLimit && !changes.contains(change) }

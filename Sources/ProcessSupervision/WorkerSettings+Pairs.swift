@@ -140,6 +140,7 @@ extension WorkerSettings.Script {
     var pairs = PairList()
     pairs.add(WorkerSettings.Key.script, script)
     pairs.add(WorkerSettings.Key.applicationGroup, applicationGroup)
+    pairs.add(WorkerSettings.Key.failure, number: Int64(failure))
     return pairs.encoded()
   }
 
@@ -147,5 +148,7 @@ extension WorkerSettings.Script {
     let pairs = try PairList.pairs(of: bytes)
     script = pairs.first { $0.key == Array(WorkerSettings.Key.script.utf8) }?.value ?? []
     applicationGroup = pairs.first { $0.key == Array(WorkerSettings.Key.applicationGroup.utf8) }?.value ?? []
+    let number = pairs.first { $0.key == Array(WorkerSettings.Key.failure.utf8) }?.value ?? []
+    failure = UInt32(String(decoding: number, as: UTF8.self)) ?? 0
   }
 }

@@ -48,6 +48,7 @@ public struct WorkerSettings: Equatable, Sendable {
     public static let candidateScript = "candidate"
     public static let script = "script"
     public static let applicationGroup = "application-group"
+    public static let failure = "failure"
   }
 
   /// Whom the worker becomes. The groups were looked up by the httpd parent: a worker asks no name service before it has
@@ -67,10 +68,13 @@ public struct WorkerSettings: Equatable, Sendable {
   public struct Script: Equatable, Sendable {
     public var script: [UInt8]
     public var applicationGroup: [UInt8]
+    /// A failure of its import that another process has logged; 0: there is none.
+    public var failure: UInt32
 
-    public init(script: [UInt8], applicationGroup: [UInt8]) {
+    public init(script: [UInt8], applicationGroup: [UInt8], failure: UInt32 = 0) {
       self.script = script
       self.applicationGroup = applicationGroup
+      self.failure = failure
     }
   }
 

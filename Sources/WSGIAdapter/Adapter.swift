@@ -21,6 +21,8 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   let inspector = Inspector()
   /// Scripts that are being imported.
   let imports = ImportWatch()
+  /// Failed imports that the log has been told of.
+  let failures = FailureLedger()
   let pacer = ResponsePacer()
   let accounting: Accounting
   let sampler: MetricsSampler
@@ -56,6 +58,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     }
     start.choose(python: settings[EngineSettings.python], home: settings[EngineSettings.pythonHome])
     python = try Python(start)
+    failures.begin { [unowned self] in reportRepeats($0, $1) }
     python.wantsOwnGIL = { [unowned self] name in self.wantsOwnGIL(name) }
     python.configure = { [unowned self] interpreter throws(InterpreterFailure) in try self.configure(interpreter) }
     python.discard = { interpreter in (interpreter.contents as? InterpreterContents)?.drop() }
@@ -228,14 +231,20 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     exchange.log(.error, "WSGI0087: No interpreter for application group '\(group)': \(reason).")
   }
 
-  /// Imports a script into an application group. Not attached. False after logging why.
-  public func load(_ applicationGroup: UnsafeRawBufferPointer, _ script: UnsafeRawBufferPointer) -> Bool {
+  /// Imports a script into an application group. Not attached. False after logging why. `failure` names how the import failed; a
+  /// failure that it names beforehand has been logged.
+  public func load(
+    _ applicationGroup: UnsafeRawBufferPointer, _ script: UnsafeRawBufferPointer, failure: inout UInt32
+  ) -> Bool {
+    if failure != 0 { failures.expect(.init(path: Array(script), applicationGroup: Array(applicationGroup)), failure) }
+    failure = 0
     let attachment: Attachment
     do throws(InterpreterFailure) { attachment = try python.attachment(applicationGroup) } catch {
       host.log(.error, "WSGI0087: No interpreter to load '\(String(decoding: script, as: UTF8.self))' into: \(error).")
       return false
     }
-    return attachment.run {
+    var found: UInt32 = 0
+    let isLoaded = attachment.run {
       guard let contents = attachment.interpreter.contents as? InterpreterContents else { return false }
       let request = ScriptLoader.Request(
         path: script, modified: ScriptTime.now(script), isReloading: false, rejectsStale: false, resource: { nil })
@@ -243,8 +252,13 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
         _ = try ScriptLoader(contents: contents, attachment: attachment).script(request)
         contents.flushStandardStreams()
         return true
-      } catch { return false }
+      } catch {
+        if case .notLoaded(let number) = error { found = number }
+        return false
+      }
     }
+    failure = found
+    return isLoaded
   }
 
   // MARK: life
@@ -252,6 +266,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   /// Publishes process_stopping to every interpreter, once.
   public func stopping(reason: String) {
     guard stoppingOnce.isFirst else { return }
+    failures.flush()
     telemetry?.stopping(reason)
     python.inEachInterpreter { interpreter in
       (interpreter.contents as? InterpreterContents)?.publishStopping(reason)

@@ -304,6 +304,22 @@ final class InterpreterContents {
     }
   }
 
+  /// Names an exception with its traceback; never 0. Addresses of objects differ from process to process and do not count.
+  func fingerprint(_ exception: PyObj, _ modified: Int64) -> UInt32 {
+    var hash = UInt64(bitPattern: modified) ^ 0xCBF2_9CE4_8422_2325
+    var digits = 0
+    for byte in format(exception, secret: nil).utf8 {
+      // Behind "0x": 1 after the 0, 2 after the x.
+      switch (digits, byte) {
+      case (2, UInt8(ascii: "0")...UInt8(ascii: "9")), (2, UInt8(ascii: "a")...UInt8(ascii: "f")): continue
+      case (1, UInt8(ascii: "x")): digits = 2
+      default: digits = byte == UInt8(ascii: "0") ? 1 : 0
+      }
+      hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3
+    }
+    return max(UInt32(truncatingIfNeeded: hash ^ hash >> 32), 1)
+  }
+
   // MARK: advice
 
   private var hasAdvice = false

@@ -19,6 +19,8 @@ public struct RequestOutcome: Sendable {
   public var scriptLoaded = false
   /// Of `stale`: the script's time (`ScriptTime`).
   public var scriptModified: Int64 = 0
+  /// How the script's import failed, if it did; 0: it did not.
+  public var scriptFailure: UInt32 = 0
   public var interrupted = false
   public var bodyIn: UInt64 = 0
   public var bodyOut: UInt64 = 0
@@ -224,12 +226,13 @@ final class RequestRunner: @unchecked Sendable {
     } catch let error as ScriptFailure {
       var outcome = failure(500)
       switch error {
-      case .stale(let modified):
+      case .stale(let modified, let failure):
         outcome.end = .stale
         outcome.scriptModified = modified
+        outcome.scriptFailure = failure
       case .stillLoading: outcome.status = 503
       case .forbidden: outcome.status = 403
-      case .notLoaded: break
+      case .notLoaded(let failure): outcome.scriptFailure = failure
       }
       return outcome
     } catch is Raised {

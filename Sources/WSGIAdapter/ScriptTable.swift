@@ -30,10 +30,11 @@ final class LoadedScript {
 
 /// Why a script is not to be had; the log has been told.
 enum ScriptFailure: Error {
-  /// The script changed, and the host wants a new process for that. The time is the file's, as it was compared.
-  case stale(modified: Int64)
-  /// It could not be read, compiled or executed.
-  case notLoaded
+  /// The script is to be loaded by a new process: it changed, or its import failed some time ago. The time is the file's, as it
+  /// was compared; `failure` names how the import failed, 0: it did not.
+  case stale(modified: Int64, failure: UInt32)
+  /// It could not be read, compiled or executed; `failure` as above, 0: for a reason of our own.
+  case notLoaded(failure: UInt32)
   /// Its owner is not one whose scripts the process group runs.
   case forbidden
   /// Another request has been loading it, or a script of the same interpreter, for too long.
@@ -43,6 +44,7 @@ enum ScriptFailure: Error {
 /// The scripts imported into one interpreter. Attached use only.
 final class ScriptTable {
   private var loaded: [LoadedScript] = []
+  private var failed: [FailedScript] = []
 
   func find(_ path: UnsafeRawBufferPointer) -> LoadedScript? {
     for script in loaded where script.path.count == path.count {
@@ -55,9 +57,17 @@ final class ScriptTable {
     return nil
   }
 
+  func failure(_ path: UnsafeRawBufferPointer) -> FailedScript? { failed.first { $0.path.elementsEqual(path) } }
+
   func replace(_ script: LoadedScript) {
     remove(script.path)
+    failed.removeAll { $0.path == script.path }
     loaded.append(script)
+  }
+
+  func replace(_ script: FailedScript) {
+    failed.removeAll { $0.path == script.path }
+    failed.append(script)
   }
 
   func remove(_ path: [UInt8]) { loaded.removeAll { $0.path == path } }
@@ -86,9 +96,13 @@ struct ScriptLoader {
   /// The script, imported if it is not or has changed. Requests that race for it import it once.
   func script(_ request: Request) throws(ScriptFailure) -> LoadedScript {
     let found = contents.scripts.find(request.path)
+    var failed: FailedScript?
     if let found {
       guard let modified = change(of: found, request) else { return found }
-      if request.rejectsStale { throw .stale(modified: modified) }
+      if request.rejectsStale { throw .stale(modified: modified, failure: 0) }
+    } else {
+      failed = contents.scripts.failure(request.path)
+      if let failed { try checkAttempt(failed, request) }
     }
     let lock = contents.interpreter.importLock
     try take(lock, request)
@@ -97,13 +111,31 @@ struct ScriptLoader {
       // What has been decided is not asked again; what another thread has loaded since is new unless the file has changed.
       if script !== found {
         guard let modified = changeOfFile(since: script.modified, request) else { return script }
-        if request.rejectsStale { throw .stale(modified: modified) }
+        if request.rejectsStale { throw .stale(modified: modified, failure: 0) }
       }
       contents.adapter.host.log(
         .info, "Reloading WSGI script '\(text(request.path))' in the \(contents.interpreter.label) \(contents.adapter.place).")
       contents.scripts.remove(script.path)
+    } else if let another = contents.scripts.failure(request.path), another !== failed {
+      try checkAttempt(another, request)
     }
     return try load(request)
+  }
+
+  /// Whether a script whose import failed is to be tried again, here and now. A host that can gives the next attempt a process
+  /// that the one before has not been in.
+  private func checkAttempt(_ failed: FailedScript, _ request: Request) throws(ScriptFailure) {
+    let change = changeOfFile(since: failed.modified, request)
+    guard failed.takeAttempt(anyway: change != nil), change != nil || !request.hasNewCode else {
+      contents.adapter.failures.repeated(key(request))
+      throw .notLoaded(failure: failed.failure)
+    }
+    guard request.rejectsStale, !failed.leavesNothing else { return }
+    throw .stale(modified: change ?? failed.modified, failure: change == nil ? failed.failure : 0)
+  }
+
+  private func key(_ request: Request) -> FailureLedger.Script {
+    FailureLedger.Script(path: Array(request.path), applicationGroup: contents.interpreter.name)
   }
 
   /// Waits without the GIL: the lock's holder needs that to finish. In a daemon process the wait has a limit, which no import
@@ -160,6 +192,7 @@ struct ScriptLoader {
     let adapter = contents.adapter
     adapter.host.log(.info, "Loading WSGI script '\(path)' into the \(contents.interpreter.label) \(adapter.place).")
     var isForbidden = false
+    var failure: UInt32 = 0
     do throws(Raised) {
       let name = try contents.function("module_name").call(try PyRef.bytes(request.path))
       let file = try PyRef.fileSystem(request.path)
@@ -174,10 +207,11 @@ struct ScriptLoader {
           adapter.logHere(.error, refusal)
           throw error
         }
-        contents.logException("WSGI0105: Target WSGI script '\(path)' could not be read or compiled.", script: request.path)
+        failure = note(request, modified: nil)
         throw error
       }
       let (code, stamp) = (read.object.tupleItem(0), read.object.tupleItem(1))
+      let modified = Int64(try stamp.int())
       let execute = try contents.function("execute_script")
       let module: PyRef
       // A service script does its work while it is loaded.
@@ -189,32 +223,45 @@ struct ScriptLoader {
         if Python.isForkedChild { contents.endForkedChild("'\(path)'") }
       } catch {
         if Python.isForkedChild { contents.endForkedChild("'\(path)'") }
-        try logImportFailure(request.path)
+        failure = note(request, modified: modified)
         throw error
       }
       let script = try LoadedScript(
-        path: Array(request.path), module: module, stamp: stamp.retained(), modified: Int64(try stamp.int()))
+        path: Array(request.path), module: module, stamp: stamp.retained(), modified: modified)
       contents.scripts.replace(script)
+      adapter.failures.loaded(key(request))
       return script
     } catch {
       PythonException.clear()
-      throw isForbidden ? .forbidden : .notLoaded
+      throw isForbidden ? .forbidden : .notLoaded(failure: failure)
     }
   }
 
-  private func logImportFailure(_ script: UnsafeRawBufferPointer) throws(Raised) {
-    guard let exception = PythonException.take() else { return }
-    let path = text(script)
-    if PythonException.isSystemExit(exception.object) {
-      // How a service ends.
-      if contents.adapter.settings.flag(EngineSettings.service) { return }
+  /// Takes the exception that kept a script from loading, and logs it unless the log has it already. `modified`: of the file that
+  /// was executed; nil: it could not be read or compiled. The result names the failure.
+  private func note(_ request: Request, modified: Int64?) -> UInt32 {
+    guard let exception = PythonException.take() else { return 0 }
+    let isExit = PythonException.isSystemExit(exception.object)
+    // How a service ends.
+    if isExit, contents.adapter.settings.flag(EngineSettings.service) { return 0 }
+    let time = modified ?? attachment.detached { ScriptTime.now(request.path) }
+    let failure = contents.fingerprint(exception.object, time)
+    contents.scripts.replace(
+      FailedScript(path: Array(request.path), modified: time, failure: failure, leavesNothing: modified == nil))
+    guard contents.adapter.failures.failed(key(request), failure) else { return failure }
+    let path = text(request.path)
+    if modified == nil {
+      contents.log(
+        exception.object, "WSGI0105: Target WSGI script '\(path)' could not be read or compiled.", script: request.path)
+    } else if isExit {
       contents.log(exception.object, "WSGI0107: SystemExit raised by WSGI script '\(path)' while it was loaded; ignored.")
     } else {
       contents.adapter.logHere(.error, "WSGI0109: Target WSGI script '\(path)' cannot be loaded as Python module.")
       contents.log(
         exception.object,
         "WSGI0174: Exception \(exception.object.typeName) while loading WSGI script '\(path)' into the "
-          + "\(contents.interpreter.label).", script: script)
+          + "\(contents.interpreter.label).", script: request.path)
     }
+    return failure
   }
 }

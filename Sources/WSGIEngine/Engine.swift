@@ -44,11 +44,15 @@ func wsgi_swift_engine_start(
 
 @c @implementation
 func wsgi_swift_engine_load(
-  _ group: UnsafePointer<UInt8>?, _ groupLength: Int, _ script: UnsafePointer<UInt8>?, _ scriptLength: Int
+  _ group: UnsafePointer<UInt8>?, _ groupLength: Int, _ script: UnsafePointer<UInt8>?, _ scriptLength: Int,
+  _ failure: UnsafeMutablePointer<UInt32>?
 ) -> Int32 {
   guard let adapter else { return -1 }
+  var number = failure?.pointee ?? 0
   let loaded = adapter.load(
-    UnsafeRawBufferPointer(start: group, count: groupLength), UnsafeRawBufferPointer(start: script, count: scriptLength))
+    UnsafeRawBufferPointer(start: group, count: groupLength), UnsafeRawBufferPointer(start: script, count: scriptLength),
+    failure: &number)
+  failure?.pointee = number
   return loaded ? 0 : -1
 }
 
@@ -59,7 +63,8 @@ func wsgi_swift_engine_run(
 ) {
   guard let outcome else { return }
   outcome.pointee = wsgi_outcome(
-    end: Int32(WSGI_FAILED), status: 500, script_loaded: 0, interrupted: 0, body_in: 0, body_out: 0, script_modified: 0)
+    end: Int32(WSGI_FAILED), status: 500, script_loaded: 0, interrupted: 0, body_in: 0, body_out: 0, script_modified: 0,
+    script_failure: 0)
   guard let adapter, let functions else { return }
   let host = HostExchange(exchange, functions)
   do throws(FlatFailure) {
@@ -68,7 +73,7 @@ func wsgi_swift_engine_run(
     outcome.pointee = wsgi_outcome(
       end: result.end.rawValue, status: result.status, script_loaded: result.scriptLoaded ? 1 : 0,
       interrupted: result.interrupted ? 1 : 0, body_in: result.bodyIn, body_out: result.bodyOut,
-      script_modified: result.scriptModified)
+      script_modified: result.scriptModified, script_failure: result.scriptFailure)
   } catch {
     host.log(.error, "WSGI0502: The request that the server sent cannot be read: \(error).")
   }

@@ -33,7 +33,7 @@ struct Engine: @unchecked Sendable {  // the table is constant, and its function
   /// Imports a script into an application group. False: it could not be, and the engine has logged why.
   @discardableResult
   func load(_ script: [UInt8], into applicationGroup: [UInt8]) -> Bool {
-    table.pointee.load(applicationGroup, applicationGroup.count, script, script.count) == 0
+    table.pointee.load(applicationGroup, applicationGroup.count, script, script.count, nil) == 0
   }
 }
 

@@ -1,5 +1,6 @@
 import CEngine
 import Glibc
+import ProcessSupervision
 
 /// The engine that speaks Python: a table of functions from the image that the settings name.
 struct EngineImage: @unchecked Sendable {
@@ -42,9 +43,12 @@ struct EngineImage: @unchecked Sendable {
     throw Failure(isMissing: false, sentence: String(decoding: bytes, as: UTF8.self))
   }
 
-  /// False: the script does not load; the engine has logged why.
-  func load(_ script: [UInt8], applicationGroup: [UInt8]) -> Bool {
-    table.pointee.load?(applicationGroup, applicationGroup.count, script, script.count) == 0
+  /// False: the script does not load; the engine has logged why, unless it is for the failure that `script` names. `failure` then
+  /// names the one that there was.
+  func load(_ script: WorkerSettings.Script, failure: inout UInt32) -> Bool {
+    failure = script.failure
+    let group = script.applicationGroup
+    return table.pointee.load?(group, group.count, script.script, script.script.count, &failure) == 0
   }
 
   @inline(__always)

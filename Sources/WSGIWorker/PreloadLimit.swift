@@ -30,12 +30,12 @@ final class PreloadLimit: Sendable {
     _ = WorkerThread.start("wsgi:startup", stackSize: settings.stackSize) { [self] in run() }
   }
 
-  /// Loads a script; false where that fails.
-  func load(_ script: WorkerSettings.Script) -> Bool {
+  /// Loads a script; false where that fails, for the reason that `failure` names.
+  func load(_ script: WorkerSettings.Script, failure: inout UInt32) -> Bool {
     let deadline = settings.startupTimeout > 0 ? monotonicMilliseconds() &+ settings.startupTimeout : Int64.max
     set(State(script: script.script, deadline: deadline))
     defer { set(State()) }
-    return engine.load(script.script, applicationGroup: script.applicationGroup)
+    return engine.load(script, failure: &failure)
   }
 
   /// Everything is loaded.

@@ -33,6 +33,8 @@ final class Reloads: Sendable {
 
   private struct State {
     var standings: [Key: Standing] = [:]
+    /// How the imports of scripts failed elsewhere, if that is later than they did here.
+    var failures: [Key: UInt32] = [:]
     /// In the order in which they were asked for, which is the order of the answers.
     var kept: [Kept] = []
     var isClosed = false
@@ -69,21 +71,24 @@ final class Reloads: Sendable {
     case refused
   }
 
-  /// Keeps a request that found `change`.
+  /// Keeps a request that found `change`, or that its script is to be tried again.
   func keep(_ request: Kept, _ control: ControlLine) -> Verdict {
-    let change = request.change
+    var request = request
     return state.withLock { state in
       guard !state.isClosed else { return .refused }
-      switch state.standings[Key(change)] {
+      let key = Key(request.change)
+      switch state.standings[key] {
       case .underWay: return .foundBefore
-      case .refused(let modified) where modified == change.modified: return .foundBefore
+      case .refused(let modified) where modified == request.change.modified && request.change.failure == 0: return .foundBefore
       case .refused, nil: break
       }
+      if request.change.failure != 0 { request.change.failure = state.failures[key] ?? request.change.failure }
+      let change = request.change
       // Before anybody hears of it: whoever asks next is to find it.
-      let earlier = state.standings.updateValue(.underWay, forKey: Key(change))
+      let earlier = state.standings.updateValue(.underWay, forKey: key)
       isConcerned.store(true, ordering: .sequentiallyConsistent)
       guard control.send(.reloadWanted(change)) else {
-        state.standings[Key(change)] = earlier
+        state.standings[key] = earlier
         return .refused
       }
       state.kept.append(request)
@@ -107,8 +112,10 @@ final class Reloads: Sendable {
 
   /// The change is not to be had. The result are the requests that waited for it.
   func wasRefused(_ change: ScriptChange) -> [Kept] {
-    set(.refused(modified: change.modified), change)
-    return state.withLock { state in
+    state.withLock { state in
+      // What failed is tried again some time later, whether the file changes or not.
+      state.standings[Key(change)] = change.failure == 0 ? .refused(modified: change.modified) : nil
+      if change.failure != 0 { state.failures[Key(change)] = change.failure }
       let waiting = state.kept.filter { Key($0.change) == Key(change) }
       state.kept.removeAll { Key($0.change) == Key(change) }
       return waiting

@@ -32,6 +32,7 @@ final class RequestPool: Sendable {
   private let lastActivity = Atomic<Int64>(0)
   private let waitsForScriptSince = Atomic<Int64>(0)
   private let hasScript = Atomic<Bool>(false)
+  private let hasFailedImport = Atomic<Bool>(false)
 
   init(
     _ settings: WorkerSettings, _ engine: EngineImage, queue: Int32, takers: TakerBoard? = nil,
@@ -100,6 +101,7 @@ final class RequestPool: Sendable {
   @inline(__always)
   func end(_ thread: Int, _ outcome: wsgi_outcome) {
     if outcome.script_loaded != 0, !hasScript.load(ordering: .relaxed) { scriptLoaded() }
+    if outcome.script_failure != 0 { importFailed() }
     inFlight.end(thread, isRun: outcome.end != Int32(WSGI_STALE))
     if settings.maximumRequests > 0, outcome.end != Int32(WSGI_STALE) { countRequest() }
     if !lifecycle.isRunning { stopIfDrained() }
@@ -177,17 +179,29 @@ final class RequestPool: Sendable {
     if lifecycle.isRunning { drain(.shutdownSignal) } else { stopIfDrained() }
   }
 
-  /// A script's new code is not to be had: the code that is here goes on being used.
-  func keepCode(_ change: ScriptChange) { giveBack(reloads.wasRefused(change)) }
+  /// A script's new code is not to be had: the code that is here goes on being used, and where there is none the requests that
+  /// waited are refused.
+  func keepCode(_ change: ScriptChange) {
+    let waiting = reloads.wasRefused(change)
+    if change.failure == 0 { giveBack(waiting) } else { end(waiting) { $0.fail(status: 500) } }
+  }
+
+  /// The import of a script failed. The supervisor hears of it once.
+  @inline(never)
+  func importFailed() {
+    if !hasFailedImport.exchange(true, ordering: .relaxed) { control.send(.importFailed) }
+  }
 
   /// Requests that wait for new code go back to the queue: another process will have it.
   private func returnKept() { giveBack(reloads.close()) }
 
-  private func giveBack(_ requests: [Reloads.Kept]) {
+  private func giveBack(_ requests: [Reloads.Kept]) { end(requests) { $0.handBack() } }
+
+  private func end(_ requests: [Reloads.Kept], _ answer: (inout ChannelServer) -> Void) {
     for request in requests {
       var channel = ChannelServer(workerID: processID, socketTimeout: settings.socketTimeout)
       channel.open(request.channel, request.envelope.channelKind)
-      channel.handBack()
+      answer(&channel)
       channel.close()
     }
   }

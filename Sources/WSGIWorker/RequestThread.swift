@@ -79,11 +79,11 @@ struct RequestThread: ~Copyable {
       if isWatched { worker.pace.observe(waited: wsgi_posix_waits() != waits, now: now) }
       var isKept = false
       if outcome.end == Int32(WSGI_STALE) {
-        switch thread.pointee.keep(envelope, modified: outcome.script_modified) {
+        switch thread.pointee.keep(envelope, outcome) {
         case .kept: isKept = true
         case .refused: break
         case .foundBefore:
-          // Another thread found the change at the same time: its request waits for the new code, this one need not.
+          // Another request waits for the new code already: this one need not.
           thread.pointee.reader.clear(.scriptReloading)
           outcome = worker.engine.run(
             thread, RequestExchange.functions, thread.pointee.reader.head, ticket: ticket, hasNewCode: hasNewCode)
@@ -148,12 +148,17 @@ struct RequestThread: ~Copyable {
   }
 
   /// Keeps the request, channel and all, for a process with new code. `refused`: it has been handed back.
-  private mutating func keep(_ envelope: QueueEnvelope, modified: Int64) -> Reloads.Verdict {
+  private mutating func keep(_ envelope: QueueEnvelope, _ outcome: wsgi_outcome) -> Reloads.Verdict {
     guard let head = try? RequestHead(decoding: reader.head) else { return .refused }
     if worker.reloads.leavesAlone(head) { return .foundBefore }
     let change = ScriptChange(
-      script: Array(head.script), applicationGroup: Array(head.applicationGroup), modified: modified)
-    log(ProcessLog.Level.info, "The script changed: the request waits for a process with its new code.")
+      script: Array(head.script), applicationGroup: Array(head.applicationGroup), modified: outcome.script_modified,
+      failure: outcome.script_failure)
+    log(
+      ProcessLog.Level.info,
+      change.failure == 0
+        ? "The script changed: the request waits for a process with its new code."
+        : "The script's import failed before: the request waits for a process that tries it afresh.")
     guard let descriptor = channel.detach() else { return .refused }
     let request = Reloads.Kept(change: change, channel: descriptor, envelope: envelope, head: Array(reader.head))
     let verdict = worker.reloads.keep(request, worker.control)

@@ -131,12 +131,17 @@ enum WorkerMain {
   ) throws(Failure) -> Int32 {
     // A script that does not load is the engine's to log; the request that needs it tries again.
     let limit = PreloadLimit(settings, engine, log, control)
-    for script in settings.imports { _ = limit.load(script) }
-    let verdict: ControlMessage? = settings.candidate.map { limit.load($0) ? .loaded : .loadFailed }
+    var failure: UInt32 = 0
+    var hasFailed = false
+    for script in settings.imports where !limit.load(script, failure: &failure) { hasFailed = true }
+    let verdict: ControlMessage? = settings.candidate.map {
+      limit.load($0, failure: &failure) ? .loaded : .loadFailed(failure)
+    }
     limit.end()
     guard let process = WorkerProcess(settings, engine, log: log, control: control, activity: activity) else {
       throw Failure(exit: .threads, sentence: "signals: \(String(cString: strerror(errno)))")
     }
+    if hasFailed { process.importFailed() }
     return process.run(orders, stacks, verdict: verdict)
   }
 
@@ -150,7 +155,8 @@ enum WorkerMain {
     orders.deliverToService()
     control.send(.ready)
     for script in settings.imports where !orders.isServiceEnding {
-      _ = engine.load(script.script, applicationGroup: script.applicationGroup)
+      var failure: UInt32 = 0
+      _ = engine.load(script, failure: &failure)
     }
     let reason = ShutdownReason.shutdownSignal
     Reaper.start(settings, engine, log, control, reason)

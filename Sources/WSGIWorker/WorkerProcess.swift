@@ -43,6 +43,9 @@ final class WorkerProcess {
     dispatcher = SignalDispatcher(engine, stackSize: settings.stackSize)
   }
 
+  /// A script that was to be loaded beforehand does not load.
+  func importFailed() { pool.importFailed() }
+
   /// Serves until the process is to end, and ends Python. `verdict` is a candidate's.
   func run(_ orders: Orders, _ stacks: StackReports, verdict: ControlMessage?) -> Int32 {
     var failure = monitor.start()

@@ -4,11 +4,13 @@ import WSGICore
 @testable import ProcessSupervision
 
 @Suite struct ControlMessageTests {
-  private static let change = ScriptChange(script: Array("/srv/a.wsgi".utf8), applicationGroup: Array("x|".utf8), modified: -7)
+  private static let change = ScriptChange(
+    script: Array("/srv/a.wsgi".utf8), applicationGroup: Array("x|".utf8), modified: -7, failure: 3_000_000_000)
 
   private static let all: [ControlMessage] =
     [
-      .ready, .loaded, .loadFailed, .startFailed("setgid(33): not permitted"), .reloadWanted(change),
+      .ready, .loaded, .loadFailed(.max), .importFailed, .startFailed("setgid(33): not permitted"),
+      .reloadWanted(change),
       .log(ControlLog(level: 3, file: Array("a.py".utf8), line: 12, text: Array("text".utf8))),
       .log(ControlLog(level: 6, text: [])), .metricsWanted(ticket: .max), .begin, .stop, .handOver, .takeOver, .reloading(change),
       .reloadRefused(change), .metrics(ticket: 9),

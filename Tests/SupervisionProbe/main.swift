@@ -25,7 +25,8 @@ final class Probe {
   var isStubborn = false
   var loadsBadly = false
   var loadsNever = false
-  var pending: [UInt8]?
+  /// Requests that are kept, by the script that they are for, in the order in which a reload was asked for.
+  var pending: [(script: [UInt8], request: [UInt8])] = []
   var queues: [Int32] = []
   var takesRequests: Bool
 
@@ -77,7 +78,7 @@ final class Probe {
   }
 
   /// A test's requests are words: `note F` writes this process's id into file F, `changed S F` does so in the process that has
-  /// loaded script S anew, `exit N` and `signal N` end the process.
+  /// loaded script S anew, `failed S N F` in one that tries S again after failure N, `exit N` and `signal N` end the process.
   func answer(_ request: [UInt8]) {
     let words = String(decoding: request, as: UTF8.self).split(separator: " ").map(String.init)
     switch words.first {
@@ -88,8 +89,12 @@ final class Probe {
       close(file)
       rename(words[1] + ".new", words[1])
     case "changed":
-      pending = Array("note \(words[2])".utf8)
+      pending.append((Array(words[1].utf8), Array("note \(words[2])".utf8)))
       line.send(.reloadWanted(ScriptChange(script: Array(words[1].utf8), applicationGroup: [], modified: 1)))
+    case "failed":
+      pending.append((Array(words[1].utf8), Array("note \(words[3])".utf8)))
+      let failure = UInt32(words[2]) ?? 0
+      line.send(.reloadWanted(ScriptChange(script: Array(words[1].utf8), applicationGroup: [], modified: 1, failure: failure)))
     case let command?: run("\(command)=\(words.dropFirst().joined(separator: "="))")
     case nil: break
     }
@@ -121,11 +126,17 @@ final class Probe {
     case .drain(let reason): end(reason)
     case .begin: takesRequests = true
     case .handOver:
-      if let pending { send(descriptor, pending, pending.count, Int32(MSG_NOSIGNAL)) }
-      pending = nil
+      if !pending.isEmpty {
+        let request = pending.removeFirst().request
+        send(descriptor, request, request.count, Int32(MSG_NOSIGNAL))
+      }
       close(descriptor)
     case .takeOver: queues.append(descriptor)
-    case .reloadRefused(let change): run("say=refused:\(String(decoding: change.script, as: UTF8.self))")
+    case .reloadRefused(let change):
+      run("say=refused:\(String(decoding: change.script, as: UTF8.self)):\(change.failure)")
+      // It is answered with what is here.
+      for (script, request) in pending where script == change.script { answer(request) }
+      pending.removeAll { $0.script == change.script }
     case .reloading(let change): run("say=reloading:\(String(decoding: change.script, as: UTF8.self))")
     default: break
     }
@@ -134,7 +145,7 @@ final class Probe {
   func serve() {
     if let candidate = settings.candidate {
       run("say=candidate:\(String(decoding: candidate.script, as: UTF8.self))")
-      if !loadsNever { line.send(loadsBadly ? .loadFailed : .loaded) }
+      if !loadsNever { line.send(loadsBadly ? .loadFailed(candidate.failure &+ 1) : .loaded) }
     }
     line.send(.ready)
     while true {

@@ -1,0 +1,122 @@
+import Synchronization
+import WSGICore
+
+/// The failed imports that the log has been told of: the first of its kind is logged whole, what is the same is counted, and
+/// the count is logged at most every ten seconds.
+final class FailureLedger: @unchecked Sendable {  // everything is guarded by `monitor`
+  struct Script: Hashable {
+    var path: [UInt8]
+    var applicationGroup: [UInt8]
+  }
+
+  private struct Entry {
+    var failure: UInt32
+    var repeats = 0
+    /// In nanoseconds of the monotonic clock; nil: there is nothing to say.
+    var due: UInt64?
+  }
+
+  /// Between two lines about a script, in nanoseconds.
+  private static let pace: UInt64 = 10_000_000_000
+
+  private let monitor = Monitor()
+  private var entries: [Script: Entry] = [:]
+  private var isStarted = false
+  private var report: (Script, _ repeats: Int) -> Void = { _, _ in }
+
+  /// Says how to log a count. Once, before any import.
+  func begin(_ report: @escaping (Script, Int) -> Void) { self.report = report }
+
+  /// An import failed. True: the log has not been told of this failure.
+  func failed(_ script: Script, _ failure: UInt32) -> Bool {
+    monitor.lock()
+    defer { monitor.unlock() }
+    if let known = entries[script], known.failure == failure {
+      count(script)
+      return false
+    }
+    entries[script] = Entry(failure: failure)
+    return true
+  }
+
+  /// Another process has logged this failure, and counts.
+  func expect(_ script: Script, _ failure: UInt32) {
+    monitor.lock()
+    // The attempt that follows is no request.
+    entries[script] = Entry(failure: failure, repeats: -1)
+    monitor.unlock()
+  }
+
+  /// A request was refused because of the failure that is known.
+  func repeated(_ script: Script) {
+    monitor.lock()
+    count(script)
+    monitor.unlock()
+  }
+
+  /// A script has loaded: should it fail again, that is news.
+  func loaded(_ script: Script) {
+    monitor.lock()
+    let ended = entries.removeValue(forKey: script)
+    monitor.unlock()
+    if let ended, ended.repeats > 0 { report(script, ended.repeats) }
+  }
+
+  private func count(_ script: Script) {
+    guard var entry = entries[script] else { return }
+    entry.repeats += 1
+    if entry.repeats > 0, entry.due == nil {
+      entry.due = Clock.monotonic() &+ FailureLedger.pace
+      if !isStarted { isStarted = BackgroundThread.start { [self] in loop() } }
+      monitor.announce()
+    }
+    entries[script] = entry
+  }
+
+  /// Says what has been counted, as if the time for it had come. Before the process ends.
+  func flush() {
+    monitor.lock()
+    let counted = take { _ in true }
+    monitor.unlock()
+    for (script, repeats) in counted { report(script, repeats) }
+  }
+
+  private func take(_ isDue: (UInt64) -> Bool) -> [(Script, Int)] {
+    let due = entries.filter { _, entry in entry.due.map(isDue) ?? false }
+    for script in due.keys {
+      entries[script]?.repeats = 0
+      entries[script]?.due = nil
+    }
+    return due.map { ($0.key, $0.value.repeats) }
+  }
+
+  private func loop() {
+    monitor.lock()
+    while true {
+      guard let next = entries.values.compactMap(\.due).min() else {
+        monitor.wait()
+        continue
+      }
+      let now = Clock.monotonic()
+      guard now >= next else {
+        _ = monitor.wait(until: next)
+        continue
+      }
+      let counted = take { $0 <= now }
+      monitor.unlock()
+      for (script, repeats) in counted { report(script, repeats) }
+      monitor.lock()
+    }
+  }
+}
+
+extension Adapter {
+  func reportRepeats(_ script: FailureLedger.Script, _ repeats: Int) {
+    let group = String(decoding: script.applicationGroup, as: UTF8.self)
+    let interpreter = group.isEmpty ? "main interpreter" : "sub-interpreter '\(group)'"
+    host.log(
+      .error,
+      "WSGI0614: WSGI script '\(String(decoding: script.path, as: UTF8.self))' does not load into the \(interpreter) \(place): "
+        + "the failure whose traceback stands above was repeated \(repeats == 1 ? "once" : "\(repeats) times").")
+  }
+}
