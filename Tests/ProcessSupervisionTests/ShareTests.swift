@@ -51,7 +51,8 @@ import Testing
     wait("the other process hears of them") { it.hasLogged("reloading:") }
     wait("all are dealt with") { it.log.count { $0.hasPrefix("candidate:") } > 0 && it.servingPid() != nil }
     it.finish()
-    #expect(it.log.count { $0.hasPrefix("reloading:") } <= 256)
+    // Each of the two processes says so of each.
+    #expect(Set(it.log.filter { $0.hasPrefix("reloading:") }).count <= 256)
   }
 
   @Test func theOutputOfAGroupsEndedProcessesIsItsOwn() throws {
@@ -75,7 +76,8 @@ import Testing
     try leave(1)
     for _ in 0..<100 { try leave(0) }
     #expect(send(writers[0], "x", 1, Int32(MSG_NOSIGNAL)) == 1)
-    #expect(send(writers[1], "x", 1, Int32(MSG_NOSIGNAL)) == -1 && errno == EPIPE)
+    // Until they execute their program, processes that other tests start have all that is open here.
+    wait("the oldest is given up") { send(writers[1], "x", 1, Int32(MSG_NOSIGNAL)) == -1 && errno == EPIPE }
     #expect(send(writers[100], "x", 1, Int32(MSG_NOSIGNAL)) == 1)
     for end in writers + commands { close(end) }
     keep.closeBoth()

@@ -185,6 +185,7 @@ import Testing
     let clients = TestClients(queue)
     worker.pool.keepCode(ScriptChange(script: change.script, applicationGroup: [], modified: 7))
     #expect(clients.run("stale", modified: 7).outcome == .done)
+    #expect(worker.heard(until: .answered) == [.answered])
     clients.start("stale")
     #expect(worker.heard(until: .reloadWanted(change)) == [.reloadWanted(change)])
     // What waited for the change is run with the code that is here.
