@@ -64,11 +64,14 @@ def run():
             with open(copy, "a") as out:
                 for number, name in enumerate(("shop", "app")):
                     out.write(lines % ((name, 61000 + number, 61000 + number, name) if copy == users else (name, 61000 + number)))
-        for name in ("shop", "app"):
+        for number, name in enumerate(("shop", "app")):
             os.makedirs(os.path.join(srv, name))
             subprocess.run([sys.executable, "-m", "venv", "--without-pip", os.path.join(srv, name, "venv")], check=True)
-            with open(os.path.join(srv, name, "app.wsgi"), "w") as script:
+            path = os.path.join(srv, name, "app.wsgi")
+            with open(path, "w") as script:
                 script.write(SCRIPT)
+            os.chown(path, 61000 + number, 61000 + number)
+            os.chown(os.path.dirname(path), 61000 + number, 61000 + number)
         # The pages that the base configuration of the tests opens to everybody are closed here, as on a real server.
         server.configure("<Directory />\nRequire all denied\n</Directory>\n" + conf)
         server.wrapper = ["unshare", "-m", "sh", "-ec", "mount --bind %s /srv; mount --bind %s /etc/passwd; "
