@@ -6,10 +6,23 @@ public struct FileCredentials: Hashable, Sendable {
   public let groups: [UInt32]
 
   /// The bits, shifted down to the lowest three, that apply to the process.
-  func bits(mode: UInt32, uid owner: UInt32, gid: UInt32) -> (bits: UInt32, who: String) {
-    if uid == owner { return (mode >> 6 & 7, "owner") }
-    if groups.contains(gid) { return (mode >> 3 & 7, "group") }
-    return (mode & 7, "others")
+  func bits(mode: UInt32, uid owner: UInt32, gid: UInt32) -> (bits: UInt32, who: FileClass) {
+    if uid == owner { return (mode >> 6 & 7, .owner) }
+    if groups.contains(gid) { return (mode >> 3 & 7, .group) }
+    return (mode & 7, .others)
+  }
+}
+
+/// One of the three that a file's mode tells apart: its name, and its letter for chmod(1).
+enum FileClass: String {
+  case owner, group, others
+
+  var letter: String {
+    switch self {
+    case .owner: "u"
+    case .group: "g"
+    case .others: "o"
+    }
   }
 }
 
@@ -17,7 +30,7 @@ public struct FileCredentials: Hashable, Sendable {
 enum Obstacle: Equatable {
   case missing(ByteText)
   /// A directory on the way that may not be passed, or the file itself that may not be read.
-  case denied(ByteText, bit: String, who: String, mode: UInt32)
+  case denied(ByteText, bit: String, who: FileClass, mode: UInt32)
 
   /// The end of "…, but" or "…:".
   func text(for user: String) -> String {
@@ -25,7 +38,7 @@ enum Obstacle: Equatable {
     case .missing(let path): "\(path) does not exist"
     case .denied(let path, let bit, let who, let mode):
       "the user '\(user)' cannot \(bit == "x" ? "pass the directory" : "read") \(path): its mode \(octal(mode)) has no "
-        + "'\(bit)' for \(who)"
+        + "'\(bit)' for \(who.rawValue); 'chmod \(who.letter)+\(bit) \(path)' gives it"
     }
   }
 

@@ -112,7 +112,12 @@ import Testing
       change: {
         $0.files["/srv/in/app.wsgi"] = (false, 0o644, 0, 0); $0.files["/srv/in"] = (true, 0o750, 0, 0)
       },
-      expected: [(307, "the user 'shop' cannot pass the directory /srv/in: its mode 0750 has no 'x' for others.")]),
+      expected: [
+        (
+          307,
+          "the user 'shop' cannot pass the directory /srv/in: its mode 0750 has no 'x' for others; 'chmod o+x /srv/in' gives it."
+        )
+      ]),
     Case(
       what: "a script behind a directory of the user's group",
       lines: ["WSGIDaemonProcess a user=shop", "WSGIScriptAlias / /srv/in/app.wsgi process-group=a"],
@@ -123,11 +128,12 @@ import Testing
       what: "the group option replaces groups",
       lines: ["WSGIDaemonProcess a user=shop supplementary-groups=www", "WSGIScriptAlias / /srv/app.wsgi process-group=a"],
       change: { $0.files["/srv/app.wsgi"] = (false, 0o640, 0, 50) },
-      expected: [(307, "cannot read /srv/app.wsgi: its mode 0640 has no 'r' for others.")]),
+      expected: [(307, "cannot read /srv/app.wsgi: its mode 0640 has no 'r' for others; 'chmod o+r /srv/app.wsgi' gives it.")]),
     Case(
       what: "owner bits count for the owner",
       lines: ["WSGIDaemonProcess a user=shop", "WSGIScriptAlias / /srv/app.wsgi process-group=a"],
-      change: { $0.files["/srv/app.wsgi"] = (false, 0o044, 1001, 0) }, expected: [(307, "has no 'r' for owner")]),
+      change: { $0.files["/srv/app.wsgi"] = (false, 0o044, 1001, 0) },
+      expected: [(307, "has no 'r' for owner; 'chmod u+r /srv/app.wsgi' gives it")]),
     Case(
       what: "embedded runs as httpd's user", lines: ["WSGIScriptAlias / /srv/app.wsgi"],
       change: { $0.files["/srv/app.wsgi"] = (false, 0o640, 1001, 2001) }, expected: [(307, "the user 'www-data' cannot read")]),

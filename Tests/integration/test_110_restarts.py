@@ -60,7 +60,7 @@ def test_a_graceful_restart_loses_no_request_that_was_begun(mode):
     """httpd closes connections that it kept open when it restarts gracefully, be it just as a request arrives on one. Such a
     request may be sent again: nobody has seen it. One that reached an application is answered."""
     conf = CONF[mode].replace("threads=4", "threads=4 queue-limit=100")
-    with Httpd(conf, apps="restart", mpm="event", name="restart", processes=2, threads=32) as server:
+    with Httpd(conf, apps="restart", mpm="event", name="restart", processes=2, threads=80) as server:
         journal = os.path.join(server.make_directory("journal", 0o777), "ran")
         os.chmod(os.path.dirname(journal), 0o777)
         with open(os.path.join(server.apps, "app.wsgi"), "w") as script:

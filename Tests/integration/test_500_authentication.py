@@ -152,7 +152,7 @@ def test_passwords_arrive_as_they_are(server, password):
     ("bare-digest", "WSGI0046"), ("none-digest", "WSGI0044"), ("broken-digest", "WSGI0105")])
 def test_scripts_that_are_no_help(server, where, number):
     for _ in range(2):
-        mark = server.log.mark()
+        mark = server.log.mark_before(number)
         with server.client() as client:
             if where.endswith("digest"):
                 answer = DigestClient(client, "anybody").request("/" + where)

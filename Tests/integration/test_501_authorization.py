@@ -100,7 +100,7 @@ def test_no_user(server):
     ("broken", "WSGI0105"), ("missing", "WSGI0105"), ("bare", "WSGI0052"), ("none", "WSGI0058")])
 def test_scripts_that_are_no_help(server, script, number):
     for _ in range(2):
-        mark = server.log.mark()
+        mark = server.log.mark_before(number)
         assert server.get("/script-" + script, basic("staff")).status == 401
         server.log.wait_for(number, mark)
         if not REFERENCE:

@@ -102,7 +102,7 @@ def test_allow_access(server, query, status, number):
 @pytest.mark.parametrize("where,number", [("broken", "WSGI0109"), ("missing", "WSGI0105"), ("bare", "WSGI0056")])
 def test_scripts_that_are_no_help(server, where, number):
     for _ in range(2):
-        mark = server.log.mark()
+        mark = server.log.mark_before(number)
         assert server.get("/" + where).status == 403
         server.log.wait_for(number, mark)
 
