@@ -1,4 +1,5 @@
 import CPosix
+import WSGICore
 
 extension Supervisor {
   /// Of so many ended workers of each group the output is kept for those whom it was passed on to.
@@ -6,17 +7,17 @@ extension Supervisor {
 
   /// Relays what came through a worker's standard output and error, to the log of its group's server.
   func relay(_ output: WorkerOutput) {
-    let lines = output.readLines()
+    let now = wsgi_posix_monotonic()
+    for line in output.readLines() where groups[output.group].mayLog(bytes: line.count, of: output, now: now) {
+      host.log(SupervisorLog(group: output.group, level: SupervisorLog.error, text: line))
+    }
     if output.descriptor < 0 { expectEnd(of: output) }
-    if !lines.isEmpty { reportSuppressed(output) }
-    for line in lines { host.log(SupervisorLog(group: output.group, level: SupervisorLog.error, text: line)) }
   }
 
   /// The worker has ended; processes that it started may still hold its output.
   func leave(_ output: WorkerOutput) {
     relay(output)
     for line in output.finishLine() { host.log(SupervisorLog(group: output.group, level: SupervisorLog.error, text: line)) }
-    reportSuppressed(output)
     guard output.descriptor >= 0 else { return }
     leftovers.append(output)
     guard leftovers.count(where: { $0.group == output.group }) > Self.mostLeftovers,
@@ -31,8 +32,9 @@ extension Supervisor {
     expectEnd(of: output)
   }
 
-  /// Its relay has nothing left to do.
+  /// Nothing more comes, and its relay has nothing left to do.
   private func expectEnd(of output: WorkerOutput) {
+    reportMissing(of: output, now: wsgi_posix_monotonic(), isLast: true)
     if output.relay > 0, !unattended.contains(output.relay) { unattended.append(output.relay) }
   }
 
@@ -44,21 +46,39 @@ extension Supervisor {
 
   /// Relays a record that a worker sent.
   func relay(_ record: ControlLog, from worker: Worker) {
-    guard worker.output.mayPass() else { return }
-    reportSuppressed(worker.output)
+    let size = record.text.count &+ record.file.count
+    guard groups[worker.group].mayLog(bytes: size, of: worker.output, now: wsgi_posix_monotonic()) else { return }
     // A worker is no authority on emergencies.
     let level = min(max(record.level, SupervisorLog.alert), 15)
     let text = record.text.map { $0 == 0 ? 0x20 : $0 }
     host.log(SupervisorLog(group: worker.group, level: level, file: record.file, line: record.line, text: text))
   }
 
-  func reportSuppressed(_ output: WorkerOutput) {
-    let suppressed = output.takeSuppressed()
-    guard suppressed > 0, groups.indices.contains(output.group) else { return }
+  /// Tells of what was not passed on, once a second; at the end of all, of whatever has not been told.
+  func reportMissing(now: Int64, isLast: Bool = false) {
+    for group in groups {
+      for worker in group.workers { reportMissing(of: worker.output, now: now, isLast: isLast) }
+      guard let missing = group.outputLimit.takeMissing(now: now, isLast: isLast) else { continue }
+      log(
+        group, SupervisorLog.warning,
+        "WSGI0644: \(missing.lines) lines (\(missing.bytes) bytes) of the processes of process group '\(group.plan.name)' are "
+          + "missing here: outside of requests they may together write \(LogRate.processes.sentence).")
+    }
+    for output in leftovers { reportMissing(of: output, now: now, isLast: isLast) }
+  }
+
+  private func reportMissing(of output: WorkerOutput, now: Int64, isLast: Bool) {
+    guard let missing = output.limit.takeMissing(now: now, isLast: isLast) else { return }
     let group = groups[output.group]
     log(
       group, SupervisorLog.warning,
-      "WSGI0458: \(suppressed) lines of process \(output.pid) of process group '\(group.plan.name)' are missing here: it wrote "
-        + "more than \(RateLimit.perSecond) a second outside of requests.")
+      "WSGI0458: \(missing.lines) lines (\(missing.bytes) bytes) of process \(output.pid) of process group "
+        + "'\(group.plan.name)' are missing here: outside of requests a process may write \(LogRate.process.sentence).")
+  }
+
+  /// When the next such line is due; nil: nothing is missing.
+  var missingDue: Int64? {
+    let outputs = groups.flatMap { $0.workers.map(\.output) } + leftovers
+    return (groups.compactMap(\.outputLimit.due) + outputs.compactMap(\.limit.due)).min()
   }
 }

@@ -61,6 +61,7 @@ public final class Supervisor {
     while true {
       let now = wsgi_posix_monotonic()
       checkParent()
+      reportMissing(now: now)
       for group in groups {
         checkQueue(group)
         attendReload(group, now: now)
@@ -73,6 +74,7 @@ public final class Supervisor {
       waitAndServe(until: nextDeadline(after: now))
     }
     for output in leftovers { relay(output) }
+    reportMissing(now: wsgi_posix_monotonic(), isLast: true)
   }
 
   // MARK: the loop
@@ -154,6 +156,7 @@ public final class Supervisor {
   private func nextDeadline(after now: Int64) -> Int64 {
     var next = now &+ 60_000_000
     if !unattended.isEmpty { next = min(next, now &+ 1_000_000) }
+    if let missingDue { next = min(next, missingDue) }
     if parentDescriptor < 0, !isStopping { next = min(next, now &+ 500_000) }
     for group in groups {
       if group.endingSince != nil, !group.isFinished { next = min(next, now &+ 100_000) }

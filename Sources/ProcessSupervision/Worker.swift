@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 /// A worker as its supervisor sees it. Times in microseconds of the monotonic clock unless they say otherwise.
 final class Worker {
@@ -123,6 +124,8 @@ final class ProcessGroup {
   var metrics: [UInt8]?
   var metricsGiven: Int64 = 0
   var hasReportedFullSlots = false
+  /// Of all its processes, outside of requests.
+  var outputLimit = OutputLimit(.processes)
   /// Of a service group: none is started beside them.
   var predecessors: [Predecessor] = []
 
@@ -134,6 +137,11 @@ final class ProcessGroup {
 
   /// No worker is to be started before this time.
   var notBefore: Int64 { max(backoff.notBefore, pace.notBefore) }
+
+  /// Whether one more record of a process of the group, from wherever it comes, goes into the log.
+  func mayLog(bytes: Int, of output: WorkerOutput, now: Int64) -> Bool {
+    output.limit.take(bytes: bytes, now: now) && outputLimit.take(bytes: bytes, now: now)
+  }
 
   var active: Int { workers.count { $0.isActive } }
   var ready: Int { workers.count { $0.state == .ready } }

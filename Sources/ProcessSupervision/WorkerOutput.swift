@@ -1,5 +1,5 @@
-import CPosix
 import Glibc
+import WSGICore
 
 /// What a worker's relay passes on of its standard output and error, and how much of it still goes into the log. It outlives the
 /// worker: processes that the application started may go on writing to it.
@@ -11,7 +11,7 @@ final class WorkerOutput {
   /// The socket from the relay; -1: at its end.
   private(set) var descriptor: Int32
   private var lines = LineAssembler()
-  private var limit: RateLimit
+  var limit = OutputLimit(.process)
 
   /// What is read at a time: neither may one process be starved by another, nor the loop by one.
   private static let share = 65_536
@@ -21,7 +21,6 @@ final class WorkerOutput {
     self.pid = pid
     self.descriptor = descriptor
     self.relay = relay
-    limit = RateLimit(now: wsgi_posix_monotonic())
   }
 
   deinit { closeDescriptor() }
@@ -31,7 +30,7 @@ final class WorkerOutput {
     descriptor = -1
   }
 
-  /// The lines that have come in, and may pass.
+  /// The lines that have come in.
   func readLines() -> [[UInt8]] {
     var found: [[UInt8]] = []
     var chunk = [UInt8](repeating: 0, count: 16_384)
@@ -48,7 +47,7 @@ final class WorkerOutput {
       lines.add(chunk[0..<count]) { found.append($0) }
       left = left &- count
     }
-    return found.filter { _ in mayPass() }
+    return found
   }
 
   /// What is left of a line that has no end.
@@ -57,10 +56,4 @@ final class WorkerOutput {
     lines.finish { found.append($0) }
     return found
   }
-
-  /// Whether one more line of the process, from wherever it comes, goes into the log.
-  func mayPass() -> Bool { limit.take(now: wsgi_posix_monotonic()) }
-
-  /// How many did not, since this was last asked.
-  func takeSuppressed() -> Int { limit.takeSuppressed() }
 }

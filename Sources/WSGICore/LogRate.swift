@@ -18,6 +18,10 @@ public struct LogRate: Sendable, Equatable {
   public static let request = LogRate(lines: 1000, bytes: 1 << 20, burstOfLines: 10_000, burstOfBytes: 8 << 20)
   /// Of all requests of a process group, or of all applications in one httpd process.
   public static let group = LogRate(lines: 10_000, bytes: 8 << 20, burstOfLines: 50_000, burstOfBytes: 32 << 20)
+  /// Of what a daemon process writes outside of requests.
+  public static let process = LogRate(lines: 500, bytes: 1 << 20, burstOfLines: 2000, burstOfBytes: 8 << 20)
+  /// Of what all processes of a process group write so.
+  public static let processes = LogRate(lines: 2000, bytes: 4 << 20, burstOfLines: 20_000, burstOfBytes: 32 << 20)
 
   /// "… 50000 lines or 32 MB at once, and 10000 lines or 8 MB a second after that"
   public var sentence: String {

@@ -298,16 +298,6 @@ private final class ParentProcess {
     #expect(backoff.notBefore <= 9_000_000)
   }
 
-  @Test func linesAreLimitedAndCounted() {
-    var limit = RateLimit(now: 0)
-    var passed = 0
-    for _ in 0..<5_000 where limit.take(now: 0) { passed += 1 }
-    #expect(passed == Int(RateLimit.burst))
-    #expect(limit.takeSuppressed() == 3_000)
-    let passes = limit.take(now: 10_000)
-    #expect(passes)
-  }
-
   @Test func linesAreCutAndCleaned() {
     var assembler = LineAssembler()
     var lines: [String] = []

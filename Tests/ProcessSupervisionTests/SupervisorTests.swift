@@ -1,6 +1,7 @@
 import CPosix
 import Glibc
 import Testing
+import WSGICore
 
 @testable import ProcessSupervision
 
@@ -112,7 +113,7 @@ import Testing
     let it = try SupervisionCase([.init("g", "ready flood=20000 serve")])
     wait("the flood is over") { it.ready() == 1 && it.servingPid() != nil }
     let lines = it.log.count { Int($0) != nil }
-    #expect(lines >= Int(RateLimit.burst))
+    #expect(lines >= Int(LogRate.process.burstOfLines))
     #expect(lines < 20_000)
     it.finish()
     #expect(it.hasLogged("WSGI0458"))
