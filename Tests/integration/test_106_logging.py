@@ -4,7 +4,7 @@ import urllib.parse
 
 import pytest
 
-from httpd_env import MODES, REFERENCE, Site, run_together
+from httpd_env import MODES, REFERENCE, Site, run_together, wait_until
 
 
 def SITE():
@@ -109,6 +109,39 @@ def test_a_request_that_floods_the_log_is_held_back(site, mode):
     # Others are not held back.
     site.get(mode, "/many?word=calm-%s" % mode)
     assert len(site.log.wait_for("calm-%s line" % mode, mark, count=50)) == 50
+
+
+@pytest.mark.difference("the reference knows no limit")
+def test_the_requests_of_a_group_share_a_limit(make_httpd):
+    server = make_httpd("WSGIDaemonProcess one threads=7 python-path={lib}\nWSGIScriptAlias /app {apps}/app.wsgi\n"
+                        "WSGIProcessGroup one\nWSGIApplicationGroup %{GLOBAL}\n", apps="logging")
+    asked = []
+
+    def ask(lines):
+        asked.append(lines)
+        assert server.get("/app/flood?lines=%d&word=shared" % lines).status == 200
+
+    def missing():
+        told = server.log.lines(r"WSGI0643: \d+ lines \(\d+ bytes\) of the requests of process group 'one'")
+        return sum(int(re.search(r"WSGI0643: (\d+)", line).group(1)) for line in told)
+
+    # Each request keeps to the limit of a request; how many it takes depends on how fast they are, since the limit is a rate.
+    for _ in range(10):
+        assert run_together(7, lambda index: ask(9000)) == [None] * 7
+        if missing():
+            break
+    else:
+        pytest.skip("lines are written no faster here than a process group may write them")
+    assert not server.log.lines("WSGI0642")
+
+    # What is missing is told once a second, by a request that writes.
+    def is_complete():
+        ask(1)
+        return len(server.log.lines("shared line")) + missing() == sum(asked)
+
+    wait_until(is_complete, lambda: "%d written, %d missing, of %d" % (
+        len(server.log.lines("shared line")), missing(), sum(asked)))
+    assert len(server.log.lines("shared line")) >= 50_000
 
 
 def test_what_is_ordinary_is_not(site, mode):
