@@ -149,7 +149,7 @@ public enum Crowding: Equatable, Sendable {
 }
 
 /// One httpd child's place in the ledger. Its functions may be called on any thread of that child.
-public struct LedgerSeat: @unchecked Sendable {
+public final class LedgerSeat: @unchecked Sendable {
   private let ledger: QueueLedger
   let index: Int
   // SAFETY: in the ledger's mapping, or never freed; only reached through atomics.
@@ -158,12 +158,10 @@ public struct LedgerSeat: @unchecked Sendable {
   private let sharedCounts: SharedCounts
   /// How long requests of each group take, as this child has seen of late.
   private let pace: RequestPace
-  private let threads = ThreadCount()
-
-  private final class ThreadCount: Sendable { let value = Atomic<Int>(0) }
+  private let threads = Atomic<Int>(0)
 
   /// A number for another thread of this child, from 0.
-  func countThread() -> Int { threads.value.wrappingAdd(1, ordering: .relaxed).oldValue }
+  func countThread() -> Int { threads.wrappingAdd(1, ordering: .relaxed).oldValue }
 
   fileprivate init(ledger: QueueLedger, index: Int, counts: UnsafeMutablePointer<QueueLedger.Count>) {
     self.ledger = ledger

@@ -112,6 +112,10 @@ public struct Board: @unchecked Sendable {
     static let startAllowance: Int64 = 10_000_000
   }
 
+  /// Workers that take requests; of the state what every request asks for.
+  @inline(__always)
+  public func ready(ofGroup group: Int) -> Int { areas.indices.contains(group) ? Int(clamping: load(areas[group].offset)) : 0 }
+
   public func state(ofGroup group: Int) -> GroupState {
     guard areas.indices.contains(group) else { return GroupState() }
     let base = areas[group].offset

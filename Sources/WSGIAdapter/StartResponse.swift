@@ -159,7 +159,9 @@ final class StartResponse: NativeObject {
 
   @inline(__always)
   private func encode(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws(Raised) {
-    if HeaderSyntax.equals(name, "content-length") {
+    switch HeaderSyntax.meaning(name) {
+    case .ordinary: break
+    case .contentLength:
       guard let length = HeaderSyntax.length(value) else {
         throw Raised(.valueError, "invalid content length: \(bytesLiteral(value))")
       }
@@ -167,11 +169,10 @@ final class StartResponse: NativeObject {
       if before == length { return }
       guard before < 0 else { throw Raised(.valueError, "two content lengths: \(before) and \(length)") }
       runner.head.contentLength = length
-    } else if HeaderSyntax.isHopByHop(name) {
-      return runner.logDropped(name, value)
-    } else if HeaderSyntax.equals(name, "connection") {
+    case .connection:
       guard HeaderSyntax.asksToClose(value) else { return runner.logDropped(name, value) }
       return runner.head.append(name, RequestRunner.bytes("close"))
+    case .hopByHop: return runner.logDropped(name, value)
     }
     runner.head.append(name, value)
   }

@@ -53,6 +53,7 @@ extension Configuration {
   }
 
   /// The process group of a request, as `destination` has it.
+  @inline(__always)
   public func processGroup(
     server identity: ServerIdentity, _ server: borrowing ServerConfig, _ directory: borrowing DirectoryConfig,
     alias: ScriptAlias?, handler: HandlerScript?, _ facts: some RequestFacts
@@ -62,12 +63,22 @@ extension Configuration {
     return processGroup(template, identity, server, directory, facts)
   }
 
+  @inline(__always)
   private func processGroup(
     _ template: NameTemplate, _ identity: ServerIdentity, _ server: borrowing ServerConfig,
     _ directory: borrowing DirectoryConfig,
     _ facts: some RequestFacts
   ) -> (name: [UInt8], lookup: ProcessGroupLookup) {
     if case .fixed(let name) = template { return (name, permitted(name, identity, server, directory)) }
+    return openProcessGroup(template, identity, server, directory, facts)
+  }
+
+  @inline(never)
+  private func openProcessGroup(
+    _ template: NameTemplate, _ identity: ServerIdentity, _ server: borrowing ServerConfig,
+    _ directory: borrowing DirectoryConfig,
+    _ facts: some RequestFacts
+  ) -> (name: [UInt8], lookup: ProcessGroupLookup) {
     let (name, origin) = template.expand(for: .processGroup, facts, false, isCaseInsensitive)
     let lookup = permitted(name, identity, server, directory)
     guard origin == .variable, lookup == .unknown || lookup == .restricted else { return (name, lookup) }

@@ -38,7 +38,7 @@ public struct FlatWriter: ~Copyable {
 
   @inlinable @inline(__always)
   mutating func reserve(_ more: Int) {
-    if capacity - count < more { grow(more) }
+    if capacity &- filled < more { grow(more) }
   }
 
   @inlinable public mutating func append(_ value: UInt32) {
@@ -93,12 +93,13 @@ public struct FlatWriter: ~Copyable {
   /// Writes the lengths of a pair; where its key and value are to stand.
   @inline(__always)
   private mutating func room(for keyCount: Int, _ valueCount: Int) -> UnsafeMutableRawPointer {
-    let size = 8 + keyCount + valueCount
+    // Both are in memory: their sum is no overflow.
+    let size = 8 &+ keyCount &+ valueCount
     reserve(size)
-    let target = UnsafeMutableRawPointer(base + count)
+    let target = UnsafeMutableRawPointer(base + filled)
     target.storeBytes(of: UInt32(clamping: keyCount), as: UInt32.self)
     target.storeBytes(of: UInt32(clamping: valueCount), toByteOffset: 4, as: UInt32.self)
-    filled += size
+    filled &+= size
     return target + 8
   }
 
@@ -152,7 +153,7 @@ public struct FlatReader {
 
   @inlinable public init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-  @inlinable public var remaining: Int { bytes.count - offset }
+  @inlinable public var remaining: Int { bytes.count &- position }
 
   /// What has not been read.
   public var rest: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[offset...]) }
@@ -160,8 +161,8 @@ public struct FlatReader {
   @inlinable @inline(__always)
   public mutating func readUInt32() throws(FlatFailure) -> UInt32 {
     guard remaining >= 4 else { throw .truncated }
-    let value = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
-    position += 4
+    let value = bytes.loadUnaligned(fromByteOffset: position, as: UInt32.self)
+    position &+= 4
     return value
   }
 
@@ -178,9 +179,11 @@ public struct FlatReader {
   /// The next `count` bytes, as a slice of the input.
   @inlinable @inline(__always)
   public mutating func read(_ count: UInt32) throws(FlatFailure) -> UnsafeRawBufferPointer {
-    guard UInt64(count) <= UInt64(remaining) else { throw .truncated }
-    let slice = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + Int(count))])
-    position += Int(count)
+    // What remains is never negative: the position moves by what has been found to be there.
+    let count = Int(count)
+    guard count <= remaining else { throw .truncated }
+    let slice = UnsafeRawBufferPointer(start: bytes.baseAddress.map { $0 + position }, count: count)
+    position &+= count
     return slice
   }
 

@@ -2,38 +2,55 @@
 public enum HeaderSyntax {
   /// A header's name: at least one byte, letters, digits and some signs.
   public static func isToken(_ name: UnsafeRawBufferPointer) -> Bool {
-    !name.isEmpty && name.allSatisfy(isTokenByte)
+    EightBytes.cover(name, EightBytes.areLettersAndHyphens) || !name.isEmpty && name.allSatisfy(isTokenByte)
   }
 
   /// A header's value or a reason phrase: no control characters but tabs.
   public static func isFieldContent(_ value: UnsafeRawBufferPointer) -> Bool {
-    value.allSatisfy { $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }
+    EightBytes.cover(value, EightBytes.haveNoControlCharacters)
+      || value.allSatisfy { $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }
   }
 
-  /// Whether a name is `other`, which is written in lower case.
-  @inline(__always)
+  /// Whether a name is `other`, which is written in lower-case letters and hyphens.
+  @inlinable @inline(__always)
   public static func equals(_ name: UnsafeRawBufferPointer, _ other: StaticString) -> Bool {
-    guard name.count == other.utf8CodeUnitCount else { return false }
-    let wanted = other.utf8Start
-    for index in 0..<name.count {
-      let byte = name[index]
-      guard (byte >= 0x41 && byte <= 0x5A ? byte | 0x20 : byte) == wanted[index] else { return false }
-    }
-    return true
+    name.count == other.utf8CodeUnitCount && matches(name, other)
   }
 
-  /// Whether a header is for httpd alone to send: one that frames the message, or concerns the connection and not the response
-  /// (RFC 9110, 7.6.1). `Connection` is not among them: an application may ask for the connection's end.
-  public static func isHopByHop(_ name: UnsafeRawBufferPointer) -> Bool {
-    switch name.count {
-    case 2: equals(name, "te")
-    case 7: equals(name, "trailer") || equals(name, "upgrade")
-    case 8: equals(name, "trailers")
-    case 10: equals(name, "keep-alive")
-    case 17 where equals(name, "transfer-encoding"): true
-    case 6...: equals(UnsafeRawBufferPointer(rebasing: name[..<6]), "proxy-")
-    default: false
+  /// The same for a name that is as long as `other`.
+  @usableFromInline
+  static func matches(_ name: UnsafeRawBufferPointer, _ other: StaticString) -> Bool {
+    let wanted = UnsafeRawBufferPointer(start: other.utf8Start, count: name.count)
+    return EightBytes.cover(name, wanted, EightBytes.areSameLetters)
+      ?? zip(name, wanted).allSatisfy { byte, wanted in (byte >= 0x41 && byte <= 0x5A ? byte | 0x20 : byte) == wanted }
+  }
+
+  /// What a header's name, a token, means to whoever passes the header on.
+  public enum Meaning {
+    case ordinary
+    case contentLength
+    /// An application may ask for the connection's end.
+    case connection
+    /// For httpd alone to send: it frames the message, or concerns the connection and not the response (RFC 9110, 7.6.1).
+    case hopByHop
+  }
+
+  public static func meaning(_ name: UnsafeRawBufferPointer) -> Meaning {
+    guard let first = name.first else { return .ordinary }
+    let isHopByHop: Bool
+    switch first | 0x20 {
+    case UInt8(ascii: "c"):
+      if equals(name, "content-length") { return .contentLength }
+      return equals(name, "connection") ? .connection : .ordinary
+    case UInt8(ascii: "k"): isHopByHop = equals(name, "keep-alive")
+    case UInt8(ascii: "p"): isHopByHop = name.count >= 6 && equals(UnsafeRawBufferPointer(rebasing: name[..<6]), "proxy-")
+    case UInt8(ascii: "t"):
+      isHopByHop =
+        equals(name, "te") || equals(name, "trailer") || equals(name, "trailers") || equals(name, "transfer-encoding")
+    case UInt8(ascii: "u"): isHopByHop = equals(name, "upgrade")
+    default: return .ordinary
     }
+    return isHopByHop ? .hopByHop : .ordinary
   }
 
   /// Whether a Connection header's value asks for the end of the connection.

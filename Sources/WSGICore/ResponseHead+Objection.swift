@@ -10,11 +10,13 @@ extension ResponseHead {
       guard HeaderSyntax.isToken(name), HeaderSyntax.isFieldContent(value) else {
         return "malformed header \(bytesLiteral(name)) with value \(bytesLiteral(value))"
       }
-      let isForUs =
-        HeaderSyntax.isHopByHop(name) || HeaderSyntax.equals(name, "connection") && !HeaderSyntax.equals(value, "close")
-      guard !isForUs else { return "header \(bytesLiteral(name)) with value \(bytesLiteral(value)) is the server's to send" }
-      if HeaderSyntax.equals(name, "content-length"), HeaderSyntax.length(value) != contentLength {
-        return "malformed or conflicting content length \(bytesLiteral(value))"
+      switch HeaderSyntax.meaning(name) {
+      case .ordinary: break
+      case .contentLength where HeaderSyntax.length(value) == contentLength: break
+      case .contentLength: return "malformed or conflicting content length \(bytesLiteral(value))"
+      case .connection where HeaderSyntax.equals(value, "close"): break
+      case .connection, .hopByHop:
+        return "header \(bytesLiteral(name)) with value \(bytesLiteral(value)) is the server's to send"
       }
     }
     return nil

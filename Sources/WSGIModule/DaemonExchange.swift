@@ -29,7 +29,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
     self.headerLimit = headerLimit
     self.response = response
     body = ClientBody(request)
-    records = RequestLog(request, script: script, group: group, share: daemons.logShares?.share(of: group))
+    records = RequestLog(request, script: script, group: group)
   }
 
   // MARK: the request's body
@@ -104,26 +104,26 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
   private static let retryAfter = "1"
 
   /// Ends the response as the client says that the request ended; what the handler tells httpd.
-  mutating func conclude(_ outcome: DaemonOutcome, groupName: String) -> Int32 {
+  mutating func conclude(_ outcome: DaemonOutcome, group name: borrowing ByteText) -> Int32 {
     switch outcome {
     case .done: _ = response.end(nothing)
     case .clientGone:
       if response.hasTimedOut {
         WSGIModule.log(
           .info, request: request, script: script,
-          "WSGI0118: The client took nothing of the response for response-socket-timeout of process group '\(groupName)', or the "
-            + "timeout that stands in for it: the response is given up.")
+          "WSGI0118: The client took nothing of the response for response-socket-timeout of process group '\(name.description)', "
+            + "or the timeout that stands in for it: the response is given up.")
       }
     case .failed(let failure):
       let end = end(failure)
-      report(failure, end, groupName, isCut: false)
+      report(failure, end, name.description, isCut: false)
       if case .awaitingHead = response.phase {
         if case .overloaded = failure { wsgi_httpd_spare_thread(request) }
         if failure.status == 503 { wsgi_httpd_add_error_header(request, "Retry-After", DaemonExchange.retryAfter) }
         return end?.isTimeout == true ? 504 : failure.status
       }
     case .cut(let failure):
-      report(failure, end(failure), groupName, isCut: true)
+      report(failure, end(failure), name.description, isCut: true)
     }
     if case .sending = response.phase { response.cut() }
     return response.hookResult

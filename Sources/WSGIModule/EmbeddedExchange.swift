@@ -19,7 +19,7 @@ struct EmbeddedExchange: ~Copyable {
     self.script = script
     self.response = response
     body = ClientBody(request)
-    records = RequestLog(request, script: script, group: nil, share: HostTable.logShare)
+    records = RequestLog(request, script: script, group: nil)
   }
 
   mutating func read(into buffer: UnsafeMutablePointer<UInt8>?, capacity: Int) -> Int64 {

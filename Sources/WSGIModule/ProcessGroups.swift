@@ -215,9 +215,9 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
     return activity[group]?.activity(ofSlot: process.slot)
   }
 
-  func isServed(_ group: Int) -> Bool { supervised.board.state(ofGroup: group).isServed }
+  func isServed(_ group: Int) -> Bool { !isStarting(group) || supervised.board.state(ofGroup: group).isServed }
 
-  func isStarting(_ group: Int) -> Bool { supervised.board.state(ofGroup: group).ready == 0 }
+  func isStarting(_ group: Int) -> Bool { supervised.board.ready(ofGroup: group) == 0 }
 
   func end(of pid: UInt32, in group: Int) -> ProcessEnd? {
     let recent = epochNow() &- (pid == 0 ? ProcessGroups.namelessAge : ProcessGroups.causeAge)

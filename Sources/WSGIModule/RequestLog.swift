@@ -10,25 +10,31 @@ struct RequestLog: ~Copyable {
   private let script: UnsafePointer<CChar>
   /// The process group; nil: the applications in this httpd process.
   private let group: Int?
-  private let share: LogShare?
-  private var prefix: UnsafePointer<CChar>?
-  private var allowance = LogAllowance(.request)
-  private var hasWritten = false
-  private var told: Int64 = 0
+  /// Of a request that has written; most never do.
+  private var writing: Writing?
 
-  init(_ request: OpaquePointer, script: UnsafePointer<CChar>, group: Int?, share: LogShare?) {
+  private struct Writing {
+    let share: LogShare?
+    let prefix: UnsafePointer<CChar>?
+    var allowance = LogAllowance(.request)
+    var told: Int64 = 0
+  }
+
+  init(_ request: OpaquePointer, script: UnsafePointer<CChar>, group: Int?) {
     self.request = request
     self.script = script
     self.group = group
-    self.share = share
   }
 
   deinit {
-    guard hasWritten else { return }
-    var allowance = allowance
-    if let dropped = allowance.takeDropped() { RequestLog.tell(dropped, request, script) }
-    guard let dropped = share?.takeDropped(now: LogClock.now()) else { return }
-    let owner = group.map { "the requests of process group '\(RequestLog.name(of: $0))'" } ?? "embedded applications"
+    if var writing { RequestLog.end(&writing, request, script, group) }
+  }
+
+  @inline(never)
+  private static func end(_ writing: inout Writing, _ request: OpaquePointer, _ script: UnsafePointer<CChar>, _ group: Int?) {
+    if let dropped = writing.allowance.takeDropped() { tell(dropped, request, script) }
+    guard let dropped = writing.share?.takeDropped(now: LogClock.now()) else { return }
+    let owner = group.map { "the requests of process group '\(name(of: $0))'" } ?? "embedded applications"
     log(
       .warning, request: request, script: nil,
       "WSGI0643: \(dropped.lines) lines (\(dropped.bytes) bytes) of \(owner) are missing in the log: together they may write "
@@ -40,16 +46,23 @@ struct RequestLog: ~Copyable {
     level: Int32, _ text: UnsafeRawBufferPointer, file: @autoclosure () -> UnsafePointer<CChar>?, line: UInt32
   ) {
     guard level <= wsgi_httpd_request_log_level(request) else { return }
-    hasWritten = true
+    var writing = self.writing ?? begin()
+    defer { self.writing = writing }
     let now = LogClock.now()
-    guard allowance.take(bytes: text.count, now: now), share?.take(bytes: text.count, now: now) ?? true else { return }
-    if allowance.hasDropped, now &- told >= LogClock.second, let dropped = allowance.takeDropped() {
-      told = now
+    guard writing.allowance.take(bytes: text.count, now: now), writing.share?.take(bytes: text.count, now: now) ?? true else {
+      return
+    }
+    if writing.allowance.hasDropped, now &- writing.told >= LogClock.second, let dropped = writing.allowance.takeDropped() {
+      writing.told = now
       RequestLog.tell(dropped, request, script)
     }
-    if prefix == nil { prefix = scriptPrefix(script, request) }
     // An application is no authority on emergencies.
-    logRequest(max(level, LogLevel.alert.rawValue), request, prefix: prefix, text, file: file(), line: line)
+    logRequest(max(level, LogLevel.alert.rawValue), request, prefix: writing.prefix, text, file: file(), line: line)
+  }
+
+  private func begin() -> Writing {
+    let share = group.map { Generation.current?.daemons?.logShares?.share(of: $0) } ?? HostTable.logShare
+    return Writing(share: share, prefix: scriptPrefix(script, request))
   }
 
   private static func tell(_ dropped: DroppedRecords, _ request: OpaquePointer, _ script: UnsafePointer<CChar>) {

@@ -222,7 +222,7 @@ struct ScriptHandler {
   private func runDaemon(
     _ head: UnsafeRawBufferPointer, _ destination: Destination, _ group: Int, _ account: inout RequestAccount
   ) throws(Refusal) -> Int32 {
-    let name = ByteText(destination.processGroup).description
+    let name = ByteText(destination.processGroup)
     guard let daemons = generation.daemons, let endpoint = daemons.endpoint(of: group), let seat = Child.current?.seat else {
       throw Refusal(500, "WSGI0151: Process group '\(name)' was not started; the log of httpd's start says why.")
     }
@@ -235,7 +235,7 @@ struct ScriptHandler {
     let outcome = ThreadState.withDaemonClient(seat: seat) { client in
       client.run(head, on: endpoint, logLevel: wsgi_httpd_request_log_level(request), host: &exchange)
     }
-    let result = exchange.conclude(outcome, groupName: name)
+    let result = exchange.conclude(outcome, group: name)
     account.note(outcome, exchange.response, endpoint)
     return result
   }

@@ -21,11 +21,47 @@ import WSGICore
 
   @Test(arguments: [
     "TE", "te", "Trailer", "trailers", "UPGRADE", "Keep-Alive", "Transfer-Encoding", "transfer-encoding", "Proxy-Connection",
-    "proxy-", "Proxy-Authenticate",
-  ]) func forTheServerAlone(name: String) { #expect(with(name) { HeaderSyntax.isHopByHop($0) }) }
+    "proxy-", "Proxy-A", "Proxy-Auth", "Proxy-Authenticate",
+  ]) func forTheServerAlone(name: String) { #expect(with(name) { HeaderSyntax.meaning($0) } == .hopByHop) }
 
-  @Test(arguments: ["", "T", "ETag", "Content-Encoding", "Connection", "X-Proxy-A", "Prox", "Proxies", "Transfer-Encodings"])
-  func forAnybody(name: String) { #expect(!with(name) { HeaderSyntax.isHopByHop($0) }) }
+  @Test(arguments: [
+    "", "T", "ETag", "Content-Encoding", "Content-Type", "X-Proxy-A", "Prox", "Proxies", "Proxied", "Transfer-Encodings",
+  ])
+  func forAnybody(name: String) { #expect(with(name) { HeaderSyntax.meaning($0) } == .ordinary) }
+
+  @Test func headersWithAMeaningOfTheirOwn() {
+    #expect(with("Content-LENGTH") { HeaderSyntax.meaning($0) } == .contentLength)
+    #expect(with("CONNECTION") { HeaderSyntax.meaning($0) } == .connection)
+  }
+
+  /// What is looked at eight bytes at a time is what each byte says, wherever in it a byte stands.
+  @Test(arguments: [1, 7, 8, 9, 15, 16, 17, 24]) func everyByteEverywhere(count: Int) {
+    for place in 0..<count {
+      for byte in UInt8.min...UInt8.max {
+        var name = [UInt8](repeating: UInt8(ascii: "a"), count: count)
+        if place > 0 { name[place - 1] = UInt8(ascii: "-") }
+        name[place] = byte
+        let isToken = [byte].withUnsafeBytes { HeaderSyntax.isToken($0) }
+        #expect(name.withUnsafeBytes { HeaderSyntax.isToken($0) } == isToken, "\(byte) at \(place) of \(count)")
+        let isContent = byte >= 0x20 && byte != 0x7F || byte == 0x09
+        #expect(name.withUnsafeBytes { HeaderSyntax.isFieldContent($0) } == isContent, "\(byte) at \(place) of \(count)")
+      }
+    }
+  }
+
+  @Test func noOtherNameIsTaken() {
+    let wanted = Array("transfer-encoding".utf8)
+    for place in wanted.indices {
+      for byte in UInt8.min...UInt8.max {
+        var name = wanted
+        name[place] = byte
+        let upper = Array("TRANSFER-ENCODING".utf8)[place]
+        let isSame = byte == wanted[place] || byte == upper
+        #expect(
+          name.withUnsafeBytes { HeaderSyntax.equals($0, "transfer-encoding") } == isSame, "\(byte) at \(place)")
+      }
+    }
+  }
 
   @Test(arguments: [
     ("close", true), ("Close", true), ("a, close", true), ("\tclose ,b", true), ("", false), (",", false), ("closed", false),
