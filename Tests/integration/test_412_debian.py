@@ -103,6 +103,11 @@ CONFIGURATIONS = {
     "linkchecker-web": ["etc/apache2/conf-available/linkchecker-web.conf"],
     "pywps-wsgi": ["etc/apache2/conf-available/pywps-wsgi.conf"],
     "x2gobroker x2gobroker-wsgi": ["etc/x2go/x2gobroker-wsgi.apache.conf"],
+    # A WSGIProcessGroup names no group, but each alias has a process-group= of its own.
+    "wims-lti": ["etc/apache2/sites-available/wims-lti-django.conf-dist"],
+    # No WSGI directive in these: the first leads to uWSGI, the second leaves the alias to the administrator.
+    "mailman3-web": ["etc/mailman3/apache.conf"],
+    "dicoweb": ["etc/dicoweb/apache2.conf"],
 }
 
 
@@ -127,9 +132,11 @@ def test_a_packages_configuration_gives_no_warning(packages):
 
 
 @pytest.mark.parametrize("packages, configuration", [
-    # These make a process group, and run the application in httpd's own processes all the same.
+    # These make a process group that neither a WSGIProcessGroup nor a process-group= names: the application runs in httpd's own
+    # processes, and the group's only cost memory.
     (["openstack-dashboard-apache", "openstack-dashboard"],
      "etc/apache2/sites-available/openstack-dashboard-alias-only.conf"),
+    (["openstack-dashboard-apache", "openstack-dashboard"], "etc/apache2/sites-available/openstack-dashboard.conf"),
     (["supysonic"], "usr/share/doc/supysonic/examples/apache.conf"),
 ])
 def test_what_is_wrong_with_a_packages_configuration_is_told(packages, configuration):
