@@ -112,6 +112,23 @@ def test_a_request_that_floods_the_log_is_held_back(site, mode):
 
 
 @pytest.mark.difference("the reference knows no limit")
+def test_a_process_that_floods_the_log_outside_of_requests_is_held_back(make_httpd):
+    server = make_httpd("WSGIDaemonProcess one python-path={lib}\nWSGIScriptAlias /app {apps}/app.wsgi\n"
+                        "WSGIProcessGroup one\nWSGIApplicationGroup %{GLOBAL}\n", apps="logging")
+    assert server.get("/app/flood_outside?lines=20000&word=outside").status == 200
+
+    # Nothing that follows brings it out.
+    def is_complete():
+        told = server.log.lines(r"WSGI0458: \d+ lines \(\d+ bytes\) of process \d+ of process group 'one'")
+        missing = sum(int(re.search(r"WSGI0458: (\d+)", line).group(1)) for line in told)
+        return missing > 0 and len(server.log.lines("outside line")) + missing == 20_000
+
+    wait_until(is_complete, lambda: "%d written, and %s" % (
+        len(server.log.lines("outside line")), server.log.lines("WSGI04")))
+    assert len(server.log.lines("outside line")) >= 2000
+
+
+@pytest.mark.difference("the reference knows no limit")
 def test_the_requests_of_a_group_share_a_limit(make_httpd):
     server = make_httpd("WSGIDaemonProcess one threads=7 python-path={lib}\nWSGIScriptAlias /app {apps}/app.wsgi\n"
                         "WSGIProcessGroup one\nWSGIApplicationGroup %{GLOBAL}\n", apps="logging")

@@ -137,6 +137,18 @@ def flood(environ, start_response):
     return text(start_response, "said")
 
 
+@route
+def flood_outside(environ, start_response):
+    query = environ["test.query"]
+
+    def write():
+        for number in range(int(query["lines"])):
+            print("%s line %d" % (query["word"], number))
+
+    threading.Thread(target=write).start()
+    return text(start_response, "begun")
+
+
 FORGED = "/srv/app\n[forged] line\nforged line \x1b[2J.py"
 
 
