@@ -14,6 +14,10 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
   let state: OpaquePointer
   /// What the room above keeps for each interpreter.
   public var contents: AnyObject?
+  /// Its name is another's: nothing new begins in it (`Python.retire`).
+  public let isRetired = Atomic<Bool>(false)
+  /// It is no more, and what threads still keep of it must not be used.
+  let hasEnded = Atomic<Bool>(false)
   /// Taken while a script is imported, never while holding the GIL.
   public let importLock = RecursiveLock()
 
@@ -66,7 +70,7 @@ public final class RecursiveLock: @unchecked Sendable {
   public func unlock() { pthread_mutex_unlock(mutex) }
 }
 
-/// One thread in one interpreter: its thread state, kept for the life of the process so that `threading.local` persists.
+/// One thread in one interpreter: its thread state, kept for the life of the interpreter so that `threading.local` persists.
 public final class Attachment: @unchecked Sendable {  // used by its own thread; others read it under the GIL
   public let interpreter: Interpreter
   let state: UnsafeMutablePointer<PyThreadState>
@@ -82,10 +86,36 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   public let waited = Atomic<UInt64>(0)
   public let waits = Atomic<UInt64>(0)
 
+  /// How many uses of it are under way, one within another; they keep the interpreter from being ended. Changed by its own
+  /// thread.
+  private let uses = Atomic<Int>(0)
+
   init(_ interpreter: Interpreter, _ state: UnsafeMutablePointer<PyThreadState>) {
     self.interpreter = interpreter
     self.state = state
   }
+
+  /// Begins a use; false where the interpreter has been retired, and no use may begin.
+  ///
+  /// Whoever ends the interpreter sets `isRetired` first and looks at the uses then; this is the other order.
+  @inline(__always)
+  func begin() -> Bool {
+    uses.add(1, ordering: .sequentiallyConsistent)
+    if !interpreter.isRetired.load(ordering: .sequentiallyConsistent) { return true }
+    uses.subtract(1, ordering: .sequentiallyConsistent)
+    return false
+  }
+
+  /// Begins a use of an interpreter that may have been retired. While holding the table's lock, with the interpreter in it.
+  func beginAnyway() { uses.add(1, ordering: .sequentiallyConsistent) }
+
+  @inline(__always)
+  func end() { uses.subtract(1, ordering: .sequentiallyConsistent) }
+
+  var isInUse: Bool { uses.load(ordering: .sequentiallyConsistent) > 0 }
+
+  /// It is used within another use of it, by the same thread.
+  public var isNested: Bool { uses.load(ordering: .relaxed) > 1 }
 
   @inline(__always)
   private func acquire(_ state: UnsafeMutablePointer<PyThreadState>?) {

@@ -31,8 +31,13 @@ public enum InterpreterFailure: Error {
 
 /// The Python of this process: its interpreters and its threads. One instance a process.
 public final class Python: @unchecked Sendable {  // `table` is guarded by its Mutex; the rest is set before threads start
-  private struct Table {
+  struct Table {
+    /// Those that bear their names, main first.
     var interpreters: [Interpreter] = []
+    /// Those whose names others have taken, and which have not been ended (`Python+Retirement`).
+    var retired: [Interpreter] = []
+    /// Those of them that are being ended, or could not be ended altogether.
+    var ending: [Interpreter] = []
     var attachments: [Attachment] = []
     var threads = 0
     var stopping = false
@@ -42,7 +47,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   private let mainState: UnsafeMutablePointer<PyThreadState>
   private let startThread: pthread_t
   private let destroys: Bool
-  private let table = Mutex(Table())
+  let table = Mutex(Table())
   /// Serialises the making of interpreters; taken without the GIL.
   private let creation = RecursiveLock()
   /// Whether a new interpreter of this name has its own GIL.
@@ -53,6 +58,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   public var configure: @Sendable (Interpreter) throws(InterpreterFailure) -> Void = { _ throws(InterpreterFailure) in }
   /// An interpreter is about to end; called attached to it.
   public var discard: @Sendable (Interpreter) -> Void = { _ in }
+  /// A retired interpreter is left: `endRetired` is to be called with it, on another thread.
+  public var endLater: @Sendable (Interpreter) -> Void = { _ in }
 
   /// Initialises Python on the calling thread and leaves it detached. `failure`: CPython's sentence.
   public init(_ start: PythonStart) throws(InterpreterFailure) {
@@ -99,14 +106,15 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
 
   /// Sets up the main interpreter, which exists from the start. Attached on return: no.
   public func configureMain() throws(InterpreterFailure) {
-    let attachment = thread.attach(main, mainState)
-    let result = attachment.run { () -> InterpreterFailure? in
-      do throws(InterpreterFailure) {
-        try configure(main)
-        return nil
-      } catch { return error }
+    let failure = withAttachment(to: main) { attachment in
+      attachment.run { () -> InterpreterFailure? in
+        do throws(InterpreterFailure) {
+          try configure(main)
+          return nil
+        } catch { return error }
+      }
     }
-    if let result { throw result }
+    if let failure = failure.flatMap({ $0 }) { throw failure }
   }
 
   // MARK: threads
@@ -115,24 +123,14 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   public final class Thread {
     /// An ordinal of the thread in this process; the first is 0.
     public let ordinal: Int
-    fileprivate var attachments: [Attachment] = []
-    fileprivate let mainState: UnsafeMutablePointer<PyThreadState>
-    fileprivate unowned(unsafe) let python: Python
+    var attachments: [Attachment] = []
+    let mainState: UnsafeMutablePointer<PyThreadState>
     /// What the room above runs on this thread now.
     public unowned(unsafe) var current: AnyObject?
 
-    fileprivate init(_ python: Python, ordinal: Int, mainState: UnsafeMutablePointer<PyThreadState>) {
-      self.python = python
+    fileprivate init(ordinal: Int, mainState: UnsafeMutablePointer<PyThreadState>) {
       self.ordinal = ordinal
       self.mainState = mainState
-    }
-
-    fileprivate func attach(_ interpreter: Interpreter, _ state: UnsafeMutablePointer<PyThreadState>) -> Attachment {
-      for attachment in attachments where attachment.interpreter === interpreter { return attachment }
-      let attachment = Attachment(interpreter, state)
-      attachments.append(attachment)
-      python.table.withLock { $0.attachments.append(attachment) }
-      return attachment
     }
   }
 
@@ -148,7 +146,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     }
     let state = pthread_equal(pthread_self(), startThread) != 0 ? mainState : PyThreadState_New(main.state)
     // Kept for the life of the process, as its thread states are.
-    let made = Thread(self, ordinal: ordinal, mainState: state ?? mainState)
+    let made = Thread(ordinal: ordinal, mainState: state ?? mainState)
     wsgi_py_set_thread_slot(Unmanaged.passRetained(made).toOpaque())
     return made
   }
@@ -160,7 +158,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   }
 
   /// The calling thread's attachment to the interpreter of an application group, both made where they do not exist yet.
-  /// Not while attached. Waits while another thread makes the interpreter.
+  /// Not while attached. Waits while another thread makes the interpreter. `release` gives it back.
   ///
   /// - isOpenName: no configuration fixes the name, and the number of such interpreters is limited.
   @inline(__always)
@@ -168,7 +166,10 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     _ name: UnsafeRawBufferPointer, isOpenName: Bool = false
   ) throws(InterpreterFailure) -> Attachment {
     let thread = self.thread
-    for attachment in thread.attachments where Python.same(attachment.interpreter.name, name) { return attachment }
+    for attachment in thread.attachments where Python.same(attachment.interpreter.name, name) {
+      if attachment.begin() { return attachment }
+      endRetiredIfLeft()
+    }
     return try makeAttachment(Array(name), thread, isOpenName)
   }
 
@@ -184,7 +185,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   private func makeAttachment(
     _ name: [UInt8], _ thread: Thread, _ isOpenName: Bool
   ) throws(InterpreterFailure) -> Attachment {
-    if name.isEmpty { return thread.attach(main, thread.mainState) }
+    thread.attachments.removeAll { $0.interpreter.hasEnded.load(ordering: .relaxed) }
     creation.lock()
     defer { creation.unlock() }
     let known = table.withLock { table in
@@ -192,8 +193,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     }
     if known.1 { throw .stopping }
     if let interpreter = known.0 {
-      guard let state = PyThreadState_New(interpreter.state) else { throw .notCreated("no memory for a thread state") }
-      return thread.attach(interpreter, state)
+      if let attachment = attachment(to: interpreter) { return attachment }
+      guard interpreter.isRetired.load(ordering: .relaxed) else { throw .notCreated("no memory for a thread state") }
     }
     if isOpenName, table.withLock({ $0.interpreters.count { $0.hasOpenName } }) >= openNameLimit {
       throw .tooMany(limit: openNameLimit)
@@ -214,28 +215,32 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
       throw error
     }
     _ = PyEval_SaveThread()
-    table.withLock { $0.interpreters.append(interpreter) }
-    return thread.attach(interpreter, state)
+    let attachment = Attachment(interpreter, state)
+    _ = attachment.begin()
+    table.withLock { table in
+      table.interpreters.append(interpreter)
+      table.attachments.append(attachment)
+    }
+    thread.attachments.append(attachment)
+    return attachment
   }
 
   /// Runs `body`, which must not wait, for each interpreter, main first, without any GIL: none ends meanwhile.
   public func withEachInterpreter(_ body: (Interpreter) -> Void) {
     table.withLock { table in
-      if !table.stopping { table.interpreters.forEach(body) }
+      if !table.stopping { (table.interpreters + table.retired).forEach(body) }
     }
   }
 
-  /// All interpreters that exist now, main first.
+  /// All interpreters that bear their names now, main first.
   public var interpreters: [Interpreter] { table.withLock { $0.interpreters } }
 
   // MARK: the end
 
   /// Runs `body` attached to each interpreter in turn, main first. Not while attached.
   public func inEachInterpreter(_ body: (Interpreter) -> Void) {
-    for interpreter in interpreters {
-      guard let attachment = try? interpreter.name.withUnsafeBytes({ name throws(InterpreterFailure) in try attachment(name) })
-      else { continue }
-      attachment.run { body(interpreter) }
+    for interpreter in table.withLock({ $0.interpreters + $0.retired }) {
+      withAttachment(to: interpreter) { attachment in attachment.run { body(interpreter) } }
     }
   }
 
@@ -244,13 +249,13 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   public func stop() {
     creation.lock()
     defer { creation.unlock() }
-    let (interpreters, attachments) = table.withLock { table in
+    let (interpreters, attachments, isEnding) = table.withLock { table in
       table.stopping = true
-      return (table.interpreters, table.attachments)
+      return (table.interpreters + table.retired, table.attachments, !table.ending.isEmpty)
     }
     guard destroys else { return }
     let thread = self.thread
-    var allEnded = true
+    var allEnded = !isEnding
     for interpreter in interpreters where !interpreter.isMain {
       let ended = end(interpreter, attachments.filter { $0.interpreter === interpreter }, thread)
       allEnded = allEnded && ended
@@ -278,7 +283,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     } catch { PyErr_Clear() }
   }
 
-  /// Runs the `atexit` functions of an interpreter that cannot be ended. Attached.
+  /// Runs the `atexit` functions of an interpreter, which are then forgotten. Attached.
   private static func runExitFunctions() {
     do throws(Raised) {
       _ = try PythonCode.importModule("atexit").attribute("_run_exitfuncs").call()
@@ -286,7 +291,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   }
 
   /// Ends a sub-interpreter; false where a daemon thread of the application still runs in it.
-  private func end(_ interpreter: Interpreter, _ attachments: [Attachment], _ thread: Thread) -> Bool {
+  func end(_ interpreter: Interpreter, _ attachments: [Attachment], _ thread: Thread) -> Bool {
     let own: UnsafeMutablePointer<PyThreadState>
     if let attachment = thread.attachments.first(where: { $0.interpreter === interpreter }) {
       own = attachment.state
@@ -305,8 +310,9 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
       PyThreadState_Delete(attachment.state)
     }
     Python.joinThreads()
+    // Not by Py_EndInterpreter: they might start threads.
+    Python.runExitFunctions()
     guard wsgi_py_thread_count(interpreter.state) == 1 else {
-      Python.runExitFunctions()
       _ = PyEval_SaveThread()
       return false
     }

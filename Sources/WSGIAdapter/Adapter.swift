@@ -19,6 +19,8 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   static let version = ModuleVersion.compatible
   let running = RunningRequests()
   let inspector = Inspector()
+  /// Ends retired interpreters, whose exit functions may take their time.
+  private let ender = Inspector()
   /// Scripts that are being imported.
   let imports = ImportWatch()
   /// Failed imports that the log has been told of.
@@ -62,6 +64,9 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     python.wantsOwnGIL = { [unowned self] name in self.wantsOwnGIL(name) }
     python.configure = { [unowned self] interpreter throws(InterpreterFailure) in try self.configure(interpreter) }
     python.discard = { interpreter in (interpreter.contents as? InterpreterContents)?.drop() }
+    python.endLater = { [unowned self] interpreter in
+      _ = self.ender.run(milliseconds: 0) { self.endRetired(interpreter) }
+    }
     python.openNameLimit = settings.number(EngineSettings.maximumInterpreters) ?? Adapter.openNameLimit
     try python.configureMain()
     startTelemetry()
@@ -122,6 +127,15 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     }
   }
 
+  /// On the ender's thread.
+  private func endRetired(_ interpreter: Interpreter) {
+    let attachments = python.endRetired(interpreter) { (interpreter.contents as? InterpreterContents)?.publishStopping("") }
+    guard !attachments.isEmpty else { return }
+    running.remove { $0.attachment.interpreter === interpreter }
+    // A pool's runners keep their attachment.
+    for attachment in attachments { attachment.contents = nil }
+  }
+
   /// "in embedded mode" or "of daemon process 'G' (pid=1)": the end of every sentence about an interpreter.
   var place: String {
     settings.isDaemon ? "of daemon process '\(settings.processGroup)' (pid=\(getpid()))" : "in embedded mode"
@@ -174,8 +188,10 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   /// Runs a request. Not attached; waits as long as the application does.
   public func run(_ request: RequestHead, _ exchange: RequestExchange, ticket: UInt64, flags: RunFlags) -> RequestOutcome {
     var refusal: InterpreterFailure?
-    if let outcome = withRunner(request, exchange, &refusal, { $0.run(request, exchange, ticket: ticket, flags: flags) }) {
-      return outcome
+    for _ in 0..<Adapter.attempts {
+      let outcome = withRunner(request, exchange, &refusal) { $0.run(request, exchange, ticket: ticket, flags: flags) }
+      guard let outcome else { break }
+      if !outcome.isForAnotherInterpreter { return outcome }
     }
     var outcome = RequestOutcome()
     outcome.end = .failed
@@ -183,6 +199,9 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     if case .tooMany = refusal { outcome.status = 503 }
     return outcome
   }
+
+  /// How many interpreters a request may come to, one after the other, because they have been retired.
+  static let attempts = 3
 
   /// Lends a runner of the calling thread, in the request's interpreter; nil after logging why there is none.
   @inline(__always)
@@ -198,6 +217,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
       refusal = error
       return nil
     }
+    defer { python.release(attachment) }
     let pool: RunnerPool
     if let known = attachment.contents {
       pool = unsafeDowncast(known, to: RunnerPool.self)
@@ -243,11 +263,13 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
       host.log(.error, "WSGI0087: No interpreter to load '\(String(decoding: script, as: UTF8.self))' into: \(error).")
       return false
     }
+    defer { python.release(attachment) }
     var found: UInt32 = 0
     let isLoaded = attachment.run {
       guard let contents = attachment.interpreter.contents as? InterpreterContents else { return false }
       let request = ScriptLoader.Request(
-        path: script, modified: ScriptTime.now(script), isReloading: false, rejectsStale: false, resource: { nil })
+        path: script, modified: ScriptTime.now(script), isReloading: false, rejectsStale: false, mayRetire: false,
+        resource: { nil })
       do throws(ScriptFailure) {
         _ = try ScriptLoader(contents: contents, attachment: attachment).script(request)
         contents.flushStandardStreams()
@@ -290,6 +312,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     if !settings.isDaemon { limitStop() }
     telemetry?.end()
     inspector.waitUntilIdle()
+    ender.waitUntilIdle()
     python.stop()
   }
 

@@ -14,22 +14,25 @@ final class FailedScript {
   let leavesNothing: Bool
   /// When it was last tried, here or elsewhere, in nanoseconds of the monotonic clock.
   private var attempted: UInt64
+  /// Between two attempts, in nanoseconds.
+  private let pause: UInt64
 
-  /// Between two attempts, in nanoseconds: a little more than what the supervisor of daemon processes sees to.
-  private static let pause: UInt64 = 1_100_000_000
+  /// A little more than what the supervisor of daemon processes sees to.
+  static let leastPause: UInt64 = 1_100_000_000
 
-  init(path: [UInt8], modified: Int64, failure: UInt32, leavesNothing: Bool) {
+  init(path: [UInt8], modified: Int64, failure: UInt32, leavesNothing: Bool, pause: UInt64 = FailedScript.leastPause) {
     self.path = path
     self.modified = modified
     self.failure = failure
     self.leavesNothing = leavesNothing
+    self.pause = pause
     attempted = Clock.monotonic()
   }
 
   /// True: the caller is to try it again, and nobody else for a while.
   func takeAttempt(anyway: Bool) -> Bool {
     let now = Clock.monotonic()
-    guard anyway || now &- attempted >= FailedScript.pause else { return false }
+    guard anyway || now &- attempted >= pause else { return false }
     attempted = now
     return true
   }

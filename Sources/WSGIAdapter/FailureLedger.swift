@@ -16,11 +16,18 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `m
     var due: UInt64?
   }
 
+  /// Attempts in interpreters made for them, since the script loaded or changed.
+  private struct Attempts {
+    var modified: Int64
+    var count = 0
+  }
+
   /// Between two lines about a script, in nanoseconds.
   private static let pace: UInt64 = 10_000_000_000
 
   private let monitor = Monitor()
   private var entries: [Script: Entry] = [:]
+  private var attempts: [Script: Attempts] = [:]
   private var isStarted = false
   private var report: (Script, _ repeats: Int) -> Void = { _, _ in }
 
@@ -37,6 +44,23 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `m
     }
     entries[script] = Entry(failure: failure)
     return true
+  }
+
+  /// How many attempts at a script, in interpreters of their own, follow at the least pause; later pauses are twice the last.
+  private static let quickAttempts = 6
+  /// About five minutes.
+  private static let mostDoublings = 8
+
+  /// Another attempt, in an interpreter made for it, failed: how long to wait for the next, in nanoseconds. Each leaves behind
+  /// what extension modules and CPython do not give back, so that they must not go on every second for days.
+  func pause(_ script: Script, modified: Int64) -> UInt64 {
+    monitor.lock()
+    defer { monitor.unlock() }
+    var known = attempts[script] ?? Attempts(modified: modified)
+    if known.modified != modified { known = Attempts(modified: modified) }
+    known.count = min(known.count + 1, FailureLedger.quickAttempts + FailureLedger.mostDoublings)
+    attempts[script] = known
+    return FailedScript.leastPause << UInt64(max(known.count - FailureLedger.quickAttempts, 0))
   }
 
   /// Another process has logged this failure, and counts.
@@ -58,6 +82,7 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `m
   func loaded(_ script: Script) {
     monitor.lock()
     let ended = entries.removeValue(forKey: script)
+    attempts[script] = nil
     monitor.unlock()
     if let ended, ended.repeats > 0 { report(script, ended.repeats) }
   }

@@ -106,9 +106,9 @@ extension Adapter {
 
   /// The same, waiting for the GIL as long as that takes.
   func stack(of running: ImportWatch.Import) -> [String] {
-    guard let own = attachmentHere(running.attachment.interpreter) else { return [] }
-    return own.run {
-      running.isUnderWay ? running.attachment.stack.lines("Thread \(running.thread)") : []
+    let lines = python.withAttachment(to: running.attachment.interpreter) { own in
+      own.run { running.isUnderWay ? running.attachment.stack.lines("Thread \(running.thread)") : [] }
     }
+    return lines ?? []
   }
 }

@@ -15,17 +15,15 @@ extension Adapter {
   }
 
   private func raise(in runner: RequestRunner, _ ticket: UInt64) -> Bool {
-    guard let attachment = attachmentHere(runner.attachment.interpreter) else { return false }
-    return attachment.run {
-      guard runner.ticket.load(ordering: .relaxed) == ticket,
-        let contents = attachment.interpreter.contents as? InterpreterContents
-      else { return false }
-      return Attachment.raiseAsynchronously(contents.requestTimeout, inThread: runner.attachment.identity)
+    let isRaised = python.withAttachment(to: runner.attachment.interpreter) { attachment in
+      attachment.run {
+        guard runner.ticket.load(ordering: .relaxed) == ticket,
+          let contents = attachment.interpreter.contents as? InterpreterContents
+        else { return false }
+        return Attachment.raiseAsynchronously(contents.requestTimeout, inThread: runner.attachment.identity)
+      }
     }
-  }
-
-  func attachmentHere(_ interpreter: Interpreter) -> Attachment? {
-    interpreter.name.withUnsafeBytes { try? python.attachment($0) }
+    return isRaised ?? false
   }
 }
 

@@ -32,6 +32,7 @@ final class InterpreterContents {
   let restartWarning = FirstTime()
   let colonWarning = FirstTime()
   let hopWarning = FirstTime()
+  let retirementWarning = FirstTime()
 
   init(_ adapter: Adapter, _ interpreter: Interpreter) throws(Raised) {
     self.adapter = adapter

@@ -8,7 +8,8 @@ final class NativeFunctions: NativeObject {
     "check_owner",
   ]
 
-  unowned(unsafe) let contents: InterpreterContents
+  /// Python may keep this object longer than its interpreter.
+  let contents: InterpreterContents
 
   init(_ contents: InterpreterContents) { self.contents = contents }
 

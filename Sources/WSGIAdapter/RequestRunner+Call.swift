@@ -29,6 +29,10 @@ extension RequestRunner {
       let answer = call.flags.contains(.each) ? try each(call, script, request) : try one(call, script, request)
       endIfForked()
       return answer
+    } catch ScriptFailure.retired {
+      var answer = ScriptAnswer(.unloadable)
+      answer.isForAnotherInterpreter = true
+      return answer
     } catch is ScriptFailure {
       return ScriptAnswer(.unloadable)
     } catch {

@@ -21,6 +21,8 @@ public struct RequestOutcome: Sendable {
   public var scriptModified: Int64 = 0
   /// How the script's import failed, if it did; 0: it did not.
   public var scriptFailure: UInt32 = 0
+  /// Of `stale`: its interpreter has been retired, and it is to be run in the one that bears the name now.
+  var isForAnotherInterpreter = false
   public var interrupted = false
   public var bodyIn: UInt64 = 0
   public var bodyOut: UInt64 = 0
@@ -40,6 +42,8 @@ enum WriteFailure: Error {
 final class RequestRunner: @unchecked Sendable {
   unowned(unsafe) let contents: InterpreterContents
   unowned(unsafe) let attachment: Attachment
+  /// For threads that look at the runner: it, and so its interpreter's contents, last as long.
+  private let keptAttachment: Attachment
   unowned(unsafe) let adapter: Adapter
   let threadOrdinal: Int
   /// The request's ticket while it runs, else 0; read by other threads.
@@ -103,6 +107,7 @@ final class RequestRunner: @unchecked Sendable {
   init(_ contents: InterpreterContents, _ attachment: Attachment, threadOrdinal: Int) {
     self.contents = contents
     self.attachment = attachment
+    keptAttachment = attachment
     self.threadOrdinal = threadOrdinal
     adapter = contents.adapter
     meter = RequestMeter(contents.adapter, attachment, threadOrdinal: threadOrdinal)
@@ -230,6 +235,9 @@ final class RequestRunner: @unchecked Sendable {
         outcome.end = .stale
         outcome.scriptModified = modified
         outcome.scriptFailure = failure
+      case .retired:
+        outcome.end = .stale
+        outcome.isForAnotherInterpreter = true
       case .stillLoading: outcome.status = 503
       case .forbidden: outcome.status = 403
       case .notLoaded(let failure): outcome.scriptFailure = failure

@@ -20,12 +20,14 @@ final class RunnerPool {
   func giveBack(_ runner: RequestRunner) { idle.append(runner) }
 }
 
-/// All runners of the process, for those who look at running requests from outside. Runners are never taken out: there are as
-/// many as threads and interpreters.
+/// All runners of the process, for those who look at running requests from outside. There are as many as threads and
+/// interpreters.
 final class RunningRequests: Sendable {
   private let runners = Mutex<[RequestRunner]>([])
 
   func add(_ runner: RequestRunner) { runners.withLock { $0.append(runner) } }
+
+  func remove(_ isGone: (RequestRunner) -> Bool) { runners.withLock { $0.removeAll(where: isGone) } }
 
   /// All runners, those without a request among them.
   var all: [RequestRunner] { runners.withLock { $0 } }

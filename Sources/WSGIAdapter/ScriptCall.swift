@@ -41,6 +41,8 @@ public struct ScriptAnswer {
   }
   public var kind: Kind
   public var bytes: [UInt8]
+  /// The interpreter has been retired: the one that bears its name now is to be asked.
+  var isForAnotherInterpreter = false
 
   init(_ kind: Kind, _ bytes: [UInt8] = []) {
     self.kind = kind
@@ -52,6 +54,11 @@ extension Adapter {
   /// Calls a function of the head's script with the head's environ. Not attached.
   public func call(_ call: ScriptCall, _ request: RequestHead, _ exchange: RequestExchange) -> ScriptAnswer {
     var refusal: InterpreterFailure?
-    return withRunner(request, exchange, &refusal) { $0.call(call, request, exchange) } ?? ScriptAnswer(.noInterpreter)
+    for _ in 0..<Adapter.attempts {
+      let answer = withRunner(request, exchange, &refusal) { $0.call(call, request, exchange) }
+      guard let answer else { return ScriptAnswer(.noInterpreter) }
+      if !answer.isForAnotherInterpreter { return answer }
+    }
+    return ScriptAnswer(.unloadable)
   }
 }

@@ -1,5 +1,6 @@
 import Glibc
 import PythonRuntime
+import Synchronization
 import WSGICore
 
 /// A script that has been imported: its module, and the time of the file that it was read from.
@@ -39,12 +40,16 @@ enum ScriptFailure: Error {
   case forbidden
   /// Another request has been loading it, or a script of the same interpreter, for too long.
   case stillLoading
+  /// The interpreter has been retired: the one that bears its name now is to load it.
+  case retired
 }
 
 /// The scripts imported into one interpreter. Attached use only.
 final class ScriptTable {
   private var loaded: [LoadedScript] = []
   private var failed: [FailedScript] = []
+  /// A script has loaded here, and may have left what applications want to keep.
+  private(set) var hasLoaded = false
 
   func find(_ path: UnsafeRawBufferPointer) -> LoadedScript? {
     for script in loaded where script.path.count == path.count {
@@ -63,6 +68,7 @@ final class ScriptTable {
     remove(script.path)
     failed.removeAll { $0.path == script.path }
     loaded.append(script)
+    hasLoaded = true
   }
 
   func replace(_ script: FailedScript) {
@@ -89,6 +95,8 @@ struct ScriptLoader {
     var rejectsStale: Bool
     /// This process was started for the request: its code is new unless the file has changed since.
     var hasNewCode = false
+    /// Whoever asks can go on in another interpreter, should this one be retired.
+    var mayRetire = true
     /// Gives the requested resource, for the script's `reload_required`.
     var resource: () -> UnsafeRawBufferPointer?
   }
@@ -107,6 +115,7 @@ struct ScriptLoader {
     let lock = contents.interpreter.importLock
     try take(lock, request)
     defer { lock.unlock() }
+    if request.mayRetire, contents.interpreter.isRetired.load(ordering: .relaxed) { throw .retired }
     if let script = contents.scripts.find(request.path) {
       // What has been decided is not asked again; what another thread has loaded since is new unless the file has changed.
       if script !== found {
@@ -119,7 +128,29 @@ struct ScriptLoader {
     } else if let another = contents.scripts.failure(request.path), another !== failed {
       try checkAttempt(another, request)
     }
+    try retireIfSpoilt(request)
     return try load(request)
+  }
+
+  /// Whether a new interpreter can take this one's place: it has nobody's state to keep. A daemon process asks for another
+  /// process.
+  private var isDisposable: Bool {
+    Python.canRetire && !contents.adapter.settings.isDaemon && !contents.interpreter.isMain && !contents.scripts.hasLoaded
+  }
+
+  /// Another attempt at a script whose import failed half way is made in a new interpreter where that is possible. With the
+  /// import lock.
+  private func retireIfSpoilt(_ request: Request) throws(ScriptFailure) {
+    guard request.mayRetire, isDisposable, !attachment.isNested, let failed = contents.scripts.failure(request.path),
+      !failed.leavesNothing
+    else { return }
+    if contents.adapter.python.retire(contents.interpreter) { throw .retired }
+    guard contents.retirementWarning.isFirst else { return }
+    contents.adapter.logHere(
+      .warning,
+      "WSGI0615: Script '\(text(request.path))' is tried again in the same \(contents.interpreter.label), which may still hold "
+        + "what it had imported when it failed: threads that it started keep \(Python.retiredLimit) earlier ones of that name "
+        + "from being ended. Mend the script and restart httpd, or let it start no threads while it is imported.")
   }
 
   /// Whether a script whose import failed is to be tried again, here and now. A host that can gives the next attempt a process
@@ -246,8 +277,11 @@ struct ScriptLoader {
     if isExit, contents.adapter.settings.flag(EngineSettings.service) { return 0 }
     let time = modified ?? attachment.detached { ScriptTime.now(request.path) }
     let failure = contents.fingerprint(exception.object, time)
+    let pause =
+      modified != nil && isDisposable ? contents.adapter.failures.pause(key(request), modified: time) : FailedScript.leastPause
     contents.scripts.replace(
-      FailedScript(path: Array(request.path), modified: time, failure: failure, leavesNothing: modified == nil))
+      FailedScript(
+        path: Array(request.path), modified: time, failure: failure, leavesNothing: modified == nil, pause: pause))
     guard contents.adapter.failures.failed(key(request), failure) else { return failure }
     let path = text(request.path)
     if modified == nil {

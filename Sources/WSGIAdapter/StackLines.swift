@@ -11,8 +11,9 @@ extension Adapter {
     let lines = inspector.run(milliseconds: milliseconds) { [self] in
       var lines: [String] = []
       for runner in running.running(ticket) {
-        guard let attachment = attachmentHere(runner.attachment.interpreter) else { continue }
-        attachment.run { lines += runner.attachment.stack.lines("Thread \(runner.threadOrdinal)") }
+        python.withAttachment(to: runner.attachment.interpreter) { attachment in
+          attachment.run { lines += runner.attachment.stack.lines("Thread \(runner.threadOrdinal)") }
+        }
       }
       return lines
     }

@@ -55,4 +55,16 @@ import Testing
     #expect(reports.all.isEmpty, "the attempt was no request")
     #expect(ledger.failed(a, 8))
   }
+
+  @Test func pausesGrowUntilTheScriptChangesOrLoads() {
+    let pauses = (0..<20).map { _ in ledger.pause(a, modified: 1) }
+    #expect(pauses.prefix(6).allSatisfy { $0 == FailedScript.leastPause })
+    #expect(pauses[6] == 2 * FailedScript.leastPause)
+    #expect(pauses[13] == 256 * FailedScript.leastPause)
+    #expect(pauses[19] == pauses[13], "five minutes at most")
+    #expect(ledger.pause(a, modified: 2) == FailedScript.leastPause)
+    for _ in 0..<10 { _ = ledger.pause(a, modified: 2) }
+    ledger.loaded(a)
+    #expect(ledger.pause(a, modified: 2) == FailedScript.leastPause)
+  }
 }

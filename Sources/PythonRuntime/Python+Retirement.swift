@@ -1,0 +1,137 @@
+import CPython
+import Synchronization
+
+// An interpreter in which an import failed half way is of no use for another attempt. It is retired: its name goes to a new
+// one, nothing new begins in it, and it is ended when nobody is in it any more.
+
+extension Python {
+  /// How many interpreters of one name may be retired and not ended.
+  public static let retiredLimit = 3
+
+  /// Whether an interpreter can be ended while threads that were in it go on. From 3.12 on a thread remembers the thread state
+  /// that it used last, and looks at it when it uses another, though it has been deleted with its interpreter meanwhile. Before
+  /// that it remembers its first, which is of the main interpreter. Only 3.11 has been tested.
+  public static var canRetire: Bool { (0x030B_0000..<0x030C_0000).contains(versionHex) }
+
+  /// Takes an interpreter's name away: the next attachment to that name makes a new one. False where it keeps its name: it is
+  /// main, or earlier ones of that name have not been ended. Any thread.
+  public func retire(_ interpreter: Interpreter) -> Bool {
+    table.withLock { table in
+      guard !interpreter.isMain, !table.stopping,
+        let index = table.interpreters.firstIndex(where: { $0 === interpreter }),
+        (table.retired + table.ending).count(where: { $0.name == interpreter.name }) < Python.retiredLimit
+      else { return false }
+      table.interpreters.remove(at: index)
+      table.retired.append(interpreter)
+      interpreter.isRetired.store(true, ordering: .sequentiallyConsistent)
+      return true
+    }
+  }
+
+  /// Gives an attachment back. Not while attached.
+  @inline(__always)
+  public func release(_ attachment: Attachment) {
+    attachment.end()
+    if attachment.interpreter.isRetired.load(ordering: .sequentiallyConsistent) { endRetiredIfLeft() }
+  }
+
+  /// Has those retired interpreters ended that nobody uses.
+  @inline(never)
+  func endRetiredIfLeft() {
+    let left = table.withLock { table -> [Interpreter] in
+      guard !table.stopping else { return [] }
+      let left = table.retired.filter { interpreter in
+        !table.attachments.contains { $0.interpreter === interpreter && $0.isInUse }
+      }
+      table.retired.removeAll { interpreter in left.contains { $0 === interpreter } }
+      table.ending += left
+      return left
+    }
+    left.forEach(endLater)
+  }
+
+  /// The calling thread's attachment to this very interpreter, be it retired; nil where it has been ended, or is about to be.
+  /// `release` gives it back.
+  func attachment(to interpreter: Interpreter) -> Attachment? {
+    let thread = self.thread
+    if let known = thread.attachments.first(where: { $0.interpreter === interpreter }) {
+      return table.withLock { table in
+        guard table.has(interpreter) else { return nil }
+        known.beginAnyway()
+        return known
+      }
+    }
+    let made = table.withLock { table -> Attachment? in
+      guard !table.stopping, table.has(interpreter), let made = makeState(interpreter, thread) else { return nil }
+      made.beginAnyway()
+      table.attachments.append(made)
+      return made
+    }
+    if let made { thread.attachments.append(made) }
+    return made
+  }
+
+  private func makeState(_ interpreter: Interpreter, _ thread: Thread) -> Attachment? {
+    let state = interpreter.isMain ? thread.mainState : PyThreadState_New(interpreter.state)
+    return state.map { Attachment(interpreter, $0) }
+  }
+
+  /// Calls `body` with the calling thread's attachment to this very interpreter; nil where that has been ended. Not while
+  /// attached.
+  @discardableResult
+  public func withAttachment<R>(to interpreter: Interpreter, _ body: (Attachment) -> R) -> R? {
+    guard let attachment = attachment(to: interpreter) else { return nil }
+    defer { release(attachment) }
+    return body(attachment)
+  }
+
+  /// Ends a retired interpreter that nobody uses, unless threads of the application live in it: it is then left for another
+  /// time. `leave` is called attached, before; the result are the attachments that were to it. Not while attached.
+  public func endRetired(_ interpreter: Interpreter, leave: () -> Void) -> [Attachment] {
+    let thread = self.thread
+    var attachments = table.withLock { $0.attachments.filter { $0.interpreter === interpreter } }
+    let own: Attachment
+    if let known = thread.attachments.first(where: { $0.interpreter === interpreter }) {
+      own = known
+    } else if let made = makeState(interpreter, thread) {
+      own = made
+      thread.attachments.append(made)
+      attachments.append(made)
+      table.withLock { $0.attachments.append(made) }
+    } else {
+      putBack(interpreter)
+      return []
+    }
+    let isAlone = own.run {
+      let isAlone = wsgi_py_thread_count(interpreter.state) == attachments.count
+      if isAlone { leave() }
+      return isAlone
+    }
+    guard isAlone else {
+      putBack(interpreter)
+      return []
+    }
+    let hasEnded = end(interpreter, attachments, thread)
+    // Even where it could not be ended its attachments' thread states are gone.
+    interpreter.hasEnded.store(true, ordering: .relaxed)
+    thread.attachments.removeAll { $0.interpreter === interpreter }
+    table.withLock { table in
+      table.attachments.removeAll { $0.interpreter === interpreter }
+      if hasEnded { table.ending.removeAll { $0 === interpreter } }
+    }
+    return attachments
+  }
+
+  private func putBack(_ interpreter: Interpreter) {
+    table.withLock { table in
+      table.ending.removeAll { $0 === interpreter }
+      table.retired.append(interpreter)
+    }
+  }
+}
+
+extension Python.Table {
+  fileprivate func has(_ interpreter: Interpreter) -> Bool {
+    interpreters.contains { $0 === interpreter } || retired.contains { $0 === interpreter }
+  }
+}
