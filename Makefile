@@ -13,6 +13,7 @@ DESTDIR ?=
 STAGE ?= .build-stage
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= frames queue control settings responses configuration
+SANITIZE ?= address thread
 
 # What the build asks of PYTHON; evaluated when a recipe runs, that is after packages have been installed.
 python_says = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("$(1)") or "")' 2>/dev/null)
@@ -39,7 +40,7 @@ TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client opens
 BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit integration bench bench-losses bench-instructions bench-syscalls bench-own-gil fuzz all engine install lint format clean
+.PHONY: help run test unit integration bench bench-losses bench-instructions bench-syscalls bench-own-gil fuzz sanitize all engine install lint format clean
 .PHONY: build-packages test-packages bench-packages tools module
 
 help:
@@ -52,6 +53,7 @@ help:
 	@echo 'make bench-own-gil        what a GIL for each interpreter is worth: PYTHON=/path/to/python3.12'
 	@echo 'make fuzz         the readers of frames, messages, settings and configuration under libFuzzer,'
 	@echo '                  for FUZZ_SECONDS=$(FUZZ_SECONDS) each: FUZZ_TARGETS="$(FUZZ_TARGETS)"'
+	@echo 'make sanitize     the unit tests under AddressSanitizer and ThreadSanitizer: SANITIZE="$(SANITIZE)"'
 	@echo 'make all          mod_wsgi.so, wsgi-engine-$(or $(python_version),3.X).so and wsgi-worker, in $(STAGE)/'
 	@echo 'make engine       one more engine: PYTHON=/path/to/python3.X'
 	@echo 'make install      into the directory that apxs names (DESTDIR= for packagers), with conf/ for a2enmod'
@@ -106,6 +108,20 @@ fuzz: tools
 	  WSGI_FUZZ_TARGET=$$target .build-fuzz/debug/$$program -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_funcs=0 \
 	    -print_final_stats=1 -artifact_prefix=.build-fuzz/$$target- .build-fuzz/corpus-$$target || exit 1; \
 	  echo "$$target: nothing found; the corpus has $$(ls .build-fuzz/corpus-$$target | wc -l) inputs"; done
+
+# Each sanitizer builds apart. The linker warns of every function of a runtime that it does not export, so that what it says is
+# shown only where a build fails.
+sanitize: test-packages tools
+	@failed=; for part in $(SANITIZE); do echo "== sanitize: $$part =="; case $$part in \
+	  address) $(call sanitized_units,address,.build-asan) ;; \
+	  thread) $(call sanitized_units,thread,.build-tsan) ;; \
+	  *) echo "no such part: $$part (address, thread)"; false ;; \
+	  esac || { echo "sanitize: $$part failed; the other parts go on"; failed="$$failed $$part"; }; done; \
+	test -z "$$failed" || { echo "sanitize: failed:$$failed" >&2; exit 1; }
+sanitized_units = $(call sanitized,--sanitize=$(1) --scratch-path $(2) --build-tests) && \
+  WSGI_SANITIZE=1 $(swift_environment) $(SWIFT) test --skip-build --sanitize=$(1) --scratch-path $(2)
+sanitized = { WSGI_SANITIZE=1 $(swift_environment) $(SWIFT) build $(1) > .build-sanitize.log 2>&1 || \
+  { grep -v 'Cannot export local symbol' .build-sanitize.log | tail -40; false; }; }
 
 all: module engine
 	@echo "Ready in $(STAGE)/: $$(cd $(STAGE) && ls | tr '\n' ' ')"

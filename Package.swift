@@ -135,3 +135,11 @@ if environment["WSGI_FUZZ"] != nil {
       swiftSettings: common, linkerSettings: fuzzer),
   ]
 }
+
+// `make sanitize`: the programs that a sanitizer's runtime is linked into say what they want of it.
+if environment["WSGI_SANITIZE"] != nil {
+  package.targets.append(.target(name: "Sanitizers", path: "Tests/Sanitizers", publicHeadersPath: "."))
+  for target in package.targets where target.type == .executable || target.type == .test {
+    target.dependencies.append("Sanitizers")
+  }
+}
