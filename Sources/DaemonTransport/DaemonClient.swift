@@ -75,6 +75,7 @@ public struct DaemonClient: ~Copyable {
     if !group.acceptsDescriptors { envelope.flags.insert(.bytesOnly) }
     envelope.queueStart = epochMicroseconds()
     envelope.place = group.takers?.place(child: seat.index, thread: thread) ?? 0
+    let entry = group.takers?.entry(of: envelope)
     if let failure = enqueue(head, envelope, channel: far.number, on: group) { return .ended(.failed(failure)) }
     // Ours must go, or the worker's end of the channel would not be the only one, and its death not be seen.
     _ = consume far
@@ -87,10 +88,18 @@ public struct DaemonClient: ~Copyable {
     let result = converse(&conversation, host: &host)
     if conversation.sendsFile, group.acceptsDescriptors { expectFiles(group.index) }
     if case .ended(.failed(.workerEnded(let pid))) = result, let takers = group.takers {
-      if !upload.wasWanted, takers.isUntouched(envelope) { return .stale }
+      if !upload.wasWanted, takers.isUntouched(envelope) || isLost(envelope, entry, takers, group) { return .stale }
       if pid == 0 { return .ended(.failed(.workerEnded(pid: takers.taker(of: envelope)))) }
     }
     return result
+  }
+
+  /// Whether the request went down with a queue that was shut down. Only then does it tell something that nobody noted to have
+  /// taken it: a process that cannot do so may have begun on it.
+  @inline(never)
+  private func isLost(_ envelope: QueueEnvelope, _ entry: UInt64?, _ takers: TakerBoard, _ group: DaemonEndpoint) -> Bool {
+    guard let entry, group.renewal >= 0, takers.entry(of: envelope) == entry else { return false }
+    return wsgi_posix_take_over_queue(group.renewal, group.queue, -1) == 1
   }
 
   /// The kernel counts what lies in a channel against the end that wrote it.
@@ -130,30 +139,36 @@ public struct DaemonClient: ~Copyable {
   ) -> DaemonFailure? {
     switch QueueWriter.send(head, envelope, channel: channel, to: group.queue) {
     case .done: return nil
-    case .closed: return .queueClosed
     case .failed(let errno): return .system(errno: errno)
-    case .full: return enqueueWhenThereIsRoom(head, envelope, channel: channel, on: group)
+    case .closed, .full: return enqueueWhenPossible(head, envelope, channel: channel, on: group)
     }
   }
 
   /// A full queue is not said to have room before three quarters of it are free again, and a limit on descriptors under way is
-  /// not said at all: so it is also tried again every now and then.
+  /// not said at all: so it is also tried again every now and then. A queue that was shut down has a successor soon.
   @inline(never)
-  private func enqueueWhenThereIsRoom(
+  private func enqueueWhenPossible(
     _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, on group: DaemonEndpoint
   ) -> DaemonFailure? {
     let deadline = monotonicMilliseconds() &+ group.connectTimeout
     var wasReady = false
     while true {
-      let remaining = deadline &- monotonicMilliseconds()
-      guard remaining > 0 else { return .queueFull }
-      let pause = min(remaining, 50)
-      wasReady = waitUntilReady(wasReady ? -1 : group.queue, for: writable, milliseconds: pause).first != 0
       switch QueueWriter.send(head, envelope, channel: channel, to: group.queue) {
       case .done: return nil
-      case .closed: return .queueClosed
       case .failed(let errno): return .system(errno: errno)
-      case .full: continue
+      case .full:
+        let remaining = deadline &- monotonicMilliseconds()
+        guard remaining > 0 else { return .queueFull }
+        wasReady = waitUntilReady(wasReady ? -1 : group.queue, for: writable, milliseconds: min(remaining, 50)).first != 0
+      case .closed:
+        guard group.renewal >= 0 else { return .queueClosed }
+        // The number is all threads'. Whoever is late puts an older queue there for a moment, and the next comes back here.
+        let result = wsgi_posix_take_over_queue(group.renewal, group.queue, -1)
+        if result == 1, case .done = QueueWriter.send(head, envelope, channel: channel, to: group.queue) { return nil }
+        let remaining = deadline &- monotonicMilliseconds()
+        guard result >= 0, remaining > 0 else { return .queueClosed }
+        // What is offered may be what has just been found closed: it has its successor in a moment.
+        _ = waitUntilReady(result == 0 ? group.renewal : -1, for: readable, milliseconds: min(remaining, 20))
       }
     }
   }

@@ -4,6 +4,8 @@ public struct DaemonEndpoint: Sendable {
   public var index: Int
   /// The write end of the queue; it stays the owner's.
   public var queue: Int32
+  /// Where a new write end is offered when somebody has shut the queue down; -1: nowhere.
+  public var renewal: Int32 = -1
   /// Where the group's processes note which request they took; nil: nowhere.
   public var takers: TakerBoard?
   /// Files of responses may come as descriptors. Whoever sends one can choose it so that to read from it, and even to close it,

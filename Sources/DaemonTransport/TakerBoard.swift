@@ -72,6 +72,14 @@ public struct TakerBoard: @unchecked Sendable {
     return word != 0 && word & TakerBoard.begun == 0
   }
 
+  /// In an httpd child: what stands in the place of the request, be it about another one; nil: it has none. As long as that does
+  /// not change, no process has noted that it took the request.
+  @inline(__always)
+  func entry(of envelope: QueueEnvelope) -> UInt64? {
+    guard envelope.place > 0, envelope.place <= count else { return nil }
+    return words[Int(envelope.place) - 1].load(ordering: .relaxed)
+  }
+
   /// No process has a number as large.
   private static let begun: UInt32 = 1 << 31
 

@@ -8,8 +8,11 @@ import Glibc
 /// processes say at once what they are, by `becomeChild` or `leave`.
 public final class SupervisedGeneration {
   let groups: [SupervisedGroup]
-  /// The write ends of the queues; -1: closed, or never there.
-  private var writeEnds: [Int32]
+  /// The queues of the groups, with their write ends.
+  private var queues: [RenewableQueue] = []
+  /// Which of httpd's processes live that put requests into queues, and that services are there for.
+  private var requestLifeline: Lifeline
+  private var serviceLifeline: Lifeline
   public private(set) var board: Board
   private let keep: WorkerKeep
   /// The parent's end, and the supervisor's.
@@ -34,11 +37,17 @@ public final class SupervisedGeneration {
   public init?(groups: [SupervisedGroup], writeEnds: [Int32], host: SupervisorHost) {
     var pair: [Int32] = [-1, -1]
     let slots = groups.reduce(0) { $0 &+ Board.slotCount(processes: $1.processes) }
+    guard let requestLifeline = Lifeline.make(), let serviceLifeline = Lifeline.make() else { return nil }
     guard case .success(let board) = Board.make(processes: groups.map(\.processes)), let keep = WorkerKeep.make(capacity: slots),
       wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0
     else { return nil }
+    for end in writeEnds {
+      guard let queue = end < 0 ? .never : RenewableQueue.make(writeEnd: end) else { return nil }
+      queues.append(queue)
+    }
+    self.requestLifeline = requestLifeline
+    self.serviceLifeline = serviceLifeline
     self.groups = groups
-    self.writeEnds = writeEnds
     self.board = board
     self.keep = keep
     commands = pair
@@ -63,10 +72,12 @@ public final class SupervisedGeneration {
     if pid == 0 {
       Supervisor.prepareProcess()
       inChild()
-      for end in writeEnds where end >= 0 { close(end) }
+      requestLifeline.letGo()
+      serviceLifeline.letGo()
       close(commands[0])
       Supervisor(
-        groups: groups, board: board, keep: keep, commands: commands[1], parent: parent, after: predecessors, host: host
+        groups: groups, board: board, keep: keep, commands: commands[1], parent: parent, after: predecessors, queues: queues,
+        lifelines: (requestLifeline, serviceLifeline), host: host
       ).run()
       _exit(0)
     }
@@ -97,9 +108,18 @@ public final class SupervisedGeneration {
   /// closed too.
   public func closeWriteEnds() {
     isEnding = true
-    for end in writeEnds where end >= 0 { close(end) }
-    writeEnds = writeEnds.map { _ in -1 }
+    for index in queues.indices { closeWriteEnd(index) }
+    requestLifeline.letGo()
+    serviceLifeline.letGo()
   }
+
+  /// Lets go of queues that have been renewed, with the requests that are left in them and nobody takes.
+  public func takeOverRenewedQueues() {
+    for (group, queue) in zip(groups, queues) { queue.takeOver(readEnd: group.queue) }
+  }
+
+  /// Where a child finds the write end of a group's queue when it has been renewed; -1: nowhere.
+  public func renewal(of group: Int) -> Int32 { queues.indices.contains(group) ? queues[group].offered : -1 }
 
   /// Has everything stop: `waitForStop` must follow.
   public func orderStop() {
@@ -140,6 +160,7 @@ public final class SupervisedGeneration {
     guard getpid() != owner else { return }
     closeReadEnds()
     for (index, group) in groups.enumerated() where group.settings.isService { closeWriteEnd(index) }
+    serviceLifeline.letGo()
     board.becomeReader()
   }
 
@@ -147,6 +168,8 @@ public final class SupervisedGeneration {
   public func leave() {
     closeWriteEnds()
     closeReadEnds()
+    for queue in queues where queue.offered >= 0 { close(queue.offered) }
+    queues = []
     board.becomeReader()
   }
 
@@ -158,12 +181,15 @@ public final class SupervisedGeneration {
     for group in groups where group.sharedFile >= 0 { close(group.sharedFile) }
     for group in groups where group.activity >= 0 { close(group.activity) }
     for end in commands { close(end) }
+    for queue in queues where queue.offer >= 0 { close(queue.offer) }
+    requestLifeline.lookAway()
+    serviceLifeline.lookAway()
     keep.closeBoth()
   }
 
   private func closeWriteEnd(_ index: Int) {
-    guard writeEnds.indices.contains(index), writeEnds[index] >= 0 else { return }
-    close(writeEnds[index])
-    writeEnds[index] = -1
+    guard queues.indices.contains(index), queues[index].writeEnd >= 0 else { return }
+    close(queues[index].writeEnd)
+    queues[index].writeEnd = -1
   }
 }

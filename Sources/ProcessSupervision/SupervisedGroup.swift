@@ -58,10 +58,16 @@ public struct SupervisorHost {
   public var log: (SupervisorLog) -> Void
   /// httpd's scoreboard as pairs; nil where there is none.
   public var metrics: () -> [UInt8]?
+  /// Makes another queue for the group in that place, whose ends become the caller's. nil: errno says why not.
+  public var makeQueue: (Int) -> (read: Int32, write: Int32)?
 
-  public init(log: @escaping (SupervisorLog) -> Void, metrics: @escaping () -> [UInt8]? = { nil }) {
+  public init(
+    log: @escaping (SupervisorLog) -> Void, metrics: @escaping () -> [UInt8]? = { nil },
+    makeQueue: @escaping (Int) -> (read: Int32, write: Int32)? = { _ in nil }
+  ) {
     self.log = log
     self.metrics = metrics
+    self.makeQueue = makeQueue
   }
 }
 

@@ -6,7 +6,7 @@ extension Supervisor {
   func fill(_ group: ProcessGroup, now: Int64) {
     if group.backoff.isProbing, group.workers.contains(where: { isStable($0, now: now) }) { group.backoff.succeeded() }
     group.predecessors.removeAll { $0.isOver(now: now) }
-    guard !group.isFinished, !isStopping, now >= group.notBefore, group.predecessors.isEmpty else { return }
+    guard !group.isFinished, !isStopping, now >= group.notBefore, group.predecessors.isEmpty, group.renewAt == nil else { return }
     // Candidates are workers to be. A service is not started before the one that it replaces has gone.
     let present = group.plan.settings.isService ? group.workers.count : group.active
     var missing = group.plan.processes &- present &- (group.reload?.candidates.count ?? 0)
@@ -46,6 +46,7 @@ extension Supervisor {
         group: group.index, slot: slot, pid: launched.pid, isChild: true, ends: launched.ends, relay: launched.relay,
         state: candidate == nil ? .starting : .candidate, startedEpoch: wsgi_posix_epoch(),
         memoryKills: ProcessFacts.memoryKills())
+      worker.queueNumber = group.queueNumber
       group.workers.append(worker)
       board.setSlot(
         slot, ofGroup: group.index,

@@ -11,29 +11,6 @@ extension Supervisor {
     for group in groups { finish(group) }
   }
 
-  /// How long requests may wait for a process when whoever asked has gone.
-  private static let queueAllowance: Int64 = 5_000_000
-
-  /// Notices that nobody can put requests into a group's queue any more, and that all have been taken.
-  func checkQueue(_ group: ProcessGroup) {
-    guard !group.isFinished else { return }
-    let now = wsgi_posix_monotonic()
-    if group.endingSince == nil {
-      var entry = pollfd(fd: group.plan.queue, events: 0, revents: 0)
-      guard poll(&entry, 1, 0) > 0, entry.revents & Int16(POLLHUP | POLLNVAL | POLLERR) != 0 else { return }
-      group.endingSince = now
-    }
-    // More than 0: a request still waits for a worker. It is not looked at: a worker that receives into a page that never comes
-    // keeps everybody else who receives from the queue, or peeks, waiting.
-    if wsgi_posix_waiting(group.plan.queue) <= 0 || group.plan.settings.isService { return finish(group) }
-    guard let since = group.endingSince, now >= since &+ Self.queueAllowance else { return }
-    log(
-      group, SupervisorLog.warning,
-      "WSGI0663: No process of process group '\(group.plan.name)' takes the requests that an earlier configuration left in its"
-        + " queue, and nobody waits for their answers any more: its processes are ended.")
-    finish(group)
-  }
-
   /// A group starts no more workers, and those that it has end. Nobody waits for what they may still be running: who asked
   /// has gone.
   func finish(_ group: ProcessGroup) {

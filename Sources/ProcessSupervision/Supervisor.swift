@@ -15,6 +15,9 @@ public final class Supervisor {
   private let parent: Int32
   private let parentDescriptor: Int32
   let nullDevice: Int32
+  /// Held open by httpd's parent and by its children of this generation, and by the parent alone.
+  var requestLifeline: Lifeline
+  var serviceLifeline: Lifeline
   /// Output of workers that have ended, which their own children may still write to.
   var leftovers: [WorkerOutput] = []
   /// Processes that end when they can, and are then reaped: relays with nothing left to pass on, workers that cannot be killed.
@@ -23,11 +26,19 @@ public final class Supervisor {
 
   /// - commands: this process's end of the socket on which its parent sends `stop`.
   /// - parent: the process whose end is this one's.
-  public init(
+  /// - queues: of each group; none: no queue can be renewed.
+  init(
     groups: [SupervisedGroup], board: Board, keep: WorkerKeep, commands: Int32, parent: Int32,
-    after predecessors: [Predecessor] = [], host: SupervisorHost
+    after predecessors: [Predecessor] = [], queues: [RenewableQueue] = [],
+    lifelines: (requests: Lifeline, services: Lifeline) = (.none, .none), host: SupervisorHost
   ) {
+    (requestLifeline, serviceLifeline) = lifelines
     self.groups = groups.enumerated().map { ProcessGroup(index: $0.offset, plan: $0.element) }
+    for (group, queue) in zip(self.groups, queues) {
+      group.queue = queue
+      // An earlier supervisor may have renewed it.
+      queue.takeOver(readEnd: group.plan.queue)
+    }
     for group in self.groups {
       if group.plan.queue < 0 { group.isFinished = true }
       if group.plan.settings.isService { group.predecessors = predecessors.filter { $0.group == group.plan.name } }
@@ -62,8 +73,9 @@ public final class Supervisor {
       let now = wsgi_posix_monotonic()
       checkParent()
       reportMissing(now: now)
+      checkLifelines()
       for group in groups {
-        checkQueue(group)
+        checkQueue(group, now: now)
         attendReload(group, now: now)
         killOverdue(group, now: now)
         replaceDeaf(group, now: now)
@@ -83,7 +95,8 @@ public final class Supervisor {
   private enum Source {
     case parent
     case commands
-    case queue
+    case lifeline
+    case queue(ProcessGroup)
     case reports(Worker)
     case output(WorkerOutput)
     case process(Worker)
@@ -101,9 +114,11 @@ public final class Supervisor {
       watch(parentDescriptor, .parent)
       watch(commands.incoming, .commands)
     }
+    watch(requestLifeline.watched, .lifeline, events: 0)
+    watch(serviceLifeline.watched, .lifeline, events: 0)
     for group in groups {
       // Requests are none of our business; the hang-up is, and is reported without being asked for.
-      if !group.isFinished, group.endingSince == nil { watch(group.plan.queue, .queue, events: 0) }
+      if !group.isFinished, group.endingSince == nil, group.renewAt == nil { watch(group.plan.queue, .queue(group), events: 0) }
       for worker in group.workers {
         watch(worker.hasHungUp ? -1 : worker.line.incoming, .reports(worker))
         watch(worker.output.descriptor, .output(worker.output))
@@ -131,7 +146,9 @@ public final class Supervisor {
     switch source {
     case .parent: stopAll("httpd's parent process has gone")
     case .commands: serveCommand()
-    case .queue: break  // checkQueue looks for itself
+    case .lifeline: checkLifelines()
+    // Before the end of whoever shut it down, who could no longer be named.
+    case .queue(let group): checkQueue(group, now: wsgi_posix_monotonic())
     case .reports(let worker): if !worker.isDone { receive(from: worker) }
     case .output(let output): relay(output)
     case .process(let worker): if !worker.isDone { checkEnd(of: worker) }
@@ -163,6 +180,7 @@ public final class Supervisor {
       if !group.isFinished, group.active < group.plan.processes, group.notBefore > now {
         next = min(next, group.notBefore)
       }
+      if let renewAt = group.renewAt, !group.isFinished { next = min(next, renewAt) }
       if group.backoff.isProbing, group.ready > 0 { next = min(next, now &+ 250_000) }
       if !group.predecessors.isEmpty { next = min(next, now &+ 20_000) }
       if let reload = group.reload { next = min(next, reloadDeadline(reload)) }

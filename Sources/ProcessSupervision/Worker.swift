@@ -61,6 +61,8 @@ final class Worker {
   var endSeen: Int64?
   /// All that it said before its end has come.
   var hasSaidAll = false
+  /// Which of its group's queues it has.
+  var queueNumber = 0
 
   init(
     group: Int, slot: Int, pid: Int32, isChild: Bool, ends: WorkerKeep.Ends, relay: Int32 = 0, state: State, startedEpoch: Int64,
@@ -118,6 +120,11 @@ final class ProcessGroup {
   var nextRetry: Int64 = 0
   /// Its queue has come to its end, or everything ends: no worker is started any more.
   var isFinished = false
+  var queue = RenewableQueue.never
+  /// How often the queue has been renewed.
+  var queueNumber = 0
+  /// When a queue that was shut down is renewed; nil: it works. No worker is started before.
+  var renewAt: Int64?
   /// Since when the write ends are closed, but messages are left.
   var endingSince: Int64?
   /// The scoreboard that was last given, and when.

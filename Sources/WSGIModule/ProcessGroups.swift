@@ -73,11 +73,14 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
           return endpoint
         })
     }
-    let host = SupervisorHost(log: { record in logs.write(record) }, metrics: { Scoreboard.pairs() })
+    let host = SupervisorHost(
+      log: { record in logs.write(record) }, metrics: { Scoreboard.pairs() },
+      makeQueue: { index in groups.indices.contains(index) ? try? queue(backlog: groups[index].listenBacklog) : nil })
     guard let supervised = SupervisedGeneration(groups: plans, writeEnds: writeEnds, host: host) else {
       log(.alert, generation.mainServer, "WSGI0356: No memory or descriptors for process groups; none is started.")
       return nil
     }
+    for index in endpoints.indices { endpoints[index]?.renewal = supervised.renewal(of: index) }
     let shares = ThreadShares(
       children: Int(facts.maximum_processes), threads: Int(facts.maximum_threads), users: plans.map(\.userOfRequests))
     let ledger = QueueLedger(groups: groups.count, seats: seats, shares: shares)
@@ -97,18 +100,23 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
 
   private static func queue(_ group: WSGIConfig.DaemonGroup, _ plan: inout GroupPlan) -> (read: Int32, write: Int32)? {
     do throws(QueueFailure) {
-      let queue = try RequestQueue(backlog: group.listenBacklog)
-      // Both ends belong to the generation from here on; the queue's own are closed with it.
-      let ends = (read: fcntl(queue.readEnd.number, F_DUPFD_CLOEXEC, 0), write: fcntl(queue.writeEnd.number, F_DUPFD_CLOEXEC, 0))
-      guard ends.read >= 0, ends.write >= 0 else {
-        plan.problem = "no descriptors for its queue: \(String(cString: strerror(errno)))"
-        return nil
-      }
-      return ends
+      return try queue(backlog: group.listenBacklog)
     } catch {
       if case .notMade(let number) = error { plan.problem = "its queue cannot be made: \(String(cString: strerror(number)))" }
       return nil
     }
+  }
+
+  /// Both ends belong to the generation from here on; the queue's own are closed with it.
+  private static func queue(backlog: Int) throws(QueueFailure) -> (read: Int32, write: Int32) {
+    let queue = try RequestQueue(backlog: backlog)
+    let ends = (read: fcntl(queue.readEnd.number, F_DUPFD_CLOEXEC, 0), write: fcntl(queue.writeEnd.number, F_DUPFD_CLOEXEC, 0))
+    guard ends.read >= 0, ends.write >= 0 else {
+      let number = errno
+      if ends.read >= 0 { close(ends.read) }
+      throw .notMade(errno: number)
+    }
+    return ends
   }
 
   // MARK: in the parent
@@ -184,6 +192,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
 
   static func startPending() {
     for groups in living {
+      groups.supervised.takeOverRenewedQueues()
       if let restart = groups.restart, restart <= now() { groups.startSupervisor() }
     }
   }

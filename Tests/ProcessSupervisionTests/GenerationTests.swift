@@ -128,6 +128,28 @@ private final class ParentProcess {
     #expect(contents(name) != nil)
   }
 
+  @Test func aQueueThatWasShutDownIsRenewedAndEndsWithItsGeneration() throws {
+    let parent = try ParentProcess(processes: 1, probe: "serve")
+    var before = try #require(parent.servingPid())
+    for round in 1...3 {
+      parent.order("shutdown")
+      wait("it is noticed") { parent.log.count(of: "WSGI0672: Process") == round }
+      wait("the old worker ends") { !isAlive(before) }
+      before = try #require(parent.servingPid())
+    }
+    // The next supervisor has the new queue, too.
+    let first = try #require(parent.supervisors.last)
+    kill(first, SIGKILL)
+    wait("another takes over") { parent.supervisors.count == 2 }
+    #expect(parent.servingPid() == before)
+    parent.order("shutdown")
+    wait("it is noticed") { parent.log.count(of: "WSGI0672: Process \(before)") == 1 }
+    let last = try #require(parent.servingPid())
+    parent.order("finish")
+    wait("the generation is over") { parent.log.contains("discarded") }
+    #expect(!isAlive(last))
+  }
+
   @Test func httpdsSignalsDoNotReachTheSupervisor() throws {
     let parent = try ParentProcess(processes: 1, probe: "serve")
     let worker = try #require(parent.servingPid())
@@ -184,6 +206,10 @@ private final class ParentProcess {
     #expect(fcntl(queue[0], F_GETFD) >= 0 && fcntl(queue[1], F_GETFD) >= 0)
     generation.discard()
   }
+}
+
+extension String {
+  fileprivate func count(of part: String) -> Int { ranges(of: part).count }
 }
 
 @Suite struct BoardTests {

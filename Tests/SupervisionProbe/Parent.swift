@@ -5,6 +5,7 @@ import ProcessSupervision
 /// What httpd's parent process is to a generation. Its standard output is the log; standard input takes orders, one a line:
 ///
 ///   send X     put request X into the queue
+///   shutdown   shut the queue down
 ///   finish     the configuration ends: close the write ends
 ///   stop       stop everything and exit
 final class Parent {
@@ -26,7 +27,13 @@ final class Parent {
       program: Array(String(cString: program).utf8), arguments: [Array("(wsgi:g)".utf8)],
       environment: [Array("PROBE=\(CommandLine.arguments[3])".utf8)], queue: queue[1])
     let made = SupervisedGeneration(
-      groups: [group], writeEnds: [queue[0]], host: SupervisorHost(log: { say(String(decoding: $0.text, as: UTF8.self)) }))
+      groups: [group], writeEnds: [queue[0]],
+      host: SupervisorHost(
+        log: { say(String(decoding: $0.text, as: UTF8.self)) },
+        makeQueue: { _ in
+          var queue: [Int32] = [-1, -1]
+          return wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &queue) == 0 ? (read: queue[1], write: queue[0]) : nil
+        }))
     guard let made else { _exit(1) }
     generation = made
   }
@@ -77,7 +84,10 @@ final class Parent {
   private func obey(_ order: String) {
     let words = order.split(separator: " ", maxSplits: 1)
     switch words.first {
-    case "send": _ = String(words[1]).utf8CString.withUnsafeBytes { Glibc.send(writeEnd, $0.baseAddress, $0.count - 1, 0) }
+    case "send":
+      generation.takeOverRenewedQueues()
+      _ = String(words[1]).utf8CString.withUnsafeBytes { Glibc.send(writeEnd, $0.baseAddress, $0.count - 1, 0) }
+    case "shutdown": shutdown(writeEnd, Int32(SHUT_RDWR))
     case "finish": generation.closeWriteEnds()
     case "stop":
       generation.orderStop()

@@ -125,6 +125,23 @@ int wsgi_posix_unread(int socket) {
   return ioctl(socket, SIOCOUTQ, &bytes) == 0 ? bytes : -errno;
 }
 
+int wsgi_posix_take_over_queue(int offered, int write_end, int read_end) {
+  const int places[2] = {write_end, read_end};
+  wsgi_posix_descriptors ends;
+  char byte;
+  ssize_t count;
+  do count = wsgi_posix_receive(offered, &byte, 1, MSG_PEEK | MSG_DONTWAIT, &ends);
+  while (count == -EINTR);
+  if (count == -EAGAIN) return 0;
+  if (count < 0) return (int)count;
+  int result = ends.count == 2 ? 1 : ends.refused ? -EMFILE : -EPIPE;
+  for (int i = 0; i < ends.count; i++) {
+    if (result == 1 && places[i] >= 0 && dup3(ends.values[i], places[i], O_CLOEXEC) < 0) result = -errno;
+    close(ends.values[i]);
+  }
+  return result;
+}
+
 int wsgi_posix_sealed_file(const void *bytes, size_t length) {
   int file = memfd_create("wsgi-request", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (file < 0) return -errno;

@@ -48,6 +48,11 @@ int wsgi_posix_send_buffer(int socket, int bytes);
 /* Bytes that the peer of a socket has not read yet, with the kernel's bookkeeping, or -errno. */
 int wsgi_posix_unread(int socket);
 
+/* Puts the two ends of a queue, write end first, that the first message at `offered` carries in the place of descriptors
+ * `write_end` and `read_end` (-1: that end is not wanted).  The message stays there for others.  1: done; 0: nothing is offered
+ * yet; -errno, which is -EPIPE where nobody is left who could offer anything. */
+int wsgi_posix_take_over_queue(int offered, int write_end, int read_end);
+
 /* A memory file with these bytes, sealed against every change: a descriptor, or -errno. */
 int wsgi_posix_sealed_file(const void *bytes, size_t length);
 

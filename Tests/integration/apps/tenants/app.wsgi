@@ -2,13 +2,16 @@
 import array
 import ctypes
 import errno
+import fcntl
 import json
 import mmap
 import os
 import socket
 import struct
 import subprocess
+import termios
 import threading
+import time
 
 from routes import Router, text
 
@@ -85,6 +88,26 @@ def lingering(environ, start_response):
 @route
 def leave(environ, start_response):
     os._exit(3)
+
+
+@route
+def shut_down(environ, start_response):
+    """Ends the queue, which all processes of the group share with httpd's children."""
+    socket.socket(fileno=os.dup(4)).shutdown(socket.SHUT_RDWR)
+    return text(start_response, str(os.getpid()))
+
+
+@route
+def shut_down_with_others_waiting(environ, start_response):
+    """The same when another request waits in the queue; `leave`: and its only reader ends."""
+    environ["wsgi.errors"].write("now the others\n")
+    give_up = time.monotonic() + 20
+    while fcntl.ioctl(4, termios.FIONREAD, b"    ") == b"\0\0\0\0" and time.monotonic() < give_up:
+        time.sleep(0.01)
+    socket.socket(fileno=os.dup(4)).shutdown(socket.SHUT_RDWR)
+    if environ["test.query"]["then"] == "leave":
+        os._exit(3)
+    return text(start_response, str(os.getpid()))
 
 
 @route

@@ -1,0 +1,98 @@
+import CPosix
+import Glibc
+
+extension Supervisor {
+  /// How long requests may wait for a process when whoever asked has gone.
+  private static let queueAllowance: Int64 = 5_000_000
+  /// Between two attempts at making a queue.
+  private static let retryPause: Int64 = 1_000_000
+
+  /// Notices that those have gone who put requests into the queues, and has the queues end.
+  func checkLifelines() {
+    if requestLifeline.hasEnded {
+      requestLifeline.lookAway()
+      for group in groups where !group.plan.settings.isService { group.queue.end() }
+    }
+    if serviceLifeline.hasEnded {
+      serviceLifeline.lookAway()
+      for group in groups where group.plan.settings.isService { group.queue.end() }
+    }
+  }
+
+  /// Notices that a group's queue has come to its end: nobody can put requests into it any more, or somebody has shut it down.
+  func checkQueue(_ group: ProcessGroup, now: Int64) {
+    guard !group.isFinished else { return }
+    if group.endingSince == nil {
+      guard hasHungUp(group.plan.queue) else { return }
+      if group.queue.writeEnd >= 0 { return renewQueue(group, now: now) }
+      group.renewAt = nil
+      group.endingSince = now
+    }
+    // More than 0: a request still waits for a worker. It is not looked at: a worker that receives into a page that never comes
+    // keeps everybody else who receives from the queue, or peeks, waiting.
+    if wsgi_posix_waiting(group.plan.queue) <= 0 || group.plan.settings.isService { return finish(group) }
+    guard let since = group.endingSince, now >= since &+ Self.queueAllowance else { return }
+    log(
+      group, SupervisorLog.warning,
+      "WSGI0663: No process of process group '\(group.plan.name)' takes the requests that an earlier configuration left in its"
+        + " queue, and nobody waits for their answers any more: its processes are ended.")
+    finish(group)
+  }
+
+  private func hasHungUp(_ queue: Int32) -> Bool {
+    var entry = pollfd(fd: queue, events: 0, revents: 0)
+    return poll(&entry, 1, 0) > 0 && entry.revents & Int16(POLLHUP | POLLNVAL | POLLERR) != 0
+  }
+
+  /// Gives a group a new queue, as often as `StartPace` allows. Its processes take what is left in the old one and end.
+  private func renewQueue(_ group: ProcessGroup, now: Int64) {
+    let due = group.renewAt ?? max(group.pace.notBefore, now)
+    group.renewAt = due
+    guard now >= due else { return }
+    guard let ends = host.makeQueue(group.index) else { return renewalFailed(group, errno, now: now) }
+    defer {
+      close(ends.read)
+      close(ends.write)
+    }
+    let failure = group.queue.put(ends)
+    guard failure == 0 else { return renewalFailed(group, failure, now: now) }
+    // As everybody else does: where that fails the queue is found closed again.
+    group.queue.takeOver(readEnd: group.plan.queue)
+    group.renewAt = nil
+    if group.pace.take(now: now) { reportPace(group) }
+    let old = group.workers.filter { $0.queueNumber == group.queueNumber }
+    group.queueNumber &+= 1
+    report(old, group)
+    if !group.plan.settings.isService { replace(old, group) }
+  }
+
+  private func report(_ old: [Worker], _ group: ProcessGroup) {
+    let pids = old.map { "\($0.pid)" }.joined(separator: ", ")
+    let who =
+      switch old.count {
+      case 0: "A process that has ended, or a program that it started,"
+      case 1: "Process \(pids), or a program that it started,"
+      default: "One of the processes \(pids), or a program that they started,"
+      }
+    log(
+      group, SupervisorLog.error,
+      "WSGI0672: \(who) has shut down the queue of process group '\(group.plan.name)', which no application has reason to do. The"
+        + " group has a new queue\(group.plan.settings.isService ? "." : ", and new processes are started.")")
+  }
+
+  private func renewalFailed(_ group: ProcessGroup, _ number: Int32, now: Int64) {
+    group.renewAt = now &+ Self.retryPause
+    log(
+      group, SupervisorLog.alert,
+      "WSGI0673: The queue of process group '\(group.plan.name)' was shut down by one of its processes, and a new one cannot be"
+        + " made: \(String(cString: strerror(number))). It is tried again in a second.")
+  }
+
+  /// Those that had the old queue see its end when they have taken what it holds, and need not be told.
+  private func replace(_ old: [Worker], _ group: ProcessGroup) {
+    // What candidates were to take over goes back to the queue with the workers that have it.
+    for worker in old where worker.state == .candidate { worker.line.send(.drain(.shutdownSignal)) }
+    for worker in old where !worker.isLeaving { beginDraining(worker, group) }
+    group.reload = nil
+  }
+}

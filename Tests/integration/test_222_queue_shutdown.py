@@ -1,0 +1,141 @@
+"""A process with native code can shut down the queue that its group's requests come through: the group gets a new one."""
+import os
+import signal
+import subprocess
+
+import pytest
+
+from httpd_env import MODES, Httpd, children, descendants, httpd_program, wait_until
+from test_220_tenants import TENANTS, files, named
+
+pytestmark = [pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here"),
+              pytest.mark.skipif(os.getuid() != 0, reason="only root starts processes as another user")]
+SEVERAL = """
+WSGIDaemonProcess many user=games processes=2 threads=2 python-path={lib}
+WSGIScriptAlias /many {apps}/app.wsgi process-group=many application-group=%{GLOBAL}
+"""
+
+
+def httpd_children(server):
+    found = []
+    for pid in children(server.pid):
+        with open("/proc/%d/comm" % pid) as it:
+            if "wsgi" not in it.read() and os.stat("/proc/%d" % pid).st_uid != 0:
+                found.append(pid)
+    return [pid for pid in found if os.readlink("/proc/%d/exe" % pid) == os.readlink("/proc/%d/exe" % server.pid)]
+
+
+def shut_down(server, group, times=1):
+    """The ids of the processes that did it, and the log that came of it."""
+    mark = server.log.mark()
+    pids = []
+    for number in range(times):
+        response = server.get("/%s/shut_down" % group)
+        assert response.status == 200
+        pids.append(response.text)
+        server.log.wait_for("WSGI0672", mark, count=number + 1)
+    return pids, [line for line in server.log.lines("WSGI0672", mark)]
+
+
+def test_a_queue_that_was_shut_down_is_replaced_and_nobody_else_notices():
+    # A child of the prefork MPM has one connection: each of these is another's.
+    with Httpd(TENANTS + SEVERAL, apps="tenants", name="shutdown", processes=4, mpm="prefork") as server, \
+            server.client() as one, server.client() as two, server.client() as three, server.client() as bystander:
+        good = bystander.request("GET", "/good/pid").text
+        for name, who in (("bad", "Process %s,"), ("many", "One of the processes ")):
+            for client in (one, two, three):
+                assert client.request("GET", "/%s/pid" % name).status == 200
+            for _ in range(2):
+                pids, lines = shut_down(server, name)
+                assert pids[0] in lines[0] and "process group '%s'" % name in lines[0]
+                assert who.replace("%s", pids[0]) in lines[0]
+                for client in (one, bystander, two, three):
+                    path = "/good/pid" if client is bystander else "/%s/pid" % name
+                    response = client.request("GET", path)
+                    assert response.status == 200 and (response.text == good) == (client is bystander)
+                    assert name == "many" or response.text != pids[0]
+        assert len(server.log.lines("WSGI0672")) == 4 and not server.log.lines("WSGI045[12]")
+
+
+def counts(server):
+    """Processes, and the pipes and sockets of the parent, the supervisor and httpd's children."""
+    everybody = [server.pid, named(server, "wsgi-supervisor")[0]] + sorted(httpd_children(server))
+    return len(descendants(server.pid)), [len(files(pid)) for pid in everybody]
+
+
+def test_nothing_piles_up_and_a_restart_ends_the_generation():
+    with Httpd(TENANTS, apps="tenants", name="again", processes=2, threads=8) as server:
+        wait_until(lambda: len(httpd_children(server)) == 2, "httpd's children")
+        assert server.get("/bad/pid").status == server.get("/good/pid").status == 200
+        shut_down(server, "bad")
+        assert server.get("/bad/pid").status == 200
+        server.let_connections_end()
+        wait_until(lambda: counts(server)[0] == 7, "the end of the processes that had the old queue")
+        before = counts(server)
+        shut_down(server, "bad", 10)
+        assert server.get("/bad/pid").status == 200
+        server.let_connections_end()
+        wait_until(lambda: counts(server) == before, lambda: "%s, as before; now %s" % (before, counts(server)))
+        old = set(descendants(server.pid))
+        server.graceful()
+        assert server.get("/bad/pid").status == 200
+        wait_until(lambda: not old & set(descendants(server.pid)), "the end of the old generation")
+        shut_down(server, "bad")
+        assert server.get("/bad/pid").status == 200
+
+
+def test_a_supervisor_that_takes_over_has_the_new_queue():
+    with Httpd(TENANTS, apps="tenants", name="adopted") as server:
+        shut_down(server, "bad")
+        served = server.get("/bad/pid").text
+        first = named(server, "wsgi-supervisor")[0]
+        os.kill(first, signal.SIGKILL)
+        server.log.wait_for("goes on with 1 processes: %s" % served)
+        assert server.get("/bad/pid").text == served
+        os.kill(int(served), signal.SIGKILL)
+        server.log.wait_for("WSGI0451")
+        served = server.get("/bad/pid")
+        assert served.status == 200
+        pids, lines = shut_down(server, "bad")
+        assert pids[0] == served.text and pids[0] in lines[0]
+        old = set(descendants(server.pid))
+        assert server.get("/bad/pid").status == 200
+        server.graceful()
+        wait_until(lambda: not old & set(descendants(server.pid)), "the end of the old generation")
+        assert server.get("/bad/pid").status == 200
+
+
+@pytest.mark.parametrize("then", ["serve", "leave"])
+def test_requests_that_wait_in_the_old_queue_are_answered(then):
+    conf = TENANTS.replace("threads=4 shutdown-timeout=1 graceful-timeout=1", "threads=1")
+    with Httpd(conf, apps="tenants", name="waiting") as server:
+        server.expected_crashes = True
+        first = server.get("/bad/pid").text
+        with server.client() as hostile, server.client() as waiting:
+            hostile.send(b"GET /bad/shut_down_with_others_waiting?then=%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % then.encode())
+            server.log.wait_for("now the others")
+            waiting.send(b"GET /bad/pid HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert hostile.read_response().status == (200 if then == "serve" else 502)
+            # Where no process reads the old queue any more httpd's parent lets go of it, within ten seconds.
+            response = waiting.read_response()
+        assert response.status == 200 and (response.text == first) == (then == "serve")
+        server.log.wait_for("WSGI0672")
+        assert server.get("/bad/pid").text != first
+
+
+def test_a_single_process_finds_the_new_queue():
+    server = Httpd(TENANTS, apps="tenants", name="single")
+    server.process = subprocess.Popen([httpd_program(), "-f", server.conf, "-X"], stdin=subprocess.DEVNULL,
+                                      start_new_session=True)
+    try:
+        wait_until(server.answers, "httpd's start")
+        for _ in range(3):
+            shut_down(server, "bad")
+            assert server.get("/bad/pid").status == server.get("/good/pid").status == 200
+    finally:
+        family = descendants(server.pid)
+        server.signal(signal.SIGTERM)
+        server.process.wait(30)
+        server.process = None
+    wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in family), "the end of all processes")
+    server.remove()
