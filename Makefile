@@ -120,8 +120,8 @@ sanitize: test-packages tools
 	test -z "$$failed" || { echo "sanitize: failed:$$failed" >&2; exit 1; }
 sanitized_units = $(call sanitized,--sanitize=$(1) --scratch-path $(2) --build-tests) && \
   WSGI_SANITIZE=1 $(swift_environment) $(SWIFT) test --skip-build --sanitize=$(1) --scratch-path $(2)
-sanitized = { WSGI_SANITIZE=1 $(swift_environment) $(SWIFT) build $(1) > .build-sanitize.log 2>&1 || \
-  { grep -v 'Cannot export local symbol' .build-sanitize.log | tail -40; false; }; }
+sanitized = { mkdir -p .build-sanitize && WSGI_SANITIZE=1 $(swift_environment) $(SWIFT) build $(1) > .build-sanitize/log 2>&1 || \
+  { grep -v 'Cannot export local symbol' .build-sanitize/log | tail -40; false; }; }
 
 all: module engine
 	@echo "Ready in $(STAGE)/: $$(cd $(STAGE) && ls | tr '\n' ' ')"
