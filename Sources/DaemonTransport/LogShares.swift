@@ -69,7 +69,7 @@ public struct LogShare: @unchecked Sendable {
     return false
   }
 
-  /// What was not written since this was last told; nil: nothing, or it was told less than a second ago.
+  /// The records dropped since this was last told; nil: none, or it was told less than a second ago.
   public func takeDropped(now: Int64) -> DroppedRecords? {
     guard droppedLines.pointee.load(ordering: .relaxed) > 0 else { return nil }
     let last = told.pointee.load(ordering: .relaxed)

@@ -142,7 +142,7 @@ struct SharedCounts: @unchecked Sendable {
 public enum Crowding: Equatable, Sendable {
   /// As many requests of the group are in flight as its queue-limit says, or an eighth less than httpd has threads.
   case queueLimit
-  /// What was given up and still lies in the group's queue leaves no room for more.
+  /// Requests that were given up and still lie in the group's queue leave no room for more.
   case givenUp
   /// Other threads are kept for others.
   case threads(ThreadShares.Holder)
@@ -232,7 +232,7 @@ public final class LedgerSeat: @unchecked Sendable {
     if isOurs { ledger.abandoned(ledger.groups).pointee.wrappingSubtract(left &- possible, ordering: .relaxed) }
   }
 
-  /// What the shortest message takes of a queue, with the kernel's bookkeeping, at least.
+  /// The least room that a message takes in a queue, with the kernel's bookkeeping.
   private static let leastMessage: Int32 = 512
 
   @inline(__always)

@@ -9,7 +9,7 @@ import Synchronization
 /// Where httpd's processes have several threads, all this holds in each of them, since a connection cannot leave the process that
 /// accepted it. Where they have few, it holds for all processes together.
 public struct ThreadShares: Sendable {
-  /// What the shares are counted in.
+  /// The processes over which the shares are counted.
   enum Reach: Sendable {
     case child
     case server
@@ -30,7 +30,7 @@ public struct ThreadShares: Sendable {
   let userCount: Int
   private let hasOtherGroups: Bool
 
-  /// What a child with fewer threads could not share out among several groups.
+  /// With fewer threads a child cannot share them out among several groups.
   private static let fewestThreads = 5
   private static let multipleOfGroup: Int32 = 3
   private static let multipleOfUser: Int32 = 4
