@@ -159,6 +159,12 @@ class Httpd:
         os.chmod(path, mode)
         return path
 
+    def unused_path(self, name):
+        """A path where nothing is yet, however often a test runs on this server; applications may write there."""
+        directory = tempfile.mkdtemp(prefix="own-", dir=self.root)
+        os.chmod(directory, 0o777)
+        return os.path.join(directory, name)
+
     # MARK: configuration
 
     def configure(self, conf):

@@ -239,7 +239,7 @@ time.sleep(0.2)  # an import that takes a while, as imports do
 
 
 def test_requests_that_race_load_a_script_once(site, mode):
-    counter = os.path.join(site.httpd.make_directory("race-" + mode, 0o777), "loads")
+    counter = site.httpd.unused_path("loads")
     script = Script(site, mode, "racing.wsgi").write(RACING % (counter, 1))
     answers = run_together(8, lambda _: script.get())
     assert [answer.body for answer in answers] == [b"1"] * 8
@@ -255,7 +255,7 @@ def test_requests_that_race_load_a_script_once(site, mode):
 
 @pytest.mark.skipif(REFERENCE, reason="the reference holds one lock for all scripts of a process")
 def test_a_slow_import_does_not_hold_up_other_scripts(site, mode):
-    gate = os.path.join(site.httpd.make_directory("gate-" + mode, 0o777), "open")
+    gate = site.httpd.unused_path("open")
     slow = Script(site, mode, "slow.wsgi").write("""
 import os, time
 end = time.monotonic() + 20

@@ -211,7 +211,7 @@ def test_atexit_runs_in_every_interpreter(make_httpd, mode, mpm):
         conf += ["WSGIScriptAlias /%s {apps}/app.wsgi process-group=%s application-group=%s"
                  % (name, "site" if mode == "daemon" else "%{GLOBAL}", group)]
     server = make_httpd("\n".join(conf), apps="interpreters", mpm=mpm)
-    path = os.path.join(server.make_directory("left", 0o777), "atexit")
+    path = server.unused_path("atexit")
     pids = set()
     for name in ("main", "one", "two"):
         with server.client() as client:
@@ -229,7 +229,7 @@ def test_atexit_runs_in_every_interpreter(make_httpd, mode, mpm):
 def test_destroy_interpreter_off(make_httpd):
     server = make_httpd("WSGIDestroyInterpreter Off\nWSGIScriptAlias /one {apps}/app.wsgi application-group=one",
                         apps="interpreters")
-    path = os.path.join(server.make_directory("left", 0o777), "atexit")
+    path = server.unused_path("atexit")
     assert server.get("/one/register_atexit?path=" + path).text == "registered"
     server.stop()
     assert not os.path.exists(path)

@@ -61,7 +61,7 @@ def test_a_graceful_restart_loses_no_request_that_was_begun(mode):
     request may be sent again: nobody has seen it. One that reached an application is answered."""
     conf = CONF[mode].replace("threads=4", "threads=4 queue-limit=100")
     with Httpd(conf, apps="restart", mpm="event", name="restart", processes=2, threads=80) as server:
-        journal = os.path.join(server.make_directory("journal", 0o777), "ran")
+        journal = server.unused_path("ran")
         os.chmod(os.path.dirname(journal), 0o777)
         with open(os.path.join(server.apps, "app.wsgi"), "w") as script:
             script.write(JOURNAL % journal)

@@ -30,7 +30,7 @@ class Hanging:
 
     def __init__(self, conf, **httpd):
         self.httpd = Httpd("", name="hanging", **httpd)
-        self.gate = os.path.join(self.httpd.make_directory("gate", 0o755), "open")
+        self.gate = self.httpd.unused_path("open")
         self.script = os.path.join(self.httpd.apps, "hangs.wsgi")
         with open(self.script, "w") as out:
             out.write(HANGS % self.gate)

@@ -151,7 +151,7 @@ def test_a_fork_changes_nothing(server):
 
 def test_a_request_that_waits_for_a_first_start_is_refused_when_that_fails(make_httpd):
     server = make_httpd("", apps="daemon", name="start")
-    gate = os.path.join(server.make_directory("gate"), "open")
+    gate = server.unused_path("open")
     with open(os.path.join(server.apps, "dies.wsgi"), "w") as script:
         script.write(DIES % gate)
     server.configure("WSGIDaemonProcess late connect-timeout=300ms python-path={lib}\n"

@@ -68,7 +68,7 @@ def blocked(server, group, path="blocked"):
 
 def test_queue_timeout(server):
     wait_until(lambda: server.get("/queue/pid").status == 200, "the group")
-    gate = os.path.join(server.make_directory("gate"), "open")
+    gate = server.unused_path("open")
     mark = server.log.mark()
     with server.client() as holder:
         holder.send(holder.head("GET", "/queue/wait_for?file=" + gate))
@@ -156,7 +156,7 @@ def test_graceful_timeout(server):
 
 def test_graceful_timeout_waits_for_requests(server):
     pid, mark = pid_of(server, "graceful"), server.log.mark()
-    gate = os.path.join(server.make_directory("gate2"), "open")
+    gate = server.unused_path("open")
     with server.client() as client:
         client.send(client.head("GET", "/graceful/wait_for?file=" + gate))
         server.log.wait_for("waiting for", mark)
@@ -192,7 +192,7 @@ def test_connect_timeout_of_a_full_queue():
     # httpd must be able to hold more requests than the queue.
     with Httpd(conf_of_one + "\nLimitRequestLine 60000", apps="daemon", name="timeouts", threads=80) as server:
         assert server.get("/connect/pid").status == 200
-        gate = os.path.join(server.make_directory("gate"), "open")
+        gate = server.unused_path("open")
         mark = server.log.mark()
         clients = [server.client() for _ in range(48)]
         clients[0].send(clients[0].head("GET", "/connect/wait_for?file=" + gate))
@@ -235,7 +235,7 @@ def test_eviction_timeout(server):
 
 def test_eviction_timeout_replaces_graceful_timeout(server):
     pid, mark = pid_of(server, "patient"), server.log.mark()
-    gate = os.path.join(server.make_directory("gate3"), "open")
+    gate = server.unused_path("open")
     with server.client() as client:
         client.send(client.head("GET", "/patient/wait_for?file=" + gate))
         server.log.wait_for("waiting for", mark)

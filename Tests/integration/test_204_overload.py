@@ -23,7 +23,7 @@ def test_overload_stays_in_its_group():
         with open(os.path.join(server.docs, "static.txt"), "w") as file:
             file.write("static")
         assert server.get("/small/pid").status == 200
-        gate = os.path.join(server.make_directory("gate"), "open")
+        gate = server.unused_path("open")
         refused, others = [], []
 
         def ask(_):
@@ -52,7 +52,7 @@ def test_overload_stays_in_its_group():
 
 def test_a_group_may_not_take_all_of_httpds_threads():
     with Httpd(CONF.replace("queue-limit=20", ""), apps="daemon", threads=32, name="overload") as server:
-        gate = os.path.join(server.make_directory("gate"), "open")
+        gate = server.unused_path("open")
         assert server.get("/small/pid").status == 200
         refused = []
 

@@ -37,7 +37,7 @@ def lines_of(path):
 
 def test_a_service_script():
     server = Httpd("", apps="daemon", name="service")
-    path = os.path.join(server.make_directory("shared", 0o777), "journal")
+    path = server.unused_path("journal")
     os.chmod(os.path.dirname(path), 0o777)
     with open(os.path.join(server.apps, "service.py"), "w") as script:
         script.write(SERVICE % path)
@@ -58,7 +58,7 @@ def test_a_service_script():
 def test_a_service_script_never_runs_twice_at_a_time():
     """At a graceful restart the next one waits for the one before it, however long that takes to tidy up."""
     server = Httpd("", apps="daemon", name="service")
-    path = os.path.join(server.make_directory("shared", 0o777), "journal")
+    path = server.unused_path("journal")
     os.chmod(os.path.dirname(path), 0o777)
     with open(os.path.join(server.apps, "service.py"), "w") as script:
         # It is over when somebody has seen httpd's new children.

@@ -172,7 +172,7 @@ def test_what_an_engine_brings_is_loaded_by_the_user(options):
     if not compiler:
         pytest.skip("no C compiler")
     with Httpd("", apps="daemon", name="chroot") as server:
-        jail, told = server.make_directory("jail"), os.path.join(server.make_directory("told", 0o777), "status")
+        jail, told = server.make_directory("jail"), server.unused_path("status")
         source = os.path.join(server.root, "witness.c")
         with open(source, "w") as text:
             text.write(WITNESS % (told, told))

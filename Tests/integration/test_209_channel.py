@@ -65,7 +65,7 @@ def test_of_processes_that_die_at_once_each_request_names_its_own():
     signals = [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGALRM, signal.SIGBUS, signal.SIGILL]
     with Httpd(conf, apps="daemon", name="deaths", threads=16) as server:
         server.expected_crashes = True
-        gate, mark = os.path.join(server.make_directory("gate"), "open"), server.log.mark()
+        gate, mark = server.unused_path("open"), server.log.mark()
 
         def ask(index):
             with server.client() as client:
@@ -95,7 +95,7 @@ def test_what_the_default_queue_limit_allows_is_served(processes):
     """
     with Httpd(conf, apps="daemon", name="limit", threads=16 // processes, processes=processes) as server:
         assert server.get("/few/pid").status == 200
-        gate, refused = os.path.join(server.make_directory("gate"), "open"), []
+        gate, refused = server.unused_path("open"), []
 
         def ask(_):
             answer = server.get("/few/wait_for?file=" + gate)

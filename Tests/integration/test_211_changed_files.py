@@ -252,7 +252,7 @@ def test_a_time_is_as_good_as_another(mode, way):
 
 def test_reload_required_is_asked_once_for_a_decision(mode):
     site = Site(MODE_CONF[mode])
-    marker = os.path.join(site.server.make_directory("marker", 0o777), "changed")
+    marker = site.server.unused_path("changed")
     add(site, """
 def reload_required(resource):
     ASKED.append(resource)

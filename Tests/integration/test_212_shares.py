@@ -32,7 +32,7 @@ def is_full(server, swarms):
 
 def hold(server, groups, clients, check):
     """Has `clients` connections ask groups whose requests wait for a gate, and calls `check` while they do."""
-    gate = os.path.join(server.make_directory("gate"), "open")
+    gate = server.unused_path("open")
     swarms = [Swarm(server.port, clients // len(groups), "/%s/wait_for?file=%s" % (group, gate)) for group in groups]
     try:
         wait_until(lambda: is_full(server, swarms), lambda: "refusals: %s" % [swarm.statuses for swarm in swarms])

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import threading
-import uuid
 
 import pytest
 
@@ -62,7 +61,7 @@ def pid_of(server):
 @contextlib.contextmanager
 def held(server, *paths):
     """Requests that wait for a file until the block ends; they must be answered then."""
-    gate = os.path.join(server.make_directory("gate-%s" % uuid.uuid4().hex), "open")
+    gate = server.unused_path("open")
     answers = []
     threads = [threading.Thread(target=lambda path=path: answers.append(server.get("%s?file=%s" % (path, gate)).status))
                for path in paths]

@@ -60,7 +60,7 @@ def make():
             "<Directory {docs}/site>\nAllowOverride All\nOptions +ExecCGI\n%s</Directory>\n"
             "AddHandler wsgi-script .wsgi\n" % inside)
         server = Httpd(conf, name="htaccess", modules=MODULES)
-        server.marker = os.path.join(server.make_directory("marks", 0o777), "ran")
+        server.marker = server.unused_path("ran")
         with open(os.path.join(server.apps, "auth.py"), "w") as script:
             script.write(AUTH % {"marker": server.marker, "group": group})
         site = os.path.join(server.docs, "site")

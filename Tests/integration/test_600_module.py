@@ -83,7 +83,7 @@ def test_request_data_belongs_to_a_thread(site, mode):
 
 def test_active_requests_of_many(site, mode, tmp_path):
     os.chmod(str(tmp_path), 0o755)
-    gate = site.httpd.make_directory("gate-" + mode, 0o777) + "/go"
+    gate = site.httpd.unused_path("go")
     import threading
     waiting = [threading.Thread(target=lambda: site.get(mode, "/wait?path=" + gate)) for _ in range(4)]
     for thread in waiting:

@@ -101,7 +101,7 @@ mod_wsgi.subscribe_events(wrap)
 
 def test_the_client_does_not_wait_for_subscribers(site, mode):
     """request_finished comes after the response: a slow subscriber holds up nobody."""
-    gate = os.path.join(site.httpd.make_directory("finish-" + mode, 0o777), "go")
+    gate = site.httpd.unused_path("go")
     execute(site, mode, """
 def hold(name, request_environ=None, **payload):
     if name == 'request_finished' and mod_wsgi.request_data().get('held'):
@@ -139,7 +139,7 @@ def call(server, name, code):
 
 def test_process_stopping(make_httpd, mode):
     server = stopping_site(make_httpd, mode)
-    path = os.path.join(server.make_directory("left", 0o777), "events")
+    path = server.unused_path("events")
     for name in ("main", "one"):
         call(server, name, """
 def note(who):

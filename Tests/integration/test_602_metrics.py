@@ -115,7 +115,7 @@ def test_processor_time(alone):
 
 
 def test_a_request_that_runs(alone):
-    gate = alone.httpd.make_directory("gate", 0o777) + "/go"
+    gate = alone.httpd.unused_path("go")
     begin(alone)
     import threading
     waiting = threading.Thread(target=lambda: alone.httpd.get("/wait?path=" + gate))

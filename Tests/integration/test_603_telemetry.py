@@ -319,7 +319,7 @@ def test_slow_requests_are_logged_without_a_service(make_httpd, mode):
     if mode == "daemon":
         conf = "WSGIDaemonProcess site threads=2 python-path={lib}\n" + conf
     server = make_httpd(conf, apps="observe", log_level="warn")
-    gate = server.make_directory("t", 0o777) + "/go"
+    gate = server.unused_path("go")
     thread = threading.Thread(target=lambda: server.get("/wait?path=" + gate))
     thread.start()
     server.log.wait_for(r"wsgi:warn.*WSGI0510: Slow request: GET /wait")

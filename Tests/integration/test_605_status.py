@@ -48,9 +48,12 @@ def growth(before, after):
 
 
 def settled(server, name, total):
-    """The group's figures once it has counted so many requests: the handler counts just after the client has its answer."""
-    return wait_until(lambda: (lambda one: one if one["requests"]["total"] >= total else None)(group(server, name)),
-                      lambda: "%d requests of %r: %r" % (total, name, group(server, name)))
+    """The group's figures once it has counted so many requests and is at rest: both the handler and the process count a
+    request just after the client has its answer."""
+    def at_rest():
+        one = group(server, name)
+        return one if one["requests"]["total"] >= total and not one["requests_in_flight"] + one["threads_busy"] else None
+    return wait_until(at_rest, lambda: "%d requests of %r: %r" % (total, name, group(server, name)))
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +108,7 @@ def test_a_process_that_dies(server):
 def test_what_waits_and_what_is_refused(server):
     assert server.get("/small/pid").status == 200
     before = settled(server, "small", 1)
-    gate = os.path.join(server.make_directory("gate"), "open")
+    gate = server.unused_path("open")
 
     def ask(index):
         if index < 6:
@@ -114,6 +117,7 @@ def test_what_waits_and_what_is_refused(server):
             # One is run, three wait; two were refused.
             return wait_until(lambda: (lambda one: one if one["requests_in_flight"] == 4 and one["threads_busy"] == 1
                                        and one["requests_waiting"] == 3 and one["oldest_wait"] > 0.2
+                                       and one["processes"][0]["oldest_request"] > 0
                                        and one["failures"]["overloaded"] >= before["failures"]["overloaded"] + 2
                                        else None)(group(server, "small")), lambda: group(server, "small"))
         finally:
@@ -245,8 +249,9 @@ def test_a_prometheus_scrapes(mode, server):
         jobs += job.replace("job_name: wsgi", "job_name: %s\n    params: {%s: ['']}" % (name, name))
     assert server.get("/%s/pid" % mode).status == 200
     total = settled(server, NAMES[mode], 1)["requests"]["2xx"]
-    directory, port = server.make_directory("prometheus-" + mode), free_port()
-    with open(os.path.join(directory, "prometheus.yml"), "w") as conf:
+    settings, port = server.unused_path("prometheus.yml"), free_port()
+    directory = os.path.dirname(settings)
+    with open(settings, "w") as conf:
         conf.write("global: {scrape_interval: 1s}\n" + jobs.replace("localhost:80", "127.0.0.1:%d" % server.port))
 
     def ask(query):
@@ -259,7 +264,7 @@ def test_a_prometheus_scrapes(mode, server):
             return {}
         return {one["metric"]["job"]: float(one["value"][1]) for one in json.loads(answer.body)["data"]["result"]}
     with open(os.path.join(directory, "output"), "w+") as output:
-        process = subprocess.Popen([program, "--config.file=" + os.path.join(directory, "prometheus.yml"),
+        process = subprocess.Popen([program, "--config.file=" + settings,
                                     "--storage.tsdb.path=" + os.path.join(directory, "data"),
                                     "--web.listen-address=127.0.0.1:%d" % port], stdout=output, stderr=output)
         try:
