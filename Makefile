@@ -171,7 +171,8 @@ format:
 	$(SWIFT) format format --in-place --parallel --recursive Package.swift Sources Tests
 
 clean:
-	rm -rf .build .build-* Tests/integration/__pycache__ .pytest_cache
+	find Tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .build .build-* .pytest_cache
 
 # Recipes above that need tools say so here, in words, before a compiler says it in its own.
 tools:

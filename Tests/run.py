@@ -168,12 +168,14 @@ def run_other_pythons(tally, stage, reports):
                    dict(libraries, WSGI_TEST_OTHER_PYTHON=home))
 
 
-OTHER_PYTHONS = ["Tests/integration/test_%s.py" % name for name in (
-    "100_environ", "101_start_response", "102_input", "103_response", "104_file_wrapper", "105_loading", "106_logging",
-    "107_interpreters", "111_robustness", "403_interpreters", "406_own_gil", "600_module", "601_events", "602_metrics",
-    "603_telemetry")]
-BESIDE_ANOTHER_PYTHON = ["Tests/integration/test_203_process_identity.py::test_two_groups_have_two_pythons",
-                         "Tests/integration/test_114_pythons.py::test_another_python_than_the_module_was_built_for"]
+OTHER_PYTHONS = ["Tests/integration/%s.py" % name for name in (
+    "requests/test_environ", "requests/test_start_response", "requests/test_input", "requests/test_response",
+    "requests/test_file_wrapper", "requests/test_logging", "requests/test_robustness", "reload/test_loading",
+    "interpreters/test_application_groups", "interpreters/test_interpreter_directives", "interpreters/test_own_gil",
+    "status/test_module", "status/test_events", "status/test_metrics", "status/test_telemetry")]
+BESIDE_ANOTHER_PYTHON = [
+    "Tests/integration/daemons/test_process_identity.py::test_two_groups_have_two_pythons",
+    "Tests/integration/interpreters/test_which_python.py::test_another_python_than_the_module_was_built_for"]
 
 
 def main():

@@ -1,4 +1,4 @@
-"""The script beside which test_105_loading.py writes its own."""
+"""The script beside which test_loading.py writes its own."""
 from routes import Router
 
 application = Router().application

@@ -1,6 +1,6 @@
 """start_response: /attempt/NAME reports what a call raises, /raise/NAME lets it propagate, /give/NAME sends what is accepted.
 
-The calls are the rows of test_101_start_response.py, which passes them in the query as a Python literal.
+The calls are the rows of test_start_response.py, which passes them in the query as a Python literal.
 """
 import ast
 import sys

@@ -14,7 +14,7 @@ def host(name):
     return [("Host", name)]
 
 
-# Beside those of test_405_deployments.py: what packages and administrators of several sites write.
+# Beside those of test_deployments.py: what packages and administrators of several sites write.
 MORE_GUIDES = {
     "moinmoin": Guide("""
         <IfModule mod_wsgi.c>

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from httpd_env import HERE, MODES, Httpd, descendants
+from httpd_env import MODES, Httpd, descendants
 
 FAILS = ["chroot", "chdir", "setresgid", "setgroups", "setresuid", "getresuid", "getresgid", "getgroups", "bounding-set",
          "ambient-set", "no-new-privileges", "dumpable", "capset", "capget"]
@@ -22,7 +22,8 @@ pytestmark = [
 def test_a_process_that_is_still_root_runs_no_python():
     server = Httpd(name="faults")
     library, marks = os.path.join(server.root, "fault.so"), server.make_directory("marks", 0o777)
-    subprocess.run([COMPILER, "-shared", "-fPIC", "-O1", "-o", library, os.path.join(HERE, "fault.c"), "-ldl"], check=True)
+    source = os.path.join(os.path.dirname(__file__), "fault.c")
+    subprocess.run([COMPILER, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
     script = os.path.join(server.apps, "app.wsgi")
     with open(script, "w") as out:
         # sitecustomize would be earlier still; that a script is loaded at start is as early as an application can be.

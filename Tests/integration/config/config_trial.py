@@ -10,10 +10,13 @@ import subprocess
 import sys
 import tempfile
 
-import config_cases
-import httpd_env
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
 
-RECORDED = os.path.join(httpd_env.HERE, "configtest", "reference.tsv")
+import config_cases  # noqa: E402
+import httpd_env  # noqa: E402
+
+RECORDED = os.path.join(HERE, "configtest", "reference.tsv")
 ACCEPTED = "accepted"
 
 

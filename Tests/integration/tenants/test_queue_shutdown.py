@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from httpd_env import MODES, Httpd, children, descendants, httpd_program, wait_until
-from test_220_tenants import TENANTS, files, named
+from test_native_code import TENANTS, files, named
 
 pytestmark = [pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here"),
               pytest.mark.skipif(os.getuid() != 0, reason="only root starts processes as another user")]

@@ -10,7 +10,7 @@ import urllib.parse
 import pytest
 
 from httpd_env import MODES, QUEUE, Httpd, virtual_environment
-from test_109_frameworks import cookies, multipart
+from test_frameworks import cookies, multipart
 
 CONF = """
 WSGIScriptAlias /trac {apps}/trac.wsgi %(place)s application-group=%%{GLOBAL}

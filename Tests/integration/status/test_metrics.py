@@ -2,7 +2,7 @@
 import pytest
 
 from httpd_env import Httpd, run_together, wait_until
-from test_600_module import evaluate, execute
+from test_module import evaluate, execute
 
 PHASES = ("server_time", "queue_time", "daemon_time", "application_time", "request_time", "gil_wait_time", "input_read_time",
           "output_write_time")

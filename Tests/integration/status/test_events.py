@@ -7,7 +7,7 @@ import urllib.parse
 import pytest
 
 from httpd_env import Site, wait_until
-from test_600_module import evaluate, execute
+from test_module import evaluate, execute
 
 RECORD = """
 def record(name, **payload):
