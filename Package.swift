@@ -25,7 +25,8 @@ let pure: [SwiftSetting] = common + [.strictMemorySafety()]
 // tenth of a request there, and end the process where they find something.
 let hot: [SwiftSetting] = common + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 // Rooms that see Python.h, which defines _GNU_SOURCE: for the C library's own module too, as the two must agree on its types.
-let pythonFlags: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude, "-Xcc", "-D_GNU_SOURCE"])]
+let gnu: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-D_GNU_SOURCE"])]
+let pythonFlags: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])] + gnu
 let posixFlags: [CSetting] = [.define("_GNU_SOURCE"), .unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
 
 /// The linker would write where it put the image into it for want of another name.
@@ -79,8 +80,10 @@ let package = Package(
     .target(
       name: "PythonRuntime", dependencies: ["CPython"],
       swiftSettings: hot + pythonFlags),
+    // A thread's own processor time is GNU's to give.
+    .target(name: "WSGIMeasurement", dependencies: ["WSGICore"], swiftSettings: hot + gnu),
     .target(
-      name: "WSGIAdapter", dependencies: ["PythonRuntime", "WSGICore"],
+      name: "WSGIAdapter", dependencies: ["PythonRuntime", "WSGIMeasurement", "WSGICore"],
       swiftSettings: hot + pythonFlags),
     .target(
       name: "WSGIEngine", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine", "CEngineTable"],
@@ -112,8 +115,9 @@ let package = Package(
       name: "WSGIWorkerTests",
       dependencies: ["WSGIWorker", "DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"],
       swiftSettings: common),
+    .testTarget(name: "WSGIMeasurementTests", dependencies: ["WSGIMeasurement", "WSGICore"], swiftSettings: common),
     .testTarget(
-      name: "WSGIAdapterTests", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGICore"],
+      name: "WSGIAdapterTests", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGIMeasurement", "WSGICore"],
       swiftSettings: common + pythonFlags,
       linkerSettings: [.unsafeFlags(["-L", pythonLibraryPath]), .linkedLibrary(pythonLibrary)]),
     .testTarget(

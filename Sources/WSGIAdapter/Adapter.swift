@@ -2,12 +2,7 @@ import Glibc
 import PythonRuntime
 import Synchronization
 import WSGICore
-
-/// True the first time it is asked.
-final class FirstTime: Sendable {
-  private let asked = Atomic<Bool>(false)
-  var isFirst: Bool { !asked.exchange(true, ordering: .relaxed) }
-}
+import WSGIMeasurement
 
 /// The WSGI side of one process: settings, host, Python. Composition of the rooms below for `WSGIEngine`.
 public final class Adapter: @unchecked Sendable {  // immutable after `start`; tables inside have their own locks
@@ -45,7 +40,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     accounting = Accounting(isDaemon: settings.isDaemon, threadLimit: threads)
     sampler = MetricsSampler(accounting)
     hasTelemetry = settings[EngineSettings.telemetryTarget] != nil
-    slowRequests = SlowRequests(settings, threads: threads)
+    slowRequests = settings.slowRequests(threads: threads)
     var start = PythonStart()
     start.warnings = settings.warnings
     start.optimize = Int32(clamping: settings.number(EngineSettings.optimize) ?? 0)
@@ -69,16 +64,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     }
     python.openNameLimit = settings.number(EngineSettings.maximumInterpreters) ?? Adapter.openNameLimit
     try python.configureMain()
-    startTelemetry()
-  }
-
-  private func startTelemetry() {
-    guard hasTelemetry || slowRequests != nil else { return }
-    if slowRequests != nil { accounting.add(.slowRequests) }
-    if hasTelemetry { startRecording() }
-    var switchInterval: Double?
-    python.inEachInterpreter { switchInterval = ($0.contents as? InterpreterContents)?.switchInterval }
-    telemetry = Telemetry(self, switchInterval: switchInterval)
+    telemetry = startTelemetry()
   }
 
   private static func environment() -> [([UInt8], [UInt8])] {

@@ -1,5 +1,6 @@
 import PythonRuntime
 import WSGICore
+import WSGIMeasurement
 
 /// A script whose import failed. What it had imported until then stays behind in the interpreter and may keep it from ever
 /// loading there, so the next attempt is made elsewhere where that is possible; and it is not made at once, lest every request

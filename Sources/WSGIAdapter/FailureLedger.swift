@@ -1,9 +1,10 @@
 import Synchronization
 import WSGICore
+import WSGIMeasurement
 
 /// The failed imports that the log has been told of: the first of its kind is logged whole, what is the same is counted, and
 /// the count is logged at most every ten seconds.
-final class FailureLedger: @unchecked Sendable {  // everything is guarded by `monitor`
+final class FailureLedger: @unchecked Sendable {  // everything is guarded by `condition`
   struct Script: Hashable {
     var path: [UInt8]
     var applicationGroup: [UInt8]
@@ -25,7 +26,7 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `m
   /// Between two lines about a script, in nanoseconds.
   private static let pace: UInt64 = 10_000_000_000
 
-  private let monitor = Monitor()
+  private let condition = Condition()
   private var entries: [Script: Entry] = [:]
   private var attempts: [Script: Attempts] = [:]
   private var isStarted = false
@@ -36,8 +37,8 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `m
 
   /// An import failed. True: the log has not been told of this failure.
   func failed(_ script: Script, _ failure: UInt32) -> Bool {
-    monitor.lock()
-    defer { monitor.unlock() }
+    condition.lock()
+    defer { condition.unlock() }
     if let known = entries[script], known.failure == failure {
       count(script)
       return false
@@ -54,8 +55,8 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `m
   /// Another attempt, in an interpreter made for it, failed: how long to wait for the next, in nanoseconds. Each leaves behind
   /// what extension modules and CPython do not give back, so that they must not go on every second for days.
   func pause(_ script: Script, modified: Int64) -> UInt64 {
-    monitor.lock()
-    defer { monitor.unlock() }
+    condition.lock()
+    defer { condition.unlock() }
     var known = attempts[script] ?? Attempts(modified: modified)
     if known.modified != modified { known = Attempts(modified: modified) }
     known.count = min(known.count + 1, FailureLedger.quickAttempts + FailureLedger.mostDoublings)
@@ -65,25 +66,25 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `m
 
   /// Another process has logged this failure, and counts.
   func expect(_ script: Script, _ failure: UInt32) {
-    monitor.lock()
+    condition.lock()
     // The attempt that follows is no request.
     entries[script] = Entry(failure: failure, repeats: -1)
-    monitor.unlock()
+    condition.unlock()
   }
 
   /// A request was refused because of the failure that is known.
   func repeated(_ script: Script) {
-    monitor.lock()
+    condition.lock()
     count(script)
-    monitor.unlock()
+    condition.unlock()
   }
 
   /// A script has loaded: should it fail again, that is news.
   func loaded(_ script: Script) {
-    monitor.lock()
+    condition.lock()
     let ended = entries.removeValue(forKey: script)
     attempts[script] = nil
-    monitor.unlock()
+    condition.unlock()
     if let ended, ended.repeats > 0 { report(script, ended.repeats) }
   }
 
@@ -93,16 +94,16 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `m
     if entry.repeats > 0, entry.due == nil {
       entry.due = Clock.monotonic() &+ FailureLedger.pace
       if !isStarted { isStarted = BackgroundThread.start { [self] in loop() } }
-      monitor.announce()
+      condition.announce()
     }
     entries[script] = entry
   }
 
   /// Says what has been counted, as if the time for it had come. Before the process ends.
   func flush() {
-    monitor.lock()
+    condition.lock()
     let counted = take { _ in true }
-    monitor.unlock()
+    condition.unlock()
     for (script, repeats) in counted { report(script, repeats) }
   }
 
@@ -116,21 +117,21 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `m
   }
 
   private func loop() {
-    monitor.lock()
+    condition.lock()
     while true {
       guard let next = entries.values.compactMap(\.due).min() else {
-        monitor.wait()
+        condition.wait()
         continue
       }
       let now = Clock.monotonic()
       guard now >= next else {
-        _ = monitor.wait(until: next)
+        _ = condition.wait(until: next)
         continue
       }
       let counted = take { $0 <= now }
-      monitor.unlock()
+      condition.unlock()
       for (script, repeats) in counted { report(script, repeats) }
-      monitor.lock()
+      condition.lock()
     }
   }
 }

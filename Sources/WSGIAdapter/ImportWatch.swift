@@ -1,10 +1,11 @@
 import PythonRuntime
 import Synchronization
 import WSGICore
+import WSGIMeasurement
 
 /// The scripts that are being imported in this process, by the threads that do it. One that takes long is reported with the
 /// Python stack that shows where it is: whoever waits for it shows nothing but silence.
-final class ImportWatch: @unchecked Sendable {  // everything is guarded by `monitor`
+final class ImportWatch: @unchecked Sendable {  // everything is guarded by `condition`
   final class Import: Sendable {
     let script: String
     let attachment: Attachment
@@ -28,7 +29,7 @@ final class ImportWatch: @unchecked Sendable {  // everything is guarded by `mon
   /// When an import is reported for the first time, in nanoseconds; then whenever it has taken twice as long again.
   static let patience: UInt64 = 10_000_000_000
 
-  private let monitor = Monitor()
+  private let condition = Condition()
   private var entries: [(running: Import, due: UInt64)] = []
   private var isStarted = false
 
@@ -36,25 +37,25 @@ final class ImportWatch: @unchecked Sendable {  // everything is guarded by `mon
   func begin(_ script: String, _ attachment: Attachment, _ adapter: Adapter) -> Import {
     let now = Clock.monotonic()
     let started = Import(script, attachment, thread: adapter.python.thread.ordinal, since: now)
-    monitor.lock()
-    defer { monitor.unlock() }
+    condition.lock()
+    defer { condition.unlock() }
     if !isStarted { isStarted = BackgroundThread.start { [self] in loop { adapter.reportImport($0, $1) } } }
     entries.append((started, now &+ ImportWatch.patience))
-    monitor.announce()
+    condition.announce()
     return started
   }
 
   /// Attached.
   func end(_ ended: Import) {
     ended.hasEnded.store(true, ordering: .relaxed)
-    monitor.lock()
+    condition.lock()
     entries.removeAll { $0.running === ended }
-    monitor.unlock()
+    condition.unlock()
   }
 
   var underWay: [Import] {
-    monitor.lock()
-    defer { monitor.unlock() }
+    condition.lock()
+    defer { condition.unlock() }
     return entries.map(\.running)
   }
 
@@ -66,23 +67,23 @@ final class ImportWatch: @unchecked Sendable {  // everything is guarded by `mon
   }
 
   private func loop(_ report: (Import, _ seconds: UInt64) -> Void) {
-    monitor.lock()
+    condition.lock()
     while true {
       guard let next = entries.indices.min(by: { entries[$0].due < entries[$1].due }) else {
-        monitor.wait()
+        condition.wait()
         continue
       }
       let due = entries[next].due
       if Clock.monotonic() < due {
-        _ = monitor.wait(until: due)
+        _ = condition.wait(until: due)
         continue
       }
       let running = entries[next].running
       let taken = due &- running.since
       entries[next].due = due &+ taken
-      monitor.unlock()
+      condition.unlock()
       report(running, taken / 1_000_000_000)
-      monitor.lock()
+      condition.lock()
     }
   }
 }

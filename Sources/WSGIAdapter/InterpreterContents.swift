@@ -1,5 +1,6 @@
 import PythonRuntime
 import WSGICore
+import WSGIMeasurement
 
 /// What the adapter keeps in one interpreter: types, functions, the `mod_wsgi` module, the loaded scripts. Attached use only.
 final class InterpreterContents {

@@ -1,6 +1,6 @@
 import Glibc
 import PythonRuntime
-import WSGICore
+import WSGIMeasurement
 
 /// Fills a Python dict. Attached.
 struct DictWriter {
@@ -94,7 +94,7 @@ extension MetricsSample {
     for (name, value) in [("_min_us", times.smallest), ("_max_us", times.largest)] {
       if applies, let value { try dict.set(phase.key + name, value / 1000) } else { try dict.set(phase.key + name, .none) }
     }
-    let none = [UInt64](repeating: 0, count: TimeHistogram.count)
+    let none = [UInt64](repeating: 0, count: times.buckets.count)
     try dict.set(phase.key + "_buckets", applies ? times.buckets : none)
   }
 }
@@ -142,19 +142,10 @@ extension Adapter {
       let thread = try PyRef.dict()
       let entry = DictWriter(dict: thread.object)
       try entry.set("thread_id", account.ordinal)
-      try entry.set("request_count", account.words[ThreadAccount.Word.ended])
+      try entry.set("request_count", account.endedRequests)
       try threads.object.append(thread)
     }
     try dict.set("threads", threads)
     return made
-  }
-}
-
-extension ThreadAccount {
-  /// How long the thread has run requests while they were measured, the one that runs now included.
-  func busySeconds(_ now: Int64) -> Double {
-    let words = words.snapshot()
-    let start = Int64(clamping: words[Word.start])
-    return Double(words[Word.busy]) / 1e9 + (start == 0 ? 0 : Clock.seconds(max(0, now &- start)))
   }
 }

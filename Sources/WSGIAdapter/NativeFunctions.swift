@@ -1,4 +1,5 @@
 import PythonRuntime
+import WSGIMeasurement
 
 /// What the bootstrap and the `mod_wsgi` module call: one object of functions in each interpreter.
 final class NativeFunctions: NativeObject {
@@ -29,7 +30,7 @@ final class NativeFunctions: NativeObject {
     case 5...8:
       try arguments.expect(0...0, NativeFunctions.methods[method])
       return try metrics(method)
-    case 9: try contents.collectorLog?.collects(arguments[0] ?? .none, arguments[1] ?? .none)
+    case 9: try contents.collects(arguments[0] ?? .none, arguments[1] ?? .none)
     case 11:
       try arguments.expect(2...2, "check_owner")
       try checkOwner(

@@ -1,5 +1,6 @@
 import PythonRuntime
 import WSGICore
+import WSGIMeasurement
 
 // How a request ends that does not end with a response: `close`, exceptions, warnings.
 

@@ -1,6 +1,7 @@
 import Glibc
 import PythonRuntime
 import WSGICore
+import WSGIMeasurement
 
 // What a request tells those who subscribed to events, and what is counted of it (reference/python-module §2).
 

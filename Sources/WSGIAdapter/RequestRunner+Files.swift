@@ -1,6 +1,7 @@
 import Glibc
 import PythonRuntime
 import WSGICore
+import WSGIMeasurement
 
 // A wsgi.file_wrapper around a regular file is the host's to send.
 extension RequestRunner {

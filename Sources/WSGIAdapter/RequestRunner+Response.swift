@@ -1,5 +1,6 @@
 import PythonRuntime
 import WSGICore
+import WSGIMeasurement
 
 // What the application returned, on its way out: sequences, iterables, and the bytes that `write` was given.
 extension RequestRunner {

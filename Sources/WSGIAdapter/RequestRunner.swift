@@ -2,6 +2,7 @@ import Glibc
 import PythonRuntime
 import Synchronization
 import WSGICore
+import WSGIMeasurement
 
 /// How a request is to be run; the raw values are `WSGI_RUN_*` of engine.h.
 public struct RunFlags: OptionSet, Sendable {
@@ -110,7 +111,7 @@ final class RequestRunner: @unchecked Sendable {
     keptAttachment = attachment
     self.threadOrdinal = threadOrdinal
     adapter = contents.adapter
-    meter = RequestMeter(contents.adapter, attachment, threadOrdinal: threadOrdinal)
+    meter = RequestMeter(adapter.accounting, adapter.slowRequests, attachment.gilWaits, threadOrdinal: threadOrdinal)
     exchange = RequestRunner.idle
     ownPairs.initialize(repeating: (RequestRunner.bytes("mod_wsgi.process_group"), nil))
     ownPairs[1].key = RequestRunner.bytes("mod_wsgi.application_group")
@@ -312,4 +313,13 @@ final class RequestRunner: @unchecked Sendable {
 
   /// request_data() of this request.
   var data: PyObj? { requestData.object }
+}
+
+extension Attachment {
+  /// For the meter of this attachment's requests, which lasts no longer.
+  fileprivate var gilWaits: GILWaits {
+    GILWaits(
+      time: { [unowned(unsafe) self] in timesWaits = $0 },
+      total: { [unowned(unsafe) self] in (waited.load(ordering: .relaxed), waits.load(ordering: .relaxed)) })
+  }
 }

@@ -2,6 +2,7 @@ import Glibc
 import PythonRuntime
 import Synchronization
 import WSGICore
+import WSGIMeasurement
 
 /// A script that has been imported: its module, and the time of the file that it was read from.
 ///

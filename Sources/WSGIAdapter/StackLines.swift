@@ -1,6 +1,7 @@
 import Glibc
 import PythonRuntime
 import Synchronization
+import WSGIMeasurement
 
 // Python stacks as lines for the log. The flag beside them is false where the GIL could not be had in time: the lines are then
 // what could be read without it.

@@ -2,6 +2,7 @@ import Glibc
 import Synchronization
 import Testing
 import WSGICore
+import WSGIMeasurement
 
 @testable import WSGIAdapter
 
@@ -84,7 +85,17 @@ final class RecordingHost: ProcessHost, @unchecked Sendable {  // guarded by its
 
   var log: [String] { records.withLock { $0 } }
 
-  override func serverMetrics() -> [UInt8]? { ServerMetricsTests.example }
+  override func serverMetrics() -> [UInt8]? {
+    let items = [
+      ("server", "2 2 3 1000000"), ("process", "77 3 1"),
+      ("worker", "W 3 12 3456 1500000 1600000 1700000\t10.0.0.1\texample.com:80\tGET /a\tb HTTP/1.1"), ("worker", ""),
+      ("process", "0 0 0"), ("worker", ""), ("worker", ""),
+    ]
+    var writer = FlatWriter()
+    writer.append(UInt32(items.count))
+    for (key, value) in items { writer.appendPair(key, value) }
+    return Array(writer.bytes)
+  }
 }
 
 /// The one Python of the test process.

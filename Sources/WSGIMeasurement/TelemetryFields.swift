@@ -1,5 +1,4 @@
 import Glibc
-import PythonRuntime
 import WSGICore
 
 // What goes into which field of a datagram; the numbers are those of the wire format that `mod_wsgi-telemetry` reads.
@@ -9,13 +8,15 @@ struct TelemetryIdentity: Sendable {
   private let processGroup: String
   private let apacheVersion: String
   private let mpm: String
+  private let pythonVersion: String
   private let hostname: String
   private let parent = UInt64(clamping: getppid())
 
-  init(_ settings: AdapterSettings) {
+  init(_ settings: TelemetrySettings) {
     processGroup = settings.processGroup
-    apacheVersion = settings[EngineSettings.apacheVersion] ?? ""
-    mpm = settings[EngineSettings.mpmName] ?? ""
+    apacheVersion = settings.apacheVersion
+    mpm = settings.mpm
+    pythonVersion = settings.pythonVersion
     var name = [UInt8](repeating: 0, count: 256)
     let isKnown = name.withUnsafeMutableBytes { buffer in
       buffer.withMemoryRebound(to: CChar.self) { text in
@@ -32,8 +33,9 @@ struct TelemetryIdentity: Sendable {
   }
 
   func setAll(_ datagram: inout Datagram) {
-    datagram.set(1, "\(Adapter.version.0).\(Adapter.version.1).\(Adapter.version.2)")
-    datagram.set(2, Python.fullVersion)
+    let version = ModuleVersion.compatible
+    datagram.set(1, "\(version.0).\(version.1).\(version.2)")
+    datagram.set(2, pythonVersion)
     datagram.set(3, ifAny: apacheVersion.utf8)
     datagram.set(4, ifAny: mpm.utf8)
     setPlace(&datagram)

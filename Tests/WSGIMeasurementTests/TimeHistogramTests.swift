@@ -1,6 +1,6 @@
 import Testing
 
-@testable import WSGIAdapter
+@testable import WSGIMeasurement
 
 @Suite struct TimeHistogramTests {
   @Test(arguments: [

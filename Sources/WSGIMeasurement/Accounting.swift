@@ -2,7 +2,7 @@ import Glibc
 import Synchronization
 
 /// The stretches of a request's life that are measured. Their names are those of the keys of `request_metrics()`.
-enum Phase: Int, CaseIterable {
+public enum Phase: Int, CaseIterable {
   /// Received by httpd until queued for a daemon process; in embedded mode until the application starts.
   case server
   /// Queued until taken by a daemon process.
@@ -22,11 +22,11 @@ enum Phase: Int, CaseIterable {
 
   static let count = 8
 
-  var isDaemonOnly: Bool { self == .queue || self == .daemon }
+  public var isDaemonOnly: Bool { self == .queue || self == .daemon }
 }
 
 /// What a request that has ended amounted to. Times are nanoseconds.
-struct RequestTotals {
+public struct RequestTotals: Sendable {
   var status: Int32 = 0
   /// Indexed by `Phase`.
   var phases = SIMD8<UInt64>(repeating: 0)
@@ -49,7 +49,7 @@ struct RequestTotals {
 
 /// The counters of one thread that runs requests. They only grow, so that readers take the difference to what they saw last;
 /// smallest and largest values, which cannot be had that way, are kept for the current and the previous period.
-final class ThreadAccount: Sendable {
+public final class ThreadAccount: Sendable {
   /// Where each number stands among the words.
   enum Word {
     /// Every request that ended, measured or not.
@@ -84,13 +84,13 @@ final class ThreadAccount: Sendable {
   }
 
   /// The thread's `mod_wsgi.thread_id`.
-  let ordinal: Int
+  public let ordinal: Int
   let words = WatchedWords(count: Word.count)
 
   init(ordinal: Int) { self.ordinal = ordinal }
 
   /// A request that was not measured has ended. Its own thread.
-  func countEnded() { words.add(Word.ended, 1) }
+  public func countEnded() { words.add(Word.ended, 1) }
 
   /// A measured request begins; false where another runs already, whose sub-request it is. Its own thread.
   func begin(_ start: Int64) -> Bool {
@@ -144,40 +144,41 @@ final class ThreadAccount: Sendable {
 }
 
 /// The accounts of one process, and who wants them. Requests are measured only while somebody does.
-final class Accounting: Sendable {
+public final class Accounting: Sendable {
   /// Why requests are measured.
-  struct Interest: OptionSet {
-    let rawValue: UInt8
+  public struct Interest: OptionSet, Sendable {
+    public let rawValue: UInt8
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
     /// Metrics are recorded.
-    static let recording = Interest(rawValue: 1)
+    public static let recording = Interest(rawValue: 1)
     /// An application has subscribed to events.
-    static let events = Interest(rawValue: 2)
+    public static let events = Interest(rawValue: 2)
     /// Slow requests are looked for.
-    static let slowRequests = Interest(rawValue: 4)
+    public static let slowRequests = Interest(rawValue: 4)
   }
 
-  let isDaemon: Bool
+  public let isDaemon: Bool
   /// How many threads may run requests, by configuration.
   let threadLimit: Int
   /// When the process began, in microseconds since the epoch.
-  let processStart = Clock.epoch()
-  private let interestBits = Atomic<UInt8>(0)
+  public let processStart = Clock.epoch()
+  @usableFromInline let interestBits = Atomic<UInt8>(0)
   private let accounts = Mutex<[ThreadAccount]>([])
   /// The number of the current period of `MetricsSampler`.
   let period = Atomic<UInt64>(0)
   /// How many requests run now; counted while slow requests are looked for.
   let active = Atomic<Int>(0)
 
-  init(isDaemon: Bool, threadLimit: Int) {
+  public init(isDaemon: Bool, threadLimit: Int) {
     self.isDaemon = isDaemon
     self.threadLimit = max(threadLimit, 1)
   }
 
-  @inline(__always)
-  var interest: Interest { Interest(rawValue: interestBits.load(ordering: .relaxed)) }
+  @inlinable
+  public var interest: Interest { Interest(rawValue: interestBits.load(ordering: .relaxed)) }
 
   /// From now on requests are measured for this reason too.
-  func add(_ interest: Interest) { interestBits.bitwiseOr(interest.rawValue, ordering: .sequentiallyConsistent) }
+  public func add(_ interest: Interest) { interestBits.bitwiseOr(interest.rawValue, ordering: .sequentiallyConsistent) }
 
   /// The account of a thread, opened at its first request. Called by that thread.
   func account(forThread ordinal: Int) -> ThreadAccount {
@@ -190,8 +191,20 @@ final class Accounting: Sendable {
   }
 
   /// All accounts, in the order in which their threads came.
-  var all: [ThreadAccount] { accounts.withLock { $0 } }
+  public var all: [ThreadAccount] { accounts.withLock { $0 } }
 
   /// How many requests have ended in this process.
-  var endedRequests: UInt64 { all.reduce(0) { $0 &+ $1.words[ThreadAccount.Word.ended] } }
+  public var endedRequests: UInt64 { all.reduce(0) { $0 &+ $1.words[ThreadAccount.Word.ended] } }
+}
+
+extension ThreadAccount {
+  /// How many requests have ended on this thread.
+  public var endedRequests: UInt64 { words[Word.ended] }
+
+  /// How long the thread has run requests while they were measured, the one that runs now included.
+  public func busySeconds(_ now: Int64) -> Double {
+    let words = words.snapshot()
+    let start = Int64(clamping: words[Word.start])
+    return Double(words[Word.busy]) / 1e9 + (start == 0 ? 0 : Clock.seconds(max(0, now &- start)))
+  }
 }

@@ -1,7 +1,7 @@
 import Testing
 import WSGICore
 
-@testable import WSGIAdapter
+@testable import WSGIMeasurement
 
 @Suite struct ServerMetricsTests {
   static func pairs(_ items: [(String, String)]) -> [UInt8] {

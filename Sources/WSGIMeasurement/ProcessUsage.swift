@@ -1,37 +1,18 @@
 import Glibc
 
-/// What time it is.
-enum Clock {
-  /// Microseconds since the epoch.
-  static func epoch() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Int64(time.tv_sec) &* 1_000_000 &+ Int64(time.tv_nsec) / 1000
-  }
-
-  /// Nanoseconds of a clock that is never set.
-  static func monotonic() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(clamping: time.tv_sec) &* 1_000_000_000 &+ UInt64(clamping: time.tv_nsec)
-  }
-
-  static func seconds(_ microseconds: Int64) -> Double { Double(microseconds) / 1e6 }
-}
-
 /// Processor time of a thread or of the process, in nanoseconds.
 ///
 /// The sum is what the scheduler measured. The kernel may tell user from system time by sampling alone, so that the parts of
 /// a short time are approximate.
-struct ProcessorTime {
-  var user: UInt64 = 0
-  var system: UInt64 = 0
-  var total: UInt64 { user &+ system }
+public struct ProcessorTime: Sendable {
+  public var user: UInt64 = 0
+  public var system: UInt64 = 0
+  public var total: UInt64 { user &+ system }
 
   /// The calling thread's; nil where the kernel does not say.
   static func thread() -> ProcessorTime? { ProcessorTime(RUSAGE_THREAD) }
   /// The process's.
-  static func process() -> ProcessorTime { ProcessorTime(RUSAGE_SELF) ?? ProcessorTime() }
+  public static func process() -> ProcessorTime { ProcessorTime(RUSAGE_SELF) ?? ProcessorTime() }
 
   init() {}
 
@@ -57,11 +38,11 @@ struct ProcessorTime {
 }
 
 /// How much memory the process has, in bytes.
-struct ProcessMemory {
-  let resident: Int
-  let largest: Int
+public struct ProcessMemory: Sendable {
+  public let resident: Int
+  public let largest: Int
 
-  static func now() -> ProcessMemory {
+  public static func now() -> ProcessMemory {
     var usage = rusage()
     let largest = getrusage(RUSAGE_SELF, &usage) == 0 ? Int(usage.ru_maxrss) &* 1024 : 0
     // A process in a chroot has no /proc; what it had at most is the best that is known then. The kernel keeps the two counts

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import WSGIAdapter
+@testable import WSGIMeasurement
 
 @Suite struct SlowRequestTests {
   private func identity(_ values: [String: String], agent: Bool = false) -> RequestIdentity {

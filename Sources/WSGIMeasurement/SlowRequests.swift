@@ -1,8 +1,7 @@
 import Synchronization
-import WSGICore
 
 /// A request that took, or has taken so far, longer than WSGISlowRequests allows.
-struct SlowRequest {
+public struct SlowRequest: Sendable {
   /// When this process took it up, in microseconds since the epoch.
   let start: Int64
   /// Its `mod_wsgi.thread_id`.
@@ -37,7 +36,7 @@ extension SlowRequest {
   }
 
   /// Where the time of a request that has ended went, for its log.
-  func summary(threshold: Int64) -> String {
+  public func summary(threshold: Int64) -> String {
     func seconds(_ phase: Phase) -> String { SlowRequest.text(Int64(clamping: totals[phase] / 1000)) }
     var parts: [String] = []
     if totals[.queue] >= 1_000_000 { parts.append("queued \(seconds(.queue)) s") }
@@ -59,14 +58,14 @@ extension SlowRequest {
 }
 
 /// The slow requests of one process that have ended and wait to be reported.
-final class SlowRequests: Sendable {
+public final class SlowRequests: Sendable {
   private struct Ring {
     var records: [SlowRequest] = []
     var oldest = 0
   }
 
   /// Microseconds.
-  let threshold: Int64
+  public let threshold: Int64
   let capturesUserAgent: Bool
   private let capacity: Int
   private let ring = Mutex(Ring())
@@ -78,17 +77,13 @@ final class SlowRequests: Sendable {
     self.capacity = capacity
   }
 
-  /// As the settings say; nil where no request counts as slow.
-  convenience init?(_ settings: AdapterSettings, threads: Int) {
-    guard let seconds = settings[EngineSettings.slowRequests].flatMap({ Double($0) }), seconds > 0, seconds < 1e9 else {
-      return nil
-    }
-    let interval = settings[EngineSettings.telemetryInterval].flatMap { Double($0) } ?? 1
-    let isReported = settings[EngineSettings.telemetryTarget] != nil
+  /// Nil where no request counts as slow. `reportInterval`: of seconds, after which those that have ended are taken; nil where
+  /// nobody takes them.
+  public convenience init?(seconds: Double, threads: Int, reportInterval: Double?, capturesUserAgent: Bool) {
+    guard seconds > 0, seconds < 1e9 else { return nil }
     self.init(
-      threshold: Int64(seconds * 1e6),
-      capturesUserAgent: (settings[EngineSettings.telemetryOptions] ?? "").contains("CaptureUserAgent"),
-      capacity: isReported ? SlowRequests.capacity(threads: threads, interval: interval, threshold: seconds) : 0)
+      threshold: Int64(seconds * 1e6), capturesUserAgent: capturesUserAgent,
+      capacity: reportInterval.map { SlowRequests.capacity(threads: threads, interval: $0, threshold: seconds) } ?? 0)
   }
 
   /// How many may wait: enough for every thread to end several between two ticks.
@@ -99,7 +94,7 @@ final class SlowRequests: Sendable {
   }
 
   /// Keeps a record, in place of the oldest where there is no room.
-  func add(_ record: SlowRequest) {
+  public func add(_ record: SlowRequest) {
     guard capacity > 0 else { return }
     ring.withLock { ring in
       guard ring.records.count == capacity else { return ring.records.append(record) }

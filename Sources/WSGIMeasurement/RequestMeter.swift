@@ -1,12 +1,30 @@
-import Glibc
-import PythonRuntime
 import Synchronization
 import WSGICore
 
-/// Measures one runner's requests, while anybody wants to know. Between requests, and while nobody does, it is off.
+/// How long one thread waits for the GIL, as Python's room tells it.
+public struct GILWaits {
+  /// Asks for the waits to be timed, or not any more. The thread's own.
+  let time: (Bool) -> Void
+  /// How long (nanoseconds) and how often the thread has waited while that was timed. Any thread.
+  let total: () -> (time: UInt64, count: UInt64)
+
+  public init(time: @escaping (Bool) -> Void, total: @escaping () -> (time: UInt64, count: UInt64)) {
+    self.time = time
+    self.total = total
+  }
+
+  /// The waits since an earlier total.
+  func since(_ time: UInt64, _ count: UInt64) -> (time: UInt64, count: UInt64) {
+    let now = total()
+    return (now.time &- time, now.count &- count)
+  }
+}
+
+/// Measures the requests that one thread runs in one interpreter, while anybody wants to know. Between requests, and while
+/// nobody does, it is off.
 ///
-/// Everything is called on the runner's thread but `running`, which shows other threads the request that runs.
-final class RequestMeter: @unchecked Sendable {  // what other threads read is in `live`
+/// Everything is called on that thread but `running`, which shows other threads the request that runs.
+public final class RequestMeter: @unchecked Sendable {  // what other threads read is in `live`
   /// The numbers of the request that runs, for other threads.
   private enum Live {
     /// Microseconds since the epoch; 0 while no request runs.
@@ -28,46 +46,43 @@ final class RequestMeter: @unchecked Sendable {  // what other threads read is i
   }
 
   private unowned(unsafe) let accounting: Accounting
-  private unowned(unsafe) let attachment: Attachment
-  let account: ThreadAccount
+  private let gil: GILWaits
+  public let account: ThreadAccount
   private let live: WatchedWords
   private let slowRequests: SlowRequests?
 
   /// A request is being measured.
-  private(set) var isOn = false
+  public private(set) var isOn = false
   private var interest: Accounting.Interest = []
   private var isOutermost = false
   private(set) var start: Int64 = 0
-  private(set) var applicationStart: Int64 = 0
-  private(set) var applicationFinish: Int64 = 0
+  public private(set) var applicationStart: Int64 = 0
+  public private(set) var applicationFinish: Int64 = 0
   private var applicationProcessor: ProcessorTime?
   /// Of the application, up to its end; nil where the kernel does not say.
-  private(set) var processor: ProcessorTime?
+  public private(set) var processor: ProcessorTime?
   /// Nanoseconds.
-  private(set) var inputTime: UInt64 = 0
-  private(set) var outputTime: UInt64 = 0
+  public private(set) var inputTime: UInt64 = 0
+  public private(set) var outputTime: UInt64 = 0
   private var gilBase: UInt64 = 0
   private var gilCountBase: UInt64 = 0
 
-  init(_ adapter: Adapter, _ attachment: Attachment, threadOrdinal: Int) {
-    accounting = adapter.accounting
-    slowRequests = adapter.slowRequests
-    self.attachment = attachment
-    account = adapter.accounting.account(forThread: threadOrdinal)
+  /// - accounting: of the process; it lasts as long.
+  public init(_ accounting: Accounting, _ slowRequests: SlowRequests?, _ gil: GILWaits, threadOrdinal: Int) {
+    self.accounting = accounting
+    self.slowRequests = slowRequests
+    self.gil = gil
+    account = accounting.account(forThread: threadOrdinal)
     live = WatchedWords(count: Live.identity + (slowRequests == nil ? 0 : RequestIdentity.wordCount))
   }
 
   /// How long the request has waited for the GIL (nanoseconds), and how often.
-  var gilWait: (time: UInt64, count: UInt64) {
-    (
-      attachment.waited.load(ordering: .relaxed) &- gilBase, attachment.waits.load(ordering: .relaxed) &- gilCountBase
-    )
-  }
+  public var gilWait: (time: UInt64, count: UInt64) { gil.since(gilBase, gilCountBase) }
 
   // MARK: a request
 
   /// A request begins, or turns out to be of interest. `start`: when this process took it up.
-  func begin(_ request: RequestHead, start: Int64, ticket: UInt64, interest: Accounting.Interest) {
+  public func begin(_ request: RequestHead, start: Int64, ticket: UInt64, interest: Accounting.Interest) {
     isOn = true
     self.interest = interest
     self.start = start
@@ -77,9 +92,8 @@ final class RequestMeter: @unchecked Sendable {  // what other threads read is i
     processor = nil
     inputTime = 0
     outputTime = 0
-    attachment.timesWaits = true
-    gilBase = attachment.waited.load(ordering: .relaxed)
-    gilCountBase = attachment.waits.load(ordering: .relaxed)
+    gil.time(true)
+    (gilBase, gilCountBase) = gil.total()
     isOutermost = account.begin(start)
     guard slowRequests != nil else { return }
     let active = accounting.active.add(1, ordering: .relaxed).newValue
@@ -97,25 +111,25 @@ final class RequestMeter: @unchecked Sendable {  // what other threads read is i
   }
 
   /// Notes who the request is, for those who watch from outside; `value` gives its environ.
-  func identify(_ value: (StaticString) -> UnsafeRawBufferPointer?) {
+  public func identify(_ value: (StaticString) -> UnsafeRawBufferPointer?) {
     guard let slowRequests else { return }
     live.update { RequestIdentity.write(to: live, at: Live.identity, agent: slowRequests.capturesUserAgent, value) }
   }
 
-  func applicationStarts(_ time: Int64) {
+  public func applicationStarts(_ time: Int64) {
     applicationStart = time
     applicationProcessor = .thread()
     if slowRequests != nil { live[Live.applicationStart] = UInt64(clamping: time) }
   }
 
-  func applicationFinished() {
+  public func applicationFinished() {
     applicationFinish = Clock.epoch()
     if applicationStart == 0 { applicationStart = applicationFinish }
     if let before = applicationProcessor { processor = ProcessorTime.thread()?.since(before) }
   }
 
   /// Some of the body has been read; `before` was the time before that.
-  func read(since before: UInt64, bytes: UInt64, reads: UInt64) {
+  public func read(since before: UInt64, bytes: UInt64, reads: UInt64) {
     inputTime &+= Clock.monotonic() &- before
     guard slowRequests != nil else { return }
     live[Live.inputBytes] = bytes
@@ -124,7 +138,7 @@ final class RequestMeter: @unchecked Sendable {  // what other threads read is i
   }
 
   /// Some of the response has been passed on; `before` was the time before that.
-  func wrote(since before: UInt64, bytes: UInt64, writes: UInt64) {
+  public func wrote(since before: UInt64, bytes: UInt64, writes: UInt64) {
     outputTime &+= Clock.monotonic() &- before
     guard slowRequests != nil else { return }
     live[Live.outputBytes] = bytes
@@ -133,17 +147,24 @@ final class RequestMeter: @unchecked Sendable {  // what other threads read is i
   }
 
   /// What a request was made of, as its runner counted.
-  struct Traffic {
+  public struct Traffic {
     var inputBytes: UInt64
     var inputReads: UInt64
     var outputBytes: UInt64
     var outputWrites: UInt64
+
+    public init(inputBytes: UInt64, inputReads: UInt64, outputBytes: UInt64, outputWrites: UInt64) {
+      self.inputBytes = inputBytes
+      self.inputReads = inputReads
+      self.outputBytes = outputBytes
+      self.outputWrites = outputWrites
+    }
   }
 
   /// The request has ended, with this status. Gives a record of it where it was slow.
-  func end(_ request: RequestHead, status: Int32, traffic: Traffic) -> SlowRequest? {
+  public func end(_ request: RequestHead, status: Int32, traffic: Traffic) -> SlowRequest? {
     isOn = false
-    attachment.timesWaits = false
+    gil.time(false)
     if applicationFinish == 0 { applicationFinished() }
     let end = Clock.epoch()
     let totals = makeTotals(request, status: status, traffic: traffic, end: end)
@@ -163,9 +184,9 @@ final class RequestMeter: @unchecked Sendable {  // what other threads read is i
   }
 
   /// The request was not for this process, and is not counted.
-  func abandon() {
+  public func abandon() {
     isOn = false
-    attachment.timesWaits = false
+    gil.time(false)
     account.abandon(isOutermost: isOutermost)
     guard slowRequests != nil else { return }
     accounting.active.subtract(1, ordering: .relaxed)
@@ -212,8 +233,7 @@ final class RequestMeter: @unchecked Sendable {  // what other threads read is i
     totals.outputWrites = words[Live.outputWrites]
     totals[.inputRead] = words[Live.inputTime]
     totals[.outputWrite] = words[Live.outputTime]
-    totals[.gilWait] = attachment.waited.load(ordering: .relaxed) &- words[Live.gilBase]
-    totals.gilWaits = attachment.waits.load(ordering: .relaxed) &- words[Live.gilCountBase]
+    (totals[.gilWait], totals.gilWaits) = gil.since(words[Live.gilBase], words[Live.gilCountBase])
     let stages = RequestStages(
       requestStart: Int64(clamping: words[Live.requestStart]), queueStart: Int64(clamping: words[Live.queueStart]),
       isDaemon: accounting.isDaemon, start: Int64(clamping: words[Live.start]),

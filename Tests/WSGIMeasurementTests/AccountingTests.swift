@@ -1,6 +1,6 @@
 import Testing
 
-@testable import WSGIAdapter
+@testable import WSGIMeasurement
 
 @Suite struct AccountingTests {
   private func totals(status: Int32, application: UInt64 = 0) -> RequestTotals {

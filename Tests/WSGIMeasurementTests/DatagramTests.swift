@@ -1,6 +1,6 @@
 import Testing
 
-@testable import WSGIAdapter
+@testable import WSGIMeasurement
 
 @Suite struct DatagramTests {
   private func make() -> Datagram { Datagram(.requestMetrics, process: 0x0102_0304, sequence: 5, timestamp: 1.5) }

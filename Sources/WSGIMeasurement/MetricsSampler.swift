@@ -1,63 +1,63 @@
 import Synchronization
 
 /// What happened in this process between two looks at it. Times are nanoseconds unless they say otherwise.
-struct MetricsSample {
-  struct PhaseTimes {
-    var total: UInt64 = 0
+public struct MetricsSample: Sendable {
+  public struct PhaseTimes: Sendable {
+    public var total: UInt64 = 0
     /// Nil where no request ended.
-    var smallest: UInt64?
-    var largest: UInt64?
-    var buckets = [UInt64](repeating: 0, count: TimeHistogram.count)
+    public var smallest: UInt64?
+    public var largest: UInt64?
+    public var buckets = [UInt64](repeating: 0, count: TimeHistogram.count)
   }
 
   /// One thread's share.
-  struct Slot {
-    var ended: UInt64 = 0
-    var busy: UInt64 = 0
-    var processor: UInt64 = 0
+  public struct Slot: Sendable {
+    public var ended: UInt64 = 0
+    public var busy: UInt64 = 0
+    public var processor: UInt64 = 0
     /// How long the request has run that runs now.
-    var elapsed: UInt64 = 0
-    var longest: UInt64 = 0
+    public var elapsed: UInt64 = 0
+    public var longest: UInt64 = 0
   }
 
   /// Microseconds since the epoch.
-  var start: Int64 = 0
-  var stop: Int64 = 0
-  var requests: UInt64 = 0
-  var statusClasses = [UInt64](repeating: 0, count: 5)
-  var inputBytes: UInt64 = 0
-  var inputReads: UInt64 = 0
-  var outputBytes: UInt64 = 0
-  var outputWrites: UInt64 = 0
-  var gilWaits: UInt64 = 0
-  var phases = [PhaseTimes](repeating: PhaseTimes(), count: Phase.count)
+  public var start: Int64 = 0
+  public var stop: Int64 = 0
+  public var requests: UInt64 = 0
+  public var statusClasses = [UInt64](repeating: 0, count: 5)
+  public var inputBytes: UInt64 = 0
+  public var inputReads: UInt64 = 0
+  public var outputBytes: UInt64 = 0
+  public var outputWrites: UInt64 = 0
+  public var gilWaits: UInt64 = 0
+  public var phases = [PhaseTimes](repeating: PhaseTimes(), count: Phase.count)
   /// One for each thread that there may be.
-  var slots: [Slot] = []
-  var threadsMaximum = 0
-  var threadsStarted = 0
-  var threadsActive = 0
-  var processor = ProcessorTime()
-  var memory = ProcessMemory(resident: 0, largest: 0)
+  public var slots: [Slot] = []
+  public var threadsMaximum = 0
+  public var threadsStarted = 0
+  public var threadsActive = 0
+  public var processor = ProcessorTime()
+  public var memory = ProcessMemory(resident: 0, largest: 0)
 
-  var seconds: Double { max(Double(stop &- start) / 1e6, 1e-6) }
-  var throughput: Double { Double(requests) / seconds }
+  public var seconds: Double { max(Double(stop &- start) / 1e6, 1e-6) }
+  public var throughput: Double { Double(requests) / seconds }
   /// Processor time as a share of one core.
-  var userUtilization: Double { Double(processor.user) / 1e9 / seconds }
-  var systemUtilization: Double { Double(processor.system) / 1e9 / seconds }
+  public var userUtilization: Double { Double(processor.user) / 1e9 / seconds }
+  public var systemUtilization: Double { Double(processor.system) / 1e9 / seconds }
   /// The share of all threads' time that was spent on requests.
-  var capacityUtilization: Double {
+  public var capacityUtilization: Double {
     let busy = slots.reduce(0) { $0 + Double($1.busy) }
     return busy / 1e9 / seconds / Double(max(threadsMaximum, 1))
   }
 
   /// Mean seconds of a phase for each request.
-  func mean(_ phase: Phase) -> Double {
+  public func mean(_ phase: Phase) -> Double {
     requests == 0 ? 0 : Double(phases[phase.rawValue].total) / 1e9 / Double(requests)
   }
 }
 
 /// Takes samples: each covers the time since the one before. Any thread.
-final class MetricsSampler: Sendable {
+public final class MetricsSampler: Sendable {
   private struct Seen {
     var words: [UInt64]
     var busy: UInt64
@@ -73,17 +73,17 @@ final class MetricsSampler: Sendable {
   private let accounting: Accounting
   private let state = Mutex(State())
 
-  init(_ accounting: Accounting) { self.accounting = accounting }
+  public init(_ accounting: Accounting) { self.accounting = accounting }
 
   /// Begins the first period, where none has been begun.
-  func begin() {
+  public func begin() {
     state.withLock { state in
       if state.start == nil { _ = take(&state) }
     }
   }
 
   /// The period's sample, and the beginning of the next one; nil before `begin`.
-  func sample() -> MetricsSample? {
+  public func sample() -> MetricsSample? {
     state.withLock { state in
       guard state.start != nil else { return nil }
       return take(&state)

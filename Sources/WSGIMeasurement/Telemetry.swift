@@ -1,20 +1,21 @@
 import Glibc
-import PythonRuntime
 import Synchronization
-import WSGICore
 
 /// The thread that reports what happens in this process: at each interval to the telemetry service, where there is one, and
 /// slow requests to the error log.
 ///
 /// It needs no GIL for its figures; for what Python alone knows it asks through an `Inspector`, with a limit.
-final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used by its own thread only
-  private unowned(unsafe) let adapter: Adapter
+public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, or used by its own thread only
+  private let process: MeasuredProcess
+  private let accounting: Accounting
+  private let sampler: MetricsSampler
+  private let slowRequests: SlowRequests?
   /// Nil where slow requests are logged and nothing else.
   private let socket: TelemetrySocket?
   private let identity: TelemetryIdentity
   /// Nanoseconds.
   private let interval: UInt64
-  private let monitor = Monitor()
+  private let condition = Condition()
   private var isEnding = false
   private var hasEnded = false
   private let hasStopped = FirstTime()
@@ -31,32 +32,34 @@ final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used b
   private static let eventLimit = 64
   private static let runningLimit = 16
 
-  /// Starts to report; nil after logging why not, or where nothing is to be reported. At the end of the adapter's start.
-  init?(_ adapter: Adapter, switchInterval interval: Double?) {
-    let settings = adapter.settings
-    guard adapter.hasTelemetry || adapter.slowRequests != nil else { return nil }
-    self.adapter = adapter
+  /// Starts to report; nil after logging why not, or where nothing is to be reported. `sampler` has begun where there is a
+  /// service.
+  public init?(
+    _ settings: TelemetrySettings, _ process: MeasuredProcess, _ accounting: Accounting, _ sampler: MetricsSampler,
+    _ slowRequests: SlowRequests?
+  ) {
+    guard settings.target != nil || slowRequests != nil else { return nil }
+    self.process = process
+    self.accounting = accounting
+    self.sampler = sampler
+    self.slowRequests = slowRequests
     identity = TelemetryIdentity(settings)
-    let seconds = settings[EngineSettings.telemetryInterval].flatMap { Double($0) } ?? 1
-    let bounded = min(max(seconds, 0.5), 86400)
-    self.interval = UInt64(bounded * 1e9)
-    switchInterval = Atomic((interval ?? 0).bitPattern)
+    interval = UInt64(settings.interval * 1e9)
+    switchInterval = Atomic((settings.switchInterval ?? 0).bitPattern)
     do throws(TelemetrySocket.Failure) {
-      socket = try settings[EngineSettings.telemetryTarget].map { path throws(TelemetrySocket.Failure) in
-        try TelemetrySocket(path: path)
-      }
+      socket = try settings.target.map { path throws(TelemetrySocket.Failure) in try TelemetrySocket(path: path) }
     } catch {
       socket = nil
-      adapter.host.log(.warning, "WSGI0132: There is no telemetry \(adapter.place): \(Telemetry.explain(error)).")
+      process.warn("WSGI0132: There is no telemetry \(process.place): \(Telemetry.explain(error)).")
     }
-    guard socket != nil || adapter.slowRequests != nil else { return nil }
+    guard socket != nil || slowRequests != nil else { return nil }
     if let socket { sendStarted(socket) }
     guard BackgroundThread.start({ [self] in loop() }) else {
-      adapter.host.log(.warning, "WSGI0133: There is no telemetry \(adapter.place): the system has no room for a thread.")
+      process.warn("WSGI0133: There is no telemetry \(process.place): the system has no room for a thread.")
       return nil
     }
-    let target = settings[EngineSettings.telemetryTarget].map { " to 'unix:\($0)'" } ?? " of slow requests"
-    adapter.host.log(.info, "Reporting\(target) every \(bounded) s \(adapter.place).")
+    let target = settings.target.map { " to 'unix:\($0)'" } ?? " of slow requests"
+    process.inform("Reporting\(target) every \(settings.interval) s \(process.place).")
   }
 
   private static func explain(_ failure: TelemetrySocket.Failure) -> String {
@@ -69,8 +72,8 @@ final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used b
   // MARK: life
 
   /// The process has been told to stop. Once.
-  func stopping(_ reason: String) {
-    let active = adapter.running.count
+  public func stopping(_ reason: String) {
+    let active = process.activeRequests()
     socket?.send(.processStopping, timestamp: Clock.seconds(Clock.epoch())) { datagram in
       identity.setPlace(&datagram)
       datagram.set(130, ifAny: reason.utf8)
@@ -82,18 +85,18 @@ final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used b
   private let shutdownReason = Mutex("")
 
   /// Reports a last time, and ends. Not while attached, nor with requests running.
-  func end() {
-    monitor.lock()
+  public func end() {
+    condition.lock()
     isEnding = true
-    monitor.announce()
-    while !hasEnded { monitor.wait() }
-    monitor.unlock()
+    condition.announce()
+    while !hasEnded { condition.wait() }
+    condition.unlock()
     inspector.waitUntilIdle()
     sendStopped(hasDrained: true)
   }
 
   /// The process is about to end in a hurry. Any thread; waits for nothing.
-  func abandon() {
+  public func abandon() {
     socket?.losePatience()
     sendStopped(hasDrained: false)
   }
@@ -105,16 +108,16 @@ final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used b
     socket.send(.processStopped, timestamp: Clock.seconds(now)) { datagram in
       identity.setPlace(&datagram)
       datagram.set(130, ifAny: reason.utf8)
-      datagram.set(131, Clock.seconds(now &- adapter.accounting.processStart))
-      datagram.set(132, adapter.accounting.endedRequests)
-      datagram.set(134, adapter.running.count)
+      datagram.set(131, Clock.seconds(now &- accounting.processStart))
+      datagram.set(132, accounting.endedRequests)
+      datagram.set(134, process.activeRequests())
       datagram.set(135, hasDrained ? 1 : 0)
     }
     socket.close()
   }
 
   private func sendStarted(_ socket: TelemetrySocket) {
-    socket.send(.processStarted, timestamp: Clock.seconds(adapter.accounting.processStart)) { datagram in
+    socket.send(.processStarted, timestamp: Clock.seconds(accounting.processStart)) { datagram in
       identity.setAll(&datagram)
       setSwitchInterval(&datagram)
     }
@@ -124,28 +127,28 @@ final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used b
 
   private func loop() {
     var next = Clock.monotonic() &+ interval
-    monitor.lock()
+    condition.lock()
     while !isEnding {
-      guard !monitor.wait(until: next) else { continue }
-      monitor.unlock()
+      guard !condition.wait(until: next) else { continue }
+      condition.unlock()
       report()
       // Missed ticks are not made up for.
       next = max(next &+ interval, Clock.monotonic())
-      monitor.lock()
+      condition.lock()
     }
-    monitor.unlock()
+    condition.unlock()
     report()
-    monitor.lock()
+    condition.lock()
     hasEnded = true
-    monitor.announce()
-    monitor.unlock()
+    condition.announce()
+    condition.unlock()
   }
 
   private func report() {
     let now = Clock.epoch()
     socket?.renewPatience()
-    if let socket, let sample = adapter.sampler.sample() { send(sample, socket) }
-    if let slow = adapter.slowRequests { reportSlow(slow, now) }
+    if let socket, let sample = sampler.sample() { send(sample, socket) }
+    if let slow = slowRequests { reportSlow(slow, now) }
     if let socket { reportCollector(socket, now) }
   }
 
@@ -154,9 +157,9 @@ final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used b
       identity.setAll(&datagram)
       datagram.set(10, sample.seconds)
       datagram.set(11, Double(interval) / 1e9)
-      datagram.set(12, Clock.seconds(adapter.slowRequests?.threshold ?? 0))
+      datagram.set(12, Clock.seconds(slowRequests?.threshold ?? 0))
       setSwitchInterval(&datagram)
-      sample.write(to: &datagram, isDaemon: adapter.accounting.isDaemon)
+      sample.write(to: &datagram, isDaemon: accounting.isDaemon)
     }
   }
 
@@ -168,7 +171,7 @@ final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used b
   // MARK: slow requests
 
   private func reportSlow(_ slow: SlowRequests, _ now: Int64) {
-    let running = adapter.running.all.compactMap { $0.meter.running(longerThan: slow.threshold, now: now) }
+    let running = process.meters().compactMap { $0.running(longerThan: slow.threshold, now: now) }
       .sorted { $0.start < $1.start }
     if let socket {
       for record in slow.drain() + running.prefix(Telemetry.runningLimit) {
@@ -183,31 +186,29 @@ final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used b
   }
 
   private func log(_ record: SlowRequest, _ slow: SlowRequests) {
-    let (lines, isComplete) = adapter.stacks(record.ticket, milliseconds: Telemetry.stackPatience)
-    adapter.host.log(
-      .warning,
+    let (lines, isComplete) = process.stacks(record.ticket, Telemetry.stackPatience)
+    process.warn(
       "WSGI0510: Slow request: \(record.name) has run for \(SlowRequest.text(record.duration)) s so far "
-        + "(WSGISlowRequests \(SlowRequest.text(slow.threshold)))\(record.suffix), \(adapter.place).")
+        + "(WSGISlowRequests \(SlowRequest.text(slow.threshold)))\(record.suffix), \(process.place).")
     if !isComplete {
-      adapter.host.log(
-        .warning, "WSGI0510: The GIL was not to be had within \(Telemetry.stackPatience) ms; what all threads seem to do:")
+      process.warn("WSGI0510: The GIL was not to be had within \(Telemetry.stackPatience) ms; what all threads seem to do:")
     }
-    for line in lines { adapter.host.log(.warning, "WSGI0510: \(line)") }
+    for line in lines { process.warn("WSGI0510: \(line)") }
   }
 
   // MARK: garbage collection
 
   private func reportCollector(_ socket: TelemetrySocket, _ now: Int64) {
-    let interpreters = adapter.python.interpreters
+    let interpreters = process.collectors()
     let isOnly = interpreters.count == 1
     let stamp = Clock.seconds(now)
     var logs: [[UInt8]: CollectorLog] = [:]
-    for interpreter in interpreters.prefix(Telemetry.interpreterLimit) {
-      guard let log = (interpreter.contents as? InterpreterContents)?.collectorLog else { continue }
-      logs[interpreter.name] = log
+    for (name, log) in interpreters.prefix(Telemetry.interpreterLimit) {
+      guard let log else { continue }
+      logs[name] = log
       for event in log.drain(limit: Telemetry.eventLimit) {
         socket.send(.collectorEvent, timestamp: stamp) { datagram in
-          if !isOnly { datagram.set(8, ifAny: interpreter.name) }
+          if !isOnly { datagram.set(8, ifAny: name) }
           event.write(to: &datagram)
         }
       }
@@ -224,16 +225,8 @@ final class Telemetry: @unchecked Sendable {  // guarded by `monitor`, or used b
   private func inspect() -> [CollectorSnapshot] {
     guard inspector.isIdle else { return [] }
     return inspector.run(milliseconds: Telemetry.patience) { [self] in
-      var snapshots: [CollectorSnapshot] = []
-      adapter.python.inEachInterpreter { interpreter in
-        guard let contents = interpreter.contents as? InterpreterContents else { return }
-        if interpreter.isMain, let seconds = contents.switchInterval {
-          switchInterval.store(seconds.bitPattern, ordering: .relaxed)
-        }
-        if snapshots.count < Telemetry.interpreterLimit, let snapshot = contents.collectorSnapshot() {
-          snapshots.append(snapshot)
-        }
-      }
+      let (snapshots, seconds) = process.inspectCollectors(Telemetry.interpreterLimit)
+      if let seconds { switchInterval.store(seconds.bitPattern, ordering: .relaxed) }
       return snapshots
     } ?? []
   }

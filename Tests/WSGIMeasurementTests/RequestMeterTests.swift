@@ -1,0 +1,106 @@
+import Synchronization
+import Testing
+import WSGICore
+
+@testable import WSGIMeasurement
+
+/// What a meter and the reports make of a request, without a Python: its waits and stacks are the test's.
+@Suite struct RequestMeterTests {
+  final class Waits: Sendable {
+    let time = Atomic<UInt64>(0)
+    let count = Atomic<UInt64>(0)
+    let isTimed = Atomic<Bool>(false)
+
+    var gil: GILWaits {
+      GILWaits(
+        time: { self.isTimed.store($0, ordering: .relaxed) },
+        total: { (self.time.load(ordering: .relaxed), self.count.load(ordering: .relaxed)) })
+    }
+
+    func wait(_ nanoseconds: UInt64) {
+      time.add(nanoseconds, ordering: .relaxed)
+      count.add(1, ordering: .relaxed)
+    }
+  }
+
+  static func head(requestStart: Int64 = 0, queueStart: Int64 = 0) throws -> RequestHead {
+    let none = UnsafeRawBufferPointer(start: nil, count: 0)
+    var writer = RequestHeadWriter()
+    writer.begin(
+      flags: [], contentLength: -1, scriptModified: 0, requestStart: requestStart, queueStart: queueStart, processGroup: none,
+      applicationGroup: none, script: none, callable: none)
+    // Nothing of it is read but its times.
+    return try RequestHead(decoding: writer.finish(pairs: 0))
+  }
+
+  @Test func aRequestAddsUp() throws {
+    let accounting = Accounting(isDaemon: false, threadLimit: 1)
+    let sampler = MetricsSampler(accounting)
+    sampler.begin()
+    let waits = Waits()
+    waits.wait(77)
+    let meter = RequestMeter(accounting, nil, waits.gil, threadOrdinal: 3)
+    let request = try RequestMeterTests.head(requestStart: Clock.epoch() - 2000)
+    meter.begin(request, start: Clock.epoch(), ticket: 1, interest: .recording)
+    #expect(meter.isOn && waits.isTimed.load(ordering: .relaxed))
+    waits.wait(5000)
+    waits.wait(6000)
+    #expect(meter.gilWait == (11000, 2))
+    meter.applicationStarts(Clock.epoch())
+    meter.read(since: Clock.monotonic() - 40, bytes: 10, reads: 1)
+    meter.wrote(since: Clock.monotonic() - 50, bytes: 20, writes: 2)
+    let traffic = RequestMeter.Traffic(inputBytes: 10, inputReads: 1, outputBytes: 20, outputWrites: 2)
+    #expect(meter.end(request, status: 404, traffic: traffic) == nil)
+    #expect(!meter.isOn && !waits.isTimed.load(ordering: .relaxed))
+    let sample = try #require(sampler.sample())
+    #expect(sample.requests == 1 && sample.statusClasses[3] == 1 && sample.gilWaits == 2)
+    #expect(sample.inputBytes == 10 && sample.outputWrites == 2)
+    #expect(sample.phases[Phase.gilWait.rawValue].total == 11000)
+    #expect(sample.phases[Phase.server.rawValue].total >= 2_000_000 && sample.phases[Phase.inputRead.rawValue].total >= 40)
+    #expect(sample.phases[Phase.queue.rawValue].total == 0)
+  }
+
+  @Test func whatNobodyRecordsIsCountedAllTheSame() throws {
+    let accounting = Accounting(isDaemon: true, threadLimit: 1)
+    let sampler = MetricsSampler(accounting)
+    sampler.begin()
+    let meter = RequestMeter(accounting, nil, Waits().gil, threadOrdinal: 0)
+    let request = try RequestMeterTests.head()
+    let traffic = RequestMeter.Traffic(inputBytes: 0, inputReads: 0, outputBytes: 0, outputWrites: 0)
+    meter.begin(request, start: Clock.epoch(), ticket: 1, interest: .events)
+    _ = meter.end(request, status: 200, traffic: traffic)
+    // One that was for another process is not.
+    meter.begin(request, start: Clock.epoch(), ticket: 2, interest: .events)
+    meter.abandon()
+    #expect(sampler.sample()?.requests == 0 && accounting.endedRequests == 1)
+  }
+
+  @Test func slowRequestsAreSeenFromOutside() throws {
+    let accounting = Accounting(isDaemon: true, threadLimit: 1)
+    let slow = try #require(SlowRequests(seconds: 1, threads: 1, reportInterval: nil, capturesUserAgent: false))
+    let waits = Waits()
+    let meter = RequestMeter(accounting, slow, waits.gil, threadOrdinal: 7)
+    let start = Clock.epoch() - 5_000_000
+    let request = try RequestMeterTests.head(requestStart: start - 3000)
+    meter.begin(request, start: start, ticket: 9, interest: .slowRequests)
+    meter.identify {
+      "\($0)" == "REQUEST_METHOD" ? UnsafeRawBufferPointer(start: ("PUT" as StaticString).utf8Start, count: 3) : nil
+    }
+    waits.wait(2000)
+    let now = Clock.epoch()
+    #expect(meter.running(longerThan: 60_000_000, now: now) == nil)
+    let seen = try #require(meter.running(longerThan: slow.threshold, now: now))
+    #expect(seen.isRunning && seen.ticket == 9 && seen.thread == 7 && seen.duration == now - start && seen.activeAtStart == 1)
+    #expect(seen.identity[.method] == Array("PUT".utf8) && seen.totals.gilWaits == 1 && seen.totals[.gilWait] == 2000)
+    let traffic = RequestMeter.Traffic(inputBytes: 0, inputReads: 0, outputBytes: 0, outputWrites: 0)
+    let record = try #require(meter.end(request, status: 500, traffic: traffic))
+    #expect(!record.isRunning && record.status == 500 && record.duration >= 5_000_000)
+    #expect(record.summary(threshold: slow.threshold).contains("PUT / of host '' took 5."))
+    #expect(meter.running(longerThan: 0, now: Clock.epoch()) == nil && accounting.active.load(ordering: .relaxed) == 0)
+  }
+
+  @Test(arguments: [0, -1, 2e9, Double.nan])
+  func noRequestIsSlow(seconds: Double) {
+    #expect(SlowRequests(seconds: seconds, threads: 1, reportInterval: nil, capturesUserAgent: false) == nil)
+  }
+}
