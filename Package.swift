@@ -70,7 +70,7 @@ let package = Package(
     .target(name: "WSGICore", swiftSettings: hot),
     .target(name: "WSGIConfig", dependencies: ["WSGICore"], swiftSettings: pure),
 
-    .target(name: "WSGIStatus", swiftSettings: hot),
+    .target(name: "WSGIStatus", dependencies: ["WSGICore"], resources: [.embedInCode("status.css")], swiftSettings: hot),
 
     // MARK: processes
     .target(name: "DaemonTransport", dependencies: ["WSGICore", "CPosix"], swiftSettings: hot),
@@ -84,7 +84,7 @@ let package = Package(
     .target(name: "WSGIMeasurement", dependencies: ["WSGICore"], swiftSettings: hot + gnu),
     .target(
       name: "WSGIAdapter", dependencies: ["PythonRuntime", "WSGIMeasurement", "WSGICore"],
-      swiftSettings: hot + pythonFlags),
+      resources: [.embedInCode("Python/bootstrap.py"), .embedInCode("Python/advice.py")], swiftSettings: hot + pythonFlags),
     .target(
       name: "WSGIEngine", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine", "CEngineTable"],
       swiftSettings: hot + pythonFlags,
@@ -105,7 +105,7 @@ let package = Package(
     // MARK: tests
     .testTarget(name: "WSGICoreTests", dependencies: ["WSGICore"], swiftSettings: common),
     .testTarget(name: "WSGIConfigTests", dependencies: ["WSGIConfig", "WSGICore"], swiftSettings: common),
-    .testTarget(name: "WSGIStatusTests", dependencies: ["WSGIStatus"], swiftSettings: common),
+    .testTarget(name: "WSGIStatusTests", dependencies: ["WSGIStatus", "WSGICore"], swiftSettings: common),
     .testTarget(name: "DaemonTransportTests", dependencies: ["DaemonTransport", "WSGICore", "CPosix"], swiftSettings: common),
     // A worker, and a parent of supervisors, that do what a test tells them.
     .executableTarget(

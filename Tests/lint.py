@@ -19,7 +19,7 @@ PLATFORM = {"Glibc", "Synchronization"}
 ROOMS = {
     "WSGICore": set(),
     "WSGIConfig": {"WSGICore"},
-    "WSGIStatus": PLATFORM,
+    "WSGIStatus": {"WSGICore"} | PLATFORM,
     "DaemonTransport": {"WSGICore", "CPosix"} | PLATFORM,
     "ProcessSupervision": {"WSGICore", "CPosix"} | PLATFORM,
     "PythonRuntime": {"CPython"} | PLATFORM,
@@ -70,7 +70,8 @@ def check_rooms():
 
 
 def check_lines():
-    for pattern in ("Sources/**/*.swift", "Tests/**/*.swift", "Tests/**/*.py", "shim/**/*.[ch]", "Package.swift"):
+    for pattern in ("Sources/**/*.swift", "Sources/**/*.py", "Tests/**/*.swift", "Tests/**/*.py", "shim/**/*.[ch]",
+                    "Package.swift"):
         for path in glob.glob(os.path.join(ROOT, pattern), recursive=True):
             for number, line in enumerate(read(path).splitlines(), 1):
                 if len(line) > LONGEST_LINE:
@@ -88,9 +89,10 @@ LIST = "conf/messages.md"
 def logged_numbers():
     """Number to file: those in code, not in comments."""
     found = {}
-    for pattern in ("Sources/**/*.swift", "shim/**/*.[ch]"):
+    for pattern, comment in (("Sources/**/*.swift", r"(?m)^\s*//.*$"), ("Sources/**/*.py", r"(?m)^\s*#.*$"),
+                             ("shim/**/*.[ch]", r"(?s)/\*.*?\*/")):
         for path in glob.glob(os.path.join(ROOT, pattern), recursive=True):
-            text = re.sub(r"^\s*//.*$|/\*.*?\*/", "", read(path), flags=re.M | re.S if path.endswith(("c", "h")) else re.M)
+            text = re.sub(comment, "", read(path))
             for number in NUMBER.findall(text) + ["0" + number for number in WARNED.findall(text)]:
                 found.setdefault(number, path)
     return found

@@ -1,0 +1,451 @@
+"""The part of each interpreter's set-up that is Python's own business.
+
+It is executed once in every new interpreter, with `native` (NativeFunctions.swift) and `settings` (dict of str) in its
+namespace, and leaves there what the adapter calls: `configure`, `make_stream`, `format_exception`, `module_name`,
+`compile_script`, `execute_script`, `publish`, `collector_snapshot`, and the classes `FileWrapper`, `RequestTimeout` and
+`LogHandler`.
+"""
+import gc
+import io
+import logging
+import os
+import sys
+import types
+from time import monotonic, sleep, time_ns
+
+
+class RequestTimeout(BaseException):
+    """A request ran longer than request-timeout allows. Raised in its thread: clean up and let it pass."""
+    __module__ = 'mod_wsgi'
+
+
+class FileWrapper:
+    """PEP 3333's wsgi.file_wrapper. Returned as it is from an application, a regular file is sent by the server itself."""
+    __module__ = 'mod_wsgi'
+
+    def __init__(self, filelike, blksize=8192):
+        if blksize < 0:
+            raise ValueError('blksize must not be negative')
+        self._filelike = filelike
+        self._blksize = blksize
+        self._closed = False
+
+    @property
+    def filelike(self):
+        if self._closed:
+            raise ValueError('I/O operation on closed file')
+        return self._filelike
+
+    @property
+    def blksize(self):
+        return self._blksize
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        data = self.filelike.read(self._blksize)
+        if not isinstance(data, bytes):
+            raise TypeError('file-like object must return bytes, not %s' % type(data).__name__)
+        if not data:
+            raise StopIteration
+        return data
+
+    def close(self):
+        if self._closed:
+            return
+        filelike, self._filelike, self._closed = self._filelike, None, True
+        try:
+            close = filelike.close
+        except AttributeError:
+            return
+        try:
+            close()
+        except Exception:
+            pass
+
+
+class LogHandler(logging.Handler):
+    """Sends records to httpd's error log, at their own level."""
+    __module__ = 'mod_wsgi'
+
+    @staticmethod
+    def _level(number):
+        if number >= 50:
+            return 2
+        if number >= 40:
+            return 3
+        if number >= 30:
+            return 4
+        return 6 if number >= 20 else 7
+
+    def emit(self, record):
+        try:
+            level = self._level(record.levelno)
+            if native.log_enabled(level):
+                native.log(level, self.format(record), record.pathname, record.lineno)
+        except Exception:
+            self.handleError(record)
+
+
+class Restricted:
+    """Stands for a stream that applications may not use."""
+    __module__ = 'mod_wsgi'
+
+    def __init__(self, name):
+        object.__setattr__(self, '_Restricted__name', name)
+
+    def __getattribute__(self, attribute):
+        # Python itself asks for these when it shuts down.
+        if attribute == 'flush':
+            return lambda: None
+        if attribute == 'closed':
+            return True
+        name = object.__getattribute__(self, '_Restricted__name')
+        raise OSError('%s access restricted by mod_wsgi' % name)
+
+
+class SignalIntercept:
+    """Stands in for signal.signal: the process's signals are the server's. In children that the application forks it is
+    the real one."""
+    __module__ = 'mod_wsgi'
+
+    def __init__(self, wrapped):
+        self.wrapped = wrapped
+        self.pid = os.getpid()
+
+    def __call__(self, signalnum, handler):
+        if os.getpid() != self.pid:
+            return self.wrapped(signalnum, handler)
+        import traceback
+        native.log(6, 'Callback registration for signal %s ignored.' % int(signalnum), None, 0)
+        for line in ''.join(traceback.format_stack(sys._getframe(1))).splitlines():
+            native.log(6, line, None, 0)
+        return handler
+
+
+def make_stream(log):
+    return io.TextIOWrapper(log, encoding='utf-8', errors='replace', line_buffering=True, write_through=True)
+
+
+def format_exception(exception, secret=b''):
+    import traceback
+    trace = exception.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == '<mod_wsgi>':
+        trace = trace.tb_next
+    text = plain_names(''.join(traceback.format_exception(type(exception), exception, trace)), exception)
+    return withhold(text, secret) if secret else text
+
+
+def plain_names(text, exception):
+    """The text with the control characters escaped that names of source files hold: its lines become records of a log."""
+    names, seen, chain = set(), set(), [exception]
+    while chain:
+        exception = chain.pop()
+        if exception is None or id(exception) in seen:
+            continue
+        seen.add(id(exception))
+        chain += [exception.__cause__, exception.__context__]
+        if isinstance(exception, SyntaxError):
+            names.add(exception.filename)
+        trace = exception.__traceback__
+        while trace is not None:
+            names.add(trace.tb_frame.f_code.co_filename)
+            trace = trace.tb_next
+    for name in names:
+        if isinstance(name, str) and not name.isprintable():
+            text = text.replace(name, name.encode('unicode_escape').decode('ascii'))
+    return text
+
+
+def withhold(text, secret):
+    """The text without the lines that hold a secret: as it is, or as repr() and ascii() show it."""
+    values = [secret, secret.decode('latin-1'), secret.decode('utf-8', 'replace')]
+    forms = {form for value in values[1:] for form in (value, ascii(value)[1:-1], repr(value)[1:-1])}
+    forms.add(repr(secret)[2:-1])
+    note = '(withheld: it holds the password)'
+    if any('\n' in form and form in text for form in forms):
+        return note
+    return '\n'.join(note if any(form in line for form in forms) else line for line in text.split('\n'))
+
+
+def module_name(path):
+    from _md5 import md5
+    return '_mod_wsgi_' + md5(path).hexdigest()
+
+
+def open_script(path, flags):
+    """Opens a script whose owner matters: where the path leads now is what is checked, and what is read."""
+    directory = os.open(os.path.dirname(path) or '.', os.O_PATH | os.O_DIRECTORY)
+    try:
+        script = os.open(os.path.basename(path), flags | os.O_NONBLOCK, dir_fd=directory)
+        try:
+            native.check_owner(script, directory)
+        except BaseException:
+            os.close(script)
+            raise
+        return script
+    finally:
+        os.close(directory)
+
+
+def read_script(path, was_there):
+    """A script's source, and the time of the very file that it is from in microseconds.
+
+    Clocks of file systems are coarse. What was written just now may be written again without another time to show for it,
+    and be half written now: it is read again when that is over. A script that was there a moment ago is waited for, as
+    some programs remove a file before they write it anew.
+    """
+    opener = open_script if 'script-owner' in settings else None
+    end = monotonic() + 0.3
+    while True:
+        try:
+            with open(path, 'rb', opener=opener) as script:
+                modified = os.fstat(script.fileno()).st_mtime_ns
+                age = time_ns() - modified
+                source = script.read()
+            if not 0 <= age < 20_000_000 or monotonic() > end:
+                return source, modified // 1000
+        except FileNotFoundError:
+            if not was_there or monotonic() > end:
+                raise
+        sleep(0.01)
+
+
+def compile_script(path, was_there):
+    source, modified = read_script(path, was_there)
+    return compile(source, path, 'exec', dont_inherit=True), modified
+
+
+def execute_script(code, name, path, mtime):
+    module = types.ModuleType(name)
+    module.__file__ = path
+    module.__mtime__ = mtime
+    sys.modules[name] = module
+    try:
+        exec(code, module.__dict__)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def publish(callbacks, event, payload):
+    """Calls each subscriber; what one returns as a dict is merged into what the next one sees."""
+    for callback in list(callbacks):
+        try:
+            result = callback(event, **payload)
+        except BaseException as exception:
+            native.log_callback_exception(exception, event)
+        else:
+            if isinstance(result, dict):
+                payload.update(result)
+    return payload
+
+
+def subscribe_events(callback):
+    module.event_callbacks.append(callback)
+    native.subscribed()
+    return callback
+
+
+def subscribe_shutdown(callback):
+    module.shutdown_callbacks.append(callback)
+    return callback
+
+
+def subscribe_signals(callback):
+    if settings.get('process-group'):
+        module.signal_callbacks.append(callback)
+    else:
+        import traceback
+        native.log(6, 'Subscription to signals ignored in embedded mode.', None, 0)
+        for line in ''.join(traceback.format_stack(sys._getframe(1))).splitlines():
+            native.log(6, line, None, 0)
+    return callback
+
+
+def collector_snapshot():
+    """Counts, thresholds, collections, collected and uncollectable by generation; enabled; frozen objects."""
+    stats = gc.get_stats()
+    numbers = [*gc.get_count(), *gc.get_threshold()]
+    for key in ('collections', 'collected', 'uncollectable'):
+        numbers += [generation[key] for generation in stats]
+    return numbers + [int(gc.isenabled()), gc.get_freeze_count()]
+
+
+def _own_environment(pristine):
+    """Gives this interpreter an environment of its own, which the programs that it starts get as well. What is assigned to
+    it or removed also reaches the C environment, where C code looks: that is the whole process's, and the last word there
+    is that of whichever interpreter spoke last."""
+    import posix
+    import _posixsubprocess
+    environ = os.environ
+    if pristine is not None:
+        for names in (environ._data, posix.environ):
+            names.clear()
+            names.update(pristine)
+    own = dict(environ._data)
+    c_putenv, c_unsetenv, fork_exec = os.putenv, os.unsetenv, _posixsubprocess.fork_exec
+
+    def putenv(name, value, /):
+        c_putenv(name, value)
+        own[os.fsencode(name)] = os.fsencode(value)
+
+    def unsetenv(name, /):
+        c_unsetenv(name)
+        own.pop(os.fsencode(name), None)
+
+    def fork_exec_here(*arguments):
+        if len(arguments) > 5 and arguments[5] is None:
+            listed = [name + b'=' + value for name, value in own.copy().items()]
+            arguments = arguments[:5] + (listed,) + arguments[6:]
+        return fork_exec(*arguments)
+
+    def execv(path, argv, /):
+        os.execve(path, argv, own)
+
+    def system(command):
+        command = os.fsencode(command)
+        sys.audit('os.system', command)
+        pid = os.posix_spawn('/bin/sh', ['sh', '-c', command], own)
+        return os.waitpid(pid, 0)[1]
+
+    def with_own_environment(spawn):
+        # From 3.13 on None stands for the process's environment, and subprocess passes that.
+        def spawn_here(path, argv, env, /, **options):
+            return spawn(path, argv, own if env is None else env, **options)
+        return spawn_here
+
+    os.putenv, os.unsetenv = putenv, unsetenv
+    _posixsubprocess.fork_exec = fork_exec_here
+    loaded = sys.modules.get('subprocess')
+    if loaded is not None and hasattr(loaded, '_fork_exec'):
+        loaded._fork_exec = fork_exec_here
+    os.execv = execv
+    os.system = system
+    os.posix_spawn = with_own_environment(os.posix_spawn)
+    os.posix_spawnp = with_own_environment(os.posix_spawnp)
+
+
+def _add_paths(paths):
+    import site
+    for path in paths:
+        if not path:
+            continue
+        before = list(sys.path)
+        try:
+            site.addsitedir(path)
+        except BaseException as exception:
+            native.log(3, 'WSGI0091: Unable to add %r to sys.path: %s' % (path, exception), None, 0)
+            return
+        added = [entry for entry in sys.path if entry not in before]
+        yield from added
+
+
+def _leave_service(*_):
+    """How a service script is told to end: it may tidy up as it would elsewhere."""
+    raise SystemExit(0)
+
+
+def add_path_layer(layer):
+    added = list(_add_paths(layer.split(':')))
+    sys.path[:] = added + [entry for entry in sys.path if entry not in added]
+
+
+def configure(info):
+    """Sets up streams, signals, environment, path and modules. `info` is made by the adapter."""
+    global module
+    main = info['application_group'] == ''
+    daemon = bool(settings.get('process-group'))
+    _own_environment(None if main else info['pristine'])
+    sys.stderr = make_stream(native.stream('<stderr>'))
+    if not settings.get('single-process'):
+        if info['restrict_stdout']:
+            sys.stdout = Restricted('sys.stdout')
+        else:
+            sys.stdout = make_stream(native.stream('<stdout>'))
+        if info['restrict_stdin']:
+            sys.stdin = Restricted('sys.stdin')
+    sys.argv = ['mod_wsgi']
+    if settings.get('service') == '1' and main:
+        import signal
+        signal.signal(signal.SIGTERM, _leave_service)
+    elif settings.get('service') == '1':
+        native.log(4, 'WSGI0090: A service script in a sub-interpreter cannot be told to end, Python handles signals in the'
+                   ' main interpreter only: give it application-group=%{GLOBAL}', None, 0)
+    if info['restrict_signal']:
+        import signal
+        signal.signal = SignalIntercept(signal.signal)
+    if daemon:
+        name, home = settings.get('user-name'), settings.get('user-home')
+        for key in ('USER', 'USERNAME', 'LOGNAME'):
+            if name and key in os.environ:
+                os.environ[key] = name
+        if home:
+            os.environ['HOME'] = home
+    if settings.get('python-eggs'):
+        os.environ['PYTHON_EGG_CACHE'] = settings['python-eggs']
+    for layer in info['path_layers']:
+        add_path_layer(layer)
+    if daemon and settings.get('home'):
+        sys.path.insert(0, settings['home'])
+    module = _make_module(info)
+    sys.modules['mod_wsgi'] = module
+    if settings.get('telemetry-target'):
+        gc.callbacks.append(native.collector_event)
+    sys.modules['apache'] = _make_apache_module(info, daemon)
+
+
+def read_configuration(home):
+    """The text of an environment's pyvenv.cfg; '' where there is none."""
+    try:
+        with open(os.path.join(home, 'pyvenv.cfg'), encoding='utf-8', errors='replace') as file:
+            return file.read()
+    except OSError:
+        return ''
+
+
+def _make_module(info):
+    from importlib import util
+    made = types.ModuleType('mod_wsgi')
+    try:
+        spec = util.find_spec('mod_wsgi')
+    except (ImportError, ValueError, AttributeError):
+        spec = None
+    if spec is not None and spec.submodule_search_locations:
+        made.__path__ = list(spec.submodule_search_locations)
+    for name in ('version', '__version__', 'process_group', 'application_group', 'maximum_processes', 'threads_per_process'):
+        setattr(made, name, info[name])
+    made.FileWrapper = FileWrapper
+    made.RequestTimeout = RequestTimeout
+    made.LogHandler = LogHandler
+    made.event_callbacks = []
+    made.shutdown_callbacks = []
+    made.signal_callbacks = []
+    made.active_requests = info['active_requests']
+    made.subscribe_events = subscribe_events
+    made.subscribe_shutdown = subscribe_shutdown
+    made.subscribe_signals = subscribe_signals
+    made.request_data = native.request_data
+    for name in ('server_metrics', 'process_metrics', 'request_metrics', 'start_recording_metrics'):
+        setattr(made, name, getattr(native, name))
+    return made
+
+
+def _make_apache_module(info, daemon):
+    made = None
+    if not daemon:
+        try:
+            import apache as made
+        except ImportError:
+            made = None
+    if made is None:
+        made = types.ModuleType('apache')
+    made.version = info['apache_version']
+    made.description = settings.get('apache-description', '')
+    made.mpm_name = settings.get('mpm-name', '')
+    made.build_date = settings.get('apache-built', '')
+    made.maximum_processes = info['mpm_processes']
+    made.threads_per_process = info['mpm_threads']
+    return made
