@@ -1,3 +1,6 @@
+import Glibc
+import WSGICore
+
 /// How a request that went to a daemon process ended.
 public enum DaemonOutcome: Equatable, Sendable {
   /// The response is complete.
@@ -51,13 +54,97 @@ extension DaemonFailure {
   }
 
   /// The status to answer with when nothing was sent.
-  public var status: Int32 {
+  public var status: Int32 { terms.status }
+
+  /// What the figures of the process group count it as. A worker says 504 both for its queue-timeout and where the application
+  /// let request-timeout pass; a group that has a queue-timeout is taken to mean that.
+  public func cause(isQueueLimited: Bool) -> RequestCause {
+    if case .answered(504) = self { return isQueueLimited ? .queueTimeout : .timedOut }
+    return terms.cause
+  }
+
+  /// The line for the log; nil where why has been logged elsewhere. `end`: how the process ended that had the request.
+  public func message(group: String, end: ProcessEnd?, isCut: Bool) -> String? {
+    terms.message?(FailurePlace(group: group, end: end, isCut: isCut))
+  }
+
+  /// What a failure is to the client, to the figures, and in the log.
+  private var terms: FailureTerms {
     switch self {
-    case .overloaded, .queueFull, .notServed, .queueClosed, .requeuedTooOften: 503
-    case .system, .headRefused, .aborted: 500
-    case .queueTimedOut, .timedOut: 504
-    case .workerEnded, .protocolViolation: 502
-    case .answered(let status): status
+    case .overloaded: FailureTerms(503, .overloaded)
+    case .queueFull:
+      FailureTerms(503, .queueFull) {
+        "WSGI0116: The queue of process group '\($0.group)' was full for its connect-timeout; give it more processes or threads."
+      }
+    case .notServed:
+      FailureTerms(503, .notServed) {
+        "WSGI0117: No process of group '\($0.group)' was running within its connect-timeout; earlier log entries say why."
+      }
+    case .queueClosed:
+      FailureTerms(503, .stopping) { "WSGI0354: Process group '\($0.group)' is gone: httpd is being stopped or restarted." }
+    case .system(let errno):
+      FailureTerms(500, .system) {
+        "WSGI0115: Unable to make a channel to process group '\($0.group)': \(String(cString: strerror(errno)))."
+      }
+    case .queueTimedOut:
+      FailureTerms(504, .queueTimeout) {
+        "WSGI0084: No process of group '\($0.group)' took the request within its queue-timeout."
+      }
+    case .requeuedTooOften(let attempts):
+      FailureTerms(503, .requeuedTooOften) {
+        "WSGI0124: Maximum number of attempts exceeded for process group '\($0.group)': \(attempts) processes in turn were being "
+          + "replaced when they took the request."
+      }
+    case .timedOut:
+      FailureTerms(504, .socketTimeout) { "WSGI0145: Timed out waiting for process group '\($0.group)' (socket-timeout)." }
+    case .workerEnded(let pid): FailureTerms(502, .workerEnded) { $0.endMessage(pid) }
+    case .protocolViolation(let failure):
+      FailureTerms(502, .protocolViolation) { "WSGI0122: Protocol error: a process of group '\($0.group)' sent \(failure)." }
+    case .headRefused: FailureTerms(500, .badHead)
+    case .answered(let status): FailureTerms(status, .applicationFailed)
+    case .aborted: FailureTerms(500, .responseCut)
     }
+  }
+}
+
+private struct FailureTerms {
+  let status: Int32
+  let cause: RequestCause
+  let message: ((FailurePlace) -> String)?
+
+  init(_ status: Int32, _ cause: RequestCause, message: ((FailurePlace) -> String)? = nil) {
+    self.status = status
+    self.cause = cause
+    self.message = message
+  }
+}
+
+/// How a process of a group ended.
+public struct ProcessEnd: Sendable {
+  public var pid: UInt32
+  /// To follow its name: "was killed by signal 9".
+  public var sentence: String
+  /// One of its requests, or the GIL, was to be waited for no longer.
+  public var isTimeout: Bool
+
+  public init(pid: UInt32, sentence: String, isTimeout: Bool) {
+    self.pid = pid
+    self.sentence = sentence
+    self.isTimeout = isTimeout
+  }
+}
+
+/// What a line about a failure names.
+private struct FailurePlace {
+  let group: String
+  let end: ProcessEnd?
+  let isCut: Bool
+
+  func endMessage(_ pid: UInt32) -> String {
+    let pid = end?.pid ?? pid
+    let process = pid == 0 ? "A daemon process of group '\(group)'" : "Daemon process \(pid) of group '\(group)'"
+    let why = end.map { ": it \($0.sentence)" } ?? ""
+    return isCut
+      ? "WSGI0119: \(process) ended while it sent the response\(why)." : "WSGI0146: \(process) ended before it answered\(why)."
   }
 }

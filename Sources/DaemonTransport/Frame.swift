@@ -90,6 +90,21 @@ public enum FrameFailure: Error, Equatable, Sendable {
   case badDescriptor
 }
 
+extension FrameFailure: CustomStringConvertible {
+  /// What came, as a phrase.
+  public var description: String {
+    switch self {
+    case .badMark: "bytes that are not a frame"
+    case .unknownKind(let number): "a frame of unknown kind \(number)"
+    case .wrongDirection(let kind): "a frame of kind \(kind.rawValue), which is httpd's to send"
+    case .badFlags(let kind): "a frame of kind \(kind.rawValue) with invalid flags"
+    case .tooLong(let kind): "a frame of kind \(kind.rawValue) with an invalid length"
+    case .outOfTurn(let kind): "a frame of kind \(kind.rawValue) out of turn"
+    case .badDescriptor: "a descriptor without a file frame, or a file frame without a regular file that holds its range"
+    }
+  }
+}
+
 public enum ChannelSide: Sendable { case child, worker }
 
 /// What a channel is made of.

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 /// What the supervisor knows of every group, for those who cannot ask it: memory that it writes, its successor inherits, and
 /// httpd children read. Children have no writable mapping, and cannot make one.
@@ -173,13 +174,8 @@ public struct Board: @unchecked Sendable {
 
   /// A process of a group that lives.
   public struct Process: Equatable, Sendable {
-    public enum State: UInt32, Sendable {
-      case starting = 1
-      case ready, candidate, draining, stopping
-    }
-
     public var pid: Int32
-    public var state: State
+    public var state: WorkerState
     /// Its place among the group's processes.
     public var slot: Int
     /// Microseconds since the epoch.
@@ -189,7 +185,7 @@ public struct Board: @unchecked Sendable {
   public func processes(ofGroup group: Int) -> [Process] {
     (0..<slotCount(ofGroup: group)).compactMap { index in
       let slot = slot(index, ofGroup: group)
-      guard slot.pid > 0, let state = Process.State(rawValue: slot.state) else { return nil }
+      guard slot.pid > 0, let state = WorkerState(rawValue: slot.state) else { return nil }
       return Process(pid: slot.pid, state: state, slot: index, started: slot.started)
     }
   }

@@ -60,8 +60,7 @@ public struct InstalledEngines: Equatable, Sendable {
 
   /// 3.12 of an interpreter that is `python3.12` once its symbolic links are followed.
   private func namedVersion(_ python: String) -> PythonVersion? {
-    let name = (realPath(python) ?? python).split(separator: "/").last ?? ""
-    return name.hasPrefix("python3.") ? PythonVersion(String(name.dropFirst(6))) : nil
+    PythonVersion(interpreter: realPath(python) ?? python)
   }
 
   private func realPath(_ path: String) -> String? {
@@ -92,10 +91,10 @@ extension PythonHome {
     let configuration = SmallFile.text(of: root + path + "/pyvenv.cfg")
     if configuration == nil, errno == EACCES { throw denied(root + path + "/pyvenv.cfg", what) }
     let home = PythonHome(
-      path: path, isDirectory: true, environment: configuration,
+      path: path, isDirectory: true, environment: configuration.map { PythonEnvironment($0) },
       installed: pythonVersions(in: root + path + "/lib", prefix: "python", suffix: ""))
     // An environment is of no use without the installation that it was made with, which Python would say in 20 lines.
-    if let base = home.environmentBase, base.hasPrefix("/") { try checkPassage(to: root + base + "/python", of: what) }
+    if let base = home.environment?.base, base.hasPrefix("/") { try checkPassage(to: root + base + "/python", of: what) }
     return home
   }
 

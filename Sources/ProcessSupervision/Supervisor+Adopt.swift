@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 extension Supervisor {
   /// Takes over the workers of a supervisor that is no more, if there was one: the board says who they were, the keep how to
@@ -30,7 +31,7 @@ extension Supervisor {
   private func adopt(_ slot: Board.Slot, _ index: Int, _ group: ProcessGroup, _ ends: WorkerKeep.Ends?) {
     let worker = Worker(
       group: group.index, slot: index, pid: slot.pid, isChild: false, ends: ends ?? .init(instance: slot.instance),
-      state: Worker.State(rawValue: slot.state) ?? .starting, startedEpoch: slot.started,
+      state: WorkerState(rawValue: slot.state) ?? .starting, startedEpoch: slot.started,
       memoryKills: ProcessFacts.memoryKills())
     // The number may be another process's by now. What the pidfd names can no longer change: only now does the time tell.
     guard ProcessFacts.startTicks(slot.pid) == slot.startTicks else {

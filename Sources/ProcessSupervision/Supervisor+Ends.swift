@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 extension Supervisor {
   /// How long what a worker said last may be on its way through the relay. A tenant can keep the relay from its work.

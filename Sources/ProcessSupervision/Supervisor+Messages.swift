@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 extension Supervisor {
   /// Takes what a worker has sent, so much at a time that no worker can keep the loop to itself.

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 extension Supervisor {
   /// How long requests may wait for a process when whoever asked has gone.

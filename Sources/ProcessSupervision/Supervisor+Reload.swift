@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 extension Supervisor {
   /// How long old workers may take to say that they drain, before new ones answer all the same.

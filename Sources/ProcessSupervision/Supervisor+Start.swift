@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 extension Supervisor {
   /// Starts what the group lacks, as far as its back-off allows.

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 extension Supervisor {
   /// Ends everything: no worker is started any more, those that live have their shutdown timeouts. The sentence says why, where

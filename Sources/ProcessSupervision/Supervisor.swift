@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 /// Keeps the workers of a generation's process groups: starts, watches, replaces, drains and stops them, and relays what they
 /// say. It runs in a process of its own, as root where httpd does, and so takes nothing from a worker but packets and output of
@@ -219,7 +220,7 @@ public final class Supervisor {
     board.setState(state, ofGroup: group.index)
   }
 
-  func setState(_ worker: Worker, _ state: Worker.State) {
+  func setState(_ worker: Worker, _ state: WorkerState) {
     worker.state = state
     var slot = board.slot(worker.slot, ofGroup: worker.group)
     slot.state = state.rawValue

@@ -4,17 +4,6 @@ import WSGICore
 
 /// A worker as its supervisor sees it. Times in microseconds of the monotonic clock unless they say otherwise.
 final class Worker {
-  enum State: UInt32 {
-    case starting = 1
-    case ready
-    /// It loads a changed script and waits for `begin`.
-    case candidate
-    /// It takes no more requests.
-    case draining
-    /// It was told to stop.
-    case stopping
-  }
-
   enum Verdict: Equatable {
     case loaded
     /// The number names the failure.
@@ -37,7 +26,7 @@ final class Worker {
   /// The kernel's count of out-of-memory kills when it was started.
   let memoryKills: UInt64
 
-  var state: State
+  var state: WorkerState
   var readySince: Int64?
   var reason: ShutdownReason?
   var startFailure: String?
@@ -65,7 +54,8 @@ final class Worker {
   var queueNumber = 0
 
   init(
-    group: Int, slot: Int, pid: Int32, isChild: Bool, ends: WorkerKeep.Ends, relay: Int32 = 0, state: State, startedEpoch: Int64,
+    group: Int, slot: Int, pid: Int32, isChild: Bool, ends: WorkerKeep.Ends, relay: Int32 = 0, state: WorkerState,
+    startedEpoch: Int64,
     memoryKills: UInt64
   ) {
     self.group = group

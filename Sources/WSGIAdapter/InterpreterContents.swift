@@ -91,12 +91,12 @@ final class InterpreterContents {
   /// Once a process: whether the Python home belongs to the library that runs.
   private func warnOfMismatch() throws(Raised) {
     guard interpreter.isMain, let home = adapter.settings[EngineSettings.pythonHome] else { return }
-    let about = try PyRef.dict()
-    try about.object.setItem("home", try PyRef.string(home))
-    try about.object.setItem("library", try PyRef.string(Python.library))
-    try about.object.setItem("version", try PyRef.string(Python.fullVersion))
-    let answer = try function("describe_mismatch").call(about.object)
-    if let sentence = answer.object.text, !sentence.isEmpty { adapter.host.log(.warning, "WSGI0506: " + sentence) }
+    let text = try function("read_configuration").call(try PyRef.string(home).object)
+    let environment = PythonEnvironment(text.object.text ?? "")
+    guard let base = environment.base else { return }
+    let problem = environment.mismatch(
+      home: home, bin: realPath(base), library: realPath(Python.library), release: Python.fullVersion)
+    if let problem { adapter.host.log(.warning, "WSGI0506: " + problem) }
   }
 
   func keep(_ reference: consuming PyRef) -> PyObj {
@@ -326,10 +326,10 @@ final class InterpreterContents {
 
   private var hasAdvice = false
 
-  /// A function of `ExceptionAdvice`, which few processes ever need.
+  /// A function of advice.py, which few processes ever need.
   private func advising(_ name: StaticString) throws(Raised) -> PyObj {
     if !hasAdvice {
-      let code = try PythonCode.compile(ExceptionAdvice.source, file: Bootstrap.file)
+      let code = try PythonCode.compile(Bootstrap.advice, file: Bootstrap.file)
       try PythonCode.run(code.object, in: namespace.orNone)
       hasAdvice = true
     }

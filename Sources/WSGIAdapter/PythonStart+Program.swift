@@ -1,5 +1,6 @@
 import Glibc
 import PythonRuntime
+import WSGICore
 
 extension PythonStart {
   /// Has Python start as on the command line of one interpreter, whatever directory httpd was started in: that of `python=`, else
@@ -23,19 +24,20 @@ extension PythonStart {
   /// `bin/python3`, unless that is another Python than the one that runs.
   private func interpreter(in prefix: String) -> String {
     let usual = prefix + "/bin/python3"
-    guard let real = realpath(usual, nil) else { return usual }
-    defer { free(real) }
-    let name = String(cString: real).split(separator: "/").last ?? ""
-    let own = "python\(Python.version)"
-    if name.hasPrefix("python3."), !name.hasPrefix(own) {
-      let versioned = prefix + "/bin/" + own
-      if access(versioned, X_OK) == 0 { return versioned }
-    }
-    return usual
+    guard let version = PythonVersion(interpreter: realPath(usual)), version.description != Python.version else { return usual }
+    let versioned = prefix + "/bin/python\(Python.version)"
+    return access(versioned, X_OK) == 0 ? versioned : usual
   }
 
   private func isRegularFile(_ path: String) -> Bool {
     var about = stat()
     return stat(path, &about) == 0 && about.st_mode & S_IFMT == S_IFREG
   }
+}
+
+/// The path with symbolic links followed, or as it is where nothing is there.
+func realPath(_ path: String) -> String {
+  guard let real = realpath(path, nil) else { return path }
+  defer { free(real) }
+  return String(cString: real)
 }

@@ -1,3 +1,5 @@
+import WSGICore
+
 // Which Python: environments, versions and engines.
 
 extension Diagnostics {
@@ -67,42 +69,22 @@ extension Diagnostics {
     let what = "The python= of the process group '\(group.name)' (\(group.location))"
     if let obstacle = system.obstacle(to: inRoot(python, group), for: credentials) {
       warn(310, server: group.server.id, "\(what) is \(python), but \(obstacle.text(for: credentials?.name ?? "")).")
-    } else if let version = interpreterVersion(python) {
+    } else if let version = PythonVersion(interpreter: python.description) {
       checkEngine(version, of: "\(what) is Python \(version)", python: python.description, group.server.id)
     }
   }
 
-  private mutating func checkEngine(_ version: String, of what: String, python: String, _ server: UInt) {
-    guard !system.hasEngine(version) else { return }
+  private mutating func checkEngine(_ version: PythonVersion, of what: String, python: String, _ server: UInt) {
+    guard !system.hasEngine(version.description) else { return }
     warn(
       311, server: server,
       "\(what), for which no engine is installed. `make PYTHON=\(python) engine install` builds wsgi-engine-\(version).so.")
   }
 
-  /// The version in a virtual environment's pyvenv.cfg: `version = 3.11.2`, or `version_info = 3.11.2.final.0`.
-  private func environmentVersion(_ directory: ByteText, _ credentials: FileCredentials?) -> String? {
-    guard let content = system.content(ByteText(directory.bytes + "/pyvenv.cfg".utf8), credentials) else { return nil }
-    for line in content.split(separator: 0x0A) {
-      let parts = line.split(separator: Ascii.equals, maxSplits: 1)
-      guard parts.count == 2 else { continue }
-      let key = ByteText(parts[0].filter { !isSpace($0) })
-      if key == "version" || key == "version_info" { return minorVersion(parts[1].filter { !isSpace($0) }[...]) }
-    }
-    return nil
-  }
-
-  /// The version that an interpreter's name ends in: `/usr/bin/python3.12`.
-  private func interpreterVersion(_ python: ByteText) -> String? {
-    let name = python.bytes.split(separator: Ascii.slash).last ?? []
-    guard name.starts(with: "python".utf8) else { return nil }
-    return minorVersion(name.dropFirst(6))
-  }
-
-  /// `3.12` of `3.12.1`; nil where there is no minor version.
-  private func minorVersion(_ text: ArraySlice<UInt8>) -> String? {
-    let parts = text.split(separator: Ascii.dot)
-    guard parts.count >= 2, parts[0] == [0x33], !parts[1].isEmpty, parts[1].allSatisfy(NumberSyntax.isDigit) else { return nil }
-    return "3." + String(decoding: parts[1], as: UTF8.self)
+  /// The version that a virtual environment's pyvenv.cfg says.
+  private func environmentVersion(_ directory: ByteText, _ credentials: FileCredentials?) -> PythonVersion? {
+    let content = system.content(ByteText(directory.bytes + "/pyvenv.cfg".utf8), credentials)
+    return content.flatMap { PythonEnvironment(String(decoding: $0, as: UTF8.self)).version }
   }
 
   /// An installation has its library below `lib`, for one of the versions that exist.

@@ -17,6 +17,13 @@ public struct PythonVersion: Hashable, Comparable, Sendable, CustomStringConvert
     self.init(major: major, minor: minor)
   }
 
+  /// The version in an interpreter's name: 3.12 of `/usr/bin/python3.12`.
+  public init?(interpreter path: String) {
+    let name = path.split(separator: "/").last ?? ""
+    guard name.hasPrefix("python") else { return nil }
+    self.init(String(name.dropFirst(6)))
+  }
+
   public var description: String { "\(major).\(minor)" }
 
   public static func < (left: PythonVersion, right: PythonVersion) -> Bool {
@@ -28,42 +35,62 @@ public struct PythonVersion: Hashable, Comparable, Sendable, CustomStringConvert
 public struct PythonHome: Sendable {
   public let path: String
   public let isDirectory: Bool
-  /// The text of its `pyvenv.cfg`; nil where there is none, or none that can be read.
-  public let environment: String?
+  /// What its `pyvenv.cfg` says; nil where there is none, or none that can be read.
+  public let environment: PythonEnvironment?
   /// The versions of its `lib/python3.X` directories: it is an installation.
   public let installed: [PythonVersion]
 
-  public init(path: String, isDirectory: Bool, environment: String?, installed: [PythonVersion]) {
+  public init(path: String, isDirectory: Bool, environment: PythonEnvironment?, installed: [PythonVersion]) {
     self.path = path
     self.isDirectory = isDirectory
     self.environment = environment
     self.installed = installed
   }
+}
 
-  /// The version that a virtual environment was made with; nil where its `pyvenv.cfg` does not say.
-  public var environmentVersion: PythonVersion? {
-    for (key, value) in entries where key == "version" || key == "version_info" {
-      if let version = PythonVersion(value) { return version }
-    }
-    return nil
-  }
+/// What a virtual environment's `pyvenv.cfg` says.
+public struct PythonEnvironment: Sendable {
+  private let entries: [(key: String, value: String)]
 
-  /// The directory of the interpreter that a virtual environment was made with.
-  public var environmentBase: String? { entries.first { $0.key == "home" && !$0.value.isEmpty }?.value }
-
-  /// What its `pyvenv.cfg` says.
-  private var entries: [(key: String, value: String)] {
-    (environment ?? "").split(whereSeparator: \.isNewline).compactMap { line in
+  public init(_ text: String) {
+    entries = text.split(whereSeparator: \.isNewline).compactMap { line in
       guard let equals = line.firstIndex(of: "=") else { return nil }
-      return (trimmed(line[..<equals]), trimmed(line[line.index(after: equals)...]))
+      return (PythonEnvironment.trimmed(line[..<equals]), PythonEnvironment.trimmed(line[line.index(after: equals)...]))
     }
   }
 
-  private func trimmed(_ text: Substring) -> String {
+  private static func trimmed(_ text: Substring) -> String {
     var text = text
     while let first = text.first, first.isWhitespace { text.removeFirst() }
     while let last = text.last, last.isWhitespace { text.removeLast() }
     return String(text)
+  }
+
+  /// What it says of the Python that it was made with: "3.11.2", "3.11.2.final.0".
+  private var releases: some Sequence<String> {
+    entries.lazy.filter { $0.key == "version" || $0.key == "version_info" }.map(\.value)
+  }
+
+  /// The version that it was made with; nil where it does not say.
+  public var version: PythonVersion? { releases.compactMap { PythonVersion($0) }.first { _ in true } }
+
+  /// The directory of the interpreter that it was made with.
+  public var base: String? { entries.first { $0.key == "home" && !$0.value.isEmpty }?.value }
+
+  /// What is wrong with an environment that was made with another installation than the one that runs; nil where nothing is.
+  /// Both being a 3.X is enough to start, but extension modules of the standard library need their own.
+  ///
+  /// - home: where the environment is.
+  /// - bin: its `base` with symbolic links followed.
+  /// - library, release: the library that runs, with links followed, and its "3.11.2".
+  public func mismatch(home: String, bin: String, library: String, release: String) -> String? {
+    let parts = (releases.first { _ in true } ?? "").split(separator: ".", omittingEmptySubsequences: false).prefix(3)
+    let made = parts.joined(separator: ".")
+    let installation = bin.split(separator: "/").dropLast().map { "/" + $0 }.joined()
+    guard parts.count == 3, made != release, !library.hasPrefix(installation + "/") else { return nil }
+    return "The environment '\(home)' is of Python \(made) in '\(installation)', and this process runs Python \(release) from "
+      + "'\(library)': modules such as ssl may not load. Make the environment with that Python, or the engine with "
+      + "`make engine PYTHON=\(home)/bin/python3`."
   }
 }
 
@@ -79,9 +106,9 @@ public enum EngineChoice {
     guard let newest = engines.max() else { throw .noEngines(directory: directory) }
     guard let home else { return preferred.flatMap { engines.contains($0) ? $0 : nil } ?? newest }
     guard home.isDirectory else { throw .noHome(path: home.path) }
-    if home.environment != nil {
+    if let environment = home.environment {
       // An environment that does not tell its version is taken at its word by Python too.
-      guard let version = home.environmentVersion else { return preferred ?? newest }
+      guard let version = environment.version else { return preferred ?? newest }
       guard engines.contains(version) else {
         throw .otherVersion(path: home.path, version: version, engines: engines.sorted(), directory: directory)
       }

@@ -143,7 +143,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
       return
     }
     if case .overloaded(let crowding) = failure { return report(crowding, groupName) }
-    guard let message = failure.message(groupName, end, isCut: isCut) else { return }
+    guard let message = failure.message(group: groupName, end: end, isCut: isCut) else { return }
     WSGIModule.log(.error, request: request, script: script, message)
   }
 
@@ -169,38 +169,6 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
     }
     if passedOver > 0 { message += " \(passedOver) more requests have been refused so since this was last logged." }
     WSGIModule.log(.error, request: request, script: script, message)
-  }
-}
-
-extension DaemonFailure {
-  /// The line for the log; nil where why has been logged elsewhere.
-  fileprivate func message(_ group: String, _ end: ProcessEnd?, isCut: Bool) -> String? {
-    switch self {
-    case .queueFull:
-      "WSGI0116: The queue of process group '\(group)' was full for its connect-timeout; give it more processes or threads."
-    case .notServed:
-      "WSGI0117: Process group '\(group)' has had no running process for its connect-timeout; the log says why above."
-    case .queueClosed: "WSGI0354: Process group '\(group)' is gone: httpd is being stopped or restarted."
-    case .system(let errno):
-      "WSGI0115: Unable to make a channel to process group '\(group)': \(String(cString: strerror(errno)))."
-    case .queueTimedOut: "WSGI0084: No process of group '\(group)' took the request within its queue-timeout."
-    case .requeuedTooOften(let attempts):
-      "WSGI0124: Maximum number of attempts exceeded for process group '\(group)': \(attempts) processes in turn were being "
-        + "replaced when they took the request."
-    case .timedOut: "WSGI0145: Process group '\(group)' sent nothing for its socket-timeout."
-    case .workerEnded(let pid): endMessage(group, pid, end, isCut: isCut)
-    case .protocolViolation(let failure):
-      "WSGI0122: A process of group '\(group)' sent what it must not send (\(failure))."
-    case .overloaded, .headRefused, .answered, .aborted: nil
-    }
-  }
-
-  private func endMessage(_ group: String, _ pid: UInt32, _ end: ProcessEnd?, isCut: Bool) -> String {
-    let pid = end?.pid ?? pid
-    let process = pid == 0 ? "A daemon process of group '\(group)'" : "Daemon process \(pid) of group '\(group)'"
-    let why = end.map { ": it \($0.sentence)" } ?? ""
-    return isCut
-      ? "WSGI0119: \(process) ended while it sent the response\(why)." : "WSGI0146: \(process) ended before it answered\(why)."
   }
 }
 

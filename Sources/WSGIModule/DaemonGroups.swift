@@ -21,12 +21,3 @@ protocol DaemonGroups: AnyObject, Sendable {
   /// Counts what requests write to the log; nil where there is no memory for it.
   var logShares: LogShares? { get }
 }
-
-/// How a process of a group ended.
-struct ProcessEnd {
-  var pid: UInt32
-  /// To follow its name: "was killed by signal 9".
-  var sentence: String
-  /// One of its requests, or the GIL, was to be waited for no longer.
-  var isTimeout: Bool
-}

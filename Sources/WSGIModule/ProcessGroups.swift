@@ -3,6 +3,7 @@ import DaemonTransport
 import Glibc
 import ProcessSupervision
 import WSGIConfig
+import WSGICore
 import WSGIStatus
 
 /// The process groups of one configuration: their queues, and the supervisor that keeps their workers.

@@ -3,6 +3,7 @@ import DaemonTransport
 import CEngine
 import Glibc
 import WSGIConfig
+import WSGICore
 import WSGIStatus
 
 /// One request on its way into the tally of its process group.
@@ -45,7 +46,7 @@ struct RequestAccount {
     switch outcome {
     case .done: cause = response.wasCut ? .responseCut : nil
     case .clientGone: cause = .clientGone
-    case .failed(let failure), .cut(let failure): cause = RequestCause(failure, isQueueLimited: group.queueTimeout > 0)
+    case .failed(let failure), .cut(let failure): cause = failure.cause(isQueueLimited: group.queueTimeout > 0)
     }
   }
 
@@ -66,29 +67,6 @@ struct RequestAccount {
   private mutating func noteAbsence(_ response: borrowing ClientResponse) {
     guard wsgi_httpd_is_aborted(request) != 0, case .awaitingHead = response.phase else { return }
     hasNoStatus = true
-  }
-}
-
-extension RequestCause {
-  /// A worker says 504 both for its queue-timeout and where the application let RequestTimeout pass; a group that has a
-  /// queue-timeout is taken to mean that.
-  fileprivate init(_ failure: DaemonFailure, isQueueLimited: Bool) {
-    self =
-      switch failure {
-      case .overloaded: .overloaded
-      case .queueFull: .queueFull
-      case .notServed: .notServed
-      case .queueClosed: .stopping
-      case .system: .system
-      case .queueTimedOut: .queueTimeout
-      case .requeuedTooOften: .requeuedTooOften
-      case .timedOut: .socketTimeout
-      case .workerEnded: .workerEnded
-      case .protocolViolation: .protocolViolation
-      case .headRefused: .badHead
-      case .answered(let status): status == 504 ? (isQueueLimited ? .queueTimeout : .timedOut) : .applicationFailed
-      case .aborted: .responseCut
-      }
   }
 }
 

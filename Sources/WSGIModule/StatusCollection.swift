@@ -2,6 +2,7 @@ import CHTTPD
 import Glibc
 import ProcessSupervision
 import WSGIConfig
+import WSGICore
 import WSGIStatus
 
 /// Gathers what the status page shows: from the tally, the supervisor's board, and `/proc`.
@@ -72,7 +73,7 @@ struct StatusCollection {
   private func process(
     _ process: Board.Process, _ threads: Int, _ activity: ActivityPages.Activity?
   ) -> StatusReport.Process {
-    var shown = StatusReport.Process(pid: process.pid, state: "\(process.state)", started: process.started)
+    var shown = StatusReport.Process(pid: process.pid, state: process.state, started: process.started)
     shown.residentBytes = StatusCollection.residentBytes(process.pid)
     if let activity {
       shown.busyThreads = activity.busy
@@ -88,7 +89,7 @@ struct StatusCollection {
   /// as many of the others are on their way to one of them, or on their way back to the client.
   private func addQueue(_ starts: [Int64], to group: inout StatusReport.Group) {
     let known = group.processes.compactMap(\.busyThreads)
-    let capacity = group.processes.count { $0.state == "ready" } * group.threads
+    let capacity = group.processes.count { $0.state == .ready } * group.threads
     group.inFlight = starts.count
     let running = known.isEmpty ? min(starts.count, capacity) : known.reduce(0, +)
     group.busyThreads = running
@@ -106,7 +107,7 @@ struct StatusCollection {
       name: "embedded", isEmbedded: true, state: .serving, wantedProcesses: children.count, threads: threads)
     shown.counts = generation.tally?.counts(of: index) ?? RequestCounts()
     shown.processes = children.map { child in
-      var process = StatusReport.Process(pid: child.pid, state: "ready", started: child.started)
+      var process = StatusReport.Process(pid: child.pid, state: .ready, started: child.started)
       let running = child.inFlight.filter { $0.group == index }
       process.busyThreads = running.count
       process.idleThreads = max(0, threads - child.inFlight.count)

@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import WSGICore
 
 /// What httpd's children count of the requests of each process group, and which requests they have in flight.
 ///

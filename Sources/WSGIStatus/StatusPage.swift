@@ -1,3 +1,5 @@
+import WSGICore
+
 /// The report as a page for people: no script, nothing from elsewhere, light or dark as the reader's system is.
 public struct StatusPage {
   private var text = TextBuilder()
@@ -24,7 +26,7 @@ public struct StatusPage {
     text += "<title>"
     writeTitle(report)
     text += "</title>\n<style>\n"
-    text += StatusPage.style
+    text.append(bytes: PackageResources.status_css)
     text += "</style>\n</head>\n<body>\n"
     writeHeader(report, refresh: refresh)
     text += "<main>\n"
@@ -94,7 +96,9 @@ public struct StatusPage {
   private mutating func writeFacts(_ group: StatusReport.Group) {
     let counts = group.counts
     text += "<dl>\n"
-    fact("Requests") { $0.text.appendGrouped(counts.total) }
+    for figure in StatusReport.Group.figures {
+      if let label = figure.label { fact(label) { $0.write(figure.value(group)) } }
+    }
     fact("Failed", isBad: counts.statuses[5] > 0) { page in
       page.text.appendGrouped(counts.statuses[5])
       page.text += " <small>5xx</small>"
@@ -207,34 +211,38 @@ public struct StatusPage {
       text += "<p class=\"none\">No processes.</p>\n"
       return
     }
-    text += "<div class=\"scroll\"><table>\n<thead><tr><th>PID</th><th>State</th><th class=\"n\">Up</th>"
-    text += "<th class=\"n\">Busy</th><th class=\"n\">Idle</th><th class=\"n\">Requests</th><th class=\"n\">Longest</th>"
-    text += "<th class=\"n\">RSS</th></tr></thead>\n<tbody>\n"
+    let figures = StatusReport.Process.figures(now: now).filter { $0.label != nil }
+    text += "<div class=\"scroll\"><table>\n<thead><tr>"
+    for figure in figures { cell("th", figure, group.processes[0]) { $0.text.appendName(figure.label ?? "") } }
+    text += "</tr></thead>\n<tbody>\n"
     for process in group.processes {
-      text += "<tr><td>"
-      text.append(process.pid)
-      text += "</td><td>"
-      text.appendHTML(process.state)
-      text += "</td>"
-      cell { $0.text.appendDuration($0.now &- process.started) }
-      cell(process.busyThreads) { $0.text.append($1) }
-      cell(process.idleThreads) { $0.text.append($1) }
-      cell(process.requests) { $0.text.appendGrouped($1) }
-      cell(process.oldestRequest) { $0.text.appendDuration($1) }
-      cell(process.residentBytes) { $0.text.appendMegabytes($1) }
+      text += "<tr>"
+      for figure in figures { cell("td", figure, process) { $0.write(figure.value(process)) } }
       text += "</tr>\n"
     }
     text += "</tbody>\n</table></div>\n"
   }
 
-  private mutating func cell(_ body: (inout StatusPage) -> Void) {
-    text += "<td class=\"n\">"
-    body(&self)
-    text += "</td>"
+  /// Quantities stand at the right.
+  private mutating func cell(
+    _ tag: String, _ figure: StatusFigure<StatusReport.Process>, _ process: StatusReport.Process,
+    _ content: (inout StatusPage) -> Void
+  ) {
+    text.appendName(figure.value(process).isQuantity ? "<\(tag) class=\"n\">" : "<\(tag)>")
+    content(&self)
+    text.appendName("</\(tag)>")
   }
 
-  private mutating func cell<Value>(_ value: Value?, _ body: (inout StatusPage, Value) -> Void) {
-    cell { page in if let value { body(&page, value) } else { page.text += "–" } }
+  private mutating func write(_ value: FigureValue) {
+    switch value {
+    case .text(let string): text.appendHTML(string)
+    case .number(let number): text.append(number)
+    case .count(let number): text.appendGrouped(number)
+    case .counts(let counts, let total): text.appendGrouped(total ?? counts.reduce(0) { $0 &+ $1.count })
+    case .time(let microseconds): text.appendDuration(microseconds)
+    case .bytes(let number): text.appendMegabytes(number)
+    case .absent, .flag, .durations, .object: text += "–"
+    }
   }
 }
 

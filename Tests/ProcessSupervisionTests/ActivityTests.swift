@@ -1,6 +1,7 @@
 import CPosix
 import Glibc
 import Testing
+import WSGICore
 
 @testable import ProcessSupervision
 
@@ -70,7 +71,7 @@ struct ActivityTests {
       Issue.record("no board")
       return
     }
-    board.setSlot(2, ofGroup: 0, to: .init(pid: 7, state: Worker.State.ready.rawValue, instance: 1, startTicks: 2, started: 3))
+    board.setSlot(2, ofGroup: 0, to: .init(pid: 7, state: WorkerState.ready.rawValue, instance: 1, startTicks: 2, started: 3))
     #expect(board.processes(ofGroup: 0) == [.init(pid: 7, state: .ready, slot: 2, started: 3)])
     #expect(board.processes(ofGroup: 1).isEmpty)
   }

@@ -2,6 +2,7 @@ import CPosix
 import Glibc
 import Synchronization
 import Testing
+import WSGICore
 
 @testable import ProcessSupervision
 

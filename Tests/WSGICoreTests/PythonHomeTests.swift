@@ -7,7 +7,8 @@ import WSGICore
   private let v312 = PythonVersion(major: 3, minor: 12)
 
   private func home(_ configuration: String?, installed: [PythonVersion] = [], isDirectory: Bool = true) -> PythonHome {
-    PythonHome(path: "/srv/env", isDirectory: isDirectory, environment: configuration, installed: installed)
+    PythonHome(
+      path: "/srv/env", isDirectory: isDirectory, environment: configuration.map { PythonEnvironment($0) }, installed: installed)
   }
 
   @Test(arguments: [
@@ -15,11 +16,32 @@ import WSGICore
     ("home=/x\r\nversion=3.13", "3.13"), ("version_info=3.14.0rc1", "3.14"), ("version = 3.13t", "3.13"),
   ])
   func environmentsTellTheirVersion(text: String, version: String) {
-    #expect(home(text).environmentVersion?.description == version)
+    #expect(PythonEnvironment(text).version?.description == version)
   }
 
   @Test(arguments: ["", "home = /usr/bin", "version =", "version = three", "version", "= 3.11"])
-  func someDoNot(text: String) { #expect(home(text).environmentVersion == nil) }
+  func someDoNot(text: String) { #expect(PythonEnvironment(text).version == nil) }
+
+  @Test(arguments: [
+    ("/usr/bin/python3.12", "3.12"), ("/opt/x/python3.9", "3.9"), ("python3.13t", "3.13"), ("/usr/bin/python3", nil),
+    ("/usr/bin/python", nil), ("/usr/bin/pypy3.10", nil), ("/python3.12/bin/python", nil), ("", nil),
+  ])
+  func interpretersTellTheirVersion(path: String, version: String?) {
+    #expect(PythonVersion(interpreter: path)?.description == version)
+  }
+
+  @Test(arguments: [
+    ("3.11.9", "/opt/python/bin", "3.11.2", true), ("3.11.2", "/opt/python/bin", "3.11.2", false),
+    ("3.11.9", "/usr/bin", "3.11.2", false), ("3.11", "/opt/python/bin", "3.11.2", false), ("", "/opt/bin", "3.11.2", false),
+    ("3.11.9.final.0", "/opt/python/bin", "3.11.2", true),
+  ])
+  func environmentsOfAnotherInstallationAreNamed(made: String, base: String, runs: String, isNamed: Bool) {
+    let environment = PythonEnvironment("home = \(base)\nversion = \(made)\n")
+    let sentence = environment.mismatch(
+      home: "/srv/env", bin: environment.base ?? "", library: "/usr/lib/libpython3.11.so.1.0", release: runs)
+    #expect((sentence != nil) == isNamed)
+    if let sentence { for part in ["'/srv/env'", "3.11.9", "'/opt/python'", runs] { #expect(sentence.contains(part)) } }
+  }
 
   @Test func theEngineIsThatOfTheHome() throws {
     let engines = [v310, v312, v311]

@@ -1,4 +1,5 @@
 import Testing
+import WSGICore
 
 @testable import WSGIStatus
 
@@ -21,12 +22,12 @@ private func sample() -> StatusReport {
   group.ends = [("crash_signal", 6)]
   group.lastEnd = .init(pid: 41, at: 999_999_999_000_000, sentence: "was killed by \(hostile)", isNormal: false)
   group.retry = 1_000_000_002_000_000
-  var process = StatusReport.Process(pid: 42, state: "ready", started: 999_999_990_000_000)
+  var process = StatusReport.Process(pid: 42, state: .ready, started: 999_999_990_000_000)
   process.busyThreads = 3
   process.idleThreads = 0
   process.requests = 1240
   process.residentBytes = 7 << 19
-  group.processes = [process, StatusReport.Process(pid: 43, state: "starting", started: 1_000_000_000_000_000)]
+  group.processes = [process, StatusReport.Process(pid: 43, state: .starting, started: 1_000_000_000_000_000)]
   let embedded = StatusReport.Group(name: "embedded", isEmbedded: true, state: .serving, wantedProcesses: 1, threads: 8)
   report.groups = [group, embedded]
   return report
