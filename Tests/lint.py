@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Checks what the compiler does not: the arrows between rooms, the built images, the list of messages, line lengths and
-formatting.
+"""Checks what the compiler does not: the arrows between rooms, the circles inside them, the built images, the list of messages,
+line lengths and formatting.
 
 Usage: lint.py [--swift swift] [--stage DIR]
 """
@@ -67,6 +67,52 @@ def check_rooms():
         for path in glob.glob(os.path.join(ROOT, "shim", shim, "**", "*.[ch]"), recursive=True):
             for match in re.finditer(r'^\s*#\s*include\s*[<"](?:%s)[>"]' % pattern, read(path), re.M):
                 complain(path, "shim/%s may not know %s (%s)" % (shim, world, match.group(0).strip()))
+
+
+# A type that a file declares at its top level. Extensions declare none: their file uses the type's, and not the other way round.
+DECLARED = re.compile(r"^(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:public|internal|package|open|final|indirect|nonisolated)\s+)*"
+                      r"(?:struct|class|enum|protocol|actor|typealias)\s+(\w+)", re.M)
+NOT_CODE = re.compile(r'//[^\n]*|/\*.*?\*/|"""[\s\S]*?"""|"(?:\\.|[^"\\\n])*"', re.S)
+INTERPOLATED = re.compile(r"\\\(([^)]*)")
+LARGEST_CIRCLE = 4
+
+
+def circles(arrows):
+    """The strongly connected parts of a graph (Tarjan); arrows: node to nodes."""
+    number, lowest, path, found = {}, {}, [], []
+
+    def visit(node):
+        number[node] = lowest[node] = len(number)
+        path.append(node)
+        for other in arrows[node]:
+            if other not in number:
+                visit(other)
+            if other in path:
+                lowest[node] = min(lowest[node], lowest[other])
+        if lowest[node] == number[node]:
+            place = path.index(node)
+            found.append(path[place:])
+            del path[place:]
+
+    for node in arrows:
+        if node not in number:
+            visit(node)
+    return found
+
+
+def check_circles():
+    """Files of a room that can only be understood together are few."""
+    for room in sorted(ROOMS):
+        texts = {os.path.basename(path): NOT_CODE.sub(lambda match: " ".join(INTERPOLATED.findall(match.group())), read(path))
+                 for path in glob.glob(os.path.join(ROOT, "Sources", room, "**", "*.swift"), recursive=True)}
+        home = {name: path for path, text in texts.items() for name in DECLARED.findall(text)}
+        arrows = {path: {home[name] for name in re.findall(r"\b[A-Z]\w*", text) if home.get(name, path) != path}
+                  for path, text in texts.items()}
+        for circle in circles(arrows):
+            if len(circle) > LARGEST_CIRCLE:
+                uses = ["  %s uses %s" % (path, ", ".join(sorted(arrows[path] & set(circle)))) for path in sorted(circle)]
+                complain(os.path.join(ROOT, "Sources", room), "%d files use each other's types in a circle, %d may at most:\n%s" % (
+                    len(circle), LARGEST_CIRCLE, "\n".join(uses)))
 
 
 def check_lines():
@@ -172,6 +218,7 @@ def main():
     options.add_argument("--stage", default=os.path.join(ROOT, ".build-stage"))
     options = options.parse_args()
     check_rooms()
+    check_circles()
     check_lines()
     check_messages()
     check_format(options.swift)

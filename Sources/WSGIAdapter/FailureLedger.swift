@@ -135,14 +135,3 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `c
     }
   }
 }
-
-extension Adapter {
-  func reportRepeats(_ script: FailureLedger.Script, _ repeats: Int) {
-    let group = String(decoding: script.applicationGroup, as: UTF8.self)
-    let interpreter = group.isEmpty ? "main interpreter" : "sub-interpreter '\(group)'"
-    host.log(
-      .error,
-      "WSGI0614: WSGI script '\(String(decoding: script.path, as: UTF8.self))' does not load into the \(interpreter) \(place): "
-        + "the failure whose traceback stands above was repeated \(repeats == 1 ? "once" : "\(repeats) times").")
-  }
-}

@@ -33,13 +33,15 @@ final class ImportWatch: @unchecked Sendable {  // everything is guarded by `con
   private var entries: [(running: Import, due: UInt64)] = []
   private var isStarted = false
 
-  /// The calling thread begins to import a script. Attached.
-  func begin(_ script: String, _ attachment: Attachment, _ adapter: Adapter) -> Import {
+  /// The calling thread begins to import a script; `report` says on another that it takes long. Attached.
+  func begin(
+    _ script: String, _ attachment: Attachment, thread: Int, _ report: @escaping @Sendable (Import, _ seconds: UInt64) -> Void
+  ) -> Import {
     let now = Clock.monotonic()
-    let started = Import(script, attachment, thread: adapter.python.thread.ordinal, since: now)
+    let started = Import(script, attachment, thread: thread, since: now)
     condition.lock()
     defer { condition.unlock() }
-    if !isStarted { isStarted = BackgroundThread.start { [self] in loop { adapter.reportImport($0, $1) } } }
+    if !isStarted { isStarted = BackgroundThread.start { [self] in loop(report) } }
     entries.append((started, now &+ ImportWatch.patience))
     condition.announce()
     return started
@@ -85,31 +87,5 @@ final class ImportWatch: @unchecked Sendable {  // everything is guarded by `con
       report(running, taken / 1_000_000_000)
       condition.lock()
     }
-  }
-}
-
-extension Adapter {
-  func reportImport(_ running: ImportWatch.Import, _ seconds: UInt64) {
-    let stack = stack(of: running, milliseconds: 1000)
-    guard running.isUnderWay else { return }
-    host.log(
-      .warning,
-      "WSGI0612: Script '\(running.script)' is still loading, after \(seconds) s, into the "
-        + "\(running.attachment.interpreter.label) \(place); requests for it wait. "
-        + (stack.isEmpty ? "It runs no Python code." : stack.joined(separator: ", ") + "."))
-  }
-
-  /// The Python stack of an import, as lines; what can be read without the GIL where that is not to be had in time.
-  func stack(of running: ImportWatch.Import, milliseconds: UInt32) -> [String] {
-    let lines = inspector.run(milliseconds: milliseconds) { [self] in stack(of: running) }
-    return lines ?? stacksWithoutGIL()
-  }
-
-  /// The same, waiting for the GIL as long as that takes.
-  func stack(of running: ImportWatch.Import) -> [String] {
-    let lines = python.withAttachment(to: running.attachment.interpreter) { own in
-      own.run { running.isUnderWay ? running.attachment.stack.lines("Thread \(running.thread)") : [] }
-    }
-    return lines ?? []
   }
 }

@@ -15,7 +15,7 @@ extension Adapter {
     } ?? false
   }
 
-  private func raise(in runner: RequestRunner, _ ticket: UInt64) -> Bool {
+  private func raise(in runner: RunningRequest, _ ticket: UInt64) -> Bool {
     let isRaised = python.withAttachment(to: runner.attachment.interpreter) { attachment in
       attachment.run {
         guard runner.ticket.load(ordering: .relaxed) == ticket,

@@ -6,11 +6,7 @@ import WSGIMeasurement
 final class InterpreterContents {
   unowned(unsafe) let adapter: Adapter
   unowned(unsafe) let interpreter: Interpreter
-  let startResponseType: NativeType
-  let inputType: NativeType
-  let logType: NativeType
-  let functionsType: NativeType
-  let sslType: NativeType
+  let types: NativeTypes
   let names: Names
   private var kept: [KeptRef] = []
   private(set) var namespace = KeptRef()
@@ -38,11 +34,7 @@ final class InterpreterContents {
   init(_ adapter: Adapter, _ interpreter: Interpreter) throws(Raised) {
     self.adapter = adapter
     self.interpreter = interpreter
-    startResponseType = try NativeType("mod_wsgi.Adapter", methods: StartResponse.methods, traits: .callable)
-    inputType = try NativeType("mod_wsgi.Input", methods: InputStream.methods, traits: .iterator)
-    logType = try NativeType("mod_wsgi.Log", methods: LogStream.methods, traits: .hasDict)
-    functionsType = try NativeType("mod_wsgi.Functions", methods: NativeFunctions.methods, traits: [])
-    sslType = try NativeType("mod_wsgi.RequestFunction", methods: [], traits: .callable)
+    types = try NativeTypes()
     names = try Names()
     var kept: [KeptRef] = []
     func keep(_ reference: consuming PyRef) -> PyObj {
@@ -68,7 +60,7 @@ final class InterpreterContents {
     let dict = space.object
     try dict.setItem("__builtins__", PythonCode.builtins)
     try dict.setItem("__name__", try PyRef.string("mod_wsgi"))
-    try dict.setItem("native", try functionsType.make(NativeFunctions(self)))
+    try dict.setItem("native", try makeFunctions())
     let texts = try PyRef.dict()
     for (key, value) in settings.values {
       try texts.object.setItem(try PyRef.string(key), try PyRef.string(value))
@@ -181,7 +173,7 @@ final class InterpreterContents {
 
   /// A stream's Python object, with the attributes that text streams ask of it.
   func makeLog(_ stream: LogStream, _ name: StaticString) throws(Raised) -> PyRef {
-    let object = try logType.make(stream)
+    let object = try types.log.make(stream)
     try object.object.setAttribute("name", try PyRef.interned(name))
     try object.object.setAttribute("closed", .false)
     try object.object.setAttribute("encoding", try PyRef.interned("utf-8"))

@@ -18,7 +18,7 @@ final class LogStream: NativeObject {
 
   private unowned(unsafe) let adapter: Adapter
   /// The request that a wsgi.errors belongs to; nil for a stream of the process.
-  private unowned(unsafe) let request: RequestRunner?
+  private unowned(unsafe) let request: RunningRequest?
   /// False once the request of a wsgi.errors has ended.
   var isActive = true
   /// The application closed it: it is not used for another request.
@@ -27,7 +27,7 @@ final class LogStream: NativeObject {
   private var followsLineEnd = false
   private static let warned = FirstTime()
 
-  init(_ adapter: Adapter, request: RequestRunner?) {
+  init(_ adapter: Adapter, request: RunningRequest?) {
     self.adapter = adapter
     self.request = request
   }

@@ -22,7 +22,9 @@ final class NativeFunctions: NativeObject {
       return .bool(level <= Int(contents.adapter.logLevelHere))
     case 2: return try stream(arguments)
     case 3:
-      guard let data = RequestRunner.current?.data else { throw Raised(.runtimeError, "no active request for thread") }
+      guard let data = RunningRequest.current?.requestData.object else {
+        throw Raised(.runtimeError, "no active request for thread")
+      }
       return data.retained()
     case 4:
       logCallbackException(arguments[0] ?? .none, arguments[1]?.text ?? "?")
@@ -81,4 +83,9 @@ final class NativeFunctions: NativeObject {
       contents.log(exception, "WSGI0112: Exception in a callback for event '\(event)'.")
     }
   }
+}
+
+extension InterpreterContents {
+  /// `native` of the bootstrap.
+  func makeFunctions() throws(Raised) -> PyRef { try types.functions.make(NativeFunctions(self)) }
 }

@@ -23,7 +23,7 @@ extension RequestRunner {
       let script = try loader.script(
         ScriptLoader.Request(
           path: request.script, modified: request.scriptModified, isReloading: request.flags.contains(.scriptReloading),
-          rejectsStale: false, resource: { nil }))
+          rejectsStale: false, resource: { nil }, exchange: exchange))
       // The functions in environ refuse to work from then on, should the script have kept them.
       defer { callNumber &+= 1 }
       let answer = call.flags.contains(.each) ? try each(call, script, request) : try one(call, script, request)
@@ -144,8 +144,8 @@ extension RequestRunner {
     for key: StaticString in ["apache.version", "mod_wsgi.version"] {
       if let value = try contents.constants.orNone.item(key) { try dict.setItem(key, value) }
     }
-    try dict.setItem("mod_ssl.is_https", try contents.sslType.make(RequestFunction(self, .isHTTPS)))
-    try dict.setItem("mod_ssl.var_lookup", try contents.sslType.make(RequestFunction(self, .variable)))
+    try dict.setItem("mod_ssl.is_https", try contents.types.ssl.make(RequestFunction(self, .isHTTPS)))
+    try dict.setItem("mod_ssl.var_lookup", try contents.types.ssl.make(RequestFunction(self, .variable)))
     return environ
   }
 
@@ -219,7 +219,7 @@ final class RequestFunction: NativeObject {
   }
 
   override func call(_ arguments: Arguments) throws(Raised) -> PyRef {
-    guard runner.isActive, runner.callNumber == number, RequestRunner.current === runner else {
+    guard runner.isActive, runner.callNumber == number, RunningRequest.current === runner else {
       throw Raised(.runtimeError, "request object has expired")
     }
     switch kind {

@@ -55,13 +55,6 @@ extension RequestRunner {
     return result
   }
 
-  /// The pacer's call: sends what has waited, unless the request's thread is at it. Another thread's.
-  func sendGathered() {
-    guard gathered.lock.tryLock() else { return }
-    if gathered.isShared { _ = sendAllGathered([.flush, .tryOnly]) }
-    gathered.lock.unlock()
-  }
-
   /// The request is over: the host goes.
   func stopGathering() {
     guard gathered.isShared else { return }

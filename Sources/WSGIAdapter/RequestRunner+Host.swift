@@ -41,13 +41,4 @@ extension RequestRunner {
 
   /// Microseconds. Who waits has nothing else to do, and it hardly ever happens.
   private static let hostPause: UInt32 = 200
-
-  func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {
-    // A slow client must not keep whoever logs, and the GIL with it: the process's log is better than none.
-    if isHostBusy || Python.isForkedChild { return adapter.host.log(level, text, file: file, line: line) }
-    let isShared = gathered.isShared
-    if isShared { gathered.lock.lock() }
-    exchange.log(level, text, file: file, line: line)
-    if isShared { gathered.lock.unlock() }
-  }
 }

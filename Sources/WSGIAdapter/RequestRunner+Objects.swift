@@ -42,12 +42,12 @@ extension RequestRunner {
   func makeObjects(hasBody: Bool) throws(Raised) {
     if startResponse.object == nil {
       let behaviour = StartResponse(self)
-      startResponse.set(try contents.startResponseType.make(behaviour))
+      startResponse.set(try contents.types.startResponse.make(behaviour))
       startResponseBehaviour = behaviour
     }
     if input.object == nil {
       let stream = InputStream(self)
-      input.set(try contents.inputType.make(stream))
+      input.set(try contents.types.input.make(stream))
       inputStream = stream
     }
     inputStream?.reset(hasBody: hasBody)

@@ -38,22 +38,9 @@ enum WriteFailure: Error {
 
 /// One request at a time, on one thread in one interpreter. Kept between requests with what can be used again: the objects
 /// that applications are given are reused unless an application kept a reference to one.
-///
-/// Sendable for the sake of `RunningRequests`: other threads read `ticket`, which is atomic, and what never changes.
-final class RequestRunner: @unchecked Sendable {
+final class RequestRunner: RunningRequest, @unchecked Sendable {
   unowned(unsafe) let contents: InterpreterContents
-  unowned(unsafe) let attachment: Attachment
-  /// For threads that look at the runner: it, and so its interpreter's contents, last as long.
-  private let keptAttachment: Attachment
   unowned(unsafe) let adapter: Adapter
-  let threadOrdinal: Int
-  /// The request's ticket while it runs, else 0; read by other threads.
-  let ticket = Atomic<UInt64>(0)
-
-  /// The host of the current request; valid while `isActive`.
-  unowned(unsafe) var exchange: RequestExchange
-  /// Stands in between requests; it has no state.
-  nonisolated(unsafe) private static let idle = RequestExchange()
 
   var isActive = false
   /// A thread is in a call of the host without the GIL.
@@ -83,15 +70,10 @@ final class RequestRunner: @unchecked Sendable {
   var pairs = FlatReader(UnsafeRawBufferPointer(start: nil, count: 0))
   var pairCount: UInt32 = 0
   let ownPairs = UnsafeMutableBufferPointer<EnvironPairs.Pair>.allocate(capacity: 3)
-  /// Measures the request, while anybody wants to know.
-  let meter: RequestMeter
   /// When this process took the request up (microseconds since the epoch); in embedded mode only while it is measured.
   private(set) var takenUp: Int64 = 0
   /// request_started has been published, and what it led to is to be.
   private(set) var isPublished = false
-  var requestData = KeptRef()
-  /// `mod_wsgi.request_id`, where there is one.
-  var requestID = KeptRef()
   /// What a subscriber to request_started wants called in place of the application.
   var substitute = KeptRef()
   /// Counts calls of auth, access and dispatch functions.
@@ -105,14 +87,10 @@ final class RequestRunner: @unchecked Sendable {
   var errorsRaw = KeptRef()
   var errorsStream: LogStream?
 
-  init(_ contents: InterpreterContents, _ attachment: Attachment, threadOrdinal: Int) {
+  init(_ contents: InterpreterContents, _ attachment: Attachment) {
     self.contents = contents
-    self.attachment = attachment
-    keptAttachment = attachment
-    self.threadOrdinal = threadOrdinal
     adapter = contents.adapter
-    meter = RequestMeter(adapter.accounting, adapter.slowRequests, attachment.gilWaits, threadOrdinal: threadOrdinal)
-    exchange = RequestRunner.idle
+    super.init(contents.adapter, attachment)
     ownPairs.initialize(repeating: (RequestRunner.bytes("mod_wsgi.process_group"), nil))
     ownPairs[1].key = RequestRunner.bytes("mod_wsgi.application_group")
     ownPairs[2].key = RequestRunner.bytes("mod_wsgi.callable_object")
@@ -120,14 +98,7 @@ final class RequestRunner: @unchecked Sendable {
 
   deinit { ownPairs.deallocate() }
 
-  /// The runner of the request that the calling thread runs now.
-  static var current: RequestRunner? {
-    guard let object = Python.knownThread?.current else { return nil }
-    return unsafeDowncast(object, to: RequestRunner.self)
-  }
-
   var startResponseObject: PyObj { startResponse.orNone }
-  var exchangeLogLevel: Int32 { exchange.logLevel }
 
   /// How much of the announced body has not been read; nil where its length is not known.
   var remainingInput: Int? {
@@ -216,7 +187,7 @@ final class RequestRunner: @unchecked Sendable {
         ScriptLoader.Request(
           path: request.script, modified: request.scriptModified, isReloading: request.flags.contains(.scriptReloading),
           rejectsStale: flags.contains(.rejectsStale), hasNewCode: flags.contains(.newCode),
-          resource: { self.value(of: "SCRIPT_FILENAME") }))
+          resource: { self.value(of: "SCRIPT_FILENAME") }, exchange: exchange))
       guard let application = try callable(request.callable, in: script) else {
         contents.adapter.logHere(
           .error,
@@ -311,15 +282,21 @@ final class RequestRunner: @unchecked Sendable {
     return try answer(iterable: object)
   }
 
-  /// request_data() of this request.
-  var data: PyObj? { requestData.object }
-}
+  // MARK: as a running request
 
-extension Attachment {
-  /// For the meter of this attachment's requests, which lasts no longer.
-  fileprivate var gilWaits: GILWaits {
-    GILWaits(
-      time: { [unowned(unsafe) self] in timesWaits = $0 },
-      total: { [unowned(unsafe) self] in (waited.load(ordering: .relaxed), waits.load(ordering: .relaxed)) })
+  override func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {
+    // A slow client must not keep whoever logs, and the GIL with it: the process's log is better than none.
+    if isHostBusy || Python.isForkedChild { return adapter.host.log(level, text, file: file, line: line) }
+    let isShared = gathered.isShared
+    if isShared { gathered.lock.lock() }
+    exchange.log(level, text, file: file, line: line)
+    if isShared { gathered.lock.unlock() }
+  }
+
+  /// Sends what has waited, unless the request's thread is at it.
+  override func sendGathered() {
+    guard gathered.lock.tryLock() else { return }
+    if gathered.isShared { _ = sendAllGathered([.flush, .tryOnly]) }
+    gathered.lock.unlock()
   }
 }

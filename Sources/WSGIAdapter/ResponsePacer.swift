@@ -12,12 +12,12 @@ final class ResponsePacer: @unchecked Sendable {  // everything is guarded by `c
   private static let tick: UInt32 = 1000
 
   private let condition = Condition()
-  private var watched: [RequestRunner] = []
+  private var watched: [RunningRequest] = []
   private var isStarted = false
   private var isUnavailable = false
 
   /// Watches a runner until `forget`. False where there is no thread to do it.
-  func watch(_ runner: RequestRunner) -> Bool {
+  func watch(_ runner: RunningRequest) -> Bool {
     condition.lock()
     defer { condition.unlock() }
     guard startThread() else { return false }
@@ -26,7 +26,7 @@ final class ResponsePacer: @unchecked Sendable {  // everything is guarded by `c
     return true
   }
 
-  func forget(_ runner: RequestRunner) {
+  func forget(_ runner: RunningRequest) {
     condition.lock()
     if let index = watched.firstIndex(where: { $0 === runner }) { watched.swapAt(index, watched.count - 1) }
     if watched.last === runner { watched.removeLast() }
@@ -42,7 +42,7 @@ final class ResponsePacer: @unchecked Sendable {  // everything is guarded by `c
   }
 
   private func loop() {
-    var runners: [RequestRunner] = []
+    var runners: [RunningRequest] = []
     while true {
       condition.lock()
       while watched.isEmpty { condition.wait() }

@@ -1,56 +1,3 @@
-/// What httpd keeps a pointer to: a configuration value that directives still fill in. It is written while the
-/// configuration is read (an `.htaccess` file: while its request's thread reads it) and constant afterwards.
-public final class Holder<Value> {
-  public var value: Value
-  public init(_ value: Value) { self.value = value }
-}
-
-/// A user of the system, as the password database knows it.
-public struct UserRecord: Equatable, Sendable {
-  public let name: ByteText
-  public let uid: UInt32
-  public let gid: UInt32
-  public let home: ByteText
-
-  public init(name: ByteText, uid: UInt32, gid: UInt32, home: ByteText) {
-    self.name = name
-    self.uid = uid
-    self.gid = gid
-    self.home = home
-  }
-}
-
-/// A regular expression that the httpd side compiled and keeps; 0 is none.
-public typealias RegexHandle = UInt
-
-/// What reading a directive asks of the system, injected so that this room stays pure.
-public struct ParseEnvironment {
-  /// The process has an effective uid of 0.
-  public var isRoot: Bool
-  public var userNamed: (ByteText) -> UserRecord?
-  public var userWithID: (UInt32) -> UserRecord?
-  public var groupNamed: (ByteText) -> UInt32?
-  public var hasGroupWithID: (UInt32) -> Bool
-  /// Compiles an extended regular expression (ap_pregcomp); nil where it is none.
-  public var compileRegex: (ByteText) -> RegexHandle?
-  /// The most supplementary groups a process may have.
-  public var supplementaryGroupLimit: Int
-
-  public init(
-    isRoot: Bool, userNamed: @escaping (ByteText) -> UserRecord?, userWithID: @escaping (UInt32) -> UserRecord?,
-    groupNamed: @escaping (ByteText) -> UInt32?, compileRegex: @escaping (ByteText) -> RegexHandle?,
-    supplementaryGroupLimit: Int = 65536, hasGroupWithID: @escaping (UInt32) -> Bool = { _ in true }
-  ) {
-    self.isRoot = isRoot
-    self.userNamed = userNamed
-    self.userWithID = userWithID
-    self.groupNamed = groupNamed
-    self.compileRegex = compileRegex
-    self.hasGroupWithID = hasGroupWithID
-    self.supplementaryGroupLimit = supplementaryGroupLimit
-  }
-}
-
 /// A directive being applied: where it stands, what it may ask, and the values it fills in.
 public struct ConfigParse {
   public var location: ConfigLocation
@@ -94,20 +41,4 @@ public struct ConfigParse {
     guard !isAccessFile else { return }
     global.value.notices.append(ConfigNotice(level, message))
   }
-}
-
-/// A server_rec: which one, and what it is called at this point.
-public struct ServerIdentity: Hashable, Sendable {
-  /// Unique among the servers of one configuration; 0 is the main server.
-  public var id: UInt
-  /// `server_hostname`; nil where no ServerName has been given (yet).
-  public var name: ByteText?
-  public var isVirtual: Bool { id != 0 }
-
-  public init(id: UInt, name: ByteText?) {
-    self.id = id
-    self.name = name
-  }
-
-  public static let main = ServerIdentity(id: 0, name: nil)
 }

@@ -1,6 +1,3 @@
-/// Times of the configuration, in milliseconds; 0 is off unless an option says otherwise.
-public typealias Milliseconds = Int
-
 /// A WSGIDaemonProcess: a process group. Optional values are those that something else decides where they are not given.
 public struct DaemonGroup: Sendable {
   public var name: ByteText

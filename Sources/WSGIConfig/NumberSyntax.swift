@@ -1,3 +1,6 @@
+/// Times of the configuration, in milliseconds; 0 is off unless an option says otherwise.
+public typealias Milliseconds = Int
+
 /// The numbers that directives and options take. Anything but a number, or one too large, is nil: never a guess.
 enum NumberSyntax {
   /// A decimal integer with an optional sign.

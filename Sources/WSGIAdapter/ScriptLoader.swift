@@ -1,86 +1,7 @@
-import Glibc
 import PythonRuntime
 import Synchronization
 import WSGICore
 import WSGIMeasurement
-
-/// A script that has been imported: its module, and the time of the file that it was read from.
-///
-/// Whoever uses it while it is replaced still has its module: the last to let it go gives that back, attached.
-final class LoadedScript {
-  let path: [UInt8]
-  private(set) var module: KeptRef
-  /// The module's namespace, borrowed from it.
-  let namespace: PyObj
-  /// `__mtime__` as it was set, and its value.
-  private(set) var stamp: KeptRef
-  let modified: Int64
-
-  init(path: [UInt8], module: consuming PyRef, stamp: consuming PyRef, modified: Int64) throws(Raised) {
-    self.path = path
-    namespace = try PythonCode.namespace(of: module.object)
-    self.module = KeptRef(module)
-    self.stamp = KeptRef(stamp)
-    self.modified = modified
-  }
-
-  deinit {
-    stamp.drop()
-    module.drop()
-  }
-}
-
-/// Why a script is not to be had; the log has been told.
-enum ScriptFailure: Error {
-  /// The script is to be loaded by a new process: it changed, or its import failed some time ago. The time is the file's, as it
-  /// was compared; `failure` names how the import failed, 0: it did not.
-  case stale(modified: Int64, failure: UInt32)
-  /// It could not be read, compiled or executed; `failure` as above, 0: for a reason of our own.
-  case notLoaded(failure: UInt32)
-  /// Its owner is not one whose scripts the process group runs.
-  case forbidden
-  /// Another request has been loading it, or a script of the same interpreter, for too long.
-  case stillLoading
-  /// The interpreter has been retired: the one that bears its name now is to load it.
-  case retired
-}
-
-/// The scripts imported into one interpreter. Attached use only.
-final class ScriptTable {
-  private var loaded: [LoadedScript] = []
-  private var failed: [FailedScript] = []
-  /// A script has loaded here, and may have left what applications want to keep.
-  private(set) var hasLoaded = false
-
-  func find(_ path: UnsafeRawBufferPointer) -> LoadedScript? {
-    for script in loaded where script.path.count == path.count {
-      let isThis = script.path.withUnsafeBytes { known in
-        guard let a = known.baseAddress, let b = path.baseAddress else { return true }
-        return memcmp(a, b, path.count) == 0
-      }
-      if isThis { return script }
-    }
-    return nil
-  }
-
-  func failure(_ path: UnsafeRawBufferPointer) -> FailedScript? { failed.first { $0.path.elementsEqual(path) } }
-
-  func replace(_ script: LoadedScript) {
-    remove(script.path)
-    failed.removeAll { $0.path == script.path }
-    loaded.append(script)
-    hasLoaded = true
-  }
-
-  func replace(_ script: FailedScript) {
-    failed.removeAll { $0.path == script.path }
-    failed.append(script)
-  }
-
-  func remove(_ path: [UInt8]) { loaded.removeAll { $0.path == path } }
-
-  func drop() { loaded = [] }
-}
 
 /// Loads scripts into one interpreter (reference/daemon-process §9 and wsgi-semantics §7).
 struct ScriptLoader {
@@ -100,6 +21,8 @@ struct ScriptLoader {
     var mayRetire = true
     /// Gives the requested resource, for the script's `reload_required`.
     var resource: () -> UnsafeRawBufferPointer?
+    /// The host of the request that the script is loaded for; it is told of a start that no request's timeout counts.
+    var exchange: RequestExchange?
   }
 
   /// The script, imported if it is not or has changed. Requests that race for it import it once.
@@ -219,7 +142,7 @@ struct ScriptLoader {
   private func text(_ path: UnsafeRawBufferPointer) -> String { String(decoding: path, as: UTF8.self) }
 
   private func load(_ request: Request) throws(ScriptFailure) -> LoadedScript {
-    RequestRunner.current?.exchange.started(0)
+    request.exchange?.started(0)
     let path = text(request.path)
     let adapter = contents.adapter
     adapter.host.log(.info, "Loading WSGI script '\(path)' into the \(contents.interpreter.label) \(adapter.place).")
@@ -248,7 +171,7 @@ struct ScriptLoader {
       let module: PyRef
       // A service script does its work while it is loaded.
       let isService = adapter.settings.flag(EngineSettings.service)
-      let running = isService ? nil : adapter.imports.begin(path, attachment, adapter)
+      let running = isService ? nil : adapter.beginImport(path, attachment)
       defer { if let running { adapter.imports.end(running) } }
       do throws(Raised) {
         module = try execute.call([code, name.object, file.object, stamp])

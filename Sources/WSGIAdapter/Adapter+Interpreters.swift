@@ -1,0 +1,98 @@
+import Glibc
+import PythonRuntime
+import WSGICore
+import WSGIMeasurement
+
+// The interpreters of the process, from their making to their end.
+
+extension Adapter {
+  /// Says what Python's room leaves to this one. Before the first interpreter is set up.
+  func connectPython() {
+    failures.begin { [unowned self] in reportRepeats($0, $1) }
+    python.wantsOwnGIL = { [unowned self] name in self.wantsOwnGIL(name) }
+    python.configure = { [unowned self] interpreter throws(InterpreterFailure) in try self.configure(interpreter) }
+    python.discard = { interpreter in (interpreter.contents as? InterpreterContents)?.drop() }
+    python.endLater = { [unowned self] interpreter in
+      _ = self.ender.run(milliseconds: 0) { self.endRetired(interpreter) }
+    }
+    python.openNameLimit = settings.number(EngineSettings.maximumInterpreters) ?? Adapter.openNameLimit
+  }
+
+  /// How many interpreters may have names that come from requests, where WSGIMaxInterpreters does not say.
+  private static let openNameLimit = 128
+
+  private func wantsOwnGIL(_ name: [UInt8]) -> Bool {
+    let group = String(decoding: name, as: UTF8.self)
+    guard settings.scoped(EngineSettings.perInterpreterGIL, group).value == "1" else { return false }
+    guard Python.versionHex >= 0x030C_0000 else {
+      host.log(.warning, "WSGI0198: WSGIPerInterpreterGIL needs Python 3.12 or newer; this is \(Python.version).")
+      return false
+    }
+    guard !Python.isBuiltWithoutGIL else {
+      host.log(.warning, "WSGI0202: WSGIPerInterpreterGIL has no effect: this Python runs without a GIL.")
+      return false
+    }
+    return true
+  }
+
+  private func configure(_ interpreter: Interpreter) throws(InterpreterFailure) {
+    if !interpreter.isMain {
+      let own = interpreter.hasOwnGIL ? " with its own GIL" : ""
+      host.log(.info, "Creating \(interpreter.label)\(own) \(place).")
+    }
+    do throws(Raised) {
+      let contents = try InterpreterContents(self, interpreter)
+      interpreter.contents = contents
+      try contents.configure(pristine)
+      setSwitchInterval(interpreter)
+    } catch {
+      let explanation = InterpreterContents.takeDescription()
+      host.log(.critical, "WSGI0035: Cannot set up the \(interpreter.label) \(place): \(explanation)")
+      throw .notConfigured
+    }
+  }
+
+  /// On the ender's thread.
+  private func endRetired(_ interpreter: Interpreter) {
+    let attachments = python.endRetired(interpreter) { (interpreter.contents as? InterpreterContents)?.publishStopping("") }
+    guard !attachments.isEmpty else { return }
+    running.remove { $0.attachment.interpreter === interpreter }
+    // A pool's runners keep their attachment.
+    for attachment in attachments { attachment.contents = nil }
+  }
+
+  private func setSwitchInterval(_ interpreter: Interpreter) {
+    let group = String(decoding: interpreter.name, as: UTF8.self)
+    let (value, block) = settings.scoped(EngineSettings.switchInterval, group)
+    guard let value else { return }
+    if Python.isBuiltWithoutGIL {
+      host.log(.warning, "WSGI0205: The switch interval has no effect: this Python runs without a GIL.")
+      return
+    }
+    if block?.applicationGroup != nil, !interpreter.isMain, !interpreter.hasOwnGIL {
+      host.log(
+        .warning,
+        "WSGI0199: WSGISwitchInterval for application group '\(group)' is ignored: it shares its GIL with other groups.")
+      return
+    }
+    do throws(Raised) {
+      guard let number = try PythonCode.builtins.item("float") else { return }
+      _ = try PythonCode.sys("setswitchinterval")?.call(try number.call(try PyRef.string(value)))
+      host.log(.info, "Switch interval of the \(interpreter.label) \(place) is \(value) s.")
+    } catch { PythonException.clear() }
+  }
+
+  // MARK: events
+
+  /// Publishes process_stopping to every interpreter.
+  func publishStopping(_ reason: String) {
+    python.inEachInterpreter { ($0.contents as? InterpreterContents)?.publishStopping(reason) }
+  }
+
+  /// Publishes process_signal to every interpreter.
+  public func signal(_ name: String, _ number: Int) {
+    python.inEachInterpreter { interpreter in
+      (interpreter.contents as? InterpreterContents)?.publishSignal(name, number)
+    }
+  }
+}

@@ -1,0 +1,105 @@
+import PythonRuntime
+import Synchronization
+import WSGICore
+
+// What hosts ask of the process: to run a request, to call a function of a script, to load one.
+
+extension Adapter {
+  /// Runs a request. Not attached; waits as long as the application does.
+  public func run(_ request: RequestHead, _ exchange: RequestExchange, ticket: UInt64, flags: RunFlags) -> RequestOutcome {
+    var refusal: InterpreterFailure?
+    for _ in 0..<Adapter.attempts {
+      let outcome = withRunner(request, exchange, &refusal) { $0.run(request, exchange, ticket: ticket, flags: flags) }
+      guard let outcome else { break }
+      if !outcome.isForAnotherInterpreter { return outcome }
+    }
+    var outcome = RequestOutcome()
+    outcome.end = .failed
+    outcome.status = 500
+    if case .tooMany = refusal { outcome.status = 503 }
+    return outcome
+  }
+
+  /// How many interpreters a request may come to, one after the other, because they have been retired.
+  static let attempts = 3
+
+  /// Lends a runner of the calling thread, in the request's interpreter; nil after logging why there is none.
+  @inline(__always)
+  func withRunner<R>(
+    _ request: RequestHead, _ exchange: RequestExchange, _ refusal: inout InterpreterFailure?, _ body: (RequestRunner) -> R
+  ) -> R? {
+    let attachment: Attachment
+    do throws(InterpreterFailure) {
+      if isStopping.load(ordering: .relaxed) { throw .stopping }
+      attachment = try python.attachment(request.applicationGroup, isOpenName: request.flags.contains(.openName))
+    } catch {
+      refuse(request, exchange, error)
+      refusal = error
+      return nil
+    }
+    defer { python.release(attachment) }
+    let pool: RunnerPool
+    if let known = attachment.contents {
+      pool = unsafeDowncast(known, to: RunnerPool.self)
+    } else {
+      pool = RunnerPool(attachment)
+      attachment.contents = pool
+    }
+    guard let runner = pool.take(self) else {
+      refuse(request, exchange, .notConfigured)
+      return nil
+    }
+    defer { pool.giveBack(runner) }
+    return body(runner)
+  }
+
+  private func refuse(_ request: RequestHead, _ exchange: RequestExchange, _ failure: InterpreterFailure) {
+    let group = String(decoding: request.applicationGroup, as: UTF8.self)
+    if case .tooMany(let limit) = failure {
+      exchange.log(
+        .error,
+        "WSGI0621: No interpreter for application group '\(group)': this process has \(limit) whose names came from "
+          + "requests, as many as WSGIMaxInterpreters allows. Fix the names in the configuration, or raise it.")
+      return
+    }
+    let reason =
+      switch failure {
+      case .notCreated(let sentence): sentence
+      case .notConfigured: "it could not be set up (see above)"
+      case .stopping, .tooMany: "the process is ending"
+      }
+    exchange.log(.error, "WSGI0087: No interpreter for application group '\(group)': \(reason).")
+  }
+
+  /// Imports a script into an application group. Not attached. False after logging why. `failure` names how the import failed; a
+  /// failure that it names beforehand has been logged.
+  public func load(
+    _ applicationGroup: UnsafeRawBufferPointer, _ script: UnsafeRawBufferPointer, failure: inout UInt32
+  ) -> Bool {
+    if failure != 0 { failures.expect(.init(path: Array(script), applicationGroup: Array(applicationGroup)), failure) }
+    failure = 0
+    let attachment: Attachment
+    do throws(InterpreterFailure) { attachment = try python.attachment(applicationGroup) } catch {
+      host.log(.error, "WSGI0087: No interpreter to load '\(String(decoding: script, as: UTF8.self))' into: \(error).")
+      return false
+    }
+    defer { python.release(attachment) }
+    var found: UInt32 = 0
+    let isLoaded = attachment.run {
+      guard let contents = attachment.interpreter.contents as? InterpreterContents else { return false }
+      let request = ScriptLoader.Request(
+        path: script, modified: ScriptTime.now(script), isReloading: false, rejectsStale: false, mayRetire: false,
+        resource: { nil })
+      do throws(ScriptFailure) {
+        _ = try ScriptLoader(contents: contents, attachment: attachment).script(request)
+        contents.flushStandardStreams()
+        return true
+      } catch {
+        if case .notLoaded(let number) = error { found = number }
+        return false
+      }
+    }
+    failure = found
+    return isLoaded
+  }
+}

@@ -1,0 +1,80 @@
+import PythonRuntime
+import Synchronization
+import WSGICore
+import WSGIMeasurement
+
+/// The request that a thread runs in an interpreter, as far as others than its `RequestRunner` know it: threads that look at it
+/// from outside, and what is called by the way of Python. Kept between requests.
+///
+/// Sendable for the sake of `RunningRequests`: other threads read `ticket`, which is atomic, and what never changes.
+class RunningRequest: @unchecked Sendable {
+  unowned(unsafe) let attachment: Attachment
+  /// For threads that look at it: the attachment, and so its interpreter's contents, last as long.
+  private let keptAttachment: Attachment
+  let threadOrdinal: Int
+  /// The request's ticket while it runs, else 0; read by other threads.
+  let ticket = Atomic<UInt64>(0)
+  /// Measures the request, while anybody wants to know.
+  let meter: RequestMeter
+  /// The host of the current request; valid while it runs.
+  unowned(unsafe) var exchange: RequestExchange
+  /// Stands in between requests; it has no state.
+  nonisolated(unsafe) static let idle = RequestExchange()
+  /// `mod_wsgi.request_id`, where there is one.
+  var requestID = KeptRef()
+  /// request_data() of this request.
+  var requestData = KeptRef()
+
+  init(_ adapter: Adapter, _ attachment: Attachment) {
+    self.attachment = attachment
+    keptAttachment = attachment
+    threadOrdinal = adapter.python.thread.ordinal
+    meter = RequestMeter(adapter.accounting, adapter.slowRequests, attachment.gilWaits, threadOrdinal: threadOrdinal)
+    exchange = RunningRequest.idle
+  }
+
+  /// The request that the calling thread runs now.
+  static var current: RunningRequest? {
+    guard let object = Python.knownThread?.current else { return nil }
+    return unsafeDowncast(object, to: RunningRequest.self)
+  }
+
+  /// A log record of the request.
+  func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {}
+
+  /// The pacer's call: sends what has been gathered of the response. Another thread's.
+  func sendGathered() {}
+}
+
+extension Attachment {
+  /// For the meter of this attachment's requests, which lasts no longer.
+  fileprivate var gilWaits: GILWaits {
+    GILWaits(
+      time: { [unowned(unsafe) self] in timesWaits = $0 },
+      total: { [unowned(unsafe) self] in (waited.load(ordering: .relaxed), waits.load(ordering: .relaxed)) })
+  }
+}
+
+/// All runners of the process, for those who look at running requests from outside. There are as many as threads and
+/// interpreters.
+final class RunningRequests: Sendable {
+  private let runners = Mutex<[RunningRequest]>([])
+
+  func add(_ runner: RunningRequest) { runners.withLock { $0.append(runner) } }
+
+  func remove(_ isGone: (RunningRequest) -> Bool) { runners.withLock { $0.removeAll(where: isGone) } }
+
+  /// All runners, those without a request among them.
+  var all: [RunningRequest] { runners.withLock { $0 } }
+
+  /// How many requests run now.
+  var count: Int { all.count { $0.ticket.load(ordering: .relaxed) != 0 } }
+
+  /// The runners that run a request now, or the one that runs `ticket`.
+  func running(_ ticket: UInt64 = 0) -> [RunningRequest] {
+    runners.withLock { $0 }.filter { runner in
+      let number = runner.ticket.load(ordering: .relaxed)
+      return number != 0 && (ticket == 0 || number == ticket)
+    }
+  }
+}
