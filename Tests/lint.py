@@ -111,8 +111,9 @@ def check_circles():
         for circle in circles(arrows):
             if len(circle) > LARGEST_CIRCLE:
                 uses = ["  %s uses %s" % (path, ", ".join(sorted(arrows[path] & set(circle)))) for path in sorted(circle)]
-                complain(os.path.join(ROOT, "Sources", room), "%d files use each other's types in a circle, %d may at most:\n%s" % (
-                    len(circle), LARGEST_CIRCLE, "\n".join(uses)))
+                complain(os.path.join(ROOT, "Sources", room),
+                         "%d files use each other's types in a circle, %d may at most:\n%s" % (
+                             len(circle), LARGEST_CIRCLE, "\n".join(uses)))
 
 
 def check_lines():

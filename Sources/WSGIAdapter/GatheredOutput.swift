@@ -7,6 +7,8 @@ struct GatheredOutput: ~Copyable {
   /// More than this is sent at once.
   static let limit = 32768
 
+  /// The first block left without waiting: further ones may be gathered.
+  var isAllowed = false
   let lock = RecursiveLock()
   var bytes = FlatWriter(capacity: 4096)
   /// What the pacer came upon.

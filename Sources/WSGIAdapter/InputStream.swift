@@ -76,8 +76,8 @@ final class InputStream: NativeObject {
       throw Raised(.osError, "mod_wsgi request data read error: \(failure.readExplanation)")
     }
     if count == 0 { isAtEnd = true }
-    runner.inputLength &+= UInt64(count)
-    if runner.meter.isOn { runner.meter.read(since: begun, bytes: runner.inputLength, reads: runner.inputReads) }
+    runner.traffic.inputBytes &+= UInt64(count)
+    if runner.meter.isOn { runner.meter.read(since: begun, runner.traffic) }
     return Int(count)
   }
 
@@ -102,7 +102,7 @@ final class InputStream: NativeObject {
   }
 
   private func read(_ limit: Int) throws(Raised) -> PyRef {
-    runner.inputReads &+= 1
+    runner.traffic.inputReads &+= 1
     try requireNoFailure()
     if limit == 0 {
       // Tells a client that waits for "100 Continue" that its body is wanted.
@@ -143,7 +143,7 @@ final class InputStream: NativeObject {
   }
 
   private func readLine(_ limit: Int) throws(Raised) -> PyRef {
-    runner.inputReads &+= 1
+    runner.traffic.inputReads &+= 1
     try requireNoFailure()
     if limit == 0 { return try PyRef.bytes(UnsafeRawBufferPointer(start: nil, count: 0)) }
     var line: [UInt8] = []

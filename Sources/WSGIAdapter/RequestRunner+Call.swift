@@ -134,7 +134,7 @@ extension RequestRunner {
       try dict.setItem(key, EnvironBuilder.isPath(pair.key) ? try PyRef.fileSystem(value) : try PyRef.latin1(value))
     }
     try makeObjects(hasBody: false)
-    try dict.setItem(contents.names.errors, errors.orNone)
+    try dict.setItem(contents.names.errors, objects.errors.orNone)
     try dict.setItem("mod_wsgi.process_group", try PyRef.latin1(request.processGroup))
     try dict.setItem("mod_wsgi.application_group", try PyRef.latin1(request.applicationGroup))
     if request.flags.contains(.passRequest), let record = exchange.requestRecord {

@@ -52,7 +52,8 @@ extension RequestRunner {
       let wait = meter.gilWait
       let seconds = Clock.seconds(max(0, meter.applicationFinish &- meter.applicationStart))
       for (key, value) in [
-        ("input_reads", inputReads), ("input_length", inputLength), ("output_length", offered), ("output_writes", writes),
+        ("input_reads", traffic.inputReads), ("input_length", traffic.inputBytes), ("output_length", traffic.outputBytes),
+        ("output_writes", traffic.outputWrites),
         ("gil_wait_count", wait.count),
       ] as [(StaticString, UInt64)] {
         try dict.setItem(key, try PyRef.int(Int(clamping: value)))
@@ -104,8 +105,6 @@ extension RequestRunner {
   /// Adds a measured request that has ended to the thread's account, and says where it was slow. Not attached.
   func account(for request: RequestHead, _ outcome: RequestOutcome) {
     guard outcome.end != .stale else { return meter.abandon() }
-    let traffic = RequestMeter.Traffic(
-      inputBytes: inputLength, inputReads: inputReads, outputBytes: offered, outputWrites: writes)
     guard let record = meter.end(request, status: outcome.status, traffic: traffic), let slow = adapter.slowRequests else {
       return
     }

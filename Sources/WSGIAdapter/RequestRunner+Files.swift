@@ -15,18 +15,18 @@ extension RequestRunner {
     let length = head.contentLength >= 0 ? min(head.contentLength, available) : available
     if length == 0 || isHead { return try end() }
     let encoded = head.finish()
-    offered &+= UInt64(length)
-    writes &+= 1
+    traffic.outputBytes &+= UInt64(length)
+    traffic.outputWrites &+= 1
     let begun = meter.isOn ? Clock.monotonic() : 0
     let result =
       detached {
         // The offset may lie beyond the end, of which nothing can be sent.
         $0.sendFile(head: encoded, descriptor: file.descriptor, offset: min(file.offset, file.size), length: length)
       } ?? ExchangeFailure.closed.rawValue
-    if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
+    if meter.isOn { meter.wrote(since: begun, traffic) }
     lseek(file.descriptor, off_t(file.offset), SEEK_SET)
     if result == ExchangeFailure.badHead.rawValue { return failure(500) }
-    isCommitted = true
+    stage.commit()
     bytesSent = length
     if result >= 0, !isHead, RequestRunner.mayHaveBody(status), length < head.contentLength { return cutShort() }
     return done()

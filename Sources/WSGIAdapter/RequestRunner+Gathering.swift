@@ -7,7 +7,7 @@ extension RequestRunner {
   func gather(_ block: UnsafeRawBufferPointer) throws(WriteFailure) -> Bool {
     if !gathered.isShared {
       guard adapter.pacer.watch(self) else {
-        mayGather = false
+        gathered.isAllowed = false
         return false
       }
       gathered.isShared = true
@@ -22,7 +22,7 @@ extension RequestRunner {
     }
     guard result < 0 else { return true }
     let failure = ExchangeFailure(code: Int64(result))
-    clientFailure = failure
+    stage.fail(failure)
     throw .exchange(failure)
   }
 

@@ -35,7 +35,7 @@ extension RequestRunner {
 
   /// The request is over: waits for threads that are still in a call of its host. None begins another.
   func leaveHost() {
-    isActive = false
+    stage = .idle
     while isHostBusy { attachment.detached { _ = usleep(RequestRunner.hostPause) } }
   }
 

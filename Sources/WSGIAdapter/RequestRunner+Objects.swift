@@ -6,8 +6,7 @@ import WSGICore
 extension RequestRunner {
   func makeEnviron(_ request: RequestHead) throws -> PyRef {
     let names = contents.names
-    let pairs = EnvironPairs(pairs.rest, count: Int(pairCount), further: UnsafeBufferPointer(ownPairs))
-    guard let layout = try attachment.environ.layout(pairs) else { throw FlatFailure.truncated }
+    guard let layout = try attachment.environ.layout(pairs.all) else { throw FlatFailure.truncated }
     if layout.isNew {
       let items = layout.items
       try items.update(from: contents.constants.orNone)
@@ -21,8 +20,8 @@ extension RequestRunner {
     let environ = try layout.finish()
     let dict = environ.object
     try makeObjects(hasBody: request.flags.contains(.hasBody))
-    try dict.setItem(names.input, input.orNone)
-    try dict.setItem(names.errors, errors.orNone)
+    try dict.setItem(names.input, objects.input.orNone)
+    try dict.setItem(names.errors, objects.errors.orNone)
     try dict.setItem(names.urlScheme, request.flags.contains(.https) ? contents.schemeHTTPS : contents.schemeHTTP)
     try dict.setItem(names.requestStart, try PyRef.float(Double(request.requestStart) / 1e6))
     if adapter.settings.isDaemon {
@@ -40,49 +39,33 @@ extension RequestRunner {
 
   /// Makes those of the per-request objects that are not there to be used again.
   func makeObjects(hasBody: Bool) throws(Raised) {
-    if startResponse.object == nil {
+    if objects.startResponse.object == nil {
       let behaviour = StartResponse(self)
-      startResponse.set(try contents.types.startResponse.make(behaviour))
-      startResponseBehaviour = behaviour
+      objects.startResponse.set(try contents.types.startResponse.make(behaviour))
+      objects.startResponseBehaviour = behaviour
     }
-    if input.object == nil {
+    if objects.input.object == nil {
       let stream = InputStream(self)
-      input.set(try contents.types.input.make(stream))
-      inputStream = stream
+      objects.input.set(try contents.types.input.make(stream))
+      objects.inputStream = stream
     }
-    inputStream?.reset(hasBody: hasBody)
-    if errors.object == nil {
+    objects.inputStream?.reset(hasBody: hasBody)
+    if objects.errors.object == nil {
       let stream = LogStream(adapter, request: self)
       let raw = try contents.makeLog(stream, "<wsgi.errors>")
-      errorsRaw.set(raw.object.retained())
-      errors.set(try contents.makeStream.call(raw))
-      errorsStream = stream
+      objects.errorsRaw.set(raw.object.retained())
+      objects.errors.set(try contents.makeStream.call(raw))
+      objects.errorsStream = stream
     }
-    errorsStream?.isActive = true
+    objects.errorsStream?.isActive = true
   }
 
   /// Ends the request's objects; those that an application still refers to are replaced for the next one.
   func finish() {
     leaveHost()
-    errorsStream?.flushTail()
+    objects.errorsStream?.flushTail()
     contents.flushStandardStreams()
-    if let object = startResponse.object, object.referenceCount > 1 {
-      startResponseBehaviour?.isValid = false
-      startResponse.drop()
-    }
-    if let object = input.object, object.referenceCount > 1 {
-      inputStream?.isValid = false
-      input.drop()
-      inputStream = nil
-    }
-    if let text = errors.object, let raw = errorsRaw.object, let stream = errorsStream {
-      stream.isActive = false
-      if text.referenceCount > 1 || raw.referenceCount > 2 || stream.wasClosed {
-        errors.drop()
-        errorsRaw.drop()
-        errorsStream = nil
-      }
-    }
+    objects.finish()
     if let id = requestID.object { contents.forgetRequest(id) }
     requestID.drop()
     requestData.drop()

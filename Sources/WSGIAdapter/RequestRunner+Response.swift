@@ -16,7 +16,7 @@ extension RequestRunner {
     }
     guard isStarted else { throw notStarted() }
     _ = awaitHost()
-    offered &+= UInt64(total)
+    traffic.outputBytes &+= UInt64(total)
     if !isCommitted, head.contentLength < 0, !(isHead && total == 0), RequestRunner.mayHaveBody(status) {
       head.addContentLength(Int64(total))
     }
@@ -83,9 +83,9 @@ extension RequestRunner {
   ) throws(WriteFailure) {
     guard isStarted else { throw .notStarted }
     guard awaitHost(), !Python.isForkedChild else { throw .exchange(.closed) }
-    if let clientFailure { throw .exchange(clientFailure) }
-    if counts { offered &+= UInt64(block.count) }
-    writes &+= 1
+    if case .broken(let failure) = stage { throw .exchange(failure) }
+    if counts { traffic.outputBytes &+= UInt64(block.count) }
+    traffic.outputWrites &+= 1
     var block = block
     if head.contentLength >= 0 {
       let allowed = max(0, head.contentLength &- bytesSent)
@@ -95,9 +95,9 @@ extension RequestRunner {
     let encoded = isCommitted ? nil : head.finish()
     if isCommitted && block.isEmpty && !flags.contains(.end) { return }
     let begun = meter.isOn ? Clock.monotonic() : 0
-    if gathers && mayGather && encoded == nil && block.count < GatheredOutput.limit {
+    if gathers && gathered.isAllowed && encoded == nil && block.count < GatheredOutput.limit {
       if try gather(block) {
-        if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
+        if meter.isOn { meter.wrote(since: begun, traffic) }
         return
       }
     }
@@ -106,19 +106,19 @@ extension RequestRunner {
       result = sendAfterGathered(block, flags)
     } else if block.count <= RequestRunner.tryLimit {
       result = exchange.send(head: encoded, body: block, flags: flags.union(.tryOnly))
-      mayGather = result == 0
+      gathered.isAllowed = result == 0
     }
     if result == ExchangeFailure.wouldBlock.rawValue {
       result = detached { $0.send(head: encoded, body: block, flags: flags) } ?? ExchangeFailure.closed.rawValue
     }
-    if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
-    if result != ExchangeFailure.badHead.rawValue { isCommitted = true }
+    if meter.isOn { meter.wrote(since: begun, traffic) }
     guard result >= 0 else {
       let failure = ExchangeFailure(code: Int64(result))
-      clientFailure = failure
+      stage.fail(failure)
       throw .exchange(failure)
     }
-    if flags.contains(.end) { hasEnded = true }
+    stage.commit()
+    if flags.contains(.end) { stage.complete() }
   }
 
   /// Larger blocks are never sent with the GIL held.
@@ -129,7 +129,7 @@ extension RequestRunner {
     endIfForked()
     guard isStarted else { throw notStarted() }
     _ = awaitHost()
-    if clientFailure == nil, !hasEnded {
+    if stage == .started || stage == .committed {
       if head.contentLength >= 0, bytesSent < head.contentLength, isCommitted, !isHead, RequestRunner.mayHaveBody(status) {
         return cutShort()
       }
@@ -142,9 +142,9 @@ extension RequestRunner {
         let flags: SendFlags = isPublished ? [.end, .flush] : .end
         try transmit(UnsafeRawBufferPointer(start: nil, count: 0), isCut ? .flush : flags, counts: false)
       } catch {}
-      if isCut && clientFailure == nil { return cutShort() }
+      if isCut, stage == .started || stage == .committed { return cutShort() }
     }
-    if clientFailure == .badHead { return failure(500) }
+    if stage == .broken(.badHead) { return failure(500) }
     return done()
   }
 

@@ -42,34 +42,21 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
   unowned(unsafe) let contents: InterpreterContents
   unowned(unsafe) let adapter: Adapter
 
-  var isActive = false
+  var stage = ResponseStage.idle
   /// A thread is in a call of the host without the GIL.
   var isHostBusy = false
   /// Counts requests, so that who waited for the host sees whether its request is still there.
   var requestNumber: UInt64 = 0
-  /// A start_response call was accepted.
-  var isStarted = false
-  /// The response head is on its way and can no longer change.
-  var isCommitted = false
-  var hasEnded = false
-  var clientFailure: ExchangeFailure?
   var status: UInt32 = 0
   var head = ResponseHeadWriter()
   var body = FlatWriter(capacity: 16384)
   var gathered = GatheredOutput()
-  /// The first block left without waiting: further ones may be gathered.
-  var mayGather = false
   var bytesSent: Int64 = 0
-  var offered: UInt64 = 0
-  var writes: UInt64 = 0
-  var inputReads: UInt64 = 0
-  var inputLength: UInt64 = 0
+  /// What the application has read and offered so far.
+  var traffic = RequestMeter.Traffic()
   var contentLength: Int64 = -1
   var isHead = false
-  /// The request's pairs, and those that the engine adds to them; valid while it runs.
-  var pairs = FlatReader(UnsafeRawBufferPointer(start: nil, count: 0))
-  var pairCount: UInt32 = 0
-  let ownPairs = UnsafeMutableBufferPointer<EnvironPairs.Pair>.allocate(capacity: 3)
+  var pairs = RequestPairs()
   /// When this process took the request up (microseconds since the epoch); in embedded mode only while it is measured.
   private(set) var takenUp: Int64 = 0
   /// request_started has been published, and what it led to is to be.
@@ -79,31 +66,22 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
   /// Counts calls of auth, access and dispatch functions.
   var callNumber: UInt64 = 0
 
-  var startResponse = KeptRef()
-  var startResponseBehaviour: StartResponse?
-  var input = KeptRef()
-  var inputStream: InputStream?
-  var errors = KeptRef()
-  var errorsRaw = KeptRef()
-  var errorsStream: LogStream?
+  var objects = RequestObjects()
 
   init(_ contents: InterpreterContents, _ attachment: Attachment) {
     self.contents = contents
     adapter = contents.adapter
     super.init(contents.adapter, attachment)
-    ownPairs.initialize(repeating: (RequestRunner.bytes("mod_wsgi.process_group"), nil))
-    ownPairs[1].key = RequestRunner.bytes("mod_wsgi.application_group")
-    ownPairs[2].key = RequestRunner.bytes("mod_wsgi.callable_object")
   }
 
-  deinit { ownPairs.deallocate() }
-
-  var startResponseObject: PyObj { startResponse.orNone }
+  @inline(__always) var isActive: Bool { stage.isActive }
+  @inline(__always) var isStarted: Bool { stage.isStarted }
+  @inline(__always) var isCommitted: Bool { stage.isCommitted }
 
   /// How much of the announced body has not been read; nil where its length is not known.
   var remainingInput: Int? {
     guard contentLength >= 0 else { return nil }
-    return Int(clamping: max(0, contentLength &- Int64(clamping: inputLength)))
+    return Int(clamping: max(0, contentLength &- Int64(clamping: traffic.inputBytes)))
   }
 
   // MARK: a request
@@ -135,12 +113,12 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
       let begun = meter.isOn ? Clock.monotonic() : 0
       let result = exchange.send(head: head.finish(), body: body.bytes, flags: .end)
       if result == ExchangeFailure.badHead.rawValue { outcome = failure(500) }
-      writes &+= 1
-      if meter.isOn { meter.wrote(since: begun, bytes: offered, writes: writes) }
+      traffic.outputWrites &+= 1
+      if meter.isOn { meter.wrote(since: begun, traffic) }
     }
     if meter.isOn { account(for: request, outcome) } else if outcome.end != .stale { meter.account.countEnded() }
-    outcome.bodyIn = inputLength
-    outcome.bodyOut = offered
+    outcome.bodyIn = traffic.inputBytes
+    outcome.bodyOut = traffic.outputBytes
     self.exchange = RequestRunner.idle
     return outcome
   }
@@ -149,27 +127,16 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
   func begin(_ request: RequestHead, _ exchange: RequestExchange) {
     self.exchange = exchange
     requestNumber &+= 1
-    isActive = true
+    stage = .called
     isPublished = false
-    isStarted = false
-    isCommitted = false
-    hasEnded = false
-    clientFailure = nil
     status = 0
     bytesSent = 0
-    offered = 0
-    writes = 0
-    inputReads = 0
-    inputLength = 0
+    traffic = RequestMeter.Traffic()
     contentLength = request.contentLength
     isHead = request.flags.contains(.isHead)
     body.reset()
-    mayGather = false
-    pairs = request.environ
-    pairCount = request.pairCount
-    ownPairs[0].value = request.processGroup
-    ownPairs[1].value = request.applicationGroup
-    ownPairs[2].value = request.callable
+    gathered.isAllowed = false
+    pairs.begin(request)
   }
 
   func failure(_ status: Int32) -> RequestOutcome {
@@ -223,21 +190,8 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
     }
   }
 
-  static func bytes(_ text: StaticString) -> UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
-  }
-
   /// A value of the request's environ, as the host gave it.
-  func value(of key: StaticString) -> UnsafeRawBufferPointer? {
-    let wanted = RequestRunner.bytes(key)
-    var reader = pairs
-    var found: UnsafeRawBufferPointer?
-    for _ in 0..<pairCount {
-      guard let pair = try? reader.readPair() else { break }
-      if pair.key.count == wanted.count, pair.key.elementsEqual(wanted) { found = pair.value }
-    }
-    return found
-  }
+  func value(of key: StaticString) -> UnsafeRawBufferPointer? { pairs.value(of: key) }
 
   private func callable(_ name: UnsafeRawBufferPointer, in script: LoadedScript) throws(Raised) -> PyRef? {
     let name = try PyRef.utf8(name)
@@ -269,7 +223,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
       }
     }
     if meter.isOn { meter.applicationStarts(started) }
-    let result = try callable.call(environ.object, startResponse.orNone)
+    let result = try callable.call(environ.object, objects.startResponse.orNone)
     endIfForked()
     let object = result.object
     if object.isExactList || object.isExactTuple {

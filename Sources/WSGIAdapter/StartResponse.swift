@@ -31,12 +31,12 @@ final class StartResponse: NativeObject {
       throw Raised(.runtimeError, "headers have already been sent: start_response() called more than once without exc_info")
     }
     if runner.isStarted && excInfo == nil { runner.logRestart() }
-    runner.isStarted = false
+    runner.stage.restart()
     let code = try parseStatus(status)
     try encodeHeaders(headers)
     runner.status = code
-    runner.isStarted = true
-    return try PyRef(nativeMethod: runner.startResponseObject, "write")
+    runner.stage.start()
+    return try PyRef(nativeMethod: runner.objects.startResponse.orNone, "write")
   }
 
   override func invoke(_ method: Int, _ arguments: Arguments) throws(Raised) -> PyRef {
@@ -171,7 +171,7 @@ final class StartResponse: NativeObject {
       runner.head.contentLength = length
     case .connection:
       guard HeaderSyntax.asksToClose(value) else { return runner.logDropped(name, value) }
-      return runner.head.append(name, RequestRunner.bytes("close"))
+      return runner.head.append(name, RequestPairs.bytes("close"))
     case .hopByHop: return runner.logDropped(name, value)
     }
     runner.head.append(name, value)

@@ -129,36 +129,30 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
   }
 
   /// Some of the body has been read; `before` was the time before that.
-  public func read(since before: UInt64, bytes: UInt64, reads: UInt64) {
+  public func read(since before: UInt64, _ traffic: Traffic) {
     inputTime &+= Clock.monotonic() &- before
     guard slowRequests != nil else { return }
-    live[Live.inputBytes] = bytes
-    live[Live.inputReads] = reads
+    live[Live.inputBytes] = traffic.inputBytes
+    live[Live.inputReads] = traffic.inputReads
     live[Live.inputTime] = inputTime
   }
 
   /// Some of the response has been passed on; `before` was the time before that.
-  public func wrote(since before: UInt64, bytes: UInt64, writes: UInt64) {
+  public func wrote(since before: UInt64, _ traffic: Traffic) {
     outputTime &+= Clock.monotonic() &- before
     guard slowRequests != nil else { return }
-    live[Live.outputBytes] = bytes
-    live[Live.outputWrites] = writes
+    live[Live.outputBytes] = traffic.outputBytes
+    live[Live.outputWrites] = traffic.outputWrites
     live[Live.outputTime] = outputTime
   }
 
   /// What a request was made of, as its runner counted.
   public struct Traffic {
-    var inputBytes: UInt64
-    var inputReads: UInt64
-    var outputBytes: UInt64
-    var outputWrites: UInt64
-
-    public init(inputBytes: UInt64, inputReads: UInt64, outputBytes: UInt64, outputWrites: UInt64) {
-      self.inputBytes = inputBytes
-      self.inputReads = inputReads
-      self.outputBytes = outputBytes
-      self.outputWrites = outputWrites
-    }
+    public var inputBytes: UInt64 = 0
+    public var inputReads: UInt64 = 0
+    public var outputBytes: UInt64 = 0
+    public var outputWrites: UInt64 = 0
+    public init() {}
   }
 
   /// The request has ended, with this status. Gives a record of it where it was slow.

@@ -47,9 +47,13 @@ import WSGICore
     waits.wait(6000)
     #expect(meter.gilWait == (11000, 2))
     meter.applicationStarts(Clock.epoch())
-    meter.read(since: Clock.monotonic() - 40, bytes: 10, reads: 1)
-    meter.wrote(since: Clock.monotonic() - 50, bytes: 20, writes: 2)
-    let traffic = RequestMeter.Traffic(inputBytes: 10, inputReads: 1, outputBytes: 20, outputWrites: 2)
+    var traffic = RequestMeter.Traffic()
+    traffic.inputBytes = 10
+    traffic.inputReads = 1
+    meter.read(since: Clock.monotonic() - 40, traffic)
+    traffic.outputBytes = 20
+    traffic.outputWrites = 2
+    meter.wrote(since: Clock.monotonic() - 50, traffic)
     #expect(meter.end(request, status: 404, traffic: traffic) == nil)
     #expect(!meter.isOn && !waits.isTimed.load(ordering: .relaxed))
     let sample = try #require(sampler.sample())
@@ -66,9 +70,8 @@ import WSGICore
     sampler.begin()
     let meter = RequestMeter(accounting, nil, Waits().gil, threadOrdinal: 0)
     let request = try RequestMeterTests.head()
-    let traffic = RequestMeter.Traffic(inputBytes: 0, inputReads: 0, outputBytes: 0, outputWrites: 0)
     meter.begin(request, start: Clock.epoch(), ticket: 1, interest: .events)
-    _ = meter.end(request, status: 200, traffic: traffic)
+    _ = meter.end(request, status: 200, traffic: RequestMeter.Traffic())
     // One that was for another process is not.
     meter.begin(request, start: Clock.epoch(), ticket: 2, interest: .events)
     meter.abandon()
@@ -92,8 +95,7 @@ import WSGICore
     let seen = try #require(meter.running(longerThan: slow.threshold, now: now))
     #expect(seen.isRunning && seen.ticket == 9 && seen.thread == 7 && seen.duration == now - start && seen.activeAtStart == 1)
     #expect(seen.identity[.method] == Array("PUT".utf8) && seen.totals.gilWaits == 1 && seen.totals[.gilWait] == 2000)
-    let traffic = RequestMeter.Traffic(inputBytes: 0, inputReads: 0, outputBytes: 0, outputWrites: 0)
-    let record = try #require(meter.end(request, status: 500, traffic: traffic))
+    let record = try #require(meter.end(request, status: 500, traffic: RequestMeter.Traffic()))
     #expect(!record.isRunning && record.status == 500 && record.duration >= 5_000_000)
     #expect(record.summary(threshold: slow.threshold).contains("PUT / of host '' took 5."))
     #expect(meter.running(longerThan: 0, now: Clock.epoch()) == nil && accounting.active.load(ordering: .relaxed) == 0)
