@@ -22,7 +22,7 @@ struct ScriptLoader {
     /// Gives the requested resource, for the script's `reload_required`.
     var resource: () -> UnsafeRawBufferPointer?
     /// The host of the request that the script is loaded for; it is told of a start that no request's timeout counts.
-    var exchange: RequestExchange?
+    unowned(unsafe) var exchange: RequestExchange?
   }
 
   /// The script, imported if it is not or has changed. Requests that race for it import it once.
