@@ -53,7 +53,7 @@ func wsgi_swift_get_realm_hash(
   switch phase.run(call, "get_realm_hash", [user, realm], []) {
   case .none: return AuthResult.noUser
   case .text(let value) where !value.isEmpty, .bytes(let value) where !value.isEmpty:
-    hash.pointee = value.withUnsafeBytes { poolCopy($0, wsgi_httpd_request_pool(request)) }
+    hash.pointee = value.withUnsafeBytes { UnsafePointer(poolCopy($0, wsgi_httpd_request_pool(request))) }
     return AuthResult.userFound
   case .text, .bytes: call.report("WSGI0178: get_realm_hash() must not return an empty value.")
   case .yes, .no: reject("bool")

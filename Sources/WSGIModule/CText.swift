@@ -34,13 +34,13 @@ func withCString<R>(_ text: [UInt8], _ body: (UnsafePointer<CChar>) -> R) -> R {
 }
 
 /// A copy that lives as long as the pool.
-func poolCopy(_ text: String, _ pool: OpaquePointer) -> UnsafePointer<CChar> {
+func poolCopy(_ text: String, _ pool: OpaquePointer) -> UnsafeMutablePointer<CChar> {
   var text = text
   return text.withUTF8 { poolCopy(UnsafeRawBufferPointer($0), pool) }
 }
 
-func poolCopy(_ bytes: UnsafeRawBufferPointer, _ pool: OpaquePointer) -> UnsafePointer<CChar> {
-  UnsafePointer(wsgi_httpd_copy(pool, bytes.baseAddress ?? UnsafeRawPointer(emptyString), bytes.count))
+func poolCopy(_ bytes: UnsafeRawBufferPointer, _ pool: OpaquePointer) -> UnsafeMutablePointer<CChar> {
+  wsgi_httpd_copy(pool, bytes.baseAddress ?? UnsafeRawPointer(emptyString), bytes.count)
 }
 
 /// The empty C string. SAFETY: a StaticString ends in a NUL byte and lives as long as the image.

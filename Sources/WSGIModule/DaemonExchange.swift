@@ -119,7 +119,10 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
       report(failure, end, name.description, isCut: false)
       if case .awaitingHead = response.phase {
         if case .overloaded = failure { wsgi_httpd_spare_thread(request) }
-        if failure.status == 503 { wsgi_httpd_add_error_header(request, "Retry-After", DaemonExchange.retryAfter) }
+        if failure.status == 503 {
+          let pool = wsgi_httpd_request_pool(request)
+          wsgi_httpd_add_error_header(request, poolCopy("Retry-After", pool), poolCopy(DaemonExchange.retryAfter, pool))
+        }
         return end?.isTimeout == true ? 504 : failure.status
       }
     case .cut(let failure):

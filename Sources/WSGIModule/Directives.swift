@@ -23,7 +23,7 @@ func wsgi_swift_directive(
     try apply(Int(index), to: command, at: place, directoryConfig, ByteText(arguments))
     return nil
   } catch {
-    return poolCopy(error.message, place.pool)
+    return UnsafePointer(poolCopy(error.message, place.pool))
   }
 }
 

@@ -57,7 +57,8 @@ func logServer(
 /// `[script <path>] `, which records that belong to a request begin with.
 func scriptPrefix(_ script: UnsafePointer<CChar>?, _ request: OpaquePointer) -> UnsafePointer<CChar>? {
   guard let script else { return nil }
-  return poolCopy("[script " + String(decoding: rawBytes(of: script), as: UTF8.self) + "] ", wsgi_httpd_request_pool(request))
+  let prefix = "[script " + String(decoding: rawBytes(of: script), as: UTF8.self) + "] "
+  return UnsafePointer(poolCopy(prefix, wsgi_httpd_request_pool(request)))
 }
 
 /// What a byte takes in httpd's buffer: all but printable ASCII is escaped there.

@@ -124,7 +124,7 @@ struct ScriptHandler {
   /// The script's path as a C string that lives as long as the request.
   private var script: UnsafePointer<CChar> {
     guard let handlerScript else { return target.filename ?? emptyString }
-    return handlerScript.path.withUnsafeBytes { poolCopy($0, wsgi_httpd_request_pool(request)) }
+    return handlerScript.path.withUnsafeBytes { UnsafePointer(poolCopy($0, wsgi_httpd_request_pool(request))) }
   }
 
   /// `root`: that of the process that is to run the request, where it has its own.

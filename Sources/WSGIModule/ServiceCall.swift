@@ -71,7 +71,9 @@ struct ServiceCall {
   func report(_ message: String) { log(.error, request: request, script: path, message) }
 
   /// The script's path as a C string that lives as long as the request.
-  private var path: UnsafePointer<CChar> { script.path.withUnsafeBytes { poolCopy($0, wsgi_httpd_request_pool(request)) } }
+  private var path: UnsafePointer<CChar> {
+    script.path.withUnsafeBytes { UnsafePointer(poolCopy($0, wsgi_httpd_request_pool(request))) }
+  }
 
   // MARK: the call
 

@@ -336,10 +336,11 @@ int32_t wsgi_httpd_status(request_rec *request);
 void wsgi_httpd_set_status(request_rec *request, int32_t status, const uint8_t *reason, size_t length);
 /* The response has no body whatever the application sends: HEAD. */
 int32_t wsgi_httpd_is_header_only(request_rec *request);
-/* Adds a response header; the strings must live as long as the request. Content-Type goes through httpd. */
-void wsgi_httpd_add_header(request_rec *request, const char *name, const char *value);
-void wsgi_httpd_add_error_header(request_rec *request, const char *name, const char *value);
-void wsgi_httpd_set_content_type(request_rec *request, const char *value);
+/* Adds a response header. httpd keeps the strings, which must live as long as the request: they are not const, so that Swift
+ * does not take a String for one, whose copy would be gone when the call returns. Content-Type goes through httpd. */
+void wsgi_httpd_add_header(request_rec *request, char *name, char *value);
+void wsgi_httpd_add_error_header(request_rec *request, char *name, char *value);
+void wsgi_httpd_set_content_type(request_rec *request, char *value);
 void wsgi_httpd_set_content_length(request_rec *request, int64_t length);
 /* The response begins: 100 Continue is not to be sent any more, and a client that waits for it may not reuse the
  * connection, since its body may or may not come. */

@@ -77,15 +77,15 @@ void wsgi_httpd_set_status(request_rec *request, int32_t status, const uint8_t *
 
 int32_t wsgi_httpd_is_header_only(request_rec *request) { return request->header_only; }
 
-void wsgi_httpd_add_header(request_rec *request, const char *name, const char *value) {
+void wsgi_httpd_add_header(request_rec *request, char *name, char *value) {
   apr_table_addn(request->headers_out, name, value);
 }
 
-void wsgi_httpd_add_error_header(request_rec *request, const char *name, const char *value) {
+void wsgi_httpd_add_error_header(request_rec *request, char *name, char *value) {
   apr_table_addn(request->err_headers_out, name, value);
 }
 
-void wsgi_httpd_set_content_type(request_rec *request, const char *value) { ap_set_content_type(request, value); }
+void wsgi_httpd_set_content_type(request_rec *request, char *value) { ap_set_content_type(request, value); }
 
 void wsgi_httpd_set_content_length(request_rec *request, int64_t length) { ap_set_content_length(request, length); }
 
