@@ -13,7 +13,7 @@ DESTDIR ?=
 STAGE ?= .build-stage
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= frames queue control settings responses configuration
-SANITIZE ?= address thread
+SANITIZE ?= address thread integration
 
 # What the build asks of PYTHON; evaluated when a recipe runs, that is after packages have been installed.
 python_says = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("$(1)") or "")' 2>/dev/null)
@@ -53,7 +53,8 @@ help:
 	@echo 'make bench-own-gil        what a GIL for each interpreter is worth: PYTHON=/path/to/python3.12'
 	@echo 'make fuzz         the readers of frames, messages, settings and configuration under libFuzzer,'
 	@echo '                  for FUZZ_SECONDS=$(FUZZ_SECONDS) each: FUZZ_TARGETS="$(FUZZ_TARGETS)"'
-	@echo 'make sanitize     the unit tests under AddressSanitizer and ThreadSanitizer: SANITIZE="$(SANITIZE)"'
+	@echo 'make sanitize     the unit tests under AddressSanitizer and ThreadSanitizer, and the integration'
+	@echo '                  tests under AddressSanitizer: SANITIZE="$(SANITIZE)"'
 	@echo 'make all          mod_wsgi.so, wsgi-engine-$(or $(python_version),3.X).so and wsgi-worker, in $(STAGE)/'
 	@echo 'make engine       one more engine: PYTHON=/path/to/python3.X'
 	@echo 'make install      into the directory that apxs names (DESTDIR= for packagers), with conf/ for a2enmod'
@@ -109,19 +110,9 @@ fuzz: tools
 	    -print_final_stats=1 -artifact_prefix=.build-fuzz/$$target- .build-fuzz/corpus-$$target || exit 1; \
 	  echo "$$target: nothing found; the corpus has $$(ls .build-fuzz/corpus-$$target | wc -l) inputs"; done
 
-# Each sanitizer builds apart. The linker warns of every function of a runtime that it does not export, so that what it says is
-# shown only where a build fails.
 sanitize: test-packages tools
-	@failed=; for part in $(SANITIZE); do echo "== sanitize: $$part =="; case $$part in \
-	  address) $(call sanitized_units,address,.build-asan) ;; \
-	  thread) $(call sanitized_units,thread,.build-tsan) ;; \
-	  *) echo "no such part: $$part (address, thread)"; false ;; \
-	  esac || { echo "sanitize: $$part failed; the other parts go on"; failed="$$failed $$part"; }; done; \
-	test -z "$$failed" || { echo "sanitize: failed:$$failed" >&2; exit 1; }
-sanitized_units = $(call sanitized,--sanitize=$(1) --scratch-path $(2) --build-tests) && \
-  WSGI_SANITIZE=1 $(swift_environment) $(SWIFT) test --skip-build --sanitize=$(1) --scratch-path $(2)
-sanitized = { mkdir -p .build-sanitize && WSGI_SANITIZE=1 $(swift_environment) $(SWIFT) build $(1) > .build-sanitize/log 2>&1 || \
-  { grep -v 'Cannot export local symbol' .build-sanitize/log | tail -40; false; }; }
+	@$(swift_environment) $(PYTHON) Tests/sanitize.py --parts '$(SANITIZE)' --swift '$(SWIFT)' \
+	  --stage $(STAGE)-asan --python-version $(python_version) --engine-flags='$(rpath)'
 
 all: module engine
 	@echo "Ready in $(STAGE)/: $$(cd $(STAGE) && ls | tr '\n' ' ')"

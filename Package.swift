@@ -146,4 +146,13 @@ if environment["WSGI_SANITIZE"] != nil {
   for target in package.targets where target.type == .executable || target.type == .test {
     target.dependencies.append("Sanitizers")
   }
+  // Images that are loaded into one process share one runtime, and httpd is started with it.
+  if let runtime = environment["WSGI_SANITIZER_RUNTIME"] {
+    for target in package.targets where ["WSGIModule", "WSGIEngine", "WSGIWorker"].contains(target.name) {
+      target.linkerSettings =
+        (target.linkerSettings ?? []) + [
+          .unsafeFlags(["-Xclang-linker", "-shared-libasan", "-Xlinker", "-rpath", "-Xlinker", runtime])
+        ]
+    }
+  }
 }

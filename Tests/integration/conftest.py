@@ -20,10 +20,14 @@ def pytest_collection_modifyitems(items):
         marker = item.get_closest_marker("difference")
         if httpd_env.REFERENCE and marker:
             item.add_marker(pytest.mark.skip(reason="differs from the reference on purpose: %s" % marker.args))
+        marker = item.get_closest_marker("unsanitized")
+        if httpd_env.SANITIZED and marker:
+            item.add_marker(pytest.mark.skip(reason="under AddressSanitizer, %s" % marker.args))
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "difference(why): a behaviour that differs from mod_wsgi 6.1.1 on purpose")
+    config.addinivalue_line("markers", "unsanitized(why): what no server does with AddressSanitizer in the processes")
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,9 @@ REFERENCE = bool(os.environ.get("WSGI_TEST_REFERENCE"))
 QUEUE = "" if REFERENCE else "queue-limit=100"
 # A virtual environment of another Python than the one that the module was built for: its engine runs the tests then.
 PYTHON_HOME = os.environ.get("WSGI_TEST_PYTHON_HOME")
-CRASH = re.compile(r"exit signal|AH00052|Fatal Python error|Fatal error:|double free|stack smashing|AddressSanitizer"
+# Module, engine and worker have AddressSanitizer in them, and logs with a report of it are kept in this directory.
+SANITIZED = os.environ.get("WSGI_TEST_SANITIZED")
+CRASH = re.compile(r"exit signal|AH00052|Fatal Python error|Fatal error:|double free|stack smashing|AddressSanitizer:"
                    r"|free\(\)|malloc\(\)|corrupted|Segmentation|Illegal instruction")
 DEADLINE = float(os.environ.get("WSGI_TEST_DEADLINE", "20"))
 
@@ -53,7 +55,7 @@ _apxs = {}
 
 
 def httpd_program():
-    return os.path.join(query_apxs("SBINDIR"), query_apxs("PROGNAME"))
+    return os.environ.get("WSGI_TEST_HTTPD") or os.path.join(query_apxs("SBINDIR"), query_apxs("PROGNAME"))
 
 
 def free_port():
@@ -150,6 +152,7 @@ class Httpd:
         self.mpm, self.threads, self.processes, self.log_level = mpm, threads, processes, log_level
         self.modules = self.BASE_MODULES + list(modules)
         self.expected_crashes = False
+        self.reports = SANITIZED
         self.module = module or stage_module(self.make_directory("modules"))
         self.configure(conf)
 
@@ -172,6 +175,8 @@ class Httpd:
         for name, value in (("root", self.root), ("apps", self.apps), ("docs", self.docs), ("port", str(self.port)),
                             ("lib", os.path.join(self.root, "lib"))):
             conf = conf.replace("{%s}" % name, value)
+        if SANITIZED:  # which takes terabytes of address space for itself
+            conf = re.sub(r" memory-limit=\d+", "", conf)
         self.conf = os.path.join(self.root, "httpd.conf")
         with open(self.conf, "w") as out:
             out.write("\n".join(self.base_lines()) + "\n" + conf + "\n")
@@ -314,7 +319,19 @@ class Httpd:
         while not none_open() and time.monotonic() < end:
             time.sleep(0.005)
 
+    def keep_reports(self):
+        """Copies logs that hold a report of AddressSanitizer to where `make sanitize` counts them."""
+        for path in glob.glob(os.path.join(self.root, "**", "*log"), recursive=True) + [os.path.join(self.root, "output")]:
+            text = Log(path).text() if os.path.isfile(path) else ""
+            found = text.find("ERROR: AddressSanitizer:")
+            if found >= 0:
+                handle, _ = tempfile.mkstemp(dir=self.reports, suffix=".report")
+                with open(handle, "w") as report:
+                    report.write("%s\n%s" % (os.environ.get("PYTEST_CURRENT_TEST", self.root), text[found:]))
+
     def remove(self):
+        if self.reports:
+            self.keep_reports()
         if not os.environ.get("WSGI_TEST_KEEP"):
             shutil.rmtree(self.root, ignore_errors=True)
 

@@ -14,6 +14,9 @@ import httpd_env
 from config_differences import DIFFERENCES, WORDS
 from config_trial import ACCEPTED
 
+# `make fuzz` has the reader of the configuration under it.
+pytestmark = pytest.mark.unsanitized("thousands of starts of httpd take too long")
+
 RECORDED = config_trial.Verdicts.load(config_trial.RECORDED)
 
 

@@ -44,6 +44,7 @@ def peak(server):
     return int(server.get("/site/peak_memory").text)
 
 
+@pytest.mark.unsanitized("memory that is freed is kept for a while")
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_upload(server, framing):
     before = peak(server)

@@ -367,6 +367,7 @@ def test_touching_the_script_helps_in_embedded_mode(make_project):
 
 
 @embedded_only
+@pytest.mark.unsanitized("memory that is freed is kept for a while")
 def test_many_failures_cost_no_memory_and_neighbours_nothing(make_project):
     project = make_project(mode="embedded", group="sub", source="import decimal, json, logging, ssl\n" + SCRIPT,
                            conf=BESIDE % "other", environment={"MALLOC_ARENA_MAX": "1"})

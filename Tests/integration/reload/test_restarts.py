@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from httpd_env import Httpd, wait_until
+from httpd_env import SANITIZED, Httpd, wait_until
 from load import CONF, Load
 from swarm import Swarm
 
@@ -53,7 +53,8 @@ def test_graceful_restarts_under_requests(mode, mpm):
         # What belongs to a generation goes when its last child has gone.
         wait_until(lambda: descriptors(server.pid) == before, lambda: "%s; before: %s" % (descriptors(server.pid), before))
         growth = memory(server.pid) - size
-        assert growth < 1024, "the parent grew by %d KiB in five graceful restarts" % growth
+        # AddressSanitizer keeps for a while what is freed.
+        assert SANITIZED or growth < 1024, "the parent grew by %d KiB in five graceful restarts" % growth
 
 
 def test_a_graceful_restart_loses_no_request_that_was_begun(mode):

@@ -16,6 +16,7 @@ pytestmark = [
     pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here"),
     pytest.mark.skipif(os.getuid() != 0, reason="only root has something to give up"),
     pytest.mark.skipif(COMPILER is None, reason="no C compiler for what makes the calls fail"),
+    pytest.mark.unsanitized("the runtime itself would get what the library makes of system calls"),
 ]
 
 

@@ -100,6 +100,7 @@ def test_a_device_or_a_directory(tenant, target):
     check_that_it_serves_others(tenant)
 
 
+@pytest.mark.unsanitized("memory-limit is left out")
 def test_an_endless_file(tenant):
     with open(tenant.configuration, "wb") as endless:
         endless.truncate(1 << 40)
