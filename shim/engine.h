@@ -113,7 +113,6 @@ typedef struct wsgi_outcome {
   int32_t status;          /* HTTP status: the application's, or for WSGI_FAILED the one to answer with */
   int32_t script_loaded;   /* 1 when this request's script is loaded (cancels startup-timeout) */
   int32_t interrupted;     /* 1 when RequestTimeout ended the application */
-  uint64_t body_in, body_out;   /* bytes read and sent by the application */
   int64_t script_modified; /* for WSGI_STALE: the script's time, as in ScriptTime */
   uint32_t script_failure; /* names how the script's import failed: another process is to try again (WSGI_STALE), or it is too
                             * early for that (WSGI_FAILED).  0: it did not fail */

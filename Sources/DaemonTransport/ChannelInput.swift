@@ -67,8 +67,6 @@ struct ChannelInput: ~Copyable {
     return claimed
   }
 
-  var hasDescriptor: Bool { descriptor >= 0 }
-
   /// Sees to it that `wanted` bytes can lie in one piece, at the next `receive`s' cost. `wanted` is checked against the limits
   /// by the caller.
   mutating func makeRoom(for wanted: Int) {

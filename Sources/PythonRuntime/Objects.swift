@@ -289,10 +289,6 @@ public enum PythonCode {
   /// The dict of loaded modules, borrowed.
   public static var modules: PyObj { PyObj(PyImport_GetModuleDict()) }
 
-  public static func newModule(_ name: String) throws(Raised) -> PyRef {
-    try PyRef(result: name.withCString { PyModule_New($0) })
-  }
-
   /// A module's namespace, borrowed.
   public static func namespace(of module: PyObj) throws(Raised) -> PyObj {
     guard let dict = PyModule_GetDict(module.pointer) else { throw Raised() }
@@ -303,10 +299,6 @@ public enum PythonCode {
 
   /// `sys.<name>`, borrowed; nil where it was deleted.
   public static func sys(_ name: String) -> PyObj? { PyObj(name.withCString { PySys_GetObject($0) }) }
-
-  public static func setSys(_ name: String, _ value: PyObj) throws(Raised) {
-    guard name.withCString({ PySys_SetObject($0, value.pointer) }) == 0 else { throw Raised() }
-  }
 }
 
 extension PyObj {

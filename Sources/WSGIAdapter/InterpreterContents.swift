@@ -154,7 +154,7 @@ final class InterpreterContents {
     try dict.setItem("wsgi.version", try PyRef.intTuple([1, 0]))
     try dict.setItem("wsgi.multithread", settings.flag(EngineSettings.multithread) ? .true : .false)
     try dict.setItem("wsgi.multiprocess", settings.flag(EngineSettings.multiprocess) ? .true : .false)
-    try dict.setItem("wsgi.run_once", settings.flag(EngineSettings.runOnce) ? .true : .false)
+    try dict.setItem("wsgi.run_once", .false)
     try dict.setItem("wsgi.input_terminated", .true)
     try dict.setItem("wsgi.file_wrapper", fileWrapper)
     try dict.setItem("apache.version", try apacheVersion())

@@ -73,7 +73,7 @@ extension RequestRunner {
   }
 
   /// start_response's `write`.
-  func write(_ block: UnsafeRawBufferPointer, commitsWhenEmpty: Bool) throws(WriteFailure) {
+  func write(_ block: UnsafeRawBufferPointer) throws(WriteFailure) {
     try transmit(block, .flush, counts: true)
   }
 

@@ -25,8 +25,6 @@ public struct RequestOutcome: Sendable {
   /// Of `stale`: its interpreter has been retired, and it is to be run in the one that bears the name now.
   var isForAnotherInterpreter = false
   public var interrupted = false
-  public var bodyIn: UInt64 = 0
-  public var bodyOut: UInt64 = 0
   public init() {}
 }
 
@@ -117,8 +115,6 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
       if meter.isOn { meter.wrote(since: begun, traffic) }
     }
     if meter.isOn { account(for: request, outcome) } else if outcome.end != .stale { meter.account.countEnded() }
-    outcome.bodyIn = traffic.inputBytes
-    outcome.bodyOut = traffic.outputBytes
     self.exchange = RequestRunner.idle
     return outcome
   }

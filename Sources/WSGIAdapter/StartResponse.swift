@@ -47,7 +47,7 @@ final class StartResponse: NativeObject {
       throw Raised(.typeError, "write() argument must be bytes, not \(data.typeName): \(data.shown())")
     }
     let reference = data.retained()  // the caller may drop its own while the GIL is away
-    do throws(WriteFailure) { try runner.write(reference.object.bytes, commitsWhenEmpty: true) } catch {
+    do throws(WriteFailure) { try runner.write(reference.object.bytes) } catch {
       switch error {
       case .notStarted: throw Raised(.runtimeError, "write() called before start_response()")
       case .exchange(.closed): throw Raised(.osError, "mod_wsgi client connection closed")

@@ -57,10 +57,6 @@ public enum NameTemplate: Hashable, Sendable {
   }
 
   /// A process or application group option of WSGIScriptAlias and its like: `%{GLOBAL}` has become the empty name.
-  public var isFixed: Bool {
-    if case .fixed = self { true } else { false }
-  }
-
   public var fixedName: [UInt8]? {
     if case .fixed(let name) = self { name } else { nil }
   }

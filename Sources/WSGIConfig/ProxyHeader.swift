@@ -1,3 +1,5 @@
+import WSGICore
+
 /// A header of WSGITrustedProxyHeaders, as the environ variable that it arrives as.
 public struct ProxyHeader: Hashable, Sendable {
   /// `HTTP_X_FORWARDED_FOR` and the like.
@@ -53,21 +55,11 @@ public struct ProxyHeader: Hashable, Sendable {
 
   /// Reads a header's name. Letters, digits and `-`: an underscore is no part of a header that reaches applications.
   init(configured name: ByteText) throws(ConfigError) {
-    let isName =
-      !name.isEmpty
-      && name.bytes.allSatisfy {
-        NumberSyntax.isDigit($0) || $0 == Ascii.minus || (asciiLowercase($0) >= 0x61 && asciiLowercase($0) <= 0x7A)
-      }
-    guard isName else {
+    guard !name.isEmpty, name.bytes.allSatisfy({ HeaderKey.variableByte($0) != 0 }) else {
       throw ConfigError(
         "Invalid header name for WSGITrustedProxyHeaders: '\(name)'. A name has letters, digits and '-', as in X-Forwarded-For.")
     }
-    let variable =
-      [UInt8]("HTTP_".utf8)
-      + name.bytes.map { byte in
-        let lower = asciiLowercase(byte)
-        return byte == Ascii.minus ? 0x5F : lower >= 0x61 && lower <= 0x7A ? lower & ~0x20 : byte
-      }
+    let variable = [UInt8]("HTTP_".utf8) + name.bytes.map(HeaderKey.variableByte)
     self.variable = variable
     meaning = ProxyHeader.known.first { $0.variable == variable }?.meaning
   }

@@ -1,3 +1,5 @@
+import WSGICore
+
 /// What making a name asks of a request. Nothing is asked for a name that is fixed.
 ///
 /// The functions append bytes, so that a name is made in one buffer.
@@ -92,7 +94,7 @@ extension NameTemplate {
     facts.appendURI(to: &name)
     let end = name.count
     facts.appendPathInfo(to: &name)
-    let script = NameTemplate.scriptEnd(name, start, end)
+    let script = start + NameTemplate.scriptLength(uri: name[start..<end], pathInfo: name[end...])
     var kept = start
     for index in start..<script {
       let byte = name[index]
@@ -103,21 +105,9 @@ extension NameTemplate {
     name.removeLast(name.count - kept)
   }
 
-  /// `bytes` holds a URI from `start` to `end` and PATH_INFO behind it: where in the URI the PATH_INFO begins. A run of
-  /// slashes in the URI counts as one.
-  static func scriptEnd(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int {
-    var uri = end
-    var info = bytes.count
-    guard info > end else { return end }
-    while uri > start, info > end, bytes[uri - 1] == bytes[info - 1] {
-      uri -= 1
-      info -= 1
-      if bytes[uri] == Ascii.slash {
-        while uri > start, bytes[uri - 1] == Ascii.slash { uri -= 1 }
-      }
+  private static func scriptLength(uri: ArraySlice<UInt8>, pathInfo: ArraySlice<UInt8>) -> Int {
+    unsafe uri.withUnsafeBytes { uri in
+      unsafe pathInfo.withUnsafeBytes { unsafe RequestPath.scriptNameLength(uri: uri, pathInfo: $0) }
     }
-    var split = max(uri - 1, start)
-    while split < end, bytes[split] != Ascii.slash { split += 1 }
-    return split
   }
 }

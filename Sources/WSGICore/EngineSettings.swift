@@ -32,7 +32,6 @@ public enum EngineSettings {
   public static let threads = "threads"
   public static let multithread = "multithread"
   public static let multiprocess = "multiprocess"
-  public static let runOnce = "run-once"
   /// Daemon only: inserted at sys.path[0].
   public static let home = "home"
   /// Daemon only: the passwd name and home directory of the user the process runs as.

@@ -63,8 +63,9 @@ public enum HeaderSyntax {
     }
   }
 
-  /// A Content-Length: digits only, with white space around them; nil for all else.
-  public static func length(_ value: UnsafeRawBufferPointer) -> Int64? {
+  /// A Content-Length: digits only, with white space around them; nil for all else, and beyond `limit`, for a response what has
+  /// more than 18 digits.
+  public static func length(_ value: UnsafeRawBufferPointer, upTo limit: Int64 = 999_999_999_999_999_999) -> Int64? {
     var result: Int64 = 0
     var digits = 0
     var ended = false
@@ -74,7 +75,7 @@ public enum HeaderSyntax {
         continue
       }
       let digit = byte &- UInt8(ascii: "0")
-      guard digit <= 9, !ended, digits < 18 else { return nil }
+      guard digit <= 9, !ended, digits < 17 || result <= (limit &- Int64(digit)) / 10 else { return nil }
       result = result &* 10 &+ Int64(digit)
       digits &+= 1
     }

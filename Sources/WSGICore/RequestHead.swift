@@ -28,8 +28,6 @@ public struct RequestHead {
     public static let handlerScript = Flags(rawValue: 64)
     /// An auth, access or dispatch script: no wsgi.input and no application.
     public static let serviceCall = Flags(rawValue: 128)
-    /// WSGIErrorOverride is on.
-    public static let errorOverride = Flags(rawValue: 256)
     /// The client asks for parts of the response, which httpd can give of a file that it is handed as one.
     public static let wantsRanges = Flags(rawValue: 512)
     /// The configuration does not fix the application group's name: the number of such interpreters is limited.

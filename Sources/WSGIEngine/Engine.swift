@@ -63,8 +63,7 @@ func wsgi_swift_engine_run(
 ) {
   guard let outcome else { return }
   outcome.pointee = wsgi_outcome(
-    end: Int32(WSGI_FAILED), status: 500, script_loaded: 0, interrupted: 0, body_in: 0, body_out: 0, script_modified: 0,
-    script_failure: 0)
+    end: Int32(WSGI_FAILED), status: 500, script_loaded: 0, interrupted: 0, script_modified: 0, script_failure: 0)
   guard let adapter, let functions else { return }
   let host = HostExchange(exchange, functions)
   do throws(FlatFailure) {
@@ -72,8 +71,7 @@ func wsgi_swift_engine_run(
     let result = adapter.run(request, host, ticket: ticket, flags: RunFlags(rawValue: flags))
     outcome.pointee = wsgi_outcome(
       end: result.end.rawValue, status: result.status, script_loaded: result.scriptLoaded ? 1 : 0,
-      interrupted: result.interrupted ? 1 : 0, body_in: result.bodyIn, body_out: result.bodyOut,
-      script_modified: result.scriptModified, script_failure: result.scriptFailure)
+      interrupted: result.interrupted ? 1 : 0, script_modified: result.scriptModified, script_failure: result.scriptFailure)
   } catch {
     host.log(.error, "WSGI0502: The request that the server sent cannot be read: \(error).")
   }

@@ -20,7 +20,6 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   private var hasEnded = false
   private let hasStopped = FirstTime()
   private let inspector = Inspector()
-  private var lateInspections: UInt64 = 0
   private let switchInterval: Atomic<UInt64>
   /// The slow requests that run and have been logged, by thread and start.
   private var logged: [Int: Int64] = [:]

@@ -5,8 +5,8 @@ import WSGIConfig
 
 @c @implementation
 func wsgi_swift_translate_name(_ request: OpaquePointer) -> Int32 {
-  guard let server = ServerObject.of(wsgi_httpd_request_server(request)), !server.holder.value.aliases.isEmpty,
-    let uri = wsgi_httpd_request_uri(request)
+  let view = wsgi_httpd_look_at(request)
+  guard let server = ServerObject.of(view.server), !server.holder.value.aliases.isEmpty, let uri = view.uri
   else { return HookResult.declined }
   let path = UnsafeBufferPointer(rebasing: rawBytes(of: uri).bindMemory(to: UInt8.self)[...])
   let match = AliasMatching.first(of: server.holder.value.aliases, matching: path.span) { captures(of: $0, in: uri) }

@@ -4,13 +4,15 @@ import WSGIConfig
 /// A request in one of httpd's auth phases.
 struct AuthPhase {
   let request: OpaquePointer
+  let view: wsgi_httpd_view
   let directory: DirectoryHolder
   private let server: ServerObject
 
   /// nil where the server is not configured (yet, or any more).
   init?(_ request: OpaquePointer) {
-    guard Generation.current != nil, let server = ServerObject.of(wsgi_httpd_request_server(request)),
-      let directory = directoryHolder(wsgi_httpd_request_directory_config(request))
+    view = wsgi_httpd_look_at(request)
+    guard Generation.current != nil, let server = ServerObject.of(view.server),
+      let directory = directoryHolder(view.directory_config)
     else { return nil }
     self.request = request
     self.server = server
@@ -27,7 +29,8 @@ struct AuthPhase {
   func run(
     _ call: ServiceCall, _ function: StaticString, _ arguments: [UnsafePointer<CChar>], _ options: ServiceCall.Options
   ) -> ServiceAnswer {
-    if call.script.isOfAccessFile, let obstacle = AccessFileScripts.obstacle(where: destination) {
+    if call.script.isOfAccessFile, let obstacle = Generation.current?.configuration.obstacleToAccessFileScript(where: destination)
+    {
       call.report("WSGI0622: The \(call.script.kind) of an .htaccess file is refused: \(obstacle).")
       return .failed
     }
@@ -38,9 +41,10 @@ struct AuthPhase {
 
   /// Where the request will run, as far as that can be told before its handler is chosen.
   private var destination: ProcessGroupLookup {
-    let alias = wsgi_httpd_request_note(request).map { Unmanaged<ScriptAlias>.fromOpaque($0).takeUnretainedValue() }
+    let alias = view.note.map { Unmanaged<ScriptAlias>.fromOpaque($0).takeUnretainedValue() }
     return Generation.current?.configuration.processGroup(
-      server: server.identity, server.holder.value, directory.value, alias: alias, handler: nil, RequestNames(request: request)
+      server: server.identity, server.holder.value, directory.value, alias: alias, handler: nil,
+      RequestNames(request: request, view: view)
     ).lookup ?? .unknown
   }
 }

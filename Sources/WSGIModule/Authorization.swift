@@ -50,7 +50,7 @@ func wsgi_swift_check_access(_ request: OpaquePointer) -> Int32 {
   guard let phase = AuthPhase(request), let call = phase.call(phase.directory.value.accessScript) else {
     return HookResult.declined
   }
-  let client = wsgi_httpd_remote_host(request) ?? wsgi_httpd_remote_address(request) ?? emptyString
+  let client = wsgi_httpd_remote_host(request) ?? phase.view.remote_address ?? emptyString
   switch phase.run(call, "allow_access", [client], []) {
   case .yes: return HookResult.ok
   case .none: return HookResult.declined
@@ -64,7 +64,7 @@ func wsgi_swift_check_access(_ request: OpaquePointer) -> Int32 {
   }
   // With `Satisfy Any` it is nothing to report that a client must tell who it is.
   if wsgi_httpd_may_authenticate_instead(request) == 0 {
-    let uri = ByteText(wsgi_httpd_request_uri(request) ?? emptyString)
+    let uri = ByteText(phase.view.uri ?? emptyString)
     call.report("WSGI0057: Client denied by server configuration: '\(uri)'.")
   }
   return 403

@@ -50,7 +50,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
   }
 
   var bodyDescriptor: Int32 { wsgi_httpd_client_socket(request) }
-  var bodyTimeoutMilliseconds: Int64 { wsgi_httpd_timeout_milliseconds(request) }
+  var bodyTimeoutMilliseconds: Int64 { wsgi_httpd_server_timeout_milliseconds(wsgi_httpd_look_at(request).server) }
 
   // MARK: the response
 

@@ -44,19 +44,13 @@ private func apply(
   if directive.isSection {
     try directive.apply(arguments, to: &parse)
     defer { parse.closeInterpreterOptions() }
-    try checkNested(command)
+    // Only what can be said of some interpreters may stand in `<WSGIInterpreterOptions>`, of whichever module it is.
+    for nested in place.directive.flatMap({ TreeDirective($0).firstChild }).map({ Array($0.chain) }) ?? [] {
+      try Directive.checkScopable(nested.name.description)
+    }
     if let refusal = wsgi_httpd_walk_section(command) { throw ConfigError(String(cString: refusal)) }
   } else {
     try directive.apply(arguments, to: &parse)
-  }
-}
-
-/// Only what can be said of some interpreters may stand in `<WSGIInterpreterOptions>`, of whichever module it is.
-private func checkNested(_ command: OpaquePointer) throws(ConfigError) {
-  var n: UInt32 = 0
-  while let name = wsgi_httpd_nested_directive(command, n) {
-    try Directive.checkScopable(String(cString: name))
-    n += 1
   }
 }
 

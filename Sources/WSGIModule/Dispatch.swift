@@ -8,7 +8,9 @@ extension ScriptHandler {
   /// changes nothing, and the log says why.
   func dispatch(_ destination: inout Destination) throws(Refusal) {
     guard let script = destination.dispatchScript else { return }
-    if script.isOfAccessFile, let obstacle = AccessFileScripts.obstacle(where: destination.lookup) {
+    if script.isOfAccessFile,
+      let obstacle = generation.configuration.obstacleToAccessFileScript(where: destination.lookup)
+    {
       throw Refusal(
         500, "WSGI0623: The dispatch script '\(ByteText(script.path))' of an .htaccess file is refused: \(obstacle).")
     }
@@ -27,7 +29,7 @@ extension ScriptHandler {
       generation.configuration.redirect(
         &destination, processGroup: choice("process_group"), applicationGroup: choice("application_group"),
         callableObject: choice("callable_object"), server: server.identity, server.holder.value, directory.value,
-        RequestNames(request: request))
+        RequestNames(request: request, view: view))
       guard !script.isOfAccessFile || destination.lookup == unchanged.lookup else {
         throw Refusal(
           500,

@@ -45,20 +45,9 @@ struct Environ: ~Copyable {
     for entry in UnsafeBufferPointer(start: fields.variables.entries, count: fields.variables.count) {
       guard let name = entry.key else { continue }
       let key = rawBytes(of: name)
-      if isWithheld(name, key) || isRemoved(key) { continue }
+      if HeaderKey.isWithheld(variable: key) || isRemoved(key) { continue }
       if let value = entry.value { writer.appendPair(key, rawBytes(of: value)) } else { writer.appendPair(nullFor: key) }
       pairs += 1
-    }
-  }
-
-  /// PATH and HTTPS never reach an application; `mod_wsgi.x-` is for what travels inside the server. The request's id is there
-  /// already, and is httpd's own.
-  private func isWithheld(_ name: UnsafePointer<CChar>, _ key: UnsafeRawBufferPointer) -> Bool {
-    switch key.count {
-    case 4: strcasecmp(name, "PATH") == 0
-    case 5: strcasecmp(name, "HTTPS") == 0
-    case 19 where strcmp(name, "mod_wsgi.request_id") == 0: true
-    default: key.count >= 11 && strncasecmp(name, "mod_wsgi.x-", 11) == 0
     }
   }
 
@@ -67,7 +56,7 @@ struct Environ: ~Copyable {
       guard let name = entry.key, let text = entry.value else { continue }
       let key = rawBytes(of: name)
       let value = rawBytes(of: text)
-      switch HeaderKey(name, key) {
+      switch HeaderKey(key) {
       case .withheld: continue
       case .contentType: writer.appendPair("CONTENT_TYPE", value)
       case .contentLength: writer.appendPair("CONTENT_LENGTH", value)
@@ -211,51 +200,5 @@ struct EnvironOptions {
     case .off: false
     case .auto: filtersContent
     }
-  }
-}
-
-/// What becomes of a request header.
-enum HeaderKey {
-  case plain, contentType, contentLength, authorization, proxyAuthorization
-  /// `Proxy`, which would become the HTTP_PROXY that HTTP clients obey; and names that another name could be mistaken for.
-  case withheld
-
-  @inline(__always)
-  init(_ name: UnsafePointer<CChar>, _ key: UnsafeRawBufferPointer) {
-    guard key.allSatisfy({ HeaderKey.variableByte($0) != 0 }) else {
-      self = .withheld
-      return
-    }
-    switch key.count {
-    case 0: self = .withheld
-    case 5 where strcasecmp(name, "Proxy") == 0: self = .withheld
-    case 12 where strcasecmp(name, "Content-Type") == 0: self = .contentType
-    case 13 where strcasecmp(name, "Authorization") == 0: self = .authorization
-    case 14 where strcasecmp(name, "Content-Length") == 0: self = .contentLength
-    case 19 where strcasecmp(name, "Proxy-Authorization") == 0: self = .proxyAuthorization
-    default: self = .plain
-    }
-  }
-
-  /// What a byte of a header's name becomes in its variable's; 0 for one that no variable can stand for.
-  @inline(__always)
-  static func variableByte(_ byte: UInt8) -> UInt8 {
-    switch byte {
-    case 0x61...0x7A: byte & 0xDF
-    case 0x41...0x5A, 0x30...0x39: byte
-    case 0x2D: 0x5F
-    default: 0
-    }
-  }
-
-  /// Writes `HTTP_` and the name as a variable: five bytes more than `key` has.
-  @inline(__always)
-  static func write(_ key: UnsafeRawBufferPointer, to target: UnsafeMutablePointer<UInt8>) {
-    target[0] = 0x48
-    target[1] = 0x54
-    target[2] = 0x54
-    target[3] = 0x50
-    target[4] = 0x5F
-    for index in 0..<key.count { target[index + 5] = variableByte(key[index]) }
   }
 }

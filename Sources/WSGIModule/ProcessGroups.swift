@@ -297,9 +297,8 @@ extension DaemonEndpoint {
   ) {
     self.init(index: index, queue: queue)
     let httpdThreads = Int(facts.maximum_processes) &* Int(facts.maximum_threads)
-    let inFlight = group.queueLimit ?? max(1, httpdThreads &- max(1, httpdThreads / 8))
-    inFlightLimit = Int32(clamping: inFlight)
-    attempts = UInt32(clamping: group.processes &* 2 &+ 1)
+    inFlightLimit = Int32(clamping: group.inFlightLimit(httpdThreads: httpdThreads))
+    attempts = UInt32(clamping: group.attempts)
     connectTimeout = Int64(group.connectTimeout)
     queueTimeout = Int64(group.queueTimeout)
     socketTimeout =

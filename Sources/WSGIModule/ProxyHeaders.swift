@@ -1,6 +1,7 @@
 import CHTTPD
 import Glibc
 import WSGIConfig
+import WSGICore
 
 /// What WSGITrustedProxyHeaders and the like make of a request.
 enum ProxyHeaders {

@@ -19,10 +19,10 @@ struct RequestAccount {
   var hasNoStatus = false
 
   /// `group` as `Configuration.groups` numbers them; nil: embedded.
-  init(_ request: OpaquePointer, group: Int?, _ generation: Generation) {
+  init(_ request: OpaquePointer, at requestTime: Int64, group: Int?, _ generation: Generation) {
     self.request = request
     seat = Child.current?.tallySeat
-    started = wsgi_httpd_request_time(request)
+    started = requestTime
     isEmbedded = group == nil
     let number = group ?? generation.configuration.groups.count
     ticket = seat?.begin(number, key: UInt(bitPattern: request), started: started)

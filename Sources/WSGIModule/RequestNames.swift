@@ -4,12 +4,13 @@ import WSGIConfig
 /// What the expansions of process and application group names ask of a request.
 struct RequestNames: RequestFacts {
   let request: OpaquePointer
+  let view: wsgi_httpd_view
 
-  func appendServerName(to name: inout [UInt8]) { append(wsgi_httpd_request_server_name(request), to: &name) }
-  func appendRequestHost(to name: inout [UInt8]) { append(wsgi_httpd_request_host(request), to: &name) }
+  func appendServerName(to name: inout [UInt8]) { append(view.server_name, to: &name) }
+  func appendRequestHost(to name: inout [UInt8]) { append(view.host, to: &name) }
   var port: UInt32 { wsgi_httpd_request_port(request) }
-  func appendURI(to name: inout [UInt8]) { append(wsgi_httpd_request_uri(request), to: &name) }
-  func appendPathInfo(to name: inout [UInt8]) { append(wsgi_httpd_request_path_info(request), to: &name) }
+  func appendURI(to name: inout [UInt8]) { append(view.uri, to: &name) }
+  func appendPathInfo(to name: inout [UInt8]) { append(view.path_info, to: &name) }
 
   func appendVariable(_ variable: [UInt8], to name: inout [UInt8]) -> Bool {
     guard let value = withCString(variable, { wsgi_httpd_request_variable(request, $0) }) else { return false }

@@ -10,11 +10,12 @@ import WSGIStatus
 
 @c @implementation
 func wsgi_swift_handler(_ request: OpaquePointer) -> Int32 {
-  guard let name = wsgi_httpd_request_handler(request), let generation = Generation.current else { return HookResult.declined }
+  let view = wsgi_httpd_look_at(request)
+  guard let name = view.handler, let generation = Generation.current else { return HookResult.declined }
   if strcmp(name, "wsgi-status") == 0 { return StatusHandler(request: request, generation: generation).run() }
-  guard let server = ServerObject.of(wsgi_httpd_request_server(request)),
-    let directory = directoryHolder(wsgi_httpd_request_directory_config(request))
-  else { return HookResult.declined }
+  guard let server = ServerObject.of(view.server), let directory = directoryHolder(view.directory_config) else {
+    return HookResult.declined
+  }
   var handlerScript: HandlerScript?
   if !isScriptHandler(name) {
     let name = UnsafeBufferPointer(rebasing: rawBytes(of: name).bindMemory(to: UInt8.self)[...])
@@ -22,7 +23,7 @@ func wsgi_swift_handler(_ request: OpaquePointer) -> Int32 {
     guard handlerScript != nil else { return HookResult.declined }
   }
   let handler = ScriptHandler(
-    request: request, generation: generation, server: server, directory: directory, handlerScript: handlerScript)
+    request: request, view: view, generation: generation, server: server, directory: directory, handlerScript: handlerScript)
   do throws(Refusal) {
     return try handler.run()
   } catch {
@@ -38,6 +39,7 @@ private func isScriptHandler(_ name: UnsafePointer<CChar>) -> Bool {
 /// One request that is for a WSGI script.
 struct ScriptHandler {
   let request: OpaquePointer
+  let view: wsgi_httpd_view
   let generation: Generation
   let server: ServerObject
   let directory: DirectoryHolder
@@ -46,10 +48,11 @@ struct ScriptHandler {
   let target: wsgi_httpd_target
 
   init(
-    request: OpaquePointer, generation: Generation, server: ServerObject, directory: DirectoryHolder,
+    request: OpaquePointer, view: wsgi_httpd_view, generation: Generation, server: ServerObject, directory: DirectoryHolder,
     handlerScript: HandlerScript?
   ) {
     self.request = request
+    self.view = view
     self.generation = generation
     self.server = server
     self.directory = directory
@@ -58,20 +61,20 @@ struct ScriptHandler {
     alias =
       handlerScript != nil
       ? nil
-      : wsgi_httpd_request_note(request).map {
-        Unmanaged<ScriptAlias>.fromOpaque($0).takeUnretainedValue()
-      }
+      : view.note.map { Unmanaged<ScriptAlias>.fromOpaque($0).takeUnretainedValue() }
     target = wsgi_httpd_get_target(request)
   }
 
   /// Checks the request and runs it; what httpd is told.
   func run() throws(Refusal) -> Int32 {
-    let checks = HandlerChecks(target: target, isAliased: alias != nil, handlerScript: handlerScript)
-    try checks.checkScript()
+    try ScriptResource(target).check(isAliased: alias != nil, handlerScript: handlerScript)
     var destination = generation.configuration.destination(
       server: server.identity, server.holder.value, directory.value, alias: alias, handler: handlerScript,
-      RequestNames(request: request))
-    let body = try checks.checkBody(allowsChunked: destination.flags.isOn(.chunkedRequest))
+      RequestNames(request: request, view: view))
+    let body = try RequestBody(
+      transferEncoding: target.transfer_encoding.map { rawBytes(of: $0) },
+      contentLength: target.content_length.map { rawBytes(of: $0) }, limit: target.body_limit,
+      allowsChunked: destination.flags.isOn(.chunkedRequest))
     try dispatch(&destination)
     return ThreadState.withHeadWriter { writer in
       do throws(Refusal) {
@@ -85,26 +88,16 @@ struct ScriptHandler {
   private func run(
     at destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter
   ) throws(Refusal) -> Int32 {
-    switch destination.lookup {
-    case .embedded: return try runCounted(nil, destination, body, &writer)
-    case .daemon(let group): return try runCounted(group, destination, body, &writer)
-    case .restricted:
-      throw Refusal(
-        500, "WSGI0149: Process group '\(ByteText(destination.processGroup))' is not one that WSGIRestrictProcess allows here.")
-    case .unknown:
-      throw Refusal(500, "WSGI0150: No WSGI daemon process called '\(ByteText(destination.processGroup))' has been configured.")
-    case .notVisible:
-      throw Refusal(
-        500,
-        "WSGI0152: Daemon process called '\(ByteText(destination.processGroup))' cannot be accessed by this WSGI application.")
-    }
+    if let refusal = destination.lookup.refusal(of: destination.processGroup) { throw refusal }
+    if case .daemon(let group) = destination.lookup { return try runCounted(group, destination, body, &writer) }
+    return try runCounted(nil, destination, body, &writer)
   }
 
   /// Runs the request in `group`, or embedded, and has it counted.
   private func runCounted(
     _ group: Int?, _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter
   ) throws(Refusal) -> Int32 {
-    var account = RequestAccount(request, group: group, generation)
+    var account = RequestAccount(request, at: view.time, group: group, generation)
     do throws(Refusal) {
       if let group { try checkOwnership(group) }
       let head = try encode(destination, body, &writer, root: group.flatMap { root(of: $0) })
@@ -258,6 +251,17 @@ private struct ClientTimeout {
   }
 }
 
+extension ScriptResource {
+  init(_ target: wsgi_httpd_target) {
+    self.init()
+    exists = target.file_exists != 0
+    isDirectory = target.file_is_directory != 0
+    mayExecute = target.may_execute != 0
+    hasPathInfo = target.path_info.map { $0.pointee != 0 } ?? false
+    rejectsPathInfo = target.rejects_path_info != 0
+  }
+}
+
 extension RequestHead.Flags {
   /// The flags that directives set.
   init(_ flags: ScopeFlags) {
@@ -265,6 +269,5 @@ extension RequestHead.Flags {
     if flags.isOn(.scriptReloading) { insert(.scriptReloading) }
     if flags.isOn(.ignoreActivity) { insert(.ignoreActivity) }
     if flags.isOn(.passApacheRequest) { insert(.passRequest) }
-    if flags.isOn(.errorOverride) { insert(.errorOverride) }
   }
 }

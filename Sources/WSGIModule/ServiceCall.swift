@@ -87,7 +87,7 @@ struct ServiceCall {
     if flags.isOn(.passApacheRequest) { head.insert(.passRequest) }
     guard let configuration = Generation.current?.configuration else { return nil }
     let (group, isOpen) = configuration.applicationGroup(
-      script.applicationGroup, for: .scriptInterpreter, RequestNames(request: request))
+      script.applicationGroup, for: .scriptInterpreter, RequestNames(request: request, view: wsgi_httpd_look_at(request)))
     if isOpen { head.insert(.openName) }
     group.withUnsafeBytes { group in
       script.path.withUnsafeBytes { path in

@@ -20,7 +20,7 @@ enum ServiceEnviron {
       guard let name = entry.key, let text = entry.value else { continue }
       let key = rawBytes(of: name)
       let value = rawBytes(of: text)
-      switch HeaderKey(name, key) {
+      switch HeaderKey(key) {
       case .withheld, .authorization, .proxyAuthorization: continue
       case .contentType: writer.appendPair("CONTENT_TYPE", value)
       case .contentLength: writer.appendPair("CONTENT_LENGTH", value)

@@ -22,9 +22,9 @@ struct StatusCollection {
     let facts = wsgi_httpd_get_facts()
     var board = wsgi_httpd_scoreboard()
     let number = wsgi_httpd_get_scoreboard(&board) != 0 ? Int(board.generation) : 0
-    let host = wsgi_httpd_request_host(request) ?? wsgi_httpd_request_server_name(request)
+    let view = wsgi_httpd_look_at(request)
     var report = StatusReport(
-      now: now, started: generation.started, generation: number, host: text(host),
+      now: now, started: generation.started, generation: number, host: text(view.host ?? view.server_name),
       software: text(facts.description))
     let groups = generation.configuration.groups
     report.groups = groups.indices.map { daemonGroup($0, groups[$0]) }
@@ -52,22 +52,17 @@ struct StatusCollection {
     guard let groups = generation.processGroups else { return shown }
     let board = groups.supervised.board
     let state = board.state(ofGroup: index)
-    if groups.endpoint(of: index) != nil { shown.state = StatusCollection.state(state, group) }
+    if groups.endpoint(of: index) != nil {
+      shown.state = .init(threads: group.threads, wanted: group.processes, ready: state.ready, isServed: state.isServed)
+    }
     if state.retry > now { shown.retry = state.retry }
     shown.ends = board.endCounts(ofGroup: index).map { ($0.kind.name, $0.count) }
     shown.lastEnd = board.ends(ofGroup: index).first.map {
       StatusReport.End(pid: $0.pid, at: $0.ended, sentence: $0.sentence, isNormal: $0.isNormal)
     }
     shown.processes = board.processes(ofGroup: index).map { process($0, threads, groups.activity(of: $0, in: index)) }
-    addQueue(starts(index), to: &shown)
+    shown.setInFlight(starts(index), now: now)
     return shown
-  }
-
-  private static func state(_ state: Board.GroupState, _ group: WSGIConfig.DaemonGroup) -> StatusReport.GroupState {
-    if group.threads == 0 { return .service }
-    if state.ready >= group.processes { return .serving }
-    if state.ready > 0 { return .degraded }
-    return state.isServed ? .starting : .down
   }
 
   private func process(
@@ -83,20 +78,6 @@ struct StatusCollection {
       shown.oldestRequest = activity.oldest.map { max(0, monotonicNow() &- $0) &* 1000 }
     }
     return shown
-  }
-
-  /// The queue is first come, first served: of the requests in flight, the oldest are those that run. Where threads are idle,
-  /// as many of the others are on their way to one of them, or on their way back to the client.
-  private func addQueue(_ starts: [Int64], to group: inout StatusReport.Group) {
-    let known = group.processes.compactMap(\.busyThreads)
-    let capacity = group.processes.count { $0.state == .ready } * group.threads
-    group.inFlight = starts.count
-    let running = known.isEmpty ? min(starts.count, capacity) : known.reduce(0, +)
-    group.busyThreads = running
-    group.idleThreads = known.isEmpty ? capacity - running : group.processes.compactMap(\.idleThreads).reduce(0, +)
-    let taken = running + group.idleThreads
-    group.waiting = max(0, starts.count - taken)
-    if group.waiting > 0, starts.indices.contains(taken) { group.oldestWait = max(0, now &- starts[taken]) }
   }
 
   // MARK: embedded mode

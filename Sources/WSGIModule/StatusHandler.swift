@@ -1,12 +1,11 @@
 import CHTTPD
 import Glibc
+import WSGIConfig
 import WSGIStatus
 
 /// The handler `wsgi-status`: how process groups and their processes are, for people and for programs.
 ///
-/// It shows what concerns all tenants of the server, so that it wants to be guarded by intent: a Require must apply to the
-/// request, and one must stand in the section that sets the handler. A Require that only happens to be in force there, such as
-/// the `Require all granted` of a document root, is not enough; neither is a handler from an `.htaccess` file.
+/// It shows what concerns all tenants of the server, so that a Require must apply to the request, and see `StatusGuard`.
 struct StatusHandler {
   let request: OpaquePointer
   let generation: Generation
@@ -20,17 +19,19 @@ struct StatusHandler {
     let discarded = wsgi_httpd_discard_body(request)
     guard discarded == 0 else { return discarded }
     let query = StatusQuery(
-      text(wsgi_httpd_request_arguments(request)), accept: text(wsgi_httpd_request_accept(request)))
+      text(wsgi_httpd_look_at(request).arguments), accept: text(wsgi_httpd_request_accept(request)))
     return send(StatusCollection(generation, request).report().rendered(query), query)
   }
 
   /// Why the page may not be shown, as the end of a sentence.
   private var problem: String? {
-    let guarding = wsgi_httpd_find_status_guard(request)
-    guard guarding.is_found != 0 else { return "its handler was not set by a SetHandler of the server's configuration" }
-    guard guarding.is_guarded != 0, wsgi_httpd_requires_authorization(request) != 0 else {
-      return "the section of 'SetHandler wsgi-status' at \(String(cString: guarding.file)):\(guarding.line) has no Require of"
-        + " its own; add 'Require local', or who else may see it"
+    let place = wsgi_httpd_handler_place(request)
+    let file = place.file.map { ByteText($0) } ?? ""
+    let guarding = StatusGuard(file: file, line: place.line, in: TreeDirective.first)
+    guard guarding != .notFound else { return "its handler was not set by a SetHandler of the server's configuration" }
+    guard guarding == .guarded, wsgi_httpd_requires_authorization(request) != 0 else {
+      return "the section of 'SetHandler wsgi-status' at \(file):\(place.line) has no Require of its own; add 'Require local',"
+        + " or who else may see it"
     }
     return nil
   }

@@ -33,7 +33,7 @@ enum WorkerThread {
       { context in
         guard let context else { return nil }
         let start = Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
-        wsgi_posix_name_thread(start.name)
+        wsgi_posix_set_name(start.name)
         start.body()
         return nil
       }, start.toOpaque())

@@ -19,6 +19,16 @@ import Testing
     return try #require(config.global.value.groups.first)
   }
 
+  /// Without a queue-limit an eighth of httpd's threads, one at least, is left to others.
+  @Test(arguments: [
+    ("", 400, 350), ("", 8, 7), ("", 7, 6), ("", 1, 1), ("", 0, 1), ("queue-limit=10", 400, 10), ("queue-limit=900", 400, 900),
+  ])
+  func requestsInFlightAreLimited(options: String, httpdThreads: Int, limit: Int) throws {
+    #expect(try group(options).inFlightLimit(httpdThreads: httpdThreads) == limit)
+  }
+
+  @Test func eachProcessMayHandARequestBackTwice() throws { #expect(try group("processes=3").attempts == 7) }
+
   @Test func defaults() throws {
     let group = try group("")
     #expect(group.name == "a")

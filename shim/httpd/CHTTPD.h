@@ -48,6 +48,8 @@ int32_t wsgi_swift_get_realm_hash(request_rec *request, const char *user, const 
                                   const char *_Nullable *_Nonnull hash);
 int32_t wsgi_swift_check_group(request_rec *request, const char *user, const char *required);
 int32_t wsgi_swift_check_access(request_rec *request);
+/* Whether a `Require wsgi-group`, which `directive` is, may be denied where it cannot be told who is in a group. */
+int32_t wsgi_swift_is_denial_safe(const void *directive);
 /* A process that wsgi_httpd_watch_process registered has ended; its exit code, or -1 where it has none. */
 void wsgi_swift_supervisor_ended(void *context, int32_t code);
 /* The scoreboard has been made, just before httpd starts its children for the first time or after a full restart. */
@@ -73,11 +75,21 @@ typedef struct wsgi_httpd_command {
   uint32_t line;
   int32_t is_htaccess;
   const char *_Nullable path;  /* the section's directory, location or file; NULL at server level */
+  const void *_Nullable directive; /* for wsgi_httpd_read_directive */
 } wsgi_httpd_command;
 
 wsgi_httpd_command wsgi_httpd_describe_command(cmd_parms *command);
-/* The name of the n-th directive inside the section that `command` opens; NULL after the last. */
-const char *_Nullable wsgi_httpd_nested_directive(cmd_parms *command, uint32_t n);
+/* A directive as it was written. */
+typedef struct wsgi_httpd_directive {
+  const char *name;            /* "Require", "<Location" */
+  const char *_Nullable arguments;
+  const char *_Nullable file;
+  uint32_t line;
+  const void *_Nullable next, *_Nullable first_child, *_Nullable parent;
+} wsgi_httpd_directive;
+wsgi_httpd_directive wsgi_httpd_read_directive(const void *directive);
+/* The first one of the server's configuration. */
+const void *_Nullable wsgi_httpd_configuration_tree(void);
 /* Processes the directives inside that section; the first refusal, or NULL. */
 const char *_Nullable wsgi_httpd_walk_section(cmd_parms *command);
 
@@ -197,10 +209,8 @@ typedef struct wsgi_httpd_table {
 
 /* What the handler decides by, before anything is built. */
 typedef struct wsgi_httpd_target {
-  const char *_Nullable handler;
   const char *_Nullable filename;
   const char *_Nullable path_info;
-  const char *_Nullable uri;
   const char *_Nullable transfer_encoding;
   const char *_Nullable content_length;
   int64_t body_limit;        /* LimitRequestBody; 0: none */
@@ -250,20 +260,26 @@ typedef struct wsgi_httpd_request {
 wsgi_httpd_request wsgi_httpd_get_request(request_rec *request);
 
 /* What names are expanded with. */
-const char *_Nullable wsgi_httpd_request_server_name(request_rec *request);
-const char *_Nullable wsgi_httpd_request_host(request_rec *request);
 uint32_t wsgi_httpd_request_port(request_rec *request);
 /* Request notes, then the request's environment table, then the process's environment. */
 const char *_Nullable wsgi_httpd_request_variable(request_rec *request, const char *name);
 
-server_rec *wsgi_httpd_request_server(request_rec *request);
+/* What hooks look at. */
+typedef struct wsgi_httpd_view {
+  server_rec *server;
+  void *_Nullable directory_config;
+  void *_Nullable note;        /* the module's own pointer on a request; NULL until set */
+  const char *_Nullable handler;
+  const char *_Nullable uri;
+  const char *_Nullable path_info;
+  const char *_Nullable arguments;
+  const char *_Nullable host;  /* of the Host header as httpd parsed it */
+  const char *_Nullable server_name;
+  const char *_Nullable remote_address;
+  int64_t time;                /* when the request line had been read, in microseconds since the epoch */
+} wsgi_httpd_view;
+wsgi_httpd_view wsgi_httpd_look_at(request_rec *request);
 apr_pool_t *wsgi_httpd_request_pool(request_rec *request);
-const char *_Nullable wsgi_httpd_request_uri(request_rec *request);
-const char *_Nullable wsgi_httpd_request_path_info(request_rec *request);
-const char *_Nullable wsgi_httpd_request_handler(request_rec *request);
-void *_Nullable wsgi_httpd_request_directory_config(request_rec *request);
-/* The module's own pointer on a request; NULL until set. */
-void *_Nullable wsgi_httpd_request_note(request_rec *request);
 void wsgi_httpd_set_request_note(request_rec *request, void *_Nullable note);
 /* An alias matched: the request is for `filename`, a WSGI script whatever other directives say. */
 void wsgi_httpd_force_script(request_rec *request, const char *filename);
@@ -289,27 +305,21 @@ const char *_Nullable wsgi_httpd_next_word(request_rec *request, const char *_No
 int32_t wsgi_httpd_may_authenticate_instead(request_rec *request);
 /* The client's host name where HostnameLookups finds one. */
 const char *_Nullable wsgi_httpd_remote_host(request_rec *request);
-const char *_Nullable wsgi_httpd_remote_address(request_rec *request);
 const char *wsgi_httpd_server_signature(request_rec *request);
 
 /* ---- The status page ---- */
 
-typedef struct wsgi_httpd_status_guard {
-  int32_t is_found;          /* the handler was set by a SetHandler of the server's configuration, not of an .htaccess file */
-  int32_t is_guarded;        /* whose section has a Require of its own */
-  const char *file;          /* where it stands */
+/* Where the SetHandler stands that gave the request its handler; no file where another directive did. */
+typedef struct wsgi_httpd_place {
+  const char *_Nullable file;
   uint32_t line;
-} wsgi_httpd_status_guard;
-/* Looks at the configuration as it was written, to tell where a request got its handler from. */
-wsgi_httpd_status_guard wsgi_httpd_find_status_guard(request_rec *request);
+} wsgi_httpd_place;
+wsgi_httpd_place wsgi_httpd_handler_place(request_rec *request);
 /* A Require applies to the request; in a handler it has then been granted. */
 int32_t wsgi_httpd_requires_authorization(request_rec *request);
-const char *_Nullable wsgi_httpd_request_arguments(request_rec *request);
 const char *_Nullable wsgi_httpd_request_accept(request_rec *request);
 /* If not, httpd's answer will name these two. */
 int32_t wsgi_httpd_is_get_or_head(request_rec *request);
-/* When the request line had been read, in microseconds since the epoch. */
-int64_t wsgi_httpd_request_time(request_rec *request);
 
 /* ---- The exchange with the client ---- */
 
@@ -326,8 +336,6 @@ int64_t wsgi_httpd_read(request_rec *request, apr_bucket_brigade *brigade, uint8
 void wsgi_httpd_send_continue(request_rec *request);
 /* The client's socket; -1 where requests share a connection (HTTP/2). */
 int32_t wsgi_httpd_client_socket(request_rec *request);
-/* httpd's Timeout for the server of the request. */
-int64_t wsgi_httpd_timeout_milliseconds(request_rec *request);
 /* Sets how long the client may keep a write waiting; the time before, or -1 where it was not set. */
 int64_t wsgi_httpd_set_client_timeout(request_rec *request, int64_t milliseconds);
 /* The status that httpd has set: its own after WSGI_HTTPD_ANSWERED. */

@@ -6,7 +6,6 @@
 #include <http_protocol.h>
 #include <http_request.h>
 #include <mod_auth.h>
-#include <strings.h>
 
 _Static_assert(WSGI_HTTPD_AUTH_DENIED == AUTH_DENIED && WSGI_HTTPD_AUTH_GRANTED == AUTH_GRANTED &&
                    WSGI_HTTPD_AUTH_USER_FOUND == AUTH_USER_FOUND && WSGI_HTTPD_AUTH_NO_USER == AUTH_USER_NOT_FOUND &&
@@ -24,22 +23,12 @@ static authn_status get_realm_hash(request_rec *request, const char *user, const
   return status;
 }
 
-/* What a `Require wsgi-group` stands for when it cannot be told who is in a group.  To deny is safe only where denial does not
- * become the reason to grant: not after `not`, within <RequireNone>, or by another name (<AuthzProviderAlias>), which may be
- * used anywhere. */
-static const char is_plain;
+/* That a Require can be denied where it cannot be told who is in a group. */
+static const char denial_is_safe;
 
 static const char *parse_require(cmd_parms *command, const char *line, const void **parsed) {
   (void)line;
-  const ap_directive_t *directive = command->directive;
-  *parsed = NULL;
-  if (!directive || !directive->args || strcasecmp(directive->directive, "Require") != 0) return NULL;
-  const char *arguments = directive->args;
-  if (strcasecmp(ap_getword_conf(command->temp_pool, &arguments), "not") == 0) return NULL;
-  for (directive = directive->parent; directive; directive = directive->parent) {
-    if (strcasecmp(directive->directive, "<RequireNone") == 0) return NULL;
-  }
-  *parsed = &is_plain;
+  *parsed = command->directive && wsgi_swift_is_denial_safe(command->directive) ? &denial_is_safe : NULL;
   return NULL;
 }
 
@@ -49,7 +38,7 @@ static authz_status check_group(request_rec *request, const char *required, cons
   switch (wsgi_swift_check_group(request, request->user, required)) {
     case WSGI_HTTPD_IN_GROUP: return AUTHZ_GRANTED;
     case WSGI_HTTPD_NOT_IN_GROUP: return AUTHZ_DENIED;
-    default: return parsed == &is_plain ? AUTHZ_DENIED : AUTHZ_GENERAL_ERROR;
+    default: return parsed == &denial_is_safe ? AUTHZ_DENIED : AUTHZ_GENERAL_ERROR;
   }
 }
 
@@ -81,7 +70,5 @@ int32_t wsgi_httpd_may_authenticate_instead(request_rec *request) {
 }
 
 const char *wsgi_httpd_remote_host(request_rec *request) { return ap_get_useragent_host(request, REMOTE_HOST, NULL); }
-
-const char *wsgi_httpd_remote_address(request_rec *request) { return request->useragent_ip; }
 
 const char *wsgi_httpd_server_signature(request_rec *request) { return ap_psignature("", request); }

@@ -48,8 +48,6 @@ int32_t wsgi_httpd_client_socket(request_rec *request) {
   return socket && apr_os_sock_get(&number, socket) == APR_SUCCESS ? number : -1;
 }
 
-int64_t wsgi_httpd_timeout_milliseconds(request_rec *request) { return request->server->timeout / 1000; }
-
 int64_t wsgi_httpd_set_client_timeout(request_rec *request, int64_t milliseconds) {
   apr_interval_time_t before;
   apr_socket_t *socket = request->connection->master ? NULL : ap_get_conn_socket(request->connection);

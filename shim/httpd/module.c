@@ -36,14 +36,19 @@ wsgi_httpd_command wsgi_httpd_describe_command(cmd_parms *command) {
   description.line = command->directive ? (uint32_t)command->directive->line_num : 0;
   description.is_htaccess = command->pool == command->temp_pool;
   description.path = command->path;
+  description.directive = command->directive;
   return description;
 }
 
-const char *wsgi_httpd_nested_directive(cmd_parms *command, uint32_t n) {
-  const ap_directive_t *nested = command->directive ? command->directive->first_child : NULL;
-  while (nested && n-- > 0) nested = nested->next;
-  return nested ? nested->directive : NULL;
+wsgi_httpd_directive wsgi_httpd_read_directive(const void *pointer) {
+  const ap_directive_t *directive = pointer;
+  return (wsgi_httpd_directive){
+      directive->directive, directive->args,        directive->filename, (uint32_t)directive->line_num,
+      directive->next,      directive->first_child, directive->parent,
+  };
 }
+
+const void *wsgi_httpd_configuration_tree(void) { return ap_conftree; }
 
 const char *wsgi_httpd_walk_section(cmd_parms *command) {
   ap_directive_t *first = command->directive ? command->directive->first_child : NULL;

@@ -47,10 +47,8 @@ const char *wsgi_httpd_ssl_variable(request_rec *request, const char *name) {
 
 wsgi_httpd_target wsgi_httpd_get_target(request_rec *request) {
   wsgi_httpd_target target;
-  target.handler = request->handler;
   target.filename = request->filename;
   target.path_info = request->path_info;
-  target.uri = request->uri;
   target.transfer_encoding = apr_table_get(request->headers_in, "Transfer-Encoding");
   target.content_length = apr_table_get(request->headers_in, "Content-Length");
   target.body_limit = ap_get_limit_req_body(request);
@@ -125,10 +123,6 @@ wsgi_httpd_request wsgi_httpd_get_request(request_rec *request) {
 
 /* ---- Names ---- */
 
-const char *wsgi_httpd_request_server_name(request_rec *request) { return request->server->server_hostname; }
-
-const char *wsgi_httpd_request_host(request_rec *request) { return request->hostname; }
-
 /* As ap_get_server_port has it; but where a client names a port, be it whatever it likes, that of ServerName or of the listener
  * is meant. */
 uint32_t wsgi_httpd_request_port(request_rec *request) {
@@ -154,23 +148,23 @@ const char *wsgi_httpd_request_variable(request_rec *request, const char *name) 
 
 /* ---- The request's place ---- */
 
-server_rec *wsgi_httpd_request_server(request_rec *request) { return request->server; }
+wsgi_httpd_view wsgi_httpd_look_at(request_rec *request) {
+  wsgi_httpd_view view;
+  view.server = request->server;
+  view.directory_config = ap_get_module_config(request->per_dir_config, &wsgi_module);
+  view.note = ap_get_module_config(request->request_config, &wsgi_module);
+  view.handler = request->handler;
+  view.uri = request->uri;
+  view.path_info = request->path_info;
+  view.arguments = request->args;
+  view.host = request->hostname;
+  view.server_name = request->server->server_hostname;
+  view.remote_address = request->useragent_ip;
+  view.time = request->request_time;
+  return view;
+}
 
 apr_pool_t *wsgi_httpd_request_pool(request_rec *request) { return request->pool; }
-
-const char *wsgi_httpd_request_uri(request_rec *request) { return request->uri; }
-
-const char *wsgi_httpd_request_path_info(request_rec *request) { return request->path_info; }
-
-const char *wsgi_httpd_request_handler(request_rec *request) { return request->handler; }
-
-void *wsgi_httpd_request_directory_config(request_rec *request) {
-  return ap_get_module_config(request->per_dir_config, &wsgi_module);
-}
-
-void *wsgi_httpd_request_note(request_rec *request) {
-  return ap_get_module_config(request->request_config, &wsgi_module);
-}
 
 void wsgi_httpd_set_request_note(request_rec *request, void *note) {
   ap_set_module_config(request->request_config, &wsgi_module, note);

@@ -58,7 +58,7 @@ int32_t wsgi_posix_output_pipe(int32_t *ends);
 /* One for packets of at most PIPE_BUF bytes: what is written at once is read at once, and writers do not wait. */
 int32_t wsgi_posix_report_pipe(int32_t *ends);
 
-/* The name of the calling thread, the process's for its first one; at most 15 bytes. */
+/* The name of the calling thread, which `top -H` shows; the process's for its first one; at most 15 bytes. */
 void wsgi_posix_set_name(const char *name);
 
 /* Has a descriptor closed when the process executes a program. */

@@ -79,8 +79,6 @@ int64_t wsgi_posix_waits(void) {
   return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
 }
 
-void wsgi_posix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
-
 void wsgi_posix_accept_interruptions(void) {
   struct sigaction action = {.sa_handler = pass_over};
   sigemptyset(&action.sa_mask);

@@ -20,9 +20,6 @@ int32_t wsgi_posix_catch_signals(int32_t descriptor);
 /* How often the calling thread has given up its processor to wait for something. */
 int64_t wsgi_posix_waits(void);
 
-/* What `top -H` shows of the calling thread; 15 bytes at most. */
-void wsgi_posix_name_thread(const char *name);
-
 /* Makes a system call in which `thread` waits fail with EINTR.  Without wsgi_posix_accept_interruptions before it, which may
  * be called more than once, it ends the process. */
 void wsgi_posix_accept_interruptions(void);

@@ -20,13 +20,11 @@ static inline const char *wsgi_py_type_name(PyObject *o) { return Py_TYPE(o)->tp
 
 static inline bool wsgi_py_is_unicode(PyObject *o) { return PyUnicode_Check(o); }
 static inline bool wsgi_py_is_bytes(PyObject *o) { return PyBytes_Check(o); }
-static inline bool wsgi_py_is_long(PyObject *o) { return PyLong_Check(o); }
 static inline bool wsgi_py_is_dict(PyObject *o) { return PyDict_Check(o); }
 static inline bool wsgi_py_is_list(PyObject *o) { return PyList_Check(o); }
 static inline bool wsgi_py_is_tuple(PyObject *o) { return PyTuple_Check(o); }
 static inline bool wsgi_py_is_exact_list(PyObject *o) { return PyList_CheckExact(o); }
 static inline bool wsgi_py_is_exact_tuple(PyObject *o) { return PyTuple_CheckExact(o); }
-static inline bool wsgi_py_is_exact_generator(PyObject *o) { return PyGen_CheckExact(o); }
 
 static inline Py_ssize_t wsgi_py_list_size(PyObject *o) { return PyList_GET_SIZE(o); }
 static inline PyObject *wsgi_py_list_item(PyObject *o, Py_ssize_t i) { return PyList_GET_ITEM(o, i); }
@@ -51,7 +49,6 @@ static inline PyObject *wsgi_py_exception_value_error(void) { return PyExc_Value
 static inline PyObject *wsgi_py_exception_runtime_error(void) { return PyExc_RuntimeError; }
 static inline PyObject *wsgi_py_exception_os_error(void) { return PyExc_OSError; }
 static inline PyObject *wsgi_py_exception_system_exit(void) { return PyExc_SystemExit; }
-static inline PyObject *wsgi_py_exception_base(void) { return PyExc_BaseException; }
 static inline PyObject *wsgi_py_exception_memory_error(void) { return PyExc_MemoryError; }
 
 /* A call of two positional arguments. */
@@ -82,10 +79,6 @@ enum {
 /* Makes a type for the current interpreter. `methods`: up to WSGI_PY_METHODS names, of static storage. */
 PyObject *wsgi_py_native_type(const char *name, const char *const *methods, int count, int flags);
 PyObject *wsgi_py_native_new(PyObject *type, void *context);
-/* The context of a native object of exactly this type, else NULL. */
-void *wsgi_py_native_context(PyObject *object, PyObject *type);
-/* A native object's method as a bound callable. */
-PyObject *wsgi_py_native_method(PyObject *object, const char *name);
 
 /* Implemented in Swift (NativeObject.swift). Each returns a new reference, or NULL with the indicator set. */
 PyObject *wsgi_swift_native_call(void *context, PyObject *const *arguments, Py_ssize_t count);

@@ -109,9 +109,3 @@ PyObject *wsgi_py_native_new(PyObject *type, void *context) {
   PyObject_GC_Track(object);
   return (PyObject *)object;
 }
-
-void *wsgi_py_native_context(PyObject *object, PyObject *type) {
-  return (PyObject *)Py_TYPE(object) == type ? ((native_object *)object)->context : NULL;
-}
-
-PyObject *wsgi_py_native_method(PyObject *object, const char *name) { return PyObject_GetAttrString(object, name); }

@@ -1,2 +1,0 @@
-#include "CPosix.h"
-typedef int wsgi_posix_nothing;
