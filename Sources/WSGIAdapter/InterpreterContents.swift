@@ -83,7 +83,8 @@ final class InterpreterContents {
   /// Once a process: whether the Python home belongs to the library that runs.
   private func warnOfMismatch() throws(Raised) {
     guard interpreter.isMain, let home = adapter.settings[EngineSettings.pythonHome] else { return }
-    let text = try function("read_configuration").call(try PyRef.string(home).object)
+    let path = try PyRef.string(home)
+    let text = try function("read_configuration").call(path.object)
     let environment = PythonEnvironment(text.object.text ?? "")
     guard let base = environment.base else { return }
     let problem = environment.mismatch(
