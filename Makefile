@@ -9,6 +9,7 @@ APXS ?= $(shell command -v apxs || command -v apxs2 || echo apxs)
 APR_CONFIG ?= $(shell command -v apr-1-config || command -v apr-config || echo apr-1-config)
 APP ?= conf/hello.wsgi
 PORT ?= 8000
+T ?=
 DESTDIR ?=
 STAGE ?= .build-stage
 FUZZ_SECONDS ?= 60
@@ -46,6 +47,7 @@ BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2
 help:
 	@echo 'make run          build, and serve a sample application on http://127.0.0.1:8000/ (APP=script.wsgi PORT=n)'
 	@echo 'make test         build, run the unit tests and the integration tests (parts: make unit, make integration)'
+	@echo 'make test T=word  those that have the word in their names, or in those of their folder, file or suite'
 	@echo 'make bench        build, and measure side by side with other servers'
 	@echo 'make bench-instructions  count the instructions of a request (BENCH=--top: and where they are spent)'
 	@echo 'make bench-syscalls      count the system calls of a request'
@@ -68,13 +70,13 @@ run: build-packages all
 	@$(PYTHON) Tests/integration/serve.py --module $(STAGE)/mod_wsgi.so --port $(PORT) '$(APP)'
 
 test: test-packages all
-	@$(swift_environment) $(PYTHON) Tests/run.py --stage $(STAGE) --swift '$(SWIFT)'
+	@$(swift_environment) $(PYTHON) Tests/run.py --matching '$(T)' --stage $(STAGE) --swift '$(SWIFT)'
 
 unit: test-packages tools
-	@$(swift_environment) $(PYTHON) Tests/run.py --only unit --swift '$(SWIFT)'
+	@$(swift_environment) $(PYTHON) Tests/run.py --only unit --matching '$(T)' --swift '$(SWIFT)'
 
 integration: test-packages all
-	@$(PYTHON) Tests/run.py --only integration --stage $(STAGE)
+	@$(PYTHON) Tests/run.py --only integration --matching '$(T)' --stage $(STAGE)
 
 bench: bench-packages all
 	@$(PYTHON) Tests/bench/bench.py --module $(STAGE)/mod_wsgi.so $(BENCH)

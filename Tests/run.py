@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """Runs the unit tests and the integration tests, and closes with one line that counts both.
 
-Usage: run.py [--only unit|integration|pythons] [--stage DIR] [--swift swift] [pytest arguments]
+Usage: run.py [--only unit|integration|pythons] [--matching WORD] [--stage DIR] [--swift swift] [pytest arguments]
+
+With a word, what has it in its name: unit suites and their tests; folders, files and tests of Tests/integration; and where it is
+`python-3` or longer, the runs of other Pythons that begin so. Capitals or not is the same.
 """
 import argparse
 import glob
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,10 +47,26 @@ def say(text):
     print("== %s ==" % text, flush=True)
 
 
-def run_unit(tally, swift, reports):
+def has_unit_tests(word):
+    """Whether a unit suite, or a test in one, has the word in its name: if none has, nothing need be built."""
+    for path in glob.glob(os.path.join(ROOT, "Tests", "*Tests", "*.swift")):
+        with open(path, encoding="utf-8") as source:
+            names = re.findall(r"@Suite\b[^{]*?\bstruct (\w+)|@Test\b[^{]*?\bfunc (\w+)", source.read())
+        names = ["".join(name) for name in names]
+        if names and any(word in name.lower() for name in [os.path.basename(os.path.dirname(path))] + names):
+            return True
+    return False
+
+
+def run_unit(tally, swift, reports, word):
+    if word and not has_unit_tests(word):
+        print("No unit test has '%s' in its name" % word)
+        return
     say("unit tests")
     report = os.path.join(reports, "unit.xml")
-    code = subprocess.call(swift.split() + ["test", "--parallel", "--xunit-output", report], cwd=ROOT)
+    anyhow = "".join("[%s%s]" % (letter, letter.upper()) if letter.isalpha() else letter for letter in word)
+    chosen = ["--filter", anyhow] if word else []
+    code = subprocess.call(swift.split() + ["test", "--parallel", "--xunit-output", report] + chosen, cwd=ROOT)
     before = tally.failed
     # Swift Testing writes a report of its own beside XCTest's.
     found = tally.add_junit(report.replace(".xml", "-swift-testing.xml"))
@@ -82,22 +102,23 @@ def reference():
     return {"WSGI_TEST_REFERENCE_MODULE": bench.find_stock(home)} if home else {}
 
 
-def run_integration(tally, stage, reports, arguments):
+def run_integration(tally, stage, reports, arguments, word):
     make_environment(sys.executable)
     compared = reference()
     say("integration tests")
-    pytest(tally, stage, os.path.join(reports, "integration.xml"), ["Tests/integration"] + arguments, compared)
+    chosen = ["-k", word] if word else []
+    pytest(tally, stage, os.path.join(reports, "integration.xml"), ["Tests/integration"] + chosen + arguments, compared)
 
 
 def pytest(tally, stage, report, arguments, environment):
     workers = str(max(2, min(8, 2 * (os.cpu_count() or 1))))
     command = [os.path.join(VENV, "bin", "python"), "-m", "pytest", "-q", "-rsR", "--tb=short", "-p", "no:cacheprovider",
-               "-n", workers, "--dist", "loadfile", "--junitxml", report,
-               # Servers, clients and compilers share two cores here: what fails is tried once more, and counted as rerun.
-               "--reruns", "1"]
+               "-n", workers, "--dist", "loadfile", "--junitxml", report]
     environment = dict(os.environ, WSGI_MODULE=os.environ.get("WSGI_MODULE", os.path.join(stage, "mod_wsgi.so")), **environment)
     before = tally.failed
     code = subprocess.call(command + arguments, cwd=ROOT, env=environment)
+    if code == 5 and "-k" in arguments:  # none has that name
+        return
     if not tally.add_junit(report) or (code and tally.failed == before):
         print("pytest ended with %d" % code)
         tally.failed += 1
@@ -149,9 +170,11 @@ def reachable_copy(prefix, directory):
     return target
 
 
-def run_other_pythons(tally, stage, reports):
+def run_other_pythons(tally, stage, reports, word):
     """The tests of the engine once more with each other Python, and two Pythons side by side in one server."""
     for version, (program, prefix, libraries) in sorted(other_pythons().items()):
+        if word and not ("python-" + version).startswith(word):
+            continue
         say("engine for Python %s, %s" % (version, program))
         if subprocess.call(["make", "--no-print-directory", "engine", "PYTHON=" + program, "STAGE=" + stage], cwd=ROOT):
             tally.failed += 1
@@ -181,20 +204,27 @@ BESIDE_ANOTHER_PYTHON = [
 def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--only", choices=["unit", "integration", "pythons"])
+    options.add_argument("--matching", metavar="WORD", default="", type=str.lower)
     options.add_argument("--stage", default=os.path.join(ROOT, ".build-stage"))
     options.add_argument("--swift", default="swift")
     options, rest = options.parse_known_args()
+    word = options.matching
+    if re.search(r"[^\w-]", word) or word in ("and", "or", "not"):
+        sys.exit("T=%s: one word, of letters, digits, _ and -" % word)
     tally, started = Tally(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="wsgi-reports-") as reports:
         if options.only in (None, "unit"):
-            run_unit(tally, options.swift, reports)
+            run_unit(tally, options.swift, reports, word)
         if options.only in (None, "integration"):
-            run_integration(tally, os.path.abspath(options.stage), reports, rest)
-        if options.only is None or options.only == "pythons":
+            run_integration(tally, os.path.abspath(options.stage), reports, rest, word)
+        if options.only in (None, "pythons") and (not word or word.startswith("python-3")):
             make_environment(sys.executable)
-            run_other_pythons(tally, os.path.abspath(options.stage), reports)
+            run_other_pythons(tally, os.path.abspath(options.stage), reports, word)
     print("\n%.0f seconds" % (time.monotonic() - started))
     print("%d passed, %d failed, %d skipped" % (tally.passed, tally.failed, tally.skipped))
+    if word and not tally.passed + tally.failed + tally.skipped:
+        print("Nothing has '%s' in its name" % word)
+        return 1
     return 1 if tally.failed else 0
 
 

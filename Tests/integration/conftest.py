@@ -7,6 +7,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 os.umask(0o022)
 
 import httpd_env  # noqa: E402
+from quarantine import QUARANTINE  # noqa: E402
 
 
 def pytest_generate_tests(metafunc):
@@ -23,6 +24,20 @@ def pytest_collection_modifyitems(items):
         marker = item.get_closest_marker("unsanitized")
         if httpd_env.SANITIZED and marker:
             item.add_marker(pytest.mark.skip(reason="under AddressSanitizer, %s" % marker.args))
+        if quarantined(item.nodeid):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def quarantined(name):
+    """The reason for which a test is tried twice; None for nearly all."""
+    return next((reason for test, reason in QUARANTINE.items() if name.partition("[")[0].endswith(test)), None)
+
+
+def pytest_terminal_summary(terminalreporter):
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.section("first failure of %s" % report.nodeid)
+        terminalreporter.write_line("Quarantined: %s" % (quarantined(report.nodeid) or "no, --reruns was given"))
+        terminalreporter.write_line(report.longreprtext)
 
 
 def pytest_configure(config):

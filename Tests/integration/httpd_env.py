@@ -13,6 +13,7 @@ import threading
 import time
 
 from http_client import Client
+from processes import children, descendants
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 APPS = os.path.join(HERE, "apps")
@@ -70,26 +71,6 @@ def stage_module(directory, module=MODULE):
         shutil.copy2(path, directory)
     os.chmod(directory, 0o755)
     return os.path.join(directory, os.path.basename(module))
-
-
-def children(pid):
-    """The pids of the direct children of a process."""
-    found = []
-    for path in glob.glob("/proc/[0-9]*/stat"):
-        try:
-            with open(path) as stat:
-                if int(stat.read().rsplit(")", 1)[1].split()[1]) == pid:
-                    found.append(int(path.split("/")[2]))
-        except (OSError, IndexError):
-            continue
-    return sorted(found)
-
-
-def descendants(pid):
-    found = []
-    for child in children(pid):
-        found += [child] + descendants(child)
-    return found
 
 
 class Log:

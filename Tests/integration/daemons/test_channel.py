@@ -181,6 +181,41 @@ def test_how_much_of_a_response_may_be_under_way(make_site):
         assert limited == 16384 < usual
 
 
+# Waits for `enough` bytes of the request's body in its channel, but no longer than `seconds`.
+BEHIND = """
+import fcntl, os, struct, termios, time
+def unread():
+    found = [0]
+    for name in os.listdir('/proc/self/fd'):
+        try:
+            if os.readlink('/proc/self/fd/' + name).startswith('socket:'):
+                found.append(struct.unpack('i', fcntl.ioctl(int(name), termios.FIONREAD, bytes(4)))[0])
+        except OSError:
+            pass
+    return max(found)
+def application(environ, start_response):
+    enough, seconds = map(int, environ['QUERY_STRING'].split(','))
+    first = environ['wsgi.input'].read(1)  # the body is sent from now on
+    end = time.monotonic() + seconds
+    while unread() < enough and time.monotonic() < end:
+        time.sleep(0.01)
+    found = unread()
+    read = len(first + environ['wsgi.input'].read())
+    start_response('200 OK', [])
+    return [repr((found, read)).encode()]
+"""
+
+
+@pytest.mark.difference("it is the system's buffers of a listening socket there")
+def test_how_much_of_a_body_may_be_under_way(make_site):
+    enough, body = 50_000, b"x" * 1_000_000
+    usual, read = eval(make_site("", BEHIND).request("POST", "/?%d,20" % enough, body=body).text)
+    assert usual >= enough and read == len(body)
+    # Long enough for httpd to be as far ahead as it may be; it is not far, however long that takes.
+    limited, read = eval(make_site("receive-buffer-size=512", BEHIND).request("POST", "/?%d,1" % enough, body=body).text)
+    assert 0 < limited < 16384 and read == len(body)
+
+
 @pytest.mark.difference("the limit is that of a line there")
 def test_the_bytes_that_the_headers_of_a_response_may_have(make_site):
     server = make_site("header-buffer-size=8192", HEADERS)

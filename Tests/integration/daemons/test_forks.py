@@ -4,6 +4,7 @@ import os
 import pytest
 
 from httpd_env import MODES, REFERENCE, Httpd, wait_until
+from processes import has_ended
 
 pytestmark = pytest.mark.skipif(REFERENCE, reason="the reference answers from both processes")
 
@@ -148,15 +149,6 @@ class Site:
             return []
 
 
-def gone(pid):
-    """A child that nobody waits for stays a zombie until the server's end."""
-    try:
-        with open("/proc/%d/stat" % pid) as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
-
-
 WAYS = {"return": 0, "iterate": 0, "raise": 1, "exit": 3, "write": 1, "read": 1, "print": 0, "badtype": 0}
 
 
@@ -171,7 +163,7 @@ def test_a_child_is_no_second_server(mode):
             child = int(site.notes("child")[-1][0])
             line, = site.server.log.wait_for("WSGI0600", mark)
             assert "%d" % child in line
-            wait_until(lambda: gone(child), "the child's end")
+            wait_until(lambda: has_ended(child), "the child's end")
             assert int(site.notes("status")[-1][1]) == status, (way, site.notes("status"))
             if way == "raise":
                 site.server.log.wait_for("raised in the child", mark)

@@ -1,12 +1,12 @@
 """Who may use which group, service scripts, many groups, and what is left when all is over."""
-import glob
 import os
 import re
 import signal
 
 import pytest
 
-from httpd_env import MODES, Httpd, descendants, wait_until
+from httpd_env import MODES, Httpd, wait_until
+from processes import about, descendants, every_pid, has_ended, name_of, parent_of
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
 
@@ -147,14 +147,7 @@ def test_fifty_idle_groups():
 
 def left(server):
     """Processes of a server by the names that they have, and what may outlive them in the file system."""
-    found = []
-    for path in glob.glob("/proc/[0-9]*/cmdline"):
-        try:
-            with open(path) as command:
-                if re.search(r"^wsgi-worker\0\w+-%d\0" % server.port, command.read()):
-                    found.append(path)
-        except OSError:
-            continue
+    found = [pid for pid in every_pid() if re.search(r"^wsgi-worker\0\w+-%d\0" % server.port, about(pid, "cmdline"))]
     with open("/proc/net/unix") as table:
         found += [line for line in table if server.root in line]
     return found
@@ -183,7 +176,7 @@ def test_nothing_is_left_after_a_stop():
         assert not left(server)
         assert not [name for name in os.listdir(server.root) if re.search(r"\.(sock|lock)$|^wsgi", name)]
         # What an application had started ends as well.
-        wait_until(lambda: name_of(grandchild) != "sleep" or is_zombie(grandchild), "the end of the application's own child")
+        wait_until(lambda: name_of(grandchild) != "sleep" or has_ended(grandchild), "the end of the application's own child")
     assert not {name for name in shared_memory() - before if "wsgi" in name.lower()}
 
 
@@ -195,13 +188,13 @@ def test_what_an_application_started_ends_with_a_full_restart_and_not_with_a_gra
         try:
             # A program that an application runs may take longer than the process that started it is needed.
             server.graceful()
-            wait_until(lambda: is_zombie(worker) or name_of(worker) != "wsgi-worker", "the end of the process")
-            assert name_of(kept) == "sleep" and not is_zombie(kept)
+            wait_until(lambda: has_ended(worker) or name_of(worker) != "wsgi-worker", "the end of the process")
+            assert name_of(kept) == "sleep" and not has_ended(kept)
         finally:
             os.kill(kept, signal.SIGKILL)
         ended = int(server.get("/site/child").text)
         server.restart()
-        wait_until(lambda: name_of(ended) != "sleep" or is_zombie(ended), "the end of the application's own child")
+        wait_until(lambda: name_of(ended) != "sleep" or has_ended(ended), "the end of the application's own child")
         assert server.get("/site/pid").status == 200
 
 
@@ -227,25 +220,3 @@ def test_nothing_is_left_after_the_end_of_a_killed_parent():
             except ProcessLookupError:
                 pass
         assert not left(server)
-
-
-def parent_of(pid):
-    with open("/proc/%d/stat" % pid) as stat:
-        return int(stat.read().rsplit(")", 1)[1].split()[1])
-
-
-def is_zombie(pid):
-    """Ended, and waiting for whatever adopts orphans here."""
-    try:
-        with open("/proc/%d/stat" % pid) as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
-
-
-def name_of(pid):
-    try:
-        with open("/proc/%d/comm" % pid) as name:
-            return name.read().strip()
-    except OSError:
-        return ""

@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 
-from httpd_env import Httpd, children, descendants, httpd_program, wait_until
+from httpd_env import Httpd, httpd_program, wait_until
+from processes import descendants, named
 
 SITE = """
 WSGIDaemonProcess site python-path={lib}
@@ -16,15 +17,6 @@ def application(environ, start_response):
     start_response('200 OK', [('Content-Type', 'text/plain')])
     return [b'at last']
 """
-
-
-def supervisors(server):
-    found = []
-    for pid in children(server.pid):
-        with open("/proc/%d/comm" % pid) as name:
-            if name.read().startswith("wsgi-supervisor"):
-                found.append(pid)
-    return found
 
 
 def test_a_single_process_has_process_groups():
@@ -54,7 +46,7 @@ def test_groups_that_cannot_start_need_no_supervisor():
         os.unlink(engine)
     with server:
         assert server.get("/site/pid").status == 500
-        assert not supervisors(server)
+        assert not named(server.pid, "wsgi-supervisor")
         opened = set(os.listdir("/proc/%d/fd" % server.pid))
         for _ in range(3):
             server.graceful()

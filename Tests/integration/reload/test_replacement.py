@@ -1,5 +1,4 @@
 """Daemon processes that are replaced under requests: by touched scripts, by kill -9, without their supervisor."""
-import glob
 import os
 import re
 import signal
@@ -7,8 +6,9 @@ import threading
 
 import pytest
 
-from httpd_env import MODES, Httpd, children, wait_until
+from httpd_env import MODES, Httpd, wait_until
 from http_client import Client
+from processes import called, named
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
 
@@ -84,27 +84,12 @@ def write_version(server, version, name="app.wsgi", extra=""):
 
 
 def workers(server):
-    """The pids of the site's processes by what they are called: without a supervisor they are nobody's descendants."""
-    found = []
-    for path in glob.glob("/proc/[0-9]*/cmdline"):
-        try:
-            with open(path) as command:
-                if command.read().split("\0")[:2] == ["wsgi-worker", "site%d" % server.port]:
-                    found.append(int(path.split("/")[2]))
-        except OSError:
-            continue
-    return found
+    """The pids of the site's processes."""
+    return called("wsgi-worker", "site%d" % server.port)
 
 
 def supervisor(server):
-    for pid in children(server.pid):
-        try:
-            with open("/proc/%d/comm" % pid) as name:
-                if name.read().strip() == "wsgi-supervisor":
-                    return pid
-        except OSError:
-            continue
-    return None
+    return next(iter(named(server.pid, "wsgi-supervisor")), None)
 
 
 @pytest.mark.parametrize("options", ["", "reload=rolling"])

@@ -4,6 +4,7 @@ import os
 import pytest
 
 from httpd_env import MODES, Httpd
+from processes import about
 
 NAMES = {"embedded": "%{GLOBAL}", "daemon": "site"}
 
@@ -161,11 +162,7 @@ def test_python_starts_on_demand_for_an_access_file(make_httpd):
     write(server, ".", "a.own")
 
     def libraries():
-        found = []
-        for pid in server.children():
-            with open("/proc/%d/maps" % pid) as maps:
-                found += [line for line in maps if "libpython" in line]
-        return found
+        return [pid for pid in server.children() if "libpython" in about(pid, "maps")]
     assert not libraries()
     assert server.get("/a.own").status == 200
     assert libraries()

@@ -1,10 +1,11 @@
 """wsgi.errors and the standard streams: one record a line, to the right log, with the request it belongs to."""
+import os
 import re
 import urllib.parse
 
 import pytest
 
-from httpd_env import MODES, REFERENCE, Site, run_together, wait_until
+from httpd_env import MODES, REFERENCE, Httpd, Site, run_together, wait_until
 
 
 def SITE():
@@ -159,6 +160,55 @@ def test_the_requests_of_a_group_share_a_limit(make_httpd):
     wait_until(is_complete, lambda: "%d written, %d missing, of %d" % (
         len(server.log.lines("shared line")), missing(), sum(asked)))
     assert len(server.log.lines("shared line")) >= 50_000
+
+
+FLOOD = """
+import os, threading, time
+def write():
+    count = 0
+    while not os.path.exists(%(stop)r):
+        for _ in range(100):
+            print('together line')
+        count += 100
+        time.sleep(0.05)
+    with open(os.path.join(%(counts)r, '.%%d' %% os.getpid()), 'w') as out:
+        out.write(str(count))
+    os.rename(out.name, os.path.join(%(counts)r, str(os.getpid())))
+threading.Thread(target=write, daemon=True).start()
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [b'served']
+"""
+
+
+@pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
+@pytest.mark.difference("the reference knows no limit")
+def test_the_processes_of_a_group_share_a_limit():
+    """Each may pass on 500 lines a second: those of twelve are more than the 2,000 of their group, however fast they are."""
+    conf = "WSGIScriptAlias /%s {apps}/%s.wsgi process-group=%s application-group=%%{GLOBAL}\n"
+    server = Httpd("WSGIDaemonProcess many processes=12 threads=1\nWSGIDaemonProcess calm threads=1 python-path={lib}\n"
+                   + conf % (("many",) * 3) + conf.replace("%s.wsgi", "app.wsgi") % ("calm", "calm"), apps="logging", name="many")
+    counts, stop = server.make_directory("counts", 0o777), server.unused_path("stop")
+    with open(os.path.join(server.apps, "many.wsgi"), "w") as script:
+        script.write(FLOOD % {"stop": stop, "counts": counts})
+    told = r"WSGI0644: (\d+) lines \(\d+ bytes\) of the processes of process group 'many' are missing here: outside of requests"
+
+    def missing(pattern):
+        return sum(int(re.search(pattern, line).group(1)) for line in server.log.lines(pattern))
+
+    with server:
+        server.log.wait_for(told)
+        # Another group is not held back.
+        assert server.get("/calm/flood_outside?lines=1000&word=calm").status == 200
+        server.log.wait_for("calm line", count=1000)
+        open(stop, "w").close()
+        wait_until(lambda: len([name for name in os.listdir(counts) if name[0] != "."]) == 12, "all of them")
+        total = sum(int(open(os.path.join(counts, name)).read()) for name in os.listdir(counts))
+
+        def passed_and_missing():
+            return len(server.log.lines("together line")), missing(r"WSGI0458: (\d+)"), missing(told)
+        wait_until(lambda: sum(passed_and_missing()) == total, lambda: "%s of %d" % (passed_and_missing(), total))
+        assert passed_and_missing()[0] >= 20_000
 
 
 def test_what_is_ordinary_is_not(site, mode):

@@ -1,10 +1,10 @@
 """What directives change about a request, in every scope that they may stand in."""
 import os
-import re
 
 import pytest
 
 from httpd_env import MODES, REFERENCE, Httpd
+from processes import about
 
 GROUPS = {"embedded": "%{GLOBAL}", "daemon": "site"}
 NEW = pytest.mark.difference("an addition")
@@ -304,5 +304,4 @@ def test_restricted_embedded_mode():
             server.log.wait_for("WSGI0143", mark)
         # Python is in none of httpd's children.
         for pid in [] if REFERENCE else server.children():
-            with open("/proc/%d/maps" % pid) as maps:
-                assert "libpython" not in maps.read()
+            assert "libpython" not in about(pid, "maps")

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from httpd_env import MODES, Httpd, Site, run_together
+from httpd_env import MODES, Site, run_together
 
 
 def SITE():

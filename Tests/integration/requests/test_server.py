@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from httpd_env import Httpd, Site, free_port
+from processes import about
 
 CONF = r"""
 Protocols h2 h2c http/1.1
@@ -185,8 +186,7 @@ def test_children_have_no_python_before_something_needs_it(make_httpd):
                         apps="server", name="lazy")
 
     def has_python():
-        maps = [open("/proc/%d/maps" % pid).read() for pid in server.children()]
-        return any("libpython" in text for text in maps)
+        return any("libpython" in about(pid, "maps") for pid in server.children())
     shutil.copy(os.path.join(server.apps, "app.wsgi"), server.docs)
     with open(os.path.join(server.docs, ".htaccess"), "w") as file:
         file.write("AddHandler wsgi-script .wsgi\n")

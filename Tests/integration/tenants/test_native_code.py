@@ -10,7 +10,8 @@ import termios
 
 import pytest
 
-from httpd_env import MODES, Httpd, children, descendants, httpd_program, wait_until
+from httpd_env import MODES, Httpd, httpd_program, wait_until
+from processes import children, descendants, named
 from stuck_file import StuckFile, why_not
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
@@ -22,18 +23,6 @@ WSGIDaemonProcess good user=www-data threads=2 python-path={lib}
 WSGIScriptAlias /bad {apps}/app.wsgi process-group=bad application-group=%{GLOBAL}
 WSGIScriptAlias /good {apps}/app.wsgi process-group=good application-group=%{GLOBAL}
 """
-
-
-def named(server, name):
-    found = []
-    for pid in descendants(server.pid):
-        try:
-            with open("/proc/%d/comm" % pid) as it:
-                if it.read().strip() == name:
-                    found.append(pid)
-        except OSError:
-            continue
-    return found
 
 
 def files(pid):
@@ -62,9 +51,9 @@ def test_nobody_who_matters_reads_a_pipe_that_a_tenant_writes():
         server.get("/good/pid")
         tenant = files(int(server.get("/bad/pid").text))
         pipes = {name for name in tenant if name.startswith("pipe:")}
-        relays = set(named(server, "wsgi-relay"))
+        relays = set(named(server.pid, "wsgi-relay"))
         others = [pid for pid in [server.pid] + children(server.pid)]
-        assert named(server, "wsgi-supervisor")[0] in others and len(relays) == 2 and pipes
+        assert named(server.pid, "wsgi-supervisor")[0] in others and len(relays) == 2 and pipes
         for pid in others:
             assert not pipes & set(files(pid)), pid
         for pid in relays:

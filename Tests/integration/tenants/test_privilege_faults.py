@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from httpd_env import MODES, Httpd, descendants
+from httpd_env import MODES, Httpd
+from processes import about, descendants, name_of
 
 FAILS = ["chroot", "chdir", "setresgid", "setgroups", "setresuid", "getresuid", "getresgid", "getgroups", "bounding-set",
          "ambient-set", "no-new-privileges", "dumpable", "capset", "capget"]
@@ -48,5 +49,4 @@ def test_a_process_that_is_still_root_runs_no_python():
         assert len(served) == 1
         for pid in descendants(server.pid):
             if str(pid) not in served:
-                with open("/proc/%d/comm" % pid) as comm, open("/proc/%d/maps" % pid) as maps:
-                    assert comm.read().strip() != "wsgi-worker" or "libpython" not in maps.read(), pid
+                assert name_of(pid) != "wsgi-worker" or "libpython" not in about(pid, "maps"), pid

@@ -1,12 +1,15 @@
 """A process with native code can shut down the queue that its group's requests come through: the group gets a new one."""
 import os
+import resource
 import signal
 import subprocess
+import time
 
 import pytest
 
-from httpd_env import MODES, Httpd, children, descendants, httpd_program, wait_until
-from test_native_code import TENANTS, files, named
+from httpd_env import MODES, Httpd, httpd_program, wait_until
+from processes import about, children, descendants, name_of, named
+from test_native_code import TENANTS, files
 
 pytestmark = [pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here"),
               pytest.mark.skipif(os.getuid() != 0, reason="only root starts processes as another user")]
@@ -17,12 +20,8 @@ WSGIScriptAlias /many {apps}/app.wsgi process-group=many application-group=%{GLO
 
 
 def httpd_children(server):
-    found = []
-    for pid in children(server.pid):
-        with open("/proc/%d/comm" % pid) as it:
-            if "wsgi" not in it.read() and os.stat("/proc/%d" % pid).st_uid != 0:
-                found.append(pid)
-    return [pid for pid in found if os.readlink("/proc/%d/exe" % pid) == os.readlink("/proc/%d/exe" % server.pid)]
+    return [pid for pid in children(server.pid)
+            if name_of(pid) == name_of(server.pid) and "\nUid:\t0\t" not in about(pid, "status")]
 
 
 def shut_down(server, group, times=1):
@@ -59,7 +58,7 @@ def test_a_queue_that_was_shut_down_is_replaced_and_nobody_else_notices():
 
 def counts(server):
     """Processes, and the pipes and sockets of the parent, the supervisor and httpd's children."""
-    everybody = [server.pid, named(server, "wsgi-supervisor")[0]] + sorted(httpd_children(server))
+    everybody = [server.pid, named(server.pid, "wsgi-supervisor")[0]] + sorted(httpd_children(server))
     return len(descendants(server.pid)), [len(files(pid)) for pid in everybody]
 
 
@@ -84,11 +83,67 @@ def test_nothing_piles_up_and_a_restart_ends_the_generation():
         assert server.get("/bad/pid").status == 200
 
 
+AT_ONCE = """
+import os, socket
+if os.path.exists(%r):
+    # As soon as it has begun, in every process that takes its place.
+    socket.socket(fileno=os.dup(4)).shutdown(socket.SHUT_RDWR)
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [str(os.getpid()).encode()]
+"""
+
+
+def test_a_queue_that_is_shut_down_again_and_again_is_renewed_at_a_bounded_pace():
+    """As young processes are replaced: 20 and two for each process at once, after that two for each process a second."""
+    server = Httpd(TENANTS + "WSGIDaemonProcess endless user=games processes=1 threads=1\n"
+                   "WSGIScriptAlias /endless {apps}/endless.wsgi process-group=endless application-group=%{GLOBAL}\n",
+                   apps="tenants", name="endless")
+    hostile = server.unused_path("hostile")
+    with open(os.path.join(server.apps, "endless.wsgi"), "w") as script:
+        script.write(AT_ONCE % hostile)
+    open(hostile, "w").close()
+    began = time.monotonic()
+    with server:
+        server.expected_crashes = True
+        first = server.get("/good/pid").text
+        server.log.wait_for("WSGI0662: Processes of process group 'endless' .* from now on 2 are started a second")
+        mark = server.log.mark()
+        server.log.wait_for("WSGI0672: .* process group 'endless'", mark, count=3)
+        renewals = len(server.log.lines("WSGI0672: .* process group 'endless'"))
+        assert renewals <= 22 + 2 * (time.monotonic() - began) + 1
+        assert server.get("/good/pid").text == first
+        os.remove(hostile)
+        mark = server.log.mark()
+        wait_until(lambda: server.get("/endless").status == 200, "the group is back")
+        assert len(server.log.lines("WSGI0662")) == 1 and not server.log.lines("WSGI0673")
+
+
+def test_where_no_queue_can_be_made_it_is_tried_again():
+    with Httpd(TENANTS, apps="tenants", name="short") as server:
+        first, bystander = server.get("/bad/pid").text, server.get("/good/pid").text
+        supervisor, = named(server.pid, "wsgi-supervisor")
+        used = {int(number) for number in os.listdir("/proc/%d/fd" % supervisor)}
+        limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+        # Those that it has stay; there is no room for another.
+        lowest = min(set(range(len(used) + 1)) - used)
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (lowest, limits[1]))
+        mark = server.log.mark()
+        assert server.get("/bad/shut_down").text == first
+        line = server.log.wait_for("WSGI0673", mark, count=2)[0]
+        assert "process group 'bad'" in line and "Too many open files" in line, line
+        assert server.get("/good/pid").text == bystander
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
+        server.log.wait_for("WSGI0672: .* process group 'bad'", mark)
+        assert server.get("/bad/pid").status == 200
+        assert server.get("/good/pid").text == bystander
+
+
 def test_a_supervisor_that_takes_over_has_the_new_queue():
     with Httpd(TENANTS, apps="tenants", name="adopted") as server:
         shut_down(server, "bad")
         served = server.get("/bad/pid").text
-        first = named(server, "wsgi-supervisor")[0]
+        first = named(server.pid, "wsgi-supervisor")[0]
         os.kill(first, signal.SIGKILL)
         server.log.wait_for("goes on with 1 processes: %s" % served)
         assert server.get("/bad/pid").text == served

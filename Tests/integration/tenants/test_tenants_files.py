@@ -4,13 +4,13 @@ import os
 import pty
 import pwd
 import re
-import signal
 import subprocess
 import termios
 
 import pytest
 
-from httpd_env import MODES, Httpd, descendants, httpd_program, wait_until
+from httpd_env import MODES, Httpd, httpd_program, wait_until
+from processes import descendants, fields
 
 pytestmark = [pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here"),
               pytest.mark.skipif(os.getuid() != 0, reason="only root has more rights than a tenant")]
@@ -47,14 +47,6 @@ def tenant():
     made.httpd.remove()
 
 
-def controlling_terminal(pid):
-    try:
-        with open("/proc/%d/stat" % pid) as stat:
-            return int(stat.read().rsplit(")", 1)[1].split()[4])
-    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
-        return 0
-
-
 def check_that_it_serves_others(tenant):
     code, said = tenant.httpd.check()
     assert code == 0 and said.rstrip().endswith("Syntax OK"), said
@@ -65,7 +57,7 @@ def check_that_it_serves_others(tenant):
             server.graceful()
         line = server.log.wait_for("WSGI0457.*tenant")[0]
         assert tenant.venv in line
-        assert not [pid for pid in [server.pid] + descendants(server.pid) if controlling_terminal(pid)]
+        assert not [pid for pid in [server.pid] + descendants(server.pid) if fields(pid)[4:5] not in ([], ["0"])]
 
 
 def test_a_pipe(tenant):

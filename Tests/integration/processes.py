@@ -1,0 +1,55 @@
+"""Processes of this machine, as /proc shows them. Any of them may end while it is looked at."""
+import os
+
+
+def about(pid, name):
+    """A file that /proc has about a process; empty where that has ended."""
+    try:
+        with open("/proc/%d/%s" % (pid, name), errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def fields(pid):
+    """Those of /proc/PID/stat from the state on; none where the process has ended."""
+    return about(pid, "stat").rpartition(")")[2].split()
+
+
+def name_of(pid):
+    return about(pid, "comm").strip()
+
+
+def has_ended(pid):
+    """A zombie has: it waits for whatever adopts orphans here."""
+    return fields(pid)[:1] in ([], ["Z"])
+
+
+def parent_of(pid):
+    return int((fields(pid) + ["", "0"])[1] or 0)
+
+
+def every_pid():
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def children(pid):
+    """The pids of the direct children of a process."""
+    return [one for one in every_pid() if parent_of(one) == pid]
+
+
+def descendants(pid):
+    found = []
+    for child in children(pid):
+        found += [child] + descendants(child)
+    return found
+
+
+def named(pid, name):
+    """The descendants of a process that have a name; longer ones are cut by the kernel."""
+    return [one for one in descendants(pid) if name_of(one) == name[:15]]
+
+
+def called(*words):
+    """The processes whose command line begins so: without a supervisor workers are nobody's descendants."""
+    return [pid for pid in every_pid() if about(pid, "cmdline").split("\0")[:len(words)] == list(words)]
