@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from httpd_env import ROOT
+from httpd_env import ROOT, Log
 
 CACHE = os.path.join(ROOT, ".build-packages")
 
@@ -59,3 +59,9 @@ def apt(*arguments):
                               text=True, timeout=300)
     except (FileNotFoundError, subprocess.TimeoutExpired) as failure:
         return subprocess.CompletedProcess(arguments, 1, "", str(failure))
+
+
+def complaints(pattern):
+    """Lines above level notice in httpd's logs; but that a script takes long to load (WSGI0612) is the machine's affair."""
+    return [line for path in glob.glob(pattern) for line in Log(path).lines(
+        r"\[\w*:(warn|error|crit|alert|emerg)\]|WSGI\d{4}|Traceback") if "WSGI0612" not in line]

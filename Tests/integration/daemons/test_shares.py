@@ -1,4 +1,5 @@
 """Process groups share httpd's threads: in each child some stay free of any one of them, and of all together."""
+import json
 import os
 import resource
 import signal
@@ -16,8 +17,8 @@ WSGIScriptAlias /%s {apps}/app.wsgi process-group=%s application-group=%%{GLOBAL
 """
 
 
-def serve(groups, **httpd):
-    conf = "".join(CONF % (group, group, group) for group in groups)
+def serve(groups, more="", **httpd):
+    conf = "".join(CONF % (group, group, group) for group in groups) + more
     server = Httpd(conf, apps="daemon", processes=2, threads=25, name="shares", **httpd)
     with open(os.path.join(server.docs, "static.txt"), "w") as file:
         file.write("static")
@@ -64,14 +65,25 @@ def test_a_slow_group_fills_no_child(mpm):
         assert server.log.lines("WSGI0670: .*'slow'|WSGI0353: .*'slow'")
 
 
+STATUS = '<Location "/wsgi-status">\nSetHandler wsgi-status\nRequire local\n</Location>\n'
+
+
+def is_idle(server, group):
+    """No request of the group holds a thread of httpd any more: a client has its answer a moment before."""
+    groups = json.loads(server.get("/wsgi-status?json").body)["groups"]
+    return next(one for one in groups if one["name"] == group)["requests_in_flight"] == 0
+
+
 def test_two_slow_groups_leave_threads_to_a_third():
-    with serve(["one", "two", "third"]) as server:
+    with serve(["one", "two", "third"], more=STATUS, modules=["authz_host"]) as server:
         for group in ("one", "two", "third"):
             assert server.get("/%s/pid" % group).status == 200
 
         def check():
             for _ in range(40):
-                assert server.get("/third/pid").status == 200
+                answer = server.get("/third/pid")
+                assert answer.status == 200, (answer, server.log.text()[-2000:])
+                wait_until(lambda: is_idle(server, "third"), "the end of the request")
             assert [answer.text for answer in run_together(20, lambda _: server.get("/static.txt"))] == ["static"] * 20
         hold(server, ["one", "two"], 200, check)
         assert server.log.lines("WSGI0670: Process group '(one|two)' has its share of httpd's threads")

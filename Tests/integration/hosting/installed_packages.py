@@ -2,7 +2,6 @@
 
 The packages' files lie over the system's /usr, /etc and /var in a mount namespace of the server: nothing is installed, and
 nothing that the packages' programs write there stays."""
-import glob
 import os
 import re
 import shutil
@@ -113,6 +112,4 @@ class InstalledServer(Httpd):
         super().remove()
 
     def complaints(self):
-        """Lines above level notice in any of httpd's logs."""
-        logs = glob.glob(os.path.join(self.root, "logs", "*", "*error*log"))
-        return [line for path in logs for line in Log(path).lines(r"\[\w*:(warn|error|crit|alert|emerg)\]|WSGI\d{4}|Traceback")]
+        return debian_packages.complaints(os.path.join(self.root, "logs", "*", "*error*log"))

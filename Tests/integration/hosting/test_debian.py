@@ -83,9 +83,7 @@ class DebianServer(Httpd):
             file.write(text)
 
     def complaints(self):
-        """What is in any of the logs above level notice."""
-        logs = glob.glob(os.path.join(self.root, "var", "log", "*", "*error*log"))
-        return [line for path in logs for line in Log(path).lines(r"\[\w*:(warn|error|crit|alert|emerg)\]|WSGI\d{4}|Traceback")]
+        return debian_packages.complaints(os.path.join(self.root, "var", "log", "*", "*error*log"))
 
 
 def unpacked_with_dependencies(name):
