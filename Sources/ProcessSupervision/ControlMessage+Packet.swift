@@ -6,7 +6,7 @@ extension ControlMessage {
     case loaded, loadFailed, startFailed, draining, ended, reloadWanted, log, metricsWanted
     case begin, drain, stop, handOver, takeOver, reloading, reloadRefused, metrics
     case passedOn, passOn, answered
-    case importFailed
+    case importFailed, takenOver
   }
 
   /// Writes the packet into `writer`, dropping what was there. Texts that are too long are cut.
@@ -39,6 +39,7 @@ extension ControlMessage {
     case .takeOver: Self.begin(&writer, .takeOver)
     case .reloading(let change): Self.append(change, .reloading, to: &writer)
     case .reloadRefused(let change): Self.append(change, .reloadRefused, to: &writer)
+    case .takenOver: Self.begin(&writer, .takenOver)
     case .metrics(let ticket): Self.begin(&writer, .metrics, value: ticket)
     }
   }
@@ -79,6 +80,7 @@ extension ControlMessage {
     case .takeOver: return .takeOver
     case .reloading: return .reloading(try readChange(&reader, number, value))
     case .reloadRefused: return .reloadRefused(try readChange(&reader, number, value))
+    case .takenOver: return .takenOver
     case .metrics: return .metrics(ticket: value)
     }
   }

@@ -64,6 +64,8 @@ public enum ControlMessage: Equatable, Sendable {
   case reloading(ScriptChange)
   /// The script's new code does not load, or kills its process: run what you have until it changes again.
   case reloadRefused(ScriptChange)
+  /// Another supervisor has taken over, which knows of no reload: those that requests wait for are to be asked for once more.
+  case takenOver
   /// Comes with a descriptor, a sealed memory file of pairs; without one there is no scoreboard to be had.
   case metrics(ticket: UInt64)
 

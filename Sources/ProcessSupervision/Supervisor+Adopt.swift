@@ -16,6 +16,7 @@ extension Supervisor {
         adopt(slot, index, group, kept.removeValue(forKey: slot.instance))
       }
       settleCandidates(group)
+      for worker in group.workers where worker.state == .ready { worker.line.send(.takenOver) }
       if !group.workers.isEmpty {
         let pids = group.workers.map { "\($0.pid)" }.joined(separator: ", ")
         log(

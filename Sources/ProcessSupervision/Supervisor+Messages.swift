@@ -50,7 +50,7 @@ extension Supervisor {
     case .metricsWanted(let ticket): answerMetrics(ticket, worker, group)
     case .passedOn: worker.hasSaidAll = true
     // Ours to say, not a worker's.
-    case .passOn, .begin, .drain, .stop, .handOver, .takeOver, .reloading, .reloadRefused, .metrics: break
+    case .passOn, .begin, .drain, .stop, .handOver, .takeOver, .reloading, .reloadRefused, .takenOver, .metrics: break
     }
   }
 

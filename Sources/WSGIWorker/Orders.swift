@@ -94,6 +94,7 @@ final class Orders: Sendable {
     case .takeOver: if descriptor >= 0 { pool.turns.add(descriptor) }
     case .reloading(let change): pool.reloads.isBeingReloaded(change)
     case .reloadRefused(let change): pool.keepCode(change)
+    case .takenOver: pool.askAgain()
     default: if descriptor >= 0 { close(descriptor) }
     }
     if begins, !pool.start() { pool.stop(.shutdownSignal) }

@@ -122,6 +122,24 @@ final class Reloads: Sendable {
     }
   }
 
+  /// Asks another supervisor for every process that a request waits for. The result are the requests for which that failed.
+  func askAgain(_ control: ControlLine) -> [Kept] {
+    state.withLock { state in
+      var lost: [Kept] = []
+      state.kept.removeAll { request in
+        let isAsked = control.send(.reloadWanted(request.change))
+        if !isAsked { lost.append(request) }
+        return !isAsked
+      }
+      // A change that no request waits for is found by the next one.
+      let awaited = Set(state.kept.map { Key($0.change) })
+      for (key, standing) in state.standings {
+        if case .underWay = standing, !awaited.contains(key) { state.standings[key] = nil }
+      }
+      return lost
+    }
+  }
+
   private func set(_ standing: Standing, _ change: ScriptChange) {
     state.withLock { $0.standings[Key(change)] = standing }
     isConcerned.store(true, ordering: .relaxed)

@@ -186,6 +186,9 @@ final class RequestPool: Sendable {
     if change.failure == 0 { giveBack(waiting) } else { end(waiting) { $0.fail(status: 500) } }
   }
 
+  /// There is another supervisor. Requests that it cannot be asked for go back to the queue.
+  func askAgain() { giveBack(reloads.askAgain(control)) }
+
   /// The import of a script failed. The supervisor hears of it once.
   @inline(never)
   func importFailed() {

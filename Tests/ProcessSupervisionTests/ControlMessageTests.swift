@@ -13,7 +13,7 @@ import WSGICore
       .reloadWanted(change),
       .log(ControlLog(level: 3, file: Array("a.py".utf8), line: 12, text: Array("text".utf8))),
       .log(ControlLog(level: 6, text: [])), .metricsWanted(ticket: .max), .begin, .stop, .handOver, .takeOver, .reloading(change),
-      .reloadRefused(change), .metrics(ticket: 9),
+      .reloadRefused(change), .takenOver, .metrics(ticket: 9),
     ] + ShutdownReason.allCases.flatMap { [.draining($0), .ended($0), .drain($0)] }
 
   private func packet(_ message: ControlMessage) -> [UInt8] {

@@ -166,6 +166,9 @@ import Testing
     let clients = TestClients(queue)
     clients.start("stale")
     #expect(old.heard(until: .reloadWanted(change)) == [.reloadWanted(change)])
+    // Another supervisor knows nothing of it.
+    old.pool.askAgain()
+    #expect(old.heard(until: .reloadWanted(change)).last == .reloadWanted(change))
     old.pool.drain(.scriptReload)
     #expect(old.hasEnded())
     let next = try TestWorker(queue, starts: false)

@@ -189,6 +189,33 @@ def test_workers_outlive_their_supervisor():
         assert server.get("/site/pid").status == 200
 
 
+# What a script does while it is loaded: it says who does, and waits for `go`.
+WAITS = """; import os, time
+open(os.path.join(%r, str(os.getpid())), 'w').close()
+while not os.path.exists(os.path.join(%r, 'go')): time.sleep(0.01)
+"""
+
+
+def test_a_request_that_waits_for_new_code_outlives_its_supervisor():
+    with make() as server:
+        server.expected_crashes = True
+        server.log.wait_for("Daemon process 'site%d' takes requests" % server.port, count=2)
+        left = server.make_directory("left", 0o777)
+        write_version(server, 1, extra=WAITS % (left, left))
+        with server.client() as client:
+            client.send(client.head("GET", "/site/pid"))
+            wait_until(lambda: len(os.listdir(left)) == 2, "both processes that load the new code")
+            # Nobody is there to see the end of that process, and the next supervisor knows nothing of the request.
+            old = supervisor(server)
+            os.kill(old, signal.SIGSTOP)
+            for pid in os.listdir(left):
+                os.kill(int(pid), signal.SIGKILL)
+            os.kill(old, signal.SIGKILL)
+            server.log.wait_for("goes on with 2 processes")
+            open(os.path.join(left, "go"), "w").close()
+            assert client.read_response("GET").text.endswith(" 1")
+
+
 def test_a_stop_without_a_supervisor_leaves_no_process():
     with make() as server:
         assert server.get("/site/pid").status == 200
