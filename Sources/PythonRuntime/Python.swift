@@ -306,8 +306,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     // Py_EndInterpreter is fatal while other thread states exist: those of our threads go here, those of the application's
     // non-daemon threads when they have been joined.
     for attachment in attachments where attachment.state != own {
-      PyThreadState_Clear(attachment.state)
-      PyThreadState_Delete(attachment.state)
+      wsgi_py_delete_thread_state(attachment.state)
     }
     Python.joinThreads()
     // Not by Py_EndInterpreter: they might start threads.

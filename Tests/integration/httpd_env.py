@@ -26,6 +26,9 @@ REFERENCE = bool(os.environ.get("WSGI_TEST_REFERENCE"))
 QUEUE = "" if REFERENCE else "queue-limit=100"
 # A virtual environment of another Python than the one that the module was built for: its engine runs the tests then.
 PYTHON_HOME = os.environ.get("WSGI_TEST_PYTHON_HOME")
+PROGRAM = os.path.join(PYTHON_HOME, "bin", "python3") if PYTHON_HOME else sys.executable
+# The Python that applications run on, as (3, 11).
+PYTHON = tuple(map(int, subprocess.check_output([PROGRAM, "-c", "import sys; print(*sys.version_info[:2])"], text=True).split()))
 # Module, engine and worker have AddressSanitizer in them, and logs with a report of it are kept in this directory.
 SANITIZED = os.environ.get("WSGI_TEST_SANITIZED")
 CRASH = re.compile(r"exit signal|AH00052|Fatal Python error|Fatal error:|double free|stack smashing|AddressSanitizer:"

@@ -134,6 +134,8 @@ bool wsgi_py_watch_forks(bool forgets_handlers);
 
 /* How many thread states an interpreter has. */
 int wsgi_py_thread_count(PyInterpreterState *interpreter);
+/* Deletes a thread state of another thread, while attached to its interpreter. */
+void wsgi_py_delete_thread_state(PyThreadState *state);
 PyThreadState *wsgi_py_thread_state_get_unchecked(void);
 
 /* Walks the Python frames of a thread of the current interpreter, innermost first, as long as `each` returns true. */

@@ -78,6 +78,15 @@ int wsgi_py_thread_count(PyInterpreterState *interpreter) {
   return count;
 }
 
+void wsgi_py_delete_thread_state(PyThreadState *state) {
+  PyThreadState_Clear(state);
+#if PY_VERSION_HEX >= 0x030C0000
+  /* CPython takes it for the calling thread's, and would take from that what PyGILState_Ensure finds its own state by. */
+  state->_status.bound_gilstate = 0;
+#endif
+  PyThreadState_Delete(state);
+}
+
 PyThreadState *wsgi_py_thread_state_get_unchecked(void) {
 #if PY_VERSION_HEX >= 0x030D0000
   return PyThreadState_GetUnchecked();

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from httpd_env import MODES, REFERENCE, Httpd, Site, run_together
+from httpd_env import MODES, PYTHON, REFERENCE, Httpd, Site, run_together
 
 GROUPS = {"main": "%{GLOBAL}", "one": "one", "two": "two", "resource": "%{RESOURCE}", "server": "%{SERVER}",
           "host": "%{HOST}", "env": "%{ENV:GROUP}", "env-global": "%{ENV:TO_GLOBAL}", "env-missing": "%{ENV:NOWHERE}",
@@ -224,6 +224,37 @@ def test_atexit_runs_in_every_interpreter(make_httpd, mode, mpm):
     if len(pids) == 1:
         assert lines == ["", "", "one", "two"]  # one line end for each, and the main interpreter's empty name
     assert {"one", "two"} <= set(lines)
+
+
+CALLS_BACK = """
+import atexit, ctypes, threading
+THREADS = threading.Barrier(4)
+@ctypes.CFUNCTYPE(None)
+def callback():
+    import mod_wsgi
+    with open(%r, 'a') as out:
+        out.write(mod_wsgi.application_group)
+atexit.register(callback)
+def application(environ, start_response):
+    THREADS.wait(30)
+    start_response('200 OK', [])
+    return [b'registered']
+"""
+
+
+@pytest.mark.skipif(PYTHON < (3, 12), reason="before Python 3.12 C calls back into the main interpreter")
+def test_exit_functions_are_called_back_from_c_in_their_interpreter(make_httpd, mode):
+    conf = ["WSGIDaemonProcess site threads=8"] if mode == "daemon" else []
+    conf += ["WSGIScriptAlias /one {apps}/back.wsgi process-group=%s application-group=one"
+             % ("site" if mode == "daemon" else "%{GLOBAL}")]
+    server = make_httpd("\n".join(conf))
+    path = os.path.join(server.make_directory("left", 0o777), "called")
+    with open(os.path.join(server.apps, "back.wsgi"), "w") as script:
+        script.write(CALLS_BACK % path)
+    assert run_together(4, lambda _: server.get("/one").text) == ["registered"] * 4
+    server.stop()
+    with open(path) as called:
+        assert called.read() == "one"
 
 
 def test_destroy_interpreter_off(make_httpd):

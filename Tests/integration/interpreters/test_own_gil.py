@@ -1,19 +1,14 @@
 """WSGIPerInterpreterGIL: interpreters that use processors side by side, and extension modules that refuse sub-interpreters."""
 import os
 import re
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 
-from httpd_env import MODES, PYTHON_HOME, Httpd
+from httpd_env import MODES, PYTHON, Httpd
 
-PROGRAM = os.path.join(PYTHON_HOME, "bin", "python3") if PYTHON_HOME else sys.executable
-VERSION = tuple(map(int, subprocess.check_output(
-    [PROGRAM, "-c", "import sys; print(*sys.version_info[:2])"], text=True).split()))
-OWN_GIL = pytest.mark.skipif(VERSION < (3, 12), reason="Python %d.%d has one GIL a process; 3.12 is needed" % VERSION)
+OWN_GIL = pytest.mark.skipif(PYTHON < (3, 12), reason="Python %d.%d has one GIL a process; 3.12 is needed" % PYTHON)
 GROUPS = {"embedded": "%{GLOBAL}", "daemon": "site"}
 
 SCRIPT = """
@@ -142,7 +137,7 @@ def test_an_interval_of_its_own(mode):
         assert not server.log.lines("WSGI0199")
 
 
-@pytest.mark.skipif(VERSION >= (3, 12), reason="Python %d.%d can have more than one GIL" % VERSION)
+@pytest.mark.skipif(PYTHON >= (3, 12), reason="Python %d.%d can have more than one GIL" % PYTHON)
 def test_an_older_python_says_that_it_cannot(mode):
     with start(["WSGIPerInterpreterGIL On"]) as server:
         ask(server, mode, "one")
