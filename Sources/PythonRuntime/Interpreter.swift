@@ -14,6 +14,8 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
   let state: OpaquePointer
   /// What the room above keeps for each interpreter.
   public var contents: AnyObject?
+  /// It may be retired: no script has loaded in it, and CPython can end it while the process goes on.
+  public let isDisposable: Atomic<Bool>
   /// Its name is another's: nothing new begins in it (`Python.retire`).
   public let isRetired = Atomic<Bool>(false)
   /// It is no more, and what threads still keep of it must not be used.
@@ -27,6 +29,12 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
     self.hasOwnGIL = hasOwnGIL
     self.hasOpenName = hasOpenName
     self.state = state
+    isDisposable = Atomic(!isMain && Python.canRetire(hasOwnGIL: hasOwnGIL))
+  }
+
+  /// A script has loaded in it, and may have left what applications want to keep. With the import lock, as `Python.retire`.
+  public func keep() {
+    if !isRetired.load(ordering: .relaxed) { isDisposable.store(false, ordering: .relaxed) }
   }
 
   /// How log lines call it.

@@ -8,10 +8,16 @@ extension Python {
   /// How many interpreters of one name may be retired and not ended.
   public static let retiredLimit = 3
 
-  /// Whether an interpreter can be ended while threads that were in it go on. From 3.12 on a thread remembers the thread state
-  /// that it used last, and looks at it when it uses another, though it has been deleted with its interpreter meanwhile. Before
-  /// that it remembers its first, which is of the main interpreter. Only 3.11 has been tested.
-  public static var canRetire: Bool { (0x030B_0000..<0x030C_0000).contains(versionHex) }
+  /// Whether an interpreter can be ended while the process goes on. One with its own GIL has memory of its own: in Python 3.12
+  /// that holds parts of types which all interpreters share, such as those of `datetime`.
+  static func canRetire(hasOwnGIL: Bool) -> Bool {
+    !isBuiltWithoutGIL && (0x030A_0000..<0x030F_0000).contains(versionHex) && (!hasOwnGIL || versionHex >= 0x030D_0000)
+  }
+
+  /// From 3.12 on CPython keeps for each thread the thread state that it used last, and writes to it when the thread uses
+  /// another, though another thread has deleted it with its interpreter meanwhile. Before that it keeps the first, which is of
+  /// the main interpreter.
+  private static var keepsLastState: Bool { versionHex >= 0x030C_0000 }
 
   /// Takes an interpreter's name away: the next attachment to that name makes a new one. False where it keeps its name: it is
   /// main, or earlier ones of that name have not been ended. Any thread.
@@ -31,8 +37,20 @@ extension Python {
   /// Gives an attachment back. Not while attached.
   @inline(__always)
   public func release(_ attachment: Attachment) {
+    if attachment.interpreter.isDisposable.load(ordering: .relaxed) { leave(attachment) } else { attachment.end() }
+  }
+
+  /// Gives an attachment back to an interpreter that may be ended, or is to be.
+  @inline(never)
+  private func leave(_ attachment: Attachment) {
+    useMainState()
     attachment.end()
     if attachment.interpreter.isRetired.load(ordering: .sequentiallyConsistent) { endRetiredIfLeft() }
+  }
+
+  /// The thread state that CPython keeps for the calling thread is one that lives as long as the thread. Not while attached.
+  private func useMainState() {
+    if Python.keepsLastState { probe() }
   }
 
   /// Has those retired interpreters ended that nobody uses.
@@ -108,6 +126,7 @@ extension Python {
       return isAlone
     }
     guard isAlone else {
+      useMainState()
       putBack(interpreter)
       return []
     }

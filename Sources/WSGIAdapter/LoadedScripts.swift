@@ -46,8 +46,6 @@ enum ScriptFailure: Error {
 final class ScriptTable {
   private var loaded: [LoadedScript] = []
   private var failed: [FailedScript] = []
-  /// A script has loaded here, and may have left what applications want to keep.
-  private(set) var hasLoaded = false
 
   func find(_ path: UnsafeRawBufferPointer) -> LoadedScript? {
     for script in loaded where script.path.count == path.count {
@@ -66,7 +64,6 @@ final class ScriptTable {
     remove(script.path)
     failed.removeAll { $0.path == script.path }
     loaded.append(script)
-    hasLoaded = true
   }
 
   func replace(_ script: FailedScript) {

@@ -56,10 +56,9 @@ struct ScriptLoader {
     return try load(request)
   }
 
-  /// Whether a new interpreter can take this one's place: it has nobody's state to keep. A daemon process asks for another
-  /// process.
+  /// Whether a new interpreter can take this one's place. A daemon process asks for another process.
   private var isDisposable: Bool {
-    Python.canRetire && !contents.adapter.settings.isDaemon && !contents.interpreter.isMain && !contents.scripts.hasLoaded
+    !contents.adapter.settings.isDaemon && contents.interpreter.isDisposable.load(ordering: .relaxed)
   }
 
   /// Another attempt at a script whose import failed half way is made in a new interpreter where that is possible. With the
@@ -183,6 +182,7 @@ struct ScriptLoader {
       }
       let script = try LoadedScript(
         path: Array(request.path), module: module, stamp: stamp.retained(), modified: modified)
+      contents.interpreter.keep()
       contents.scripts.replace(script)
       adapter.failures.loaded(key(request))
       return script
