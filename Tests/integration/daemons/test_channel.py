@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from httpd_env import MODES, Httpd, run_together
+from httpd_env import MODES, Httpd, run_together, wait_until
+from test_shares import STATUS, is_idle
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
 
@@ -93,8 +94,10 @@ def test_what_the_default_queue_limit_allows_is_served(processes):
     WSGIDaemonProcess few threads=3 python-path={lib}
     WSGIScriptAlias /few {apps}/app.wsgi process-group=few application-group=%{GLOBAL}
     """
-    with Httpd(conf, apps="daemon", name="limit", threads=16 // processes, processes=processes) as server:
+    with Httpd(conf + STATUS, apps="daemon", name="limit", threads=16 // processes, processes=processes,
+               modules=["authz_host"]) as server:
         assert server.get("/few/pid").status == 200
+        wait_until(lambda: is_idle(server, "few"), "the end of the request")
         gate, refused = server.unused_path("open"), []
 
         def ask(_):
