@@ -116,6 +116,18 @@ def check_circles():
                              len(circle), LARGEST_CIRCLE, "\n".join(uses)))
 
 
+# What a call made is gone when its `object` has been read: `f(make().object)` gives f a dead pointer.
+DANGLING = re.compile(r"\)\.object\b")
+
+
+def check_references():
+    for room in "PythonRuntime", "WSGIAdapter", "WSGIEngine":
+        for path in glob.glob(os.path.join(ROOT, "Sources", room, "**", "*.swift"), recursive=True):
+            for number, line in enumerate(read(path).splitlines(), 1):
+                if DANGLING.search(line.split("//")[0]):
+                    complain("%s:%d" % (path, number), "a temporary reference ends before its object is used; lend it as a whole")
+
+
 def check_lines():
     for pattern in ("Sources/**/*.swift", "Sources/**/*.py", "Tests/**/*.swift", "Tests/**/*.py", "shim/**/*.[ch]",
                     "Package.swift"):
@@ -220,6 +232,7 @@ def main():
     options = options.parse_args()
     check_rooms()
     check_circles()
+    check_references()
     check_lines()
     check_messages()
     check_format(options.swift)

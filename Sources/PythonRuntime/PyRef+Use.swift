@@ -9,6 +9,7 @@ extension PyRef {
   @inlinable public borrowing func call(_ a: PyObj) throws(Raised) -> PyRef { try object.call(a) }
   @inlinable public borrowing func iterator() throws(Raised) -> PyRef { try object.iterator() }
   @inlinable public borrowing func next() throws(Raised) -> PyRef? { try object.next() }
+  public borrowing func int() throws(Raised) -> Int { try object.int() }
   public borrowing func text() -> String? { object.text }
 }
 

@@ -37,8 +37,8 @@ extension RequestRunner {
   func regularFile(_ wrapper: PyObj) -> RegularFile? {
     do throws(Raised) {
       let filelike = try wrapper.attribute("filelike")
-      let descriptor = Int32(clamping: try filelike.attribute("fileno").call().object.int())
-      let offset = Int64(try filelike.attribute("tell").call().object.int())
+      let descriptor = Int32(clamping: try filelike.attribute("fileno").call().int())
+      let offset = Int64(try filelike.attribute("tell").call().int())
       var information = stat()
       guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG, offset >= 0 else { return nil }
       return RegularFile(descriptor: descriptor, offset: offset, size: Int64(information.st_size))

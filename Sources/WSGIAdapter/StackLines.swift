@@ -67,7 +67,7 @@ extension Adapter {
       while let identity = try identities.next() {
         // Not `name`, which an application may have replaced with code of its own.
         guard let thread = try active.object.item(identity.object) else { continue }
-        names[UInt(bitPattern: try identity.object.int())] = try thread.attribute("_name").object.text
+        names[UInt(bitPattern: try identity.object.int())] = try thread.attribute("_name").text()
       }
     } catch { PythonException.clear() }
     return names
