@@ -74,6 +74,15 @@ def run_unit(tally, swift, reports, word):
     if code and (tally.failed == before or not found):
         print("swift test ended with %d" % code)
         tally.failed += 1
+    say("what must not compile")
+    sys.path.insert(0, os.path.join(ROOT, "Tests", "must_not_compile"))
+    import check
+    for name, complaint in check.check(swift).items():
+        if complaint:
+            print("Tests/must_not_compile/%s %s" % (name, complaint))
+            tally.failed += 1
+        else:
+            tally.passed += 1
 
 
 def make_environment(python):

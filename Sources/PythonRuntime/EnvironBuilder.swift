@@ -23,21 +23,21 @@ public final class EnvironBuilder {
   public init() {}
 
   /// Brings a layout up to the request's pairs. Nil: they are not well-formed.
-  public func layout(_ pairs: EnvironPairs) throws(Raised) -> EnvironLayout? {
+  public func layout(_ pairs: EnvironPairs, _ gil: borrowing GILToken) throws(Raised) -> EnvironLayout? {
     clock &+= 1
     if let latest, try latest.update(pairs) {
       latest.lastUse = clock
       return latest
     }
-    return try otherLayout(pairs)
+    return try otherLayout(pairs, gil)
   }
 
   @inline(never)
-  private func otherLayout(_ pairs: EnvironPairs) throws(Raised) -> EnvironLayout? {
+  private func otherLayout(_ pairs: EnvironPairs, _ gil: borrowing GILToken) throws(Raised) -> EnvironLayout? {
     guard let hash = pairs.keyHash() else { return nil }
     guard pairs.count <= EnvironBuilder.pairLimit else {
       let layout = try EnvironLayout(hash: 0)
-      try layout.rebuild(pairs)
+      try layout.rebuild(pairs, gil)
       layout.release = true
       return layout
     }
@@ -55,7 +55,7 @@ public final class EnvironBuilder {
     layout.lastUse = clock
     latest = layout
     let isCurrent = found == nil ? false : try layout.update(pairs)
-    if !isCurrent { try layout.rebuild(pairs) }
+    if !isCurrent { try layout.rebuild(pairs, gil) }
     return layout
   }
 
@@ -69,8 +69,8 @@ public final class EnvironBuilder {
   }
 
   /// Gives back everything that is kept.
-  public func clear() {
-    for layout in layouts { layout.drop() }
+  public func clear(_ gil: borrowing GILToken) {
+    for layout in layouts { layout.drop(gil) }
     layouts = []
     latest = nil
   }
@@ -168,8 +168,8 @@ public final class EnvironLayout {
   }
 
   /// Starts over with these pairs.
-  fileprivate func rebuild(_ pairs: EnvironPairs) throws(Raised) {
-    drop()
+  fileprivate func rebuild(_ pairs: EnvironPairs, _ gil: borrowing GILToken) throws(Raised) {
+    drop(gil)
     template = KeptRef(try PyRef.dict())
     isNew = true
     if pairs.count > capacity {
@@ -197,11 +197,11 @@ public final class EnvironLayout {
   }
 
   /// A dict for one request, with the template's items.
-  public func finish() throws(Raised) -> PyRef {
+  public func finish(_ gil: borrowing GILToken) throws(Raised) -> PyRef {
     let environ = try items.copyDict()
     isNew = false
     if !oversize.isEmpty { try forgetOversize() }
-    if release { drop() }
+    if release { drop(gil) }
     return environ
   }
 
@@ -211,13 +211,13 @@ public final class EnvironLayout {
     oversize.removeAll(keepingCapacity: true)
   }
 
-  fileprivate func drop() {
+  fileprivate func drop(_ gil: borrowing GILToken) {
     for index in 0..<count {
       slots[index].encoded.deallocate()
       wsgi_py_decref(slots[index].key)
     }
     count = 0
     oversize.removeAll(keepingCapacity: true)
-    template.drop()
+    template.drop(gil)
   }
 }

@@ -145,16 +145,16 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
 
   /// Runs `body` attached: with this thread's state current and its GIL held.
   @inline(__always)
-  public func run<R>(_ body: () -> R) -> R {
+  public func run<R>(_ body: (borrowing GILToken) -> R) -> R {
     acquire(state)
-    let result = body()
+    let result = body(GILToken())
     _ = PyEval_SaveThread()
     return result
   }
 
-  /// Runs `body`, which may wait, without the GIL. Only while attached.
+  /// Runs `body`, which may wait, without the GIL.
   @inline(__always)
-  public func detached<R>(_ body: () -> R) -> R {
+  public func detached<R>(_ gil: borrowing GILToken, _ body: () -> R) -> R {
     // An application may hand its request's objects to a thread of its own: what is taken up again is what was laid down,
     // which need not be this attachment's own state.
     let current = PyEval_SaveThread()
@@ -163,8 +163,8 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
     return result
   }
 
-  /// Raises `type` in the thread of `identity`, when it next runs Python code. Only while attached.
-  public static func raiseAsynchronously(_ type: PyObj, inThread identity: UInt) -> Bool {
+  /// Raises `type` in the thread of `identity`, when it next runs Python code.
+  public static func raiseAsynchronously(_ gil: borrowing GILToken, _ type: PyObj, inThread identity: UInt) -> Bool {
     PyThreadState_SetAsyncExc(identity, type.pointer) > 0
   }
 }

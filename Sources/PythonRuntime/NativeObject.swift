@@ -25,17 +25,17 @@ open class NativeObject {
   public init() {}
 
   /// The object is called.
-  open func call(_ arguments: Arguments) throws(Raised) -> PyRef {
+  open func call(_ arguments: Arguments, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
     throw Raised(.typeError, "object is not callable")
   }
 
   /// A method is called; `index` is its place in the type's list.
-  open func invoke(_ method: Int, _ arguments: Arguments) throws(Raised) -> PyRef {
+  open func invoke(_ method: Int, _ arguments: Arguments, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
     throw Raised(.runtimeError, "no such method")
   }
 
   /// The next item, for iterators; nil at the end.
-  open func next() throws(Raised) -> PyRef? { nil }
+  open func next(_ gil: borrowing GILToken) throws(Raised) -> PyRef? { nil }
 }
 
 /// A Python type whose instances are native objects, in one interpreter.
@@ -79,7 +79,9 @@ func wsgi_swift_native_call(
 ) -> UnsafeMutablePointer<PyObject>? {
   guard let context else { return nil }
   return Unmanaged<NativeObject>.fromOpaque(context)._withUnsafeGuaranteedRef { object in
-    do throws(Raised) { return try object.call(Arguments(base: arguments, count: count)).release() } catch { return nil }
+    do throws(Raised) { return try object.call(Arguments(base: arguments, count: count), GILToken()).release() } catch {
+      return nil
+    }
   }
 }
 
@@ -91,7 +93,7 @@ func wsgi_swift_native_method(
   guard let context else { return nil }
   return Unmanaged<NativeObject>.fromOpaque(context)._withUnsafeGuaranteedRef { object in
     do throws(Raised) {
-      return try object.invoke(Int(index), Arguments(base: arguments, count: count)).release()
+      return try object.invoke(Int(index), Arguments(base: arguments, count: count), GILToken()).release()
     } catch { return nil }
   }
 }
@@ -101,7 +103,7 @@ func wsgi_swift_native_next(_ context: UnsafeMutableRawPointer?) -> UnsafeMutabl
   guard let context else { return nil }
   return Unmanaged<NativeObject>.fromOpaque(context)._withUnsafeGuaranteedRef { object in
     do throws(Raised) {
-      guard let item = try object.next() else { return nil }
+      guard let item = try object.next(GILToken()) else { return nil }
       return item.release()
     } catch { return nil }
   }

@@ -69,8 +69,9 @@ public struct PyRef: ~Copyable {
 }
 
 /// An owned reference that lives in a class: it is not given back automatically, as a class may end without the GIL.
-/// `drop` gives it back, under the GIL.
-public struct KeptRef {
+/// `drop` gives it back.
+@frozen
+public struct KeptRef: ~Copyable {
   @usableFromInline var pointer: UnsafeMutablePointer<PyObject>?
 
   @inlinable public init() { pointer = nil }
@@ -82,15 +83,37 @@ public struct KeptRef {
   @inlinable public var orNone: PyObj { PyObj(pointer) ?? .none }
 
   /// Keeps another reference, dropping the earlier one.
-  @inlinable public mutating func set(_ reference: consuming PyRef) {
+  @inlinable public mutating func set(_ reference: consuming PyRef, _ gil: borrowing GILToken) {
     let old = pointer
     pointer = reference.release()
     if let old { wsgi_py_decref(old) }
   }
 
-  @inlinable public mutating func drop() {
+  @inlinable public mutating func drop(_ gil: borrowing GILToken) {
     let old = pointer
     pointer = nil
     if let old { wsgi_py_decref(old) }
+  }
+}
+
+/// Several of them, given back together.
+public struct KeptRefs: ~Copyable {
+  private var pointers: [UnsafeMutablePointer<PyObject>] = []
+
+  public init() {}
+
+  /// Keeps a reference; the object is valid until `drop`.
+  public mutating func keep(_ reference: consuming PyRef) -> PyObj {
+    let pointer = reference.release()
+    pointers.append(pointer)
+    return PyObj(pointer)
+  }
+
+  public mutating func intern(_ text: StaticString) throws(Raised) -> PyObj { keep(try PyRef.interned(text)) }
+
+  public mutating func drop(_ gil: borrowing GILToken) {
+    let old = pointers
+    pointers = []
+    for pointer in old { wsgi_py_decref(pointer) }
   }
 }

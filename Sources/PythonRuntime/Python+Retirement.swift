@@ -105,7 +105,7 @@ extension Python {
 
   /// Ends a retired interpreter that nobody uses, unless threads of the application live in it: it is then left for another
   /// time. `leave` is called attached, before; the result are the attachments that were to it. Not while attached.
-  public func endRetired(_ interpreter: Interpreter, leave: () -> Void) -> [Attachment] {
+  public func endRetired(_ interpreter: Interpreter, leave: (borrowing GILToken) -> Void) -> [Attachment] {
     let thread = self.thread
     var attachments = table.withLock { $0.attachments.filter { $0.interpreter === interpreter } }
     let own: Attachment
@@ -120,9 +120,9 @@ extension Python {
       putBack(interpreter)
       return []
     }
-    let isAlone = own.run {
+    let isAlone = own.run { gil in
       let isAlone = wsgi_py_thread_count(interpreter.state) == attachments.count
-      if isAlone { leave() }
+      if isAlone { leave(gil) }
       return isAlone
     }
     guard isAlone else {

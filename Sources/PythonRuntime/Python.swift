@@ -55,9 +55,11 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   /// How many interpreters may have open names.
   public var openNameLimit = Int.max
   /// Sets a new interpreter up; called attached to it. Throws after logging.
-  public var configure: @Sendable (Interpreter) throws(InterpreterFailure) -> Void = { _ throws(InterpreterFailure) in }
+  public var configure: @Sendable (Interpreter, borrowing GILToken) throws(InterpreterFailure) -> Void = {
+    _, _ throws(InterpreterFailure) in
+  }
   /// An interpreter is about to end; called attached to it.
-  public var discard: @Sendable (Interpreter) -> Void = { _ in }
+  public var discard: @Sendable (Interpreter, borrowing GILToken) -> Void = { _, _ in }
   /// A retired interpreter is left: `endRetired` is to be called with it, on another thread.
   public var endLater: @Sendable (Interpreter) -> Void = { _ in }
 
@@ -107,9 +109,9 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   /// Sets up the main interpreter, which exists from the start. Attached on return: no.
   public func configureMain() throws(InterpreterFailure) {
     let failure = withAttachment(to: main) { attachment in
-      attachment.run { () -> InterpreterFailure? in
+      attachment.run { gil -> InterpreterFailure? in
         do throws(InterpreterFailure) {
-          try configure(main)
+          try configure(main, gil)
           return nil
         } catch { return error }
       }
@@ -208,7 +210,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
       throw .notCreated(reason.map { String(cString: $0) } ?? "no reason given")
     }
     let interpreter = Interpreter(name: name, isMain: false, hasOwnGIL: ownGIL, hasOpenName: isOpenName, state: made)
-    do throws(InterpreterFailure) { try configure(interpreter) } catch {
+    do throws(InterpreterFailure) { try configure(interpreter, GILToken()) } catch {
       Py_EndInterpreter(state)
       PyThreadState_Swap(thread.mainState)
       _ = PyEval_SaveThread()
@@ -238,9 +240,9 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   // MARK: the end
 
   /// Runs `body` attached to each interpreter in turn, main first. Not while attached.
-  public func inEachInterpreter(_ body: (Interpreter) -> Void) {
+  public func inEachInterpreter(_ body: (Interpreter, borrowing GILToken) -> Void) {
     for interpreter in table.withLock({ $0.interpreters + $0.retired }) {
-      withAttachment(to: interpreter) { attachment in attachment.run { body(interpreter) } }
+      withAttachment(to: interpreter) { attachment in attachment.run { body(interpreter, $0) } }
     }
   }
 
@@ -261,8 +263,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
       allEnded = allEnded && ended
     }
     PyEval_RestoreThread(mainState)
-    for attachment in attachments where attachment.interpreter.isMain { attachment.environ.clear() }
-    discard(main)
+    for attachment in attachments where attachment.interpreter.isMain { attachment.environ.clear(GILToken()) }
+    discard(main, GILToken())
     if allEnded {
       Py_FinalizeEx()
     } else {
@@ -301,8 +303,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
       return false
     }
     PyEval_RestoreThread(own)
-    for attachment in attachments { attachment.environ.clear() }
-    discard(interpreter)
+    for attachment in attachments { attachment.environ.clear(GILToken()) }
+    discard(interpreter, GILToken())
     // Py_EndInterpreter is fatal while other thread states exist: those of our threads go here, those of the application's
     // non-daemon threads when they have been joined.
     for attachment in attachments where attachment.state != own {
@@ -328,7 +330,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   }
 
   /// Runs `body`, which may wait, without the GIL, on any thread that holds one.
-  public static func detached<R>(_ body: () -> R) -> R {
+  public static func detached<R>(_ gil: borrowing GILToken, _ body: () -> R) -> R {
     let state = PyEval_SaveThread()
     defer { PyEval_RestoreThread(state) }
     return body()

@@ -34,12 +34,12 @@ public struct ThreadStack {
 
 extension Attachment {
   /// The stack of this attachment's thread; read by another thread attached to the same interpreter.
-  public var stack: ThreadStack { ThreadStack(state) }
+  public func stack(_ gil: borrowing GILToken) -> ThreadStack { ThreadStack(state) }
 }
 
 extension Interpreter {
-  /// The stacks of its threads, without those that run no Python code. Only while attached to it.
-  public var stacks: [ThreadStack] {
+  /// The stacks of its threads, without those that run no Python code.
+  public func stacks(_ gil: borrowing GILToken) -> [ThreadStack] {
     // The garbage collector could run an application's code, and that could end a thread whose state is being read.
     let collects = PyGC_Disable() != 0
     defer { if collects { PyGC_Enable() } }

@@ -29,7 +29,7 @@ extension Adapter {
   /// The same, waiting for the GIL as long as that takes.
   func stack(of running: ImportWatch.Import) -> [String] {
     let lines = python.withAttachment(to: running.attachment.interpreter) { own in
-      own.run { running.isUnderWay ? running.attachment.stack.lines("Thread \(running.thread)") : [] }
+      own.run { running.isUnderWay ? running.attachment.stack($0).lines("Thread \(running.thread)") : [] }
     }
     return lines ?? []
   }

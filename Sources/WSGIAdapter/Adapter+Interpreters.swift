@@ -10,8 +10,10 @@ extension Adapter {
   func connectPython() {
     failures.begin { [unowned self] in reportRepeats($0, $1) }
     python.wantsOwnGIL = { [unowned self] name in self.wantsOwnGIL(name) }
-    python.configure = { [unowned self] interpreter throws(InterpreterFailure) in try self.configure(interpreter) }
-    python.discard = { interpreter in (interpreter.contents as? InterpreterContents)?.drop() }
+    python.configure = { [unowned self] interpreter, gil throws(InterpreterFailure) in
+      try self.configure(interpreter, gil)
+    }
+    python.discard = { interpreter, gil in (interpreter.contents as? InterpreterContents)?.drop(gil) }
     python.endLater = { [unowned self] interpreter in
       _ = self.ender.run(milliseconds: 0) { self.endRetired(interpreter) }
     }
@@ -35,7 +37,7 @@ extension Adapter {
     return true
   }
 
-  private func configure(_ interpreter: Interpreter) throws(InterpreterFailure) {
+  private func configure(_ interpreter: Interpreter, _ gil: borrowing GILToken) throws(InterpreterFailure) {
     if !interpreter.isMain {
       let own = interpreter.hasOwnGIL ? " with its own GIL" : ""
       host.log(.info, "Creating \(interpreter.label)\(own) \(place).")
@@ -43,7 +45,7 @@ extension Adapter {
     do throws(Raised) {
       let contents = try InterpreterContents(self, interpreter)
       interpreter.contents = contents
-      try contents.configure(pristine)
+      try contents.configure(pristine, gil)
       setSwitchInterval(interpreter)
     } catch {
       let explanation = InterpreterContents.takeDescription()
@@ -54,7 +56,9 @@ extension Adapter {
 
   /// On the ender's thread.
   private func endRetired(_ interpreter: Interpreter) {
-    let attachments = python.endRetired(interpreter) { (interpreter.contents as? InterpreterContents)?.publishStopping("") }
+    let attachments = python.endRetired(interpreter) { gil in
+      (interpreter.contents as? InterpreterContents)?.publishStopping("", gil)
+    }
     guard !attachments.isEmpty else { return }
     running.remove { $0.attachment.interpreter === interpreter }
     // A pool's runners keep their attachment.
@@ -86,13 +90,13 @@ extension Adapter {
 
   /// Publishes process_stopping to every interpreter.
   func publishStopping(_ reason: String) {
-    python.inEachInterpreter { ($0.contents as? InterpreterContents)?.publishStopping(reason) }
+    python.inEachInterpreter { ($0.contents as? InterpreterContents)?.publishStopping(reason, $1) }
   }
 
   /// Publishes process_signal to every interpreter.
   public func signal(_ name: String, _ number: Int) {
-    python.inEachInterpreter { interpreter in
-      (interpreter.contents as? InterpreterContents)?.publishSignal(name, number)
+    python.inEachInterpreter { interpreter, gil in
+      (interpreter.contents as? InterpreterContents)?.publishSignal(name, number, gil)
     }
   }
 }

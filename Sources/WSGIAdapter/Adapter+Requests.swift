@@ -85,13 +85,13 @@ extension Adapter {
     }
     defer { python.release(attachment) }
     var found: UInt32 = 0
-    let isLoaded = attachment.run {
+    let isLoaded = attachment.run { gil -> Bool in
       guard let contents = attachment.interpreter.contents as? InterpreterContents else { return false }
       let request = ScriptLoader.Request(
         path: script, modified: ScriptTime.now(script), isReloading: false, rejectsStale: false, mayRetire: false,
         resource: { nil })
       do throws(ScriptFailure) {
-        _ = try ScriptLoader(contents: contents, attachment: attachment).script(request)
+        _ = try ScriptLoader(contents: contents, attachment: attachment).script(request, gil)
         contents.flushStandardStreams()
         return true
       } catch {

@@ -34,7 +34,7 @@ extension Adapter {
     if slowRequests != nil { accounting.add(.slowRequests) }
     if hasTelemetry { startRecording() }
     var settings = settings.telemetry
-    python.inEachInterpreter { settings.switchInterval = ($0.contents as? InterpreterContents)?.switchInterval }
+    python.inEachInterpreter { settings.switchInterval = ($0.contents as? InterpreterContents)?.switchInterval($1) }
     let process = MeasuredProcess(
       place: place, warn: { [host] in host.log(.warning, $0) }, inform: { [host] in host.log(.info, $0) },
       meters: { [running] in running.all.map(\.meter) }, activeRequests: { [running] in running.count },
@@ -50,10 +50,10 @@ extension Adapter {
   private static func inspectCollectors(_ python: Python, limit: Int) -> ([CollectorSnapshot], Double?) {
     var snapshots: [CollectorSnapshot] = []
     var switchInterval: Double?
-    python.inEachInterpreter { interpreter in
+    python.inEachInterpreter { interpreter, gil in
       guard let contents = interpreter.contents as? InterpreterContents else { return }
-      if interpreter.isMain { switchInterval = contents.switchInterval }
-      if snapshots.count < limit, let snapshot = contents.collectorSnapshot() { snapshots.append(snapshot) }
+      if interpreter.isMain { switchInterval = contents.switchInterval(gil) }
+      if snapshots.count < limit, let snapshot = contents.collectorSnapshot(gil) { snapshots.append(snapshot) }
     }
     return (snapshots, switchInterval)
   }

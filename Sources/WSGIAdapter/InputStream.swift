@@ -34,24 +34,24 @@ final class InputStream: NativeObject {
     hasFailed = false
   }
 
-  override func invoke(_ method: Int, _ arguments: Arguments) throws(Raised) -> PyRef {
+  override func invoke(_ method: Int, _ arguments: Arguments, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
     let name: StaticString = InputStream.methods[method]
     try arguments.expect(0...(method == 3 ? 0 : 1), name)
     let limit = try arguments[0].flatMap { $0.isNone ? nil : $0 }?.int() ?? -1
     guard isValid, runner.isActive else { throw Raised(.runtimeError, "\(name)() called on wsgi.input after request completed") }
     switch method {
-    case 0: return try read(limit)
-    case 1: return try readLine(limit)
-    case 2: return try readLines(hint: limit)
+    case 0: return try read(limit, gil)
+    case 1: return try readLine(limit, gil)
+    case 2: return try readLines(hint: limit, gil)
     default: return .none()
     }
   }
 
-  override func next() throws(Raised) -> PyRef? {
+  override func next(_ gil: borrowing GILToken) throws(Raised) -> PyRef? {
     guard isValid, runner.isActive else {
       throw Raised(.runtimeError, "iteration of wsgi.input attempted after request completed")
     }
-    let line = try readLine(-1)
+    let line = try readLine(-1, gil)
     if line.object.bytes.isEmpty { return nil }
     return line
   }
@@ -65,11 +65,11 @@ final class InputStream: NativeObject {
   }
 
   /// Reads at least one byte into `target` without the GIL; 0 at the end of the body.
-  private func fetch(_ target: UnsafeMutableRawBufferPointer) throws(Raised) -> Int {
+  private func fetch(_ target: UnsafeMutableRawBufferPointer, _ gil: borrowing GILToken) throws(Raised) -> Int {
     try requireNoFailure()
     if isAtEnd { return 0 }
     let begun = runner.meter.isOn ? Clock.monotonic() : 0
-    let count = runner.detached { $0.read(into: target) } ?? Int64(ExchangeFailure.closed.rawValue)
+    let count = runner.detached(gil) { $0.read(into: target) } ?? Int64(ExchangeFailure.closed.rawValue)
     guard count >= 0, count <= target.count else {
       hasFailed = true
       let failure = ExchangeFailure(code: count)
@@ -82,17 +82,17 @@ final class InputStream: NativeObject {
   }
 
   /// Fills the empty buffer; false at the end of the body.
-  private func refill() throws(Raised) -> Bool {
+  private func refill(_ gil: borrowing GILToken) throws(Raised) -> Bool {
     let buffer = self.buffer ?? .allocate(byteCount: InputStream.bufferSize, alignment: 16)
     self.buffer = buffer
     // Another thread of the application may be filling it.
-    guard runner.awaitHost() else {
+    guard runner.awaitHost(gil) else {
       throw Raised(.osError, "mod_wsgi request data read error: \(ExchangeFailure.closed.readExplanation)")
     }
     if start < end { return true }
     start = 0
     end = 0
-    end = try fetch(buffer)
+    end = try fetch(buffer, gil)
     return end > 0
   }
 
@@ -101,12 +101,14 @@ final class InputStream: NativeObject {
     return UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[start..<end])
   }
 
-  private func read(_ limit: Int) throws(Raised) -> PyRef {
+  private func read(_ limit: Int, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
     runner.traffic.inputReads &+= 1
     try requireNoFailure()
     if limit == 0 {
       // Tells a client that waits for "100 Continue" that its body is wanted.
-      if !isAtEnd && start == end { _ = runner.detached { $0.read(into: UnsafeMutableRawBufferPointer(start: nil, count: 0)) } }
+      if !isAtEnd && start == end {
+        _ = runner.detached(gil) { $0.read(into: UnsafeMutableRawBufferPointer(start: nil, count: 0)) }
+      }
       return try PyRef.bytes(UnsafeRawBufferPointer(start: nil, count: 0))
     }
     if start == end && isAtEnd { return try PyRef.bytes(UnsafeRawBufferPointer(start: nil, count: 0)) }
@@ -127,7 +129,7 @@ final class InputStream: NativeObject {
       if block.room == 0 {
         // Only an exact answer is left to wait for: the end, or more than was announced.
         let wanted = limit < 0 ? Int.max : limit - block.count
-        guard try refill() else { break }
+        guard try refill(gil) else { break }
         let taken = min(end - start, wanted)
         try block.grow(to: block.count + min(max(block.count, taken), wanted))
         block.append(UnsafeRawBufferPointer(rebasing: buffered.prefix(taken)))
@@ -135,20 +137,20 @@ final class InputStream: NativeObject {
         continue
       }
       let target = limit < 0 ? block.free : UnsafeMutableRawBufferPointer(rebasing: block.free.prefix(limit - block.count))
-      let count = try fetch(target)
+      let count = try fetch(target, gil)
       if count == 0 { break }
       block.count += count
     }
     return try block.finish()
   }
 
-  private func readLine(_ limit: Int) throws(Raised) -> PyRef {
+  private func readLine(_ limit: Int, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
     runner.traffic.inputReads &+= 1
     try requireNoFailure()
     if limit == 0 { return try PyRef.bytes(UnsafeRawBufferPointer(start: nil, count: 0)) }
     var line: [UInt8] = []
     while true {
-      if start == end, !(try refill()) { break }
+      if start == end, !(try refill(gil)) { break }
       let room = limit < 0 ? Int.max : limit - line.count
       let part = UnsafeRawBufferPointer(rebasing: buffered.prefix(room))
       if let newline = part.firstIndex(of: 0x0A) {
@@ -165,11 +167,11 @@ final class InputStream: NativeObject {
     return try PyRef.bytes(line)
   }
 
-  private func readLines(hint: Int) throws(Raised) -> PyRef {
+  private func readLines(hint: Int, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
     let lines = try PyRef.list()
     var total = 0
     while true {
-      let line = try readLine(-1)
+      let line = try readLine(-1, gil)
       let count = line.object.bytes.count
       if count == 0 { return lines }
       try lines.object.append(line)

@@ -17,11 +17,11 @@ extension Adapter {
 
   private func raise(in runner: RunningRequest, _ ticket: UInt64) -> Bool {
     let isRaised = python.withAttachment(to: runner.attachment.interpreter) { attachment in
-      attachment.run {
+      attachment.run { gil in
         guard runner.ticket.load(ordering: .relaxed) == ticket,
           let contents = attachment.interpreter.contents as? InterpreterContents
         else { return false }
-        return Attachment.raiseAsynchronously(contents.requestTimeout, inThread: runner.attachment.identity)
+        return Attachment.raiseAsynchronously(gil, contents.requestTimeout, inThread: runner.attachment.identity)
       }
     }
     return isRaised ?? false

@@ -16,8 +16,8 @@ extension InterpreterContents {
       generation: try number("generation"), collected: try number("collected"), uncollectable: try number("uncollectable"))
   }
 
-  /// The collector's numbers now; nil where `gc` does not work as it should. Attached.
-  func collectorSnapshot() -> CollectorSnapshot? {
+  /// The collector's numbers now; nil where `gc` does not work as it should.
+  func collectorSnapshot(_ gil: borrowing GILToken) -> CollectorSnapshot? {
     do throws(Raised) {
       let list = try function("collector_snapshot").call()
       let object = list.object
@@ -31,8 +31,8 @@ extension InterpreterContents {
     }
   }
 
-  /// sys.getswitchinterval(), in seconds. Attached.
-  var switchInterval: Double? {
+  /// sys.getswitchinterval(), in seconds.
+  func switchInterval(_ gil: borrowing GILToken) -> Double? {
     do throws(Raised) {
       guard let function = PythonCode.sys("getswitchinterval") else { return nil }
       let value = try function.call()

@@ -8,7 +8,7 @@ final class InterpreterContents {
   unowned(unsafe) let interpreter: Interpreter
   let types: NativeTypes
   let names: Names
-  private var kept: [KeptRef] = []
+  private var kept: KeptRefs
   private(set) var namespace = KeptRef()
   private(set) var fileWrapper: PyObj = .none
   private(set) var requestTimeout: PyObj = .none
@@ -35,24 +35,19 @@ final class InterpreterContents {
     self.adapter = adapter
     self.interpreter = interpreter
     types = try NativeTypes()
-    names = try Names()
-    var kept: [KeptRef] = []
-    func keep(_ reference: consuming PyRef) -> PyObj {
-      let keptReference = KeptRef(reference)
-      kept.append(keptReference)
-      return keptReference.orNone
-    }
-    activeRequests = keep(try PyRef.dict())
-    schemeHTTP = keep(try PyRef.interned("http"))
-    schemeHTTPS = keep(try PyRef.interned("https"))
-    zero = keep(try PyRef.float(0))
+    var kept = KeptRefs()
+    names = try Names(&kept)
+    activeRequests = kept.keep(try PyRef.dict())
+    schemeHTTP = try kept.intern("http")
+    schemeHTTPS = try kept.intern("https")
+    zero = kept.keep(try PyRef.float(0))
     scripts = ScriptTable()
     collectorLog = adapter.hasTelemetry ? CollectorLog() : nil
     self.kept = kept
   }
 
   /// Runs the bootstrap and puts the modules in place.
-  func configure(_ pristine: [([UInt8], [UInt8])]) throws(Raised) {
+  func configure(_ pristine: [([UInt8], [UInt8])], _ gil: borrowing GILToken) throws(Raised) {
     let settings = adapter.settings
     let code = try PythonCode.compile(Bootstrap.source, file: Bootstrap.file)
     let space = try PyRef.dict()
@@ -76,8 +71,8 @@ final class InterpreterContents {
     formatException = try function("format_exception")
     publishFunction = try function("publish")
     module = try function("module")
-    eventCallbacks = keep(try module.attribute("event_callbacks"))
-    constants.set(try makeConstants())
+    eventCallbacks = kept.keep(try module.attribute("event_callbacks"))
+    constants.set(try makeConstants(), gil)
   }
 
   /// Once a process: whether the Python home belongs to the library that runs.
@@ -90,12 +85,6 @@ final class InterpreterContents {
     let problem = environment.mismatch(
       home: home, bin: realPath(base), library: realPath(Python.library), release: Python.fullVersion)
     if let problem { adapter.host.log(.warning, "WSGI0506: " + problem) }
-  }
-
-  func keep(_ reference: consuming PyRef) -> PyObj {
-    let keptReference = KeptRef(reference)
-    kept.append(keptReference)
-    return keptReference.orNone
   }
 
   /// Something that the bootstrap defined, borrowed from its namespace.
@@ -215,13 +204,13 @@ final class InterpreterContents {
     } catch { logException("WSGI0104: Cannot publish event '\(event)'") }
   }
 
-  func publishStopping(_ reason: String) {
+  func publishStopping(_ reason: String, _ gil: borrowing GILToken) {
     publishTo("shutdown_callbacks", "process_stopping") { payload throws(Raised) in
       try payload.setItem("shutdown_reason", try PyRef.string(reason))
     }
   }
 
-  func publishSignal(_ name: String, _ number: Int) {
+  func publishSignal(_ name: String, _ number: Int, _ gil: borrowing GILToken) {
     publishTo("signal_callbacks", "process_signal") { payload throws(Raised) in
       try payload.setItem("signame", try PyRef.string(name))
       try payload.setItem("signum", try PyRef.int(number))
@@ -356,13 +345,11 @@ final class InterpreterContents {
   }
 
   /// Gives back what was kept, before the interpreter ends.
-  func drop() {
+  func drop(_ gil: borrowing GILToken) {
     scripts.drop()
-    constants.drop()
-    for index in kept.indices { kept[index].drop() }
-    kept = []
-    namespace.drop()
-    names.drop()
+    constants.drop(gil)
+    kept.drop(gil)
+    namespace.drop(gil)
   }
 }
 
@@ -370,32 +357,21 @@ final class InterpreterContents {
 struct Names {
   let input, errors, urlScheme, requestStart, queueStart, daemonStart, applicationStart, threadID, requestRecord: PyObj
   let close, mtime, reloadRequired, requestID: PyObj
-  private var kept: [KeptRef]
 
-  init() throws(Raised) {
-    var kept: [KeptRef] = []
-    func make(_ text: StaticString) throws(Raised) -> PyObj {
-      let reference = KeptRef(try PyRef.interned(text))
-      kept.append(reference)
-      return reference.orNone
-    }
-    input = try make("wsgi.input")
-    errors = try make("wsgi.errors")
-    urlScheme = try make("wsgi.url_scheme")
-    requestStart = try make("mod_wsgi.request_start")
-    queueStart = try make("mod_wsgi.queue_start")
-    daemonStart = try make("mod_wsgi.daemon_start")
-    applicationStart = try make("mod_wsgi.application_start")
-    threadID = try make("mod_wsgi.thread_id")
-    requestRecord = try make("apache.request_rec")
-    close = try make("close")
-    mtime = try make("__mtime__")
-    reloadRequired = try make("reload_required")
-    requestID = try make("mod_wsgi.request_id")
-    self.kept = kept
-  }
-
-  func drop() {
-    for var reference in kept { reference.drop() }
+  /// - kept: owns them.
+  init(_ kept: inout KeptRefs) throws(Raised) {
+    input = try kept.intern("wsgi.input")
+    errors = try kept.intern("wsgi.errors")
+    urlScheme = try kept.intern("wsgi.url_scheme")
+    requestStart = try kept.intern("mod_wsgi.request_start")
+    queueStart = try kept.intern("mod_wsgi.queue_start")
+    daemonStart = try kept.intern("mod_wsgi.daemon_start")
+    applicationStart = try kept.intern("mod_wsgi.application_start")
+    threadID = try kept.intern("mod_wsgi.thread_id")
+    requestRecord = try kept.intern("apache.request_rec")
+    close = try kept.intern("close")
+    mtime = try kept.intern("__mtime__")
+    reloadRequired = try kept.intern("reload_required")
+    requestID = try kept.intern("mod_wsgi.request_id")
   }
 }

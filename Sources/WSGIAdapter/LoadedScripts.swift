@@ -6,24 +6,19 @@ import PythonRuntime
 /// Whoever uses it while it is replaced still has its module: the last to let it go gives that back, attached.
 final class LoadedScript {
   let path: [UInt8]
-  private(set) var module: KeptRef
+  let module: PyRef
   /// The module's namespace, borrowed from it.
   let namespace: PyObj
   /// `__mtime__` as it was set, and its value.
-  private(set) var stamp: KeptRef
+  let stamp: PyRef
   let modified: Int64
 
   init(path: [UInt8], module: consuming PyRef, stamp: consuming PyRef, modified: Int64) throws(Raised) {
     self.path = path
     namespace = try PythonCode.namespace(of: module.object)
-    self.module = KeptRef(module)
-    self.stamp = KeptRef(stamp)
+    self.module = module
+    self.stamp = stamp
     self.modified = modified
-  }
-
-  deinit {
-    stamp.drop()
-    module.drop()
   }
 }
 

@@ -32,7 +32,7 @@ final class LogStream: NativeObject {
     self.request = request
   }
 
-  override func invoke(_ method: Int, _ arguments: Arguments) throws(Raised) -> PyRef {
+  override func invoke(_ method: Int, _ arguments: Arguments, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
     switch method {
     case 0: return try write(arguments)
     case 1: return try writeLines(arguments)

@@ -109,14 +109,14 @@ extension Adapter {
   /// Whether applications get metrics: something is recorded, and no telemetry service takes the figures.
   private var givesMetrics: Bool { accounting.interest.contains(.recording) && !hasTelemetry }
 
-  /// request_metrics(). Attached.
-  func requestMetrics() throws(Raised) -> PyRef {
+  /// request_metrics().
+  func requestMetrics(_ gil: borrowing GILToken) throws(Raised) -> PyRef {
     guard givesMetrics, let sample = sampler.sample() else { return .none() }
     return try sample.makeDict(isDaemon: accounting.isDaemon)
   }
 
-  /// process_metrics(). Attached.
-  func processMetrics() throws(Raised) -> PyRef {
+  /// process_metrics().
+  func processMetrics(_ gil: borrowing GILToken) throws(Raised) -> PyRef {
     guard givesMetrics else { return .none() }
     let accounts = accounting.all
     let now = Clock.epoch()

@@ -14,7 +14,7 @@ final class NativeFunctions: NativeObject {
 
   init(_ contents: InterpreterContents) { self.contents = contents }
 
-  override func invoke(_ method: Int, _ arguments: Arguments) throws(Raised) -> PyRef {
+  override func invoke(_ method: Int, _ arguments: Arguments, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
     switch method {
     case 0: return try log(arguments)
     case 1:
@@ -31,7 +31,7 @@ final class NativeFunctions: NativeObject {
       return .none()
     case 5...8:
       try arguments.expect(0...0, NativeFunctions.methods[method])
-      return try metrics(method)
+      return try metrics(method, gil)
     case 9: try contents.collects(arguments[0] ?? .none, arguments[1] ?? .none)
     case 11:
       try arguments.expect(2...2, "check_owner")
@@ -42,11 +42,11 @@ final class NativeFunctions: NativeObject {
     return .none()
   }
 
-  private func metrics(_ method: Int) throws(Raised) -> PyRef {
+  private func metrics(_ method: Int, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
     switch method {
-    case 5: return try contents.adapter.serverMetrics()
-    case 6: return try contents.adapter.processMetrics()
-    case 7: return try contents.adapter.requestMetrics()
+    case 5: return try contents.adapter.serverMetrics(gil)
+    case 6: return try contents.adapter.processMetrics(gil)
+    case 7: return try contents.adapter.requestMetrics(gil)
     default:
       contents.adapter.startRecording()
       return .none()

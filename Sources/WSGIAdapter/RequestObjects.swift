@@ -11,21 +11,21 @@ struct RequestObjects: ~Copyable {
   var errorsStream: LogStream?
 
   /// Their request is over. Attached.
-  mutating func finish() {
+  mutating func finish(_ gil: borrowing GILToken) {
     if let object = startResponse.object, object.referenceCount > 1 {
       startResponseBehaviour?.isValid = false
-      startResponse.drop()
+      startResponse.drop(gil)
     }
     if let object = input.object, object.referenceCount > 1 {
       inputStream?.isValid = false
-      input.drop()
+      input.drop(gil)
       inputStream = nil
     }
     if let text = errors.object, let raw = errorsRaw.object, let stream = errorsStream {
       stream.isActive = false
       if text.referenceCount > 1 || raw.referenceCount > 2 || stream.wasClosed {
-        errors.drop()
-        errorsRaw.drop()
+        errors.drop(gil)
+        errorsRaw.drop(gil)
         errorsStream = nil
       }
     }

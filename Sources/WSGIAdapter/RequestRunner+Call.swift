@@ -11,22 +11,22 @@ extension RequestRunner {
     let outer = thread.current
     thread.current = self
     defer { thread.current = outer }
-    return attachment.run {
-      defer { finish() }
-      return answer(call, request)
+    return attachment.run { gil in
+      defer { finish(gil) }
+      return answer(call, request, gil)
     }
   }
 
-  private func answer(_ call: ScriptCall, _ request: RequestHead) -> ScriptAnswer {
+  private func answer(_ call: ScriptCall, _ request: RequestHead, _ gil: borrowing GILToken) -> ScriptAnswer {
     do {
       let loader = ScriptLoader(contents: contents, attachment: attachment)
       let script = try loader.script(
         ScriptLoader.Request(
           path: request.script, modified: request.scriptModified, isReloading: request.flags.contains(.scriptReloading),
-          rejectsStale: false, resource: { nil }, exchange: exchange))
+          rejectsStale: false, resource: { nil }, exchange: exchange), gil)
       // The functions in environ refuse to work from then on, should the script have kept them.
       defer { callNumber &+= 1 }
-      let answer = call.flags.contains(.each) ? try each(call, script, request) : try one(call, script, request)
+      let answer = call.flags.contains(.each) ? try each(call, script, request, gil) : try one(call, script, request, gil)
       endIfForked()
       return answer
     } catch ScriptFailure.retired {
@@ -41,14 +41,16 @@ extension RequestRunner {
     }
   }
 
-  private func one(_ call: ScriptCall, _ script: LoadedScript, _ request: RequestHead) throws(FlatFailure) -> ScriptAnswer {
+  private func one(
+    _ call: ScriptCall, _ script: LoadedScript, _ request: RequestHead, _ gil: borrowing GILToken
+  ) throws(FlatFailure) -> ScriptAnswer {
     var arguments: [UnsafeRawBufferPointer] = []
     var reader = FlatReader(call.arguments)
     for _ in 0..<(try reader.readUInt32()) { arguments.append(try reader.readPair().key) }
     do throws(Raised) {
       guard let function = try self.function(call.function, of: script) else { return ScriptAnswer(.missing) }
-      let environ = try makeServiceEnviron(request, call.flags)
-      let result = try self.call(function, environ, arguments)
+      let environ = try makeServiceEnviron(request, call.flags, gil)
+      let result = try self.call(function, environ, arguments, gil)
       return call.flags.contains(.wantsList)
         ? try list(result.object, call, request)
         : try single(result.object, usesUTF8: call.flags.contains(.usesUTF8))
@@ -59,16 +61,18 @@ extension RequestRunner {
   }
 
   /// Calls several functions with one environ; the first that fails is the last that is called.
-  private func each(_ call: ScriptCall, _ script: LoadedScript, _ request: RequestHead) throws(FlatFailure) -> ScriptAnswer {
+  private func each(
+    _ call: ScriptCall, _ script: LoadedScript, _ request: RequestHead, _ gil: borrowing GILToken
+  ) throws(FlatFailure) -> ScriptAnswer {
     var writer = FlatWriter(capacity: 256)
     writer.append(UInt32(0))
     var count: UInt32 = 0
     var environ = KeptRef()
-    defer { environ.drop() }
+    defer { environ.drop(gil) }
     for name in call.function.split(separator: ",").map(String.init) {
       do throws(Raised) {
         guard let function = try self.function(name, of: script) else { continue }
-        if environ.object == nil { environ.set(try makeServiceEnviron(request, call.flags)) }
+        if environ.object == nil { environ.set(try makeServiceEnviron(request, call.flags, gil), gil) }
         let result = try function.call(environ.orNone)
         let answer = try single(result.object, usesUTF8: call.flags.contains(.usesUTF8))
         let key = Array(name.utf8)
@@ -93,12 +97,14 @@ extension RequestRunner {
   }
 
   private func call(
-    _ function: borrowing PyRef, _ environ: borrowing PyRef, _ arguments: [UnsafeRawBufferPointer]
+    _ function: borrowing PyRef, _ environ: borrowing PyRef, _ arguments: [UnsafeRawBufferPointer],
+    _ gil: borrowing GILToken
   ) throws(Raised) -> PyRef {
-    var kept: [KeptRef] = []
-    defer { for index in kept.indices { kept[index].drop() } }
-    for argument in arguments { kept.append(KeptRef(try PyRef.latin1(argument))) }
-    return try function.object.call([environ.object] + kept.map(\.orNone))
+    var kept = KeptRefs()
+    defer { kept.drop(gil) }
+    var all = [environ.object]
+    for argument in arguments { all.append(kept.keep(try PyRef.latin1(argument))) }
+    return try function.object.call(all)
   }
 
   // MARK: failures
@@ -120,7 +126,9 @@ extension RequestRunner {
   // MARK: environ
 
   /// A fresh dict of the head's pairs, with what such scripts get besides.
-  private func makeServiceEnviron(_ request: RequestHead, _ flags: ScriptCall.Flags) throws(Raised) -> PyRef {
+  private func makeServiceEnviron(
+    _ request: RequestHead, _ flags: ScriptCall.Flags, _ gil: borrowing GILToken
+  ) throws(Raised) -> PyRef {
     let environ = try PyRef.dict()
     let dict = environ.object
     var reader = request.environ
@@ -133,7 +141,7 @@ extension RequestRunner {
       }
       try dict.setItem(key, EnvironBuilder.isPath(pair.key) ? try PyRef.fileSystem(value) : try PyRef.latin1(value))
     }
-    try makeObjects(hasBody: false)
+    try makeObjects(hasBody: false, gil)
     try dict.setItem(contents.names.errors, objects.errors.orNone)
     try dict.setItem("mod_wsgi.process_group", try PyRef.latin1(request.processGroup))
     try dict.setItem("mod_wsgi.application_group", try PyRef.latin1(request.applicationGroup))
@@ -218,7 +226,7 @@ final class RequestFunction: NativeObject {
     number = runner.callNumber
   }
 
-  override func call(_ arguments: Arguments) throws(Raised) -> PyRef {
+  override func call(_ arguments: Arguments, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
     guard runner.isActive, runner.callNumber == number, RunningRequest.current === runner else {
       throw Raised(.runtimeError, "request object has expired")
     }

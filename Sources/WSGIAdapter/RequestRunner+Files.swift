@@ -7,19 +7,19 @@ import WSGIMeasurement
 extension RequestRunner {
   /// Hands a regular file to the host; nil where the wrapper must be iterated instead (reference/wsgi-semantics §6). Of the
   /// answer to a HEAD nothing but the head is sent: nothing is read for it.
-  func answer(file wrapper: PyObj) throws -> RequestOutcome? {
-    guard let file = regularFile(wrapper) else { return isHead ? try end() : nil }
+  func answer(file wrapper: PyObj, _ gil: borrowing GILToken) throws -> RequestOutcome? {
+    guard let file = regularFile(wrapper) else { return isHead ? try end(gil) : nil }
     let available = max(0, file.size &- file.offset)
-    _ = awaitHost()
+    _ = awaitHost(gil)
     if head.contentLength < 0 { if RequestRunner.mayHaveBody(status) { head.addContentLength(available) } }
     let length = head.contentLength >= 0 ? min(head.contentLength, available) : available
-    if length == 0 || isHead { return try end() }
+    if length == 0 || isHead { return try end(gil) }
     let encoded = head.finish()
     traffic.outputBytes &+= UInt64(length)
     traffic.outputWrites &+= 1
     let begun = meter.isOn ? Clock.monotonic() : 0
     let result =
-      detached {
+      detached(gil) {
         // The offset may lie beyond the end, of which nothing can be sent.
         $0.sendFile(head: encoded, descriptor: file.descriptor, offset: min(file.offset, file.size), length: length)
       } ?? ExchangeFailure.closed.rawValue

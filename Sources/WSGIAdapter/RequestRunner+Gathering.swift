@@ -4,7 +4,7 @@ import WSGICore
 // Blocks of a streamed response that follow one another quickly wait for company (`ResponsePacer`).
 extension RequestRunner {
   /// Keeps a block for a moment, for the pacer to send if nothing else does. False where there is no pacer.
-  func gather(_ block: UnsafeRawBufferPointer) throws(WriteFailure) -> Bool {
+  func gather(_ block: UnsafeRawBufferPointer, _ gil: borrowing GILToken) throws(WriteFailure) -> Bool {
     if !gathered.isShared {
       guard adapter.pacer.watch(self) else {
         gathered.isAllowed = false
@@ -18,7 +18,7 @@ extension RequestRunner {
     if gathered.bytes.count >= GatheredOutput.limit { result = sendAllGathered([.flush, .tryOnly]) }
     gathered.lock.unlock()
     if result == ExchangeFailure.wouldBlock.rawValue {
-      result = detached { _ in gathered.failure?.rawValue ?? 0 } ?? ExchangeFailure.closed.rawValue
+      result = detached(gil) { _ in gathered.failure?.rawValue ?? 0 } ?? ExchangeFailure.closed.rawValue
     }
     guard result < 0 else { return true }
     let failure = ExchangeFailure(code: Int64(result))

@@ -4,9 +4,9 @@ import WSGICore
 // What a request's application is given: environ, start_response, wsgi.input and wsgi.errors.
 
 extension RequestRunner {
-  func makeEnviron(_ request: RequestHead) throws -> PyRef {
+  func makeEnviron(_ request: RequestHead, _ gil: borrowing GILToken) throws -> PyRef {
     let names = contents.names
-    guard let layout = try attachment.environ.layout(pairs.all) else { throw FlatFailure.truncated }
+    guard let layout = try attachment.environ.layout(pairs.all, gil) else { throw FlatFailure.truncated }
     if layout.isNew {
       let items = layout.items
       try items.update(from: contents.constants.orNone)
@@ -17,9 +17,9 @@ extension RequestRunner {
         names.applicationStart,
       ] { try items.setItem(key, .none) }
     }
-    let environ = try layout.finish()
+    let environ = try layout.finish(gil)
     let dict = environ.object
-    try makeObjects(hasBody: request.flags.contains(.hasBody))
+    try makeObjects(hasBody: request.flags.contains(.hasBody), gil)
     try dict.setItem(names.input, objects.input.orNone)
     try dict.setItem(names.errors, objects.errors.orNone)
     try dict.setItem(names.urlScheme, request.flags.contains(.https) ? contents.schemeHTTPS : contents.schemeHTTP)
@@ -38,37 +38,37 @@ extension RequestRunner {
   }
 
   /// Makes those of the per-request objects that are not there to be used again.
-  func makeObjects(hasBody: Bool) throws(Raised) {
+  func makeObjects(hasBody: Bool, _ gil: borrowing GILToken) throws(Raised) {
     if objects.startResponse.object == nil {
       let behaviour = StartResponse(self)
-      objects.startResponse.set(try contents.types.startResponse.make(behaviour))
+      objects.startResponse.set(try contents.types.startResponse.make(behaviour), gil)
       objects.startResponseBehaviour = behaviour
     }
     if objects.input.object == nil {
       let stream = InputStream(self)
-      objects.input.set(try contents.types.input.make(stream))
+      objects.input.set(try contents.types.input.make(stream), gil)
       objects.inputStream = stream
     }
     objects.inputStream?.reset(hasBody: hasBody)
     if objects.errors.object == nil {
       let stream = LogStream(adapter, request: self)
       let raw = try contents.makeLog(stream, "<wsgi.errors>")
-      objects.errorsRaw.set(raw.object.retained())
-      objects.errors.set(try contents.makeStream.call(raw))
+      objects.errorsRaw.set(raw.object.retained(), gil)
+      objects.errors.set(try contents.makeStream.call(raw), gil)
       objects.errorsStream = stream
     }
     objects.errorsStream?.isActive = true
   }
 
   /// Ends the request's objects; those that an application still refers to are replaced for the next one.
-  func finish() {
-    leaveHost()
+  func finish(_ gil: borrowing GILToken) {
+    leaveHost(gil)
     objects.errorsStream?.flushTail()
     contents.flushStandardStreams()
-    objects.finish()
+    objects.finish(gil)
     if let id = requestID.object { contents.forgetRequest(id) }
-    requestID.drop()
-    requestData.drop()
-    substitute.drop()
+    requestID.drop(gil)
+    requestData.drop(gil)
+    substitute.drop(gil)
   }
 }

@@ -5,7 +5,7 @@ import WSGIMeasurement
 // What the application returned, on its way out: sequences, iterables, and the bytes that `write` was given.
 extension RequestRunner {
   /// A list or tuple is taken out in one go; small ones are sent when the GIL has been given up.
-  func answer(sequence: PyObj, sendsBody: inout Bool) throws -> RequestOutcome {
+  func answer(sequence: PyObj, sendsBody: inout Bool, _ gil: borrowing GILToken) throws -> RequestOutcome {
     let isList = sequence.isExactList
     let count = isList ? sequence.listCount : sequence.tupleCount
     var total = 0
@@ -15,7 +15,7 @@ extension RequestRunner {
       total = total &+ item.bytes.count
     }
     guard isStarted else { throw notStarted() }
-    _ = awaitHost()
+    _ = awaitHost(gil)
     traffic.outputBytes &+= UInt64(total)
     if !isCommitted, head.contentLength < 0, !(isHead && total == 0), RequestRunner.mayHaveBody(status) {
       head.addContentLength(Int64(total))
@@ -33,10 +33,10 @@ extension RequestRunner {
       let item = (isList ? sequence.listItem(index) : sequence.tupleItem(index)).retained()
       // Another thread of the application may have changed the list while a block was on its way.
       guard item.object.isBytes else { throw notBytes(item.object) }
-      guard try sendBlock(item.object.bytes, flushes: false, counts: false) else { break }
+      guard try sendBlock(item.object.bytes, flushes: false, counts: false, gil) else { break }
       guard sequence.sequenceCount > index + 1 || index + 1 == count else { break }
     }
-    return try end()
+    return try end(gil)
   }
 
   /// Up to this many bytes a response is copied out to be sent without the GIL in one piece.
@@ -50,21 +50,21 @@ extension RequestRunner {
 
   func notStarted() -> Raised { Raised(.runtimeError, "response has not been started: start_response() was not called") }
 
-  func answer(iterable: PyObj) throws -> RequestOutcome {
+  func answer(iterable: PyObj, _ gil: borrowing GILToken) throws -> RequestOutcome {
     let iterator = try iterable.iterator()
     while let item = try iterator.next() {
       guard item.object.isBytes else { throw notBytes(item.object) }
       if item.object.bytes.isEmpty { continue }
-      guard try sendBlock(item.object.bytes, flushes: true, counts: true) else { break }
+      guard try sendBlock(item.object.bytes, flushes: true, counts: true, gil) else { break }
     }
-    return try end()
+    return try end(gil)
   }
 
   /// Sends a block; false when nobody is left to send to.
-  func sendBlock(_ block: UnsafeRawBufferPointer, flushes: Bool, counts: Bool) throws(Raised) -> Bool {
+  func sendBlock(_ block: UnsafeRawBufferPointer, flushes: Bool, counts: Bool, _ gil: borrowing GILToken) throws(Raised) -> Bool {
     endIfForked()
     do throws(WriteFailure) {
-      try transmit(block, flushes ? .flush : [], counts: counts, gathers: flushes)
+      try transmit(block, flushes ? .flush : [], counts: counts, gathers: flushes, gil)
       return true
     } catch {
       if case .notStarted = error { throw notStarted() }
@@ -73,16 +73,16 @@ extension RequestRunner {
   }
 
   /// start_response's `write`.
-  func write(_ block: UnsafeRawBufferPointer) throws(WriteFailure) {
-    try transmit(block, .flush, counts: true)
+  func write(_ block: UnsafeRawBufferPointer, _ gil: borrowing GILToken) throws(WriteFailure) {
+    try transmit(block, .flush, counts: true, gil)
   }
 
   /// Passes bytes on, after the head where that has not gone yet; what exceeds Content-Length is dropped. Attached.
   func transmit(
-    _ block: UnsafeRawBufferPointer, _ flags: SendFlags, counts: Bool, gathers: Bool = false
+    _ block: UnsafeRawBufferPointer, _ flags: SendFlags, counts: Bool, gathers: Bool = false, _ gil: borrowing GILToken
   ) throws(WriteFailure) {
     guard isStarted else { throw .notStarted }
-    guard awaitHost(), !Python.isForkedChild else { throw .exchange(.closed) }
+    guard awaitHost(gil), !Python.isForkedChild else { throw .exchange(.closed) }
     if case .broken(let failure) = stage { throw .exchange(failure) }
     if counts { traffic.outputBytes &+= UInt64(block.count) }
     traffic.outputWrites &+= 1
@@ -96,7 +96,7 @@ extension RequestRunner {
     if isCommitted && block.isEmpty && !flags.contains(.end) { return }
     let begun = meter.isOn ? Clock.monotonic() : 0
     if gathers && gathered.isAllowed && encoded == nil && block.count < GatheredOutput.limit {
-      if try gather(block) {
+      if try gather(block, gil) {
         if meter.isOn { meter.wrote(since: begun, traffic) }
         return
       }
@@ -109,7 +109,7 @@ extension RequestRunner {
       gathered.isAllowed = result == 0
     }
     if result == ExchangeFailure.wouldBlock.rawValue {
-      result = detached { $0.send(head: encoded, body: block, flags: flags) } ?? ExchangeFailure.closed.rawValue
+      result = detached(gil) { $0.send(head: encoded, body: block, flags: flags) } ?? ExchangeFailure.closed.rawValue
     }
     if meter.isOn { meter.wrote(since: begun, traffic) }
     guard result >= 0 else {
@@ -125,10 +125,10 @@ extension RequestRunner {
   static let tryLimit = 32768
 
   /// Completes the response after the last block.
-  func end() throws -> RequestOutcome {
+  func end(_ gil: borrowing GILToken) throws -> RequestOutcome {
     endIfForked()
     guard isStarted else { throw notStarted() }
-    _ = awaitHost()
+    _ = awaitHost(gil)
     if stage == .started || stage == .committed {
       if head.contentLength >= 0, bytesSent < head.contentLength, isCommitted, !isHead, RequestRunner.mayHaveBody(status) {
         return cutShort()
@@ -140,7 +140,7 @@ extension RequestRunner {
       do throws(WriteFailure) {
         // What subscribers do at the end of the request, the client need not wait for.
         let flags: SendFlags = isPublished ? [.end, .flush] : .end
-        try transmit(UnsafeRawBufferPointer(start: nil, count: 0), isCut ? .flush : flags, counts: false)
+        try transmit(UnsafeRawBufferPointer(start: nil, count: 0), isCut ? .flush : flags, counts: false, gil)
       } catch {}
       if isCut, stage == .started || stage == .committed { return cutShort() }
     }

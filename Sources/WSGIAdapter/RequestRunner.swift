@@ -96,12 +96,12 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
     if !interest.isEmpty { meter.begin(request, start: takenUp, ticket: number, interest: interest) }
     var outcome = RequestOutcome()
     var sendsBody = false
-    attachment.run {
-      outcome = execute(request, flags, sendsBody: &sendsBody)
+    attachment.run { gil in
+      outcome = execute(request, flags, sendsBody: &sendsBody, gil)
       endIfForked()
       if meter.isOn { meter.applicationFinished() }
       if isPublished { publishFinished(request, outcome) }
-      finish()
+      finish(gil)
     }
     stopGathering()
     ticket.store(0, ordering: .relaxed)
@@ -142,7 +142,9 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
     return outcome
   }
 
-  private func execute(_ request: RequestHead, _ flags: RunFlags, sendsBody: inout Bool) -> RequestOutcome {
+  private func execute(
+    _ request: RequestHead, _ flags: RunFlags, sendsBody: inout Bool, _ gil: borrowing GILToken
+  ) -> RequestOutcome {
     do {
       if meter.isOn { meter.identify { value(of: $0) } }
       let loader = ScriptLoader(contents: contents, attachment: attachment)
@@ -150,7 +152,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
         ScriptLoader.Request(
           path: request.script, modified: request.scriptModified, isReloading: request.flags.contains(.scriptReloading),
           rejectsStale: flags.contains(.rejectsStale), hasNewCode: flags.contains(.newCode),
-          resource: { self.value(of: "SCRIPT_FILENAME") }, exchange: exchange))
+          resource: { self.value(of: "SCRIPT_FILENAME") }, exchange: exchange), gil)
       guard let application = try callable(request.callable, in: script) else {
         contents.adapter.logHere(
           .error,
@@ -160,7 +162,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
         outcome.scriptLoaded = true
         return outcome
       }
-      var outcome = try call(application, request, sendsBody: &sendsBody)
+      var outcome = try call(application, request, sendsBody: &sendsBody, gil)
       outcome.scriptLoaded = true
       return outcome
     } catch let error as ScriptFailure {
@@ -192,20 +194,22 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
   private func callable(_ name: UnsafeRawBufferPointer, in script: LoadedScript) throws(Raised) -> PyRef? {
     let name = try PyRef.utf8(name)
     if let found = try script.namespace.item(name.object) { return found.retained() }
-    return try script.module.orNone.attributeIfPresent(name.object)
+    return try script.module.object.attributeIfPresent(name.object)
   }
 
   // MARK: the application
 
-  private func call(_ application: borrowing PyRef, _ request: RequestHead, sendsBody: inout Bool) throws -> RequestOutcome {
-    let environ = try makeEnviron(request)
+  private func call(
+    _ application: borrowing PyRef, _ request: RequestHead, sendsBody: inout Bool, _ gil: borrowing GILToken
+  ) throws -> RequestOutcome {
+    let environ = try makeEnviron(request, gil)
     let started = Clock.epoch()
     exchange.started(started)
     try environ.object.setItem(contents.names.applicationStart, try PyRef.float(Double(started) / 1e6))
     let data = try PyRef.dict()
-    requestData.set(data.object.retained())
+    requestData.set(data.object.retained(), gil)
     if let id = try environ.object.item(contents.names.requestID) {
-      requestID.set(id.retained())
+      requestID.set(id.retained(), gil)
       try contents.activeRequests.setItem(id, data)
     }
     var callable = application.object
@@ -214,7 +218,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
       if !meter.isOn { meter.begin(request, start: started, ticket: ticket.load(ordering: .relaxed), interest: .events) }
       isPublished = true
       if let wanted = publishStarted(request, application.object, environ.object, started) {
-        substitute.set(wanted)
+        substitute.set(wanted, gil)
         callable = substitute.orNone
       }
     }
@@ -223,13 +227,13 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
     endIfForked()
     let object = result.object
     if object.isExactList || object.isExactTuple {
-      return try answer(sequence: object, sendsBody: &sendsBody)
+      return try answer(sequence: object, sendsBody: &sendsBody, gil)
     }
     defer { close(object) }
-    if !isCommitted, isStarted, try object.isInstance(of: contents.fileWrapper), let sent = try answer(file: object) {
+    if !isCommitted, isStarted, try object.isInstance(of: contents.fileWrapper), let sent = try answer(file: object, gil) {
       return sent
     }
-    return try answer(iterable: object)
+    return try answer(iterable: object, gil)
   }
 
   // MARK: as a running request

@@ -17,13 +17,13 @@ class RunningRequest: @unchecked Sendable {
   /// Measures the request, while anybody wants to know.
   let meter: RequestMeter
   /// The host of the current request; valid while it runs.
-  unowned(unsafe) var exchange: RequestExchange
+  unowned(unsafe) final var exchange: RequestExchange
   /// Stands in between requests; it has no state.
   nonisolated(unsafe) static let idle = RequestExchange()
   /// `mod_wsgi.request_id`, where there is one.
-  var requestID = KeptRef()
+  final var requestID = KeptRef()
   /// request_data() of this request.
-  var requestData = KeptRef()
+  final var requestData = KeptRef()
 
   init(_ adapter: Adapter, _ attachment: Attachment) {
     self.attachment = attachment

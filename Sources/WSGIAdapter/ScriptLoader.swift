@@ -26,34 +26,34 @@ struct ScriptLoader {
   }
 
   /// The script, imported if it is not or has changed. Requests that race for it import it once.
-  func script(_ request: Request) throws(ScriptFailure) -> LoadedScript {
+  func script(_ request: Request, _ gil: borrowing GILToken) throws(ScriptFailure) -> LoadedScript {
     let found = contents.scripts.find(request.path)
     var failed: FailedScript?
     if let found {
-      guard let modified = change(of: found, request) else { return found }
+      guard let modified = change(of: found, request, gil) else { return found }
       if request.rejectsStale { throw .stale(modified: modified, failure: 0) }
     } else {
       failed = contents.scripts.failure(request.path)
-      if let failed { try checkAttempt(failed, request) }
+      if let failed { try checkAttempt(failed, request, gil) }
     }
     let lock = contents.interpreter.importLock
-    try take(lock, request)
+    try take(lock, request, gil)
     defer { lock.unlock() }
     if request.mayRetire, contents.interpreter.isRetired.load(ordering: .relaxed) { throw .retired }
     if let script = contents.scripts.find(request.path) {
       // What has been decided is not asked again; what another thread has loaded since is new unless the file has changed.
       if script !== found {
-        guard let modified = changeOfFile(since: script.modified, request) else { return script }
+        guard let modified = changeOfFile(since: script.modified, request, gil) else { return script }
         if request.rejectsStale { throw .stale(modified: modified, failure: 0) }
       }
       contents.adapter.host.log(
         .info, "Reloading WSGI script '\(text(request.path))' in the \(contents.interpreter.label) \(contents.adapter.place).")
       contents.scripts.remove(script.path)
     } else if let another = contents.scripts.failure(request.path), another !== failed {
-      try checkAttempt(another, request)
+      try checkAttempt(another, request, gil)
     }
     try retireIfSpoilt(request)
-    return try load(request)
+    return try load(request, gil)
   }
 
   /// Whether a new interpreter can take this one's place. A daemon process asks for another process.
@@ -78,8 +78,8 @@ struct ScriptLoader {
 
   /// Whether a script whose import failed is to be tried again, here and now. A host that can gives the next attempt a process
   /// that the one before has not been in.
-  private func checkAttempt(_ failed: FailedScript, _ request: Request) throws(ScriptFailure) {
-    let change = changeOfFile(since: failed.modified, request)
+  private func checkAttempt(_ failed: FailedScript, _ request: Request, _ gil: borrowing GILToken) throws(ScriptFailure) {
+    let change = changeOfFile(since: failed.modified, request, gil)
     guard failed.takeAttempt(anyway: change != nil), change != nil || !request.hasNewCode else {
       contents.adapter.failures.repeated(key(request))
       throw .notLoaded(failure: failed.failure)
@@ -94,13 +94,13 @@ struct ScriptLoader {
 
   /// Waits without the GIL: the lock's holder needs that to finish. In a daemon process the wait has a limit, which no import
   /// reaches before it counts as one that may never end.
-  private func take(_ lock: RecursiveLock, _ request: Request) throws(ScriptFailure) {
+  private func take(_ lock: RecursiveLock, _ request: Request, _ gil: borrowing GILToken) throws(ScriptFailure) {
     guard let limit = contents.adapter.settings.number(EngineSettings.connectTimeout) else {
-      attachment.detached { lock.lock() }
+      attachment.detached(gil) { lock.lock() }
       return
     }
     let imports = contents.adapter.imports
-    let isTaken = attachment.detached {
+    let isTaken = attachment.detached(gil) {
       if lock.lock(milliseconds: min(max(limit, 0), 86_400_000)) { return true }
       return lock.lock(milliseconds: imports.millisecondsUntilReported(in: contents.interpreter))
     }
@@ -113,12 +113,12 @@ struct ScriptLoader {
   }
 
   /// The time of the code that is wanted, if what was loaded is no longer to be used; nil: it is.
-  private func change(of script: LoadedScript, _ request: Request) -> Int64? {
-    guard request.isReloading, !request.hasNewCode else { return changeOfFile(since: script.modified, request) }
+  private func change(of script: LoadedScript, _ request: Request, _ gil: borrowing GILToken) -> Int64? {
+    guard request.isReloading, !request.hasNewCode else { return changeOfFile(since: script.modified, request, gil) }
     do throws(Raised) {
       guard let stamp = try script.namespace.item(contents.names.mtime) else { return script.modified }
       let modified = stamp == script.stamp.object ? script.modified : Int64(try stamp.int())
-      if let change = changeOfFile(since: modified, request) { return change }
+      if let change = changeOfFile(since: modified, request, gil) { return change }
       guard let required = try script.namespace.item(contents.names.reloadRequired) else { return nil }
       let function = required.retained()
       let resource = try PyRef.fileSystem(request.resource() ?? request.path)
@@ -132,15 +132,15 @@ struct ScriptLoader {
   /// The file's time, if that is not `modified`. The request may have waited since its host looked at the file: another time that
   /// it tells of only asks for a second look. A file that is not there has no newer code.
   @inline(__always)
-  private func changeOfFile(since modified: Int64, _ request: Request) -> Int64? {
+  private func changeOfFile(since modified: Int64, _ request: Request, _ gil: borrowing GILToken) -> Int64? {
     if modified == request.modified || !request.isReloading { return nil }
-    let now = attachment.detached { ScriptTime.now(request.path) }
+    let now = attachment.detached(gil) { ScriptTime.now(request.path) }
     return now == modified || now == ScriptTime.unknown ? nil : now
   }
 
   private func text(_ path: UnsafeRawBufferPointer) -> String { String(decoding: path, as: UTF8.self) }
 
-  private func load(_ request: Request) throws(ScriptFailure) -> LoadedScript {
+  private func load(_ request: Request, _ gil: borrowing GILToken) throws(ScriptFailure) -> LoadedScript {
     request.exchange?.started(0)
     let path = text(request.path)
     let adapter = contents.adapter
@@ -161,7 +161,7 @@ struct ScriptLoader {
           adapter.logHere(.error, refusal)
           throw error
         }
-        failure = note(request, modified: nil)
+        failure = note(request, modified: nil, gil)
         throw error
       }
       let (code, stamp) = (read.object.tupleItem(0), read.object.tupleItem(1))
@@ -177,7 +177,7 @@ struct ScriptLoader {
         if Python.isForkedChild { contents.endForkedChild("'\(path)'") }
       } catch {
         if Python.isForkedChild { contents.endForkedChild("'\(path)'") }
-        failure = note(request, modified: modified)
+        failure = note(request, modified: modified, gil)
         throw error
       }
       let script = try LoadedScript(
@@ -194,12 +194,12 @@ struct ScriptLoader {
 
   /// Takes the exception that kept a script from loading, and logs it unless the log has it already. `modified`: of the file that
   /// was executed; nil: it could not be read or compiled. The result names the failure.
-  private func note(_ request: Request, modified: Int64?) -> UInt32 {
+  private func note(_ request: Request, modified: Int64?, _ gil: borrowing GILToken) -> UInt32 {
     guard let exception = PythonException.take() else { return 0 }
     let isExit = PythonException.isSystemExit(exception.object)
     // How a service ends.
     if isExit, contents.adapter.settings.flag(EngineSettings.service) { return 0 }
-    let time = modified ?? attachment.detached { ScriptTime.now(request.path) }
+    let time = modified ?? attachment.detached(gil) { ScriptTime.now(request.path) }
     let failure = contents.fingerprint(exception.object, time)
     let pause =
       modified != nil && isDisposable ? contents.adapter.failures.pause(key(request), modified: time) : FailedScript.leastPause

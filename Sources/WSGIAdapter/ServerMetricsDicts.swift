@@ -58,10 +58,10 @@ extension ServerMetrics.Worker {
 }
 
 extension Adapter {
-  /// server_metrics(). Attached; the host, which may have to ask another process, is asked without the GIL.
-  func serverMetrics() throws(Raised) -> PyRef {
+  /// server_metrics(). The host, which may have to ask another process, is asked without the GIL.
+  func serverMetrics(_ gil: borrowing GILToken) throws(Raised) -> PyRef {
     guard settings.flag(EngineSettings.serverMetrics) else { return .none() }
-    guard let bytes = Python.detached({ host.serverMetrics() }) else { return .none() }
+    guard let bytes = Python.detached(gil, { host.serverMetrics() }) else { return .none() }
     let metrics: ServerMetrics
     do throws(FlatFailure) {
       metrics = try ServerMetrics(decoding: bytes)

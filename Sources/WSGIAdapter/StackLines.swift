@@ -13,7 +13,7 @@ extension Adapter {
       var lines: [String] = []
       for runner in running.running(ticket) {
         python.withAttachment(to: runner.attachment.interpreter) { attachment in
-          attachment.run { lines += runner.attachment.stack.lines("Thread \(runner.threadOrdinal)") }
+          attachment.run { lines += runner.attachment.stack($0).lines("Thread \(runner.threadOrdinal)") }
         }
       }
       return lines
@@ -29,8 +29,8 @@ extension Adapter {
     final class Lines: Sendable { let all = Mutex<[String]>([]) }
     let lines = Lines()
     let isComplete = inspector.run(milliseconds: milliseconds) { [self] in
-      python.inEachInterpreter { interpreter in
-        let found = describe(interpreter)
+      python.inEachInterpreter { interpreter, gil in
+        let found = describe(interpreter, gil)
         lines.all.withLock { $0 += found }
       }
       return true
@@ -40,12 +40,11 @@ extension Adapter {
     return (lines.all.withLock { $0 } + stacksWithoutGIL(), false)
   }
 
-  /// Attached to the interpreter.
-  private func describe(_ interpreter: Interpreter) -> [String] {
+  private func describe(_ interpreter: Interpreter, _ gil: borrowing GILToken) -> [String] {
     let runners = running.running().filter { $0.attachment.interpreter === interpreter }
     let importing = imports.underWay.filter { $0.attachment.interpreter === interpreter }
-    let names = Adapter.threadNames()
-    return interpreter.stacks.flatMap { stack in
+    let names = Adapter.threadNames(gil)
+    return interpreter.stacks(gil).flatMap { stack in
       var title = names[stack.identity].map { "Thread '\($0)'" } ?? "Thread \(stack.identity)"
       if let runner = runners.first(where: { $0.attachment.identity == stack.identity }) {
         title = "Thread \(runner.threadOrdinal)"
@@ -57,8 +56,8 @@ extension Adapter {
     }
   }
 
-  /// What `threading` calls its threads, by their identity. Attached.
-  private static func threadNames() -> [UInt: String] {
+  /// What `threading` calls its threads, by their identity.
+  private static func threadNames(_ gil: borrowing GILToken) -> [UInt: String] {
     var names: [UInt: String] = [:]
     do throws(Raised) {
       guard let threading = try PythonCode.modules.item("threading") else { return [:] }

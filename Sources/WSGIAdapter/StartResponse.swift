@@ -13,13 +13,13 @@ final class StartResponse: NativeObject {
 
   init(_ runner: RequestRunner) { self.runner = runner }
 
-  override func call(_ arguments: Arguments) throws(Raised) -> PyRef {
+  override func call(_ arguments: Arguments, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
     try arguments.expect(2...3, "start_response")
     guard isValid, runner.isActive else { throw Raised(.runtimeError, "start_response() called after request completed") }
     guard let status = arguments[0], let headers = arguments[1] else { throw Raised(.typeError, "missing arguments") }
     let excInfo = arguments[2].flatMap { $0.isNone ? nil : $0 }
     if runner.contents.hasEventSubscribers { runner.publishResponseStarted(status, headers, excInfo) }
-    guard runner.awaitHost(), isValid, runner.isActive else {
+    guard runner.awaitHost(gil), isValid, runner.isActive else {
       throw Raised(.runtimeError, "start_response() called after request completed")
     }
     guard headers.isList else {
@@ -39,7 +39,7 @@ final class StartResponse: NativeObject {
     return try PyRef(nativeMethod: runner.objects.startResponse.orNone, "write")
   }
 
-  override func invoke(_ method: Int, _ arguments: Arguments) throws(Raised) -> PyRef {
+  override func invoke(_ method: Int, _ arguments: Arguments, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
     try arguments.expect(1...1, "write")
     let data = arguments[0] ?? .none
     guard isValid, runner.isActive else { throw Raised(.runtimeError, "write() called after request completed") }
@@ -47,7 +47,7 @@ final class StartResponse: NativeObject {
       throw Raised(.typeError, "write() argument must be bytes, not \(data.typeName): \(data.shown())")
     }
     let reference = data.retained()  // the caller may drop its own while the GIL is away
-    do throws(WriteFailure) { try runner.write(reference.object.bytes) } catch {
+    do throws(WriteFailure) { try runner.write(reference.object.bytes, gil) } catch {
       switch error {
       case .notStarted: throw Raised(.runtimeError, "write() called before start_response()")
       case .exchange(.closed): throw Raised(.osError, "mod_wsgi client connection closed")
