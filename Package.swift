@@ -109,7 +109,7 @@ let package = Package(
     .testTarget(name: "DaemonTransportTests", dependencies: ["DaemonTransport", "WSGICore", "CPosix"], swiftSettings: common),
     // A worker, and a parent of supervisors, that do what a test tells them.
     .executableTarget(
-      name: "SupervisionProbe", dependencies: ["ProcessSupervision", "CPosix"], path: "Tests/SupervisionProbe",
+      name: "SupervisionProbe", dependencies: ["ProcessSupervision", "WSGICore", "CPosix"], path: "Tests/SupervisionProbe",
       swiftSettings: common),
     .testTarget(
       name: "WSGIWorkerTests",

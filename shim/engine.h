@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WSGI_ENGINE_ABI 2u
+#define WSGI_ENGINE_ABI 3u
 #define WSGI_ENGINE_SYMBOL "wsgi_engine"
 #define WSGI_NULL 0xFFFFFFFFu
 

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 /// What the threads of a group's workers do: memory that the workers write and httpd's children read, for the status page.
 ///

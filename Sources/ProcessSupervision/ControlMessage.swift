@@ -70,7 +70,7 @@ public enum ControlMessage: Equatable, Sendable {
   case metrics(ticket: UInt64)
 
   /// The version of what workers and supervisors agree on: this, `WorkerSettings`, the queue and the channel.
-  public static let version: UInt32 = 1
+  public static let version: UInt32 = 2
   /// The longest packet.
   public static let limit = 4096
   /// The longest text in a packet; what is longer is cut when it is sent.

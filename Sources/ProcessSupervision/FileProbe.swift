@@ -30,6 +30,7 @@ public final class FileProbe {
   /// nil: the program cannot be started. No credentials: it stays who we are.
   public init?(program: String, credentials: WorkerSettings.Credentials?) {
     var settings = WorkerSettings()
+    settings.version = ControlMessage.version
     settings.credentials = credentials
     settings.isProbe = true
     let bytes = settings.encoded()

@@ -1,16 +1,10 @@
 import Glibc
 import WSGICore
 
-/// The engines that are installed beside mod_wsgi.so, and which of them a process loads.
-public struct InstalledEngines: Equatable, Sendable {
-  public var directory = ""
-  public var versions: [PythonVersion] = []
-  /// That of the Python that mod_wsgi was built for.
-  public var preferred: PythonVersion?
-
-  public init() {}
-
+/// Which of the engines a process loads.
+extension InstalledEngines {
   public init(in directory: String, preferred: PythonVersion?) {
+    self.init()
     self.directory = directory
     self.preferred = preferred
     versions = pythonVersions(in: directory, prefix: "wsgi-engine-", suffix: ".so")

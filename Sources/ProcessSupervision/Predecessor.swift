@@ -1,4 +1,5 @@
 import CPosix
+import WSGICore
 
 /// A process of a service group of an earlier generation, which has been told to end. The group of the same name is not started
 /// beside it: what there is to be one of should never be two.

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 /// A worker's first act: it takes its limits, gives up root, and proves that it did.
 public enum Privileges {

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 /// A process beside each worker that reads what the worker writes, and passes it on to the supervisor.
 ///

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 /// The httpd parent's side of a generation of process groups: what must outlive a supervisor, and the supervisor itself.
 ///

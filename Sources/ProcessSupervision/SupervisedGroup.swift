@@ -1,3 +1,5 @@
+import WSGICore
+
 /// A process group as its supervisor is told of it, by the httpd parent that made the descriptors before it forked.
 public struct SupervisedGroup: Sendable {
   /// For messages.
@@ -5,7 +7,6 @@ public struct SupervisedGroup: Sendable {
   public var processes: Int
   /// What a process of the group is told; the instance and the candidate are filled in for each.
   public var settings: WorkerSettings
-  public var engineSettings: [(key: String, value: [UInt8])]
   /// The path of `wsgi-worker`.
   public var program: [UInt8]
   /// Its argv, what `ps` shows: `display-name`, or the program and the group.
@@ -17,26 +18,21 @@ public struct SupervisedGroup: Sendable {
   public var sharedFile: Int32 = -1
   /// Old code is kept when new code does not load (`reload=rolling`).
   public var keepsOldCode: Bool
-  /// httpd's scoreboard may be asked for.
-  public var offersMetrics: Bool
   /// The file of the group's `ActivityPages`; -1: it has none.
   public var activity: Int32 = -1
 
   public init(
-    name: String, processes: Int, settings: WorkerSettings, engineSettings: [(key: String, value: [UInt8])] = [],
-    program: [UInt8], arguments: [[UInt8]], environment: [[UInt8]], queue: Int32, keepsOldCode: Bool = false,
-    offersMetrics: Bool = false
+    name: String, processes: Int, settings: WorkerSettings, program: [UInt8], arguments: [[UInt8]], environment: [[UInt8]],
+    queue: Int32, keepsOldCode: Bool = false
   ) {
     self.name = name
     self.processes = processes
     self.settings = settings
-    self.engineSettings = engineSettings
     self.program = program
     self.arguments = arguments
     self.environment = environment
     self.queue = queue
     self.keepsOldCode = keepsOldCode
-    self.offersMetrics = offersMetrics
   }
 
   /// How long a worker may take to end once it has been told to stop, in microseconds.

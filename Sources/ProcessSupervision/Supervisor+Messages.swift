@@ -70,11 +70,11 @@ extension Supervisor {
   private func answerMetrics(_ ticket: UInt64, _ worker: Worker, _ group: ProcessGroup) {
     let now = wsgi_posix_monotonic()
     // Ten a second and group: building it costs, and httpd's own counters change no faster. Who asks sooner gets the last one.
-    if group.plan.offersMetrics, group.metrics == nil || now &- group.metricsGiven >= 100_000 {
+    if group.plan.settings.serverMetrics, group.metrics == nil || now &- group.metricsGiven >= 100_000 {
       group.metricsGiven = now
       group.metrics = host.metrics()
     }
-    guard group.plan.offersMetrics, let pairs = group.metrics else {
+    guard group.plan.settings.serverMetrics, let pairs = group.metrics else {
       worker.line.send(.metrics(ticket: ticket))
       return
     }

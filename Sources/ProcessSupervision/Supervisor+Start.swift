@@ -38,6 +38,7 @@ extension Supervisor {
     }
     group.hasReportedFullSlots = false
     var settings = group.plan.settings
+    settings.version = ControlMessage.version
     settings.instance = board.nextInstance()
     settings.slot = Int32(clamping: slot)
     settings.candidate = candidate
@@ -123,7 +124,7 @@ extension Supervisor {
       if let credentials = settings.credentials { _ = fchown(output[1], credentials.user, credentials.group) }
       let relayedReports = try pair { wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), $0) }
       let relayedOutput = try pair { wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), $0) }
-      let bytes = settings.encoded(engineSettings: group.plan.engineSettings)
+      let bytes = settings.encoded()
       let file = bytes.withUnsafeBytes { raw in raw.baseAddress.map { wsgi_posix_sealed_file($0, raw.count) } ?? -EINVAL }
       guard file >= 0 else { throw LaunchFailure(what: "no memory file for the settings", errno: -file) }
       opened.append(file)

@@ -1,3 +1,5 @@
+import WSGICore
+
 /// Exit codes of a worker that could not start, and of one that was made to end. An application can exit with any code, so the
 /// supervisor believes the first kind only of a worker that was never ready.
 public enum WorkerExit: Int32, CaseIterable, Sendable {

@@ -17,15 +17,11 @@ extension Adapter {
     python.endLater = { [unowned self] interpreter in
       _ = self.ender.run(milliseconds: 0) { self.endRetired(interpreter) }
     }
-    python.openNameLimit = settings.number(EngineSettings.maximumInterpreters) ?? Adapter.openNameLimit
+    python.openNameLimit = settings.maximumInterpreters
   }
 
-  /// How many interpreters may have names that come from requests, where WSGIMaxInterpreters does not say.
-  private static let openNameLimit = 128
-
   private func wantsOwnGIL(_ name: [UInt8]) -> Bool {
-    let group = String(decoding: name, as: UTF8.self)
-    guard settings.scoped(EngineSettings.perInterpreterGIL, group).value == "1" else { return false }
+    guard settings.scoped(\.perInterpreterGIL, name).value == true else { return false }
     guard Python.versionHex >= 0x030C_0000 else {
       host.log(.warning, "WSGI0198: WSGIPerInterpreterGIL needs Python 3.12 or newer; this is \(Python.version).")
       return false
@@ -66,8 +62,7 @@ extension Adapter {
   }
 
   private func setSwitchInterval(_ interpreter: Interpreter) {
-    let group = String(decoding: interpreter.name, as: UTF8.self)
-    let (value, block) = settings.scoped(EngineSettings.switchInterval, group)
+    let (value, block) = settings.scoped(\.switchInterval, interpreter.name)
     guard let value else { return }
     if Python.isBuiltWithoutGIL {
       host.log(.warning, "WSGI0205: The switch interval has no effect: this Python runs without a GIL.")
@@ -76,12 +71,12 @@ extension Adapter {
     if block?.applicationGroup != nil, !interpreter.isMain, !interpreter.hasOwnGIL {
       host.log(
         .warning,
-        "WSGI0199: WSGISwitchInterval for application group '\(group)' is ignored: it shares its GIL with other groups.")
+        "WSGI0199: WSGISwitchInterval for application group '\(interpreter.name.text)' is ignored: it shares its GIL with"
+          + " other groups.")
       return
     }
     do throws(Raised) {
-      guard let number = try PythonCode.builtins.item("float") else { return }
-      _ = try PythonCode.sys("setswitchinterval")?.call(try number.call(try PyRef.string(value)))
+      _ = try PythonCode.sys("setswitchinterval")?.call(try PyRef.float(value))
       host.log(.info, "Switch interval of the \(interpreter.label) \(place) is \(value) s.")
     } catch { PythonException.clear() }
   }

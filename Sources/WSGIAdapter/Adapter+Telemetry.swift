@@ -4,26 +4,24 @@ import WSGIMeasurement
 
 // What the reports of this process are set to, and what they ask it for.
 
-extension AdapterSettings {
-  private func seconds(_ key: String) -> Double? { self[key].flatMap { Double($0) } }
-
+extension SlowRequests {
   /// Nil where WSGISlowRequests is not set.
-  func slowRequests(threads: Int) -> SlowRequests? {
-    guard let threshold = seconds(EngineSettings.slowRequests) else { return nil }
-    return SlowRequests(
-      seconds: threshold, threads: threads,
-      reportInterval: self[EngineSettings.telemetryTarget] == nil ? nil : seconds(EngineSettings.telemetryInterval) ?? 1,
-      capturesUserAgent: (self[EngineSettings.telemetryOptions] ?? "").contains("CaptureUserAgent"))
+  convenience init?(_ settings: EngineSettings) {
+    self.init(
+      seconds: settings.slowRequests, threads: settings.threads,
+      reportInterval: settings.telemetryTarget == nil ? nil : settings.telemetryInterval,
+      capturesUserAgent: settings.telemetryOptions.contains(.captureUserAgent))
   }
+}
 
-  fileprivate var telemetry: TelemetrySettings {
-    var telemetry = TelemetrySettings(interval: seconds(EngineSettings.telemetryInterval) ?? 1)
-    telemetry.target = self[EngineSettings.telemetryTarget]
-    telemetry.processGroup = processGroup
-    telemetry.apacheVersion = self[EngineSettings.apacheVersion] ?? ""
-    telemetry.mpm = self[EngineSettings.mpmName] ?? ""
-    telemetry.pythonVersion = Python.fullVersion
-    return telemetry
+extension TelemetrySettings {
+  fileprivate init(_ settings: EngineSettings) {
+    self.init(interval: settings.telemetryInterval)
+    target = settings.telemetryTarget?.text
+    processGroup = settings.processGroup.text
+    apacheVersion = settings.apacheVersion
+    mpm = settings.mpmName.text
+    pythonVersion = Python.fullVersion
   }
 }
 
@@ -33,7 +31,7 @@ extension Adapter {
     guard hasTelemetry || slowRequests != nil else { return nil }
     if slowRequests != nil { accounting.add(.slowRequests) }
     if hasTelemetry { startRecording() }
-    var settings = settings.telemetry
+    var settings = TelemetrySettings(settings)
     python.inEachInterpreter { settings.switchInterval = ($0.contents as? InterpreterContents)?.switchInterval($1) }
     let process = MeasuredProcess(
       place: place, warn: { [host] in host.log(.warning, $0) }, inform: { [host] in host.log(.info, $0) },

@@ -6,7 +6,7 @@ import WSGIMeasurement
 
 /// The WSGI side of one process: settings, host, Python. Composition of the rooms below for `WSGIEngine`.
 public final class Adapter: @unchecked Sendable {  // immutable after `start`; tables inside have their own locks
-  public let settings: AdapterSettings
+  public let settings: EngineSettings
   public let host: ProcessHost
   public let python: Python
   /// The environment that the process was started with, before Python touched it.
@@ -32,28 +32,27 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   let isStopping = Atomic<Bool>(false)
 
   /// Initialises Python on the calling thread and sets up the main interpreter.
-  public init(settings: AdapterSettings, host: ProcessHost) throws(InterpreterFailure) {
+  public init(settings: EngineSettings, host: ProcessHost) throws(InterpreterFailure) {
     self.settings = settings
     self.host = host
     pristine = Adapter.environment()
-    let threads = settings.number(EngineSettings.threads) ?? 1
-    accounting = Accounting(isDaemon: settings.isDaemon, threadLimit: threads)
+    accounting = Accounting(isDaemon: settings.isDaemon, threadLimit: settings.threads)
     sampler = MetricsSampler(accounting)
-    hasTelemetry = settings[EngineSettings.telemetryTarget] != nil
-    slowRequests = settings.slowRequests(threads: threads)
+    hasTelemetry = settings.telemetryTarget != nil
+    slowRequests = SlowRequests(settings)
     var start = PythonStart()
-    start.warnings = settings.warnings
-    start.optimize = Int32(clamping: settings.number(EngineSettings.optimize) ?? 0)
-    start.dontWriteBytecode = settings.flag(EngineSettings.dontWriteBytecode)
+    start.warnings = settings.warnings.map(\.text)
+    start.optimize = Int32(clamping: settings.optimize)
+    start.dontWriteBytecode = settings.dontWriteBytecode
     // A daemon process's own handlers see to that themselves; httpd's do not.
     start.childrenForgetHandlers = !settings.isDaemon
-    start.destroyInterpreters = settings.flag(EngineSettings.destroyInterpreter, default: true)
-    switch settings[EngineSettings.hashSeed] {
-    case "random": start.hashSeed = .random
-    case let seed?: start.hashSeed = UInt32(seed).map { .fixed($0) }
+    start.destroyInterpreters = settings.destroysInterpreters
+    switch settings.hashSeed {
+    case .random: start.hashSeed = .random
+    case .fixed(let seed): start.hashSeed = .fixed(seed)
     case nil: break
     }
-    start.choose(python: settings[EngineSettings.python], home: settings[EngineSettings.pythonHome])
+    start.choose(python: settings.python?.text, home: settings.pythonHome?.text)
     python = try Python(start)
     connectPython()
     try python.configureMain()
@@ -75,7 +74,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
 
   /// "in embedded mode" or "of daemon process 'G' (pid=1)": the end of every sentence about an interpreter.
   var place: String {
-    settings.isDaemon ? "of daemon process '\(settings.processGroup)' (pid=\(getpid()))" : "in embedded mode"
+    settings.isDaemon ? "of daemon process '\(settings.processGroup.text)' (pid=\(getpid()))" : "in embedded mode"
   }
 
   // MARK: logging

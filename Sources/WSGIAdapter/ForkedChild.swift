@@ -14,7 +14,7 @@ extension InterpreterContents {
       if PythonException.isSystemExit(exception.object) {
         status = InterpreterContents.exitStatus(exception.object)
         // A service script is a program of its own, whose children end so.
-        if adapter.settings.flag(EngineSettings.service) { level = .info }
+        if adapter.settings.isService { level = .info }
       } else {
         log(exception.object, "WSGI0174: Exception \(exception.object.typeName) in a process that WSGI script \(script) forked.")
         status = 1

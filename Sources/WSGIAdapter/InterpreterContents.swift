@@ -57,7 +57,7 @@ final class InterpreterContents {
     try dict.setItem("__name__", try PyRef.string("mod_wsgi"))
     try dict.setItem("native", try makeFunctions())
     let texts = try PyRef.dict()
-    for (key, value) in settings.values {
+    for (key, value) in settings.texts {
       try texts.object.setItem(try PyRef.string(key), try PyRef.string(value))
     }
     try dict.setItem("settings", texts.object)
@@ -77,7 +77,7 @@ final class InterpreterContents {
 
   /// Once a process: whether the Python home belongs to the library that runs.
   private func warnOfMismatch() throws(Raised) {
-    guard interpreter.isMain, let home = adapter.settings[EngineSettings.pythonHome] else { return }
+    guard interpreter.isMain, let home = adapter.settings.pythonHome?.text else { return }
     let path = try PyRef.string(home)
     let text = try function("read_configuration").call(path.object)
     let environment = PythonEnvironment(text.object.text ?? "")
@@ -97,7 +97,6 @@ final class InterpreterContents {
 
   private func makeInfo(_ pristine: [([UInt8], [UInt8])]) throws(Raised) -> PyRef {
     let settings = adapter.settings
-    let group = String(decoding: interpreter.name, as: UTF8.self)
     let info = try PyRef.dict()
     let dict = info.object
     let environment = try PyRef.dict()
@@ -105,35 +104,34 @@ final class InterpreterContents {
       try environment.object.setItem(try PyRef.bytes(key), try PyRef.bytes(value))
     }
     try dict.setItem("pristine", environment.object)
-    func flag(_ key: StaticString, _ setting: String, _ standard: Bool) throws(Raised) {
-      let value = settings.scoped(setting, group).value.map { $0 == "1" } ?? standard
-      try dict.setItem(key, value ? .true : .false)
+    func flag(_ key: StaticString, _ path: KeyPath<InterpreterSettings, Bool?>, _ standard: Bool) throws(Raised) {
+      try dict.setItem(key, settings.scoped(path, interpreter.name).value ?? standard ? .true : .false)
     }
-    try flag("restrict_stdin", EngineSettings.restrictStdin, false)
-    try flag("restrict_stdout", EngineSettings.restrictStdout, false)
-    if settings.flag(EngineSettings.service) {
+    try flag("restrict_stdin", \.restrictStdin, false)
+    try flag("restrict_stdout", \.restrictStdout, false)
+    if settings.isService {
       try dict.setItem("restrict_signal", .false)
     } else {
-      try flag("restrict_signal", EngineSettings.restrictSignal, true)
+      try flag("restrict_signal", \.restrictSignal, true)
     }
     let layers = try PyRef.list()
-    for layer in settings.pathLayers(group) { try layers.object.append(try PyRef.string(layer)) }
+    for layer in settings.pathLayers(interpreter.name) { try layers.object.append(try PyRef.string(layer.text)) }
     try dict.setItem("path_layers", layers.object)
     try dict.setItem("version", try PyRef.versionTuple(Adapter.version.0, Adapter.version.1, Adapter.version.2))
     try dict.setItem("__version__", try PyRef.string(ModuleVersion.text))
-    try dict.setItem("process_group", try PyRef.string(settings.processGroup))
-    try dict.setItem("application_group", try PyRef.string(group))
-    try dict.setItem("maximum_processes", try PyRef.int(settings.number(EngineSettings.processes) ?? 1))
-    try dict.setItem("threads_per_process", try PyRef.int(settings.number(EngineSettings.threads) ?? 1))
+    try dict.setItem("process_group", try PyRef.string(settings.processGroup.text))
+    try dict.setItem("application_group", try PyRef.string(interpreter.name.text))
+    try dict.setItem("maximum_processes", try PyRef.int(settings.processes))
+    try dict.setItem("threads_per_process", try PyRef.int(settings.threads))
     try dict.setItem("active_requests", activeRequests)
     try dict.setItem("apache_version", try apacheVersion())
-    try dict.setItem("mpm_processes", try PyRef.int(settings.number(EngineSettings.mpmProcesses) ?? 1))
-    try dict.setItem("mpm_threads", try PyRef.int(settings.number(EngineSettings.mpmThreads) ?? 1))
+    try dict.setItem("mpm_processes", try PyRef.int(settings.mpmProcesses))
+    try dict.setItem("mpm_threads", try PyRef.int(settings.mpmThreads))
     return info
   }
 
   private func apacheVersion() throws(Raised) -> PyRef {
-    let parts = (adapter.settings[EngineSettings.apacheVersion] ?? "0.0.0").split(separator: ".").map { Int($0) ?? 0 }
+    let parts = adapter.settings.apacheVersion.split(separator: ".").map { Int($0) ?? 0 }
     return try .intTuple(Array((parts + [0, 0, 0]).prefix(3)))
   }
 
@@ -142,8 +140,8 @@ final class InterpreterContents {
     let items = try PyRef.dict()
     let dict = items.object
     try dict.setItem("wsgi.version", try PyRef.intTuple([1, 0]))
-    try dict.setItem("wsgi.multithread", settings.flag(EngineSettings.multithread) ? .true : .false)
-    try dict.setItem("wsgi.multiprocess", settings.flag(EngineSettings.multiprocess) ? .true : .false)
+    try dict.setItem("wsgi.multithread", settings.threads > 1 ? .true : .false)
+    try dict.setItem("wsgi.multiprocess", settings.isMultiprocess ? .true : .false)
     try dict.setItem("wsgi.run_once", .false)
     try dict.setItem("wsgi.input_terminated", .true)
     try dict.setItem("wsgi.file_wrapper", fileWrapper)

@@ -95,13 +95,14 @@ struct ScriptLoader {
   /// Waits without the GIL: the lock's holder needs that to finish. In a daemon process the wait has a limit, which no import
   /// reaches before it counts as one that may never end.
   private func take(_ lock: RecursiveLock, _ request: Request, _ gil: borrowing GILToken) throws(ScriptFailure) {
-    guard let limit = contents.adapter.settings.number(EngineSettings.connectTimeout) else {
+    let settings = contents.adapter.settings
+    guard settings.isDaemon else {
       attachment.detached(gil) { lock.lock() }
       return
     }
     let imports = contents.adapter.imports
     let isTaken = attachment.detached(gil) {
-      if lock.lock(milliseconds: min(max(limit, 0), 86_400_000)) { return true }
+      if lock.lock(milliseconds: min(max(Int(settings.connectTimeout), 0), 86_400_000)) { return true }
       return lock.lock(milliseconds: imports.millisecondsUntilReported(in: contents.interpreter))
     }
     guard !isTaken else { return }
@@ -169,7 +170,7 @@ struct ScriptLoader {
       let execute = try contents.function("execute_script")
       let module: PyRef
       // A service script does its work while it is loaded.
-      let isService = adapter.settings.flag(EngineSettings.service)
+      let isService = adapter.settings.isService
       let running = isService ? nil : adapter.beginImport(path, attachment)
       defer { if let running { adapter.imports.end(running) } }
       do throws(Raised) {
@@ -198,7 +199,7 @@ struct ScriptLoader {
     guard let exception = PythonException.take() else { return 0 }
     let isExit = PythonException.isSystemExit(exception.object)
     // How a service ends.
-    if isExit, contents.adapter.settings.flag(EngineSettings.service) { return 0 }
+    if isExit, contents.adapter.settings.isService { return 0 }
     let time = modified ?? attachment.detached(gil) { ScriptTime.now(request.path) }
     let failure = contents.fingerprint(exception.object, time)
     let pause =

@@ -7,12 +7,11 @@ extension NativeFunctions {
   /// descriptors that are read, not paths that may lead elsewhere a moment later.
   func checkOwner(script: Int32, directory: Int32) throws(Raised) {
     let settings = contents.adapter.settings
-    guard let text = settings[EngineSettings.scriptOwner] else { return }
-    guard let owner = ScriptOwner(text) else { throw Raised(.runtimeError, "the owner of scripts is not known") }
+    guard let owner = settings.scriptOwner else { return }
     do throws(ScriptOwnershipFailure) {
       try owner.check(script: FileOwnership(of: script), directory: FileOwnership(of: directory))
     } catch {
-      let message = owner.message(error, processGroup: settings.processGroup)
+      let message = owner.message(error, processGroup: settings.processGroup.text)
       contents.scriptRefusal = message
       throw Raised(.runtimeError, message)
     }

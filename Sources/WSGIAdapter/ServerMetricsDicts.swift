@@ -60,7 +60,7 @@ extension ServerMetrics.Worker {
 extension Adapter {
   /// server_metrics(). The host, which may have to ask another process, is asked without the GIL.
   func serverMetrics(_ gil: borrowing GILToken) throws(Raised) -> PyRef {
-    guard settings.flag(EngineSettings.serverMetrics) else { return .none() }
+    guard settings.serverMetrics else { return .none() }
     guard let bytes = Python.detached(gil, { host.serverMetrics() }) else { return .none() }
     let metrics: ServerMetrics
     do throws(FlatFailure) {

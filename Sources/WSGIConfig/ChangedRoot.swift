@@ -1,3 +1,5 @@
+import WSGICore
+
 /// `chroot=`: a path that is given from outside leads a process to the same file from inside once the root's own is left off.
 public struct ChangedRoot: Sendable {
   /// Without slashes at its end: empty for `/`.
@@ -27,5 +29,5 @@ public struct ChangedRoot: Sendable {
 }
 
 extension DaemonGroup {
-  public var changedRoot: ChangedRoot? { chroot.map { ChangedRoot($0) } }
+  public var changedRoot: ChangedRoot? { worker.changeRoot.map { ChangedRoot(ByteText($0)) } }
 }

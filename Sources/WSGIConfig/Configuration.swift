@@ -1,3 +1,5 @@
+import WSGICore
+
 /// A configuration as it is put to use: built once it has been read to its end, constant from then on, and read by all
 /// threads of a process.
 public final class Configuration: Sendable {
@@ -32,7 +34,7 @@ public final class Configuration: Sendable {
 
   private static func fixedNames(_ global: GlobalConfig, _ servers: [ConfiguredServer]) -> Set<[UInt8]> {
     var names = Set(global.imports.map(\.applicationGroup))
-    names.formUnion(global.interpreterOptions.compactMap(\.applicationGroup))
+    names.formUnion(global.engine.interpreterOptions.compactMap(\.applicationGroup))
     names.formUnion(global.applicationGroups)
     names.formUnion(global.handlerScripts.compactMap { $0.applicationGroup?.fixedName })
     names.formUnion(global.serviceScripts.compactMap { $0.applicationGroup.fixedName })

@@ -1,3 +1,5 @@
+import WSGICore
+
 // What a group may take of httpd.
 
 extension DaemonGroup {
@@ -8,5 +10,5 @@ extension DaemonGroup {
   }
 
   /// How many processes may hand a request back before it is given up: each of the group twice, and one more.
-  public var attempts: Int { processes &* 2 &+ 1 }
+  public var attempts: Int { worker.processes &* 2 &+ 1 }
 }

@@ -1,3 +1,5 @@
+import WSGICore
+
 /// One option of WSGIDaemonProcess.
 public struct DaemonProcessOption: Sendable {
   typealias Apply = @Sendable (inout DaemonGroup, ByteText, ParseEnvironment) throws(ConfigError) -> Void
@@ -65,33 +67,28 @@ func invalidDaemon(_ thing: String, _ option: String, _ value: ByteText, _ expec
 extension DaemonProcessOption {
   typealias Set<Value> = @Sendable (inout DaemonGroup, Value) -> Void
 
-  /// Any text, the empty one included, which stands for none.
-  static func text(_ name: String, default value: String = "–", _ set: @escaping Set<ByteText?>) -> DaemonProcessOption {
-    DaemonProcessOption(name, default: value) { (group, text, _) in set(&group, text.isEmpty ? nil : text) }
-  }
-
-  /// An absolute path.
-  static func path(
-    _ name: String, _ thing: String, default value: String = "–", isAddition: Bool = false, _ set: @escaping Set<ByteText>
-  ) -> DaemonProcessOption {
-    DaemonProcessOption(name, default: value, isAddition: isAddition) { (group, text, _) throws(ConfigError) in
-      guard text.bytes.first == Ascii.slash else { throw invalidDaemon(thing, name, text, "it must be an absolute path") }
-      set(&group, text)
+  /// The option that a row of the settings describes.
+  init?(_ row: Setting<WorkerSettings>) {
+    guard let form = row.option else { return nil }
+    let name = row.key.description
+    self.init(name, default: form.defaultValue ?? form.written(row.standard.text), isAddition: form.isAddition) {
+      (group, text, _) throws(ConfigError) in
+      // The form lets pass what the setting can hold.
+      _ = row.set(&group.worker, try form.read(text, name))
     }
   }
 
-  /// A time; a plain number is in seconds.
+  /// Any text, the empty one included, which stands for none.
+  static func text(_ name: String, _ set: @escaping Set<ByteText?>) -> DaemonProcessOption {
+    DaemonProcessOption(name, default: "–") { (group, text, _) in set(&group, text.isEmpty ? nil : text) }
+  }
+
+  /// A time; a plain number is in seconds, or in milliseconds where `plainUnit` is 1.
   static func time(
-    _ name: String, _ thing: String, default value: String, plainUnit: Int = 1_000, isAddition: Bool = false,
-    _ set: @escaping Set<Milliseconds>
+    _ name: String, _ thing: String, default value: String, plainUnit: Int = 1_000, _ set: @escaping Set<Milliseconds>
   ) -> DaemonProcessOption {
-    DaemonProcessOption(name, default: value, isAddition: isAddition) { (group, text, _) throws(ConfigError) in
-      guard let time = NumberSyntax.time(text, plainUnit: plainUnit), time >= 0 else {
-        let plain = plainUnit == 1 ? "milliseconds" : "seconds"
-        throw invalidDaemon(
-          thing, name, text, "it must be a whole number of \(plain), 0 or more, or one with the unit ms, s, min or h")
-      }
-      set(&group, time)
+    DaemonProcessOption(name, default: value) { (group, text, _) throws(ConfigError) in
+      set(&group, try OptionForm.time(text, name, thing, plainUnit: plainUnit))
     }
   }
 
@@ -101,22 +98,7 @@ extension DaemonProcessOption {
     _ set: @escaping Set<Int>
   ) -> DaemonProcessOption {
     DaemonProcessOption(name, default: value, isAddition: isAddition) { (group, text, _) throws(ConfigError) in
-      guard let number = NumberSyntax.integer(text), range.contains(number) else {
-        throw invalidDaemon(thing, name, text, "it must be a whole number \(describe(range))")
-      }
-      set(&group, number)
-    }
-  }
-
-  /// Bytes, at least `minimum`.
-  static func size(
-    _ name: String, _ thing: String, default value: String, minimum: Int, _ set: @escaping Set<Int>
-  ) -> DaemonProcessOption {
-    DaemonProcessOption(name, default: value) { (group, text, _) throws(ConfigError) in
-      guard let size = NumberSyntax.size(text), size >= minimum else {
-        throw invalidDaemon(thing, name, text, "it must be a whole number of bytes, \(minimum) or more, or one with K, M or G")
-      }
-      set(&group, size)
+      set(&group, try OptionForm.number(text, name, thing, range))
     }
   }
 
@@ -136,6 +118,63 @@ extension DaemonProcessOption {
       }
       set(&group, size == 0 ? nil : size)
     }
+  }
+}
+
+extension OptionForm {
+  /// The standard value as the documentation has it.
+  fileprivate func written(_ standard: String) -> String {
+    switch syntax {
+    case .text, .path, .seconds: "–"
+    case .flag: standard == "1" ? "On" : "Off"
+    case .time: "\((Int(standard) ?? 0) / 1_000)"
+    case .number, .size: standard
+    }
+  }
+
+  /// What a setting holds of a text; nil: its standard.
+  fileprivate func read(_ text: ByteText, _ name: String) throws(ConfigError) -> [UInt8]? {
+    switch syntax {
+    case .text: return text.isEmpty ? nil : text.bytes
+    case .path:
+      guard text.bytes.first == Ascii.slash else { throw invalidDaemon(thing, name, text, "it must be an absolute path") }
+      return text.bytes
+    case .flag:
+      guard let isOn = onOff(text) else { throw invalidDaemon(thing, name, text, "it must be On or Off") }
+      return isOn.settingBytes
+    case .seconds:
+      guard let seconds = NumberSyntax.seconds(text), seconds > 0 else {
+        throw invalidDaemon(thing, name, text, "it must be a number of seconds above 0")
+      }
+      return seconds.settingBytes
+    case .time: return try OptionForm.time(text, name, thing, plainUnit: 1_000).settingBytes
+    case .number(let range): return try OptionForm.number(text, name, thing, range).settingBytes
+    case .size(let minimum):
+      guard let size = NumberSyntax.size(text), size >= minimum else {
+        throw invalidDaemon(thing, name, text, "it must be a whole number of bytes, \(minimum) or more, or one with K, M or G")
+      }
+      return size.settingBytes
+    }
+  }
+
+  fileprivate static func time(
+    _ text: ByteText, _ name: String, _ thing: String, plainUnit: Int
+  ) throws(ConfigError) -> Milliseconds {
+    guard let time = NumberSyntax.time(text, plainUnit: plainUnit), time >= 0 else {
+      let plain = plainUnit == 1 ? "milliseconds" : "seconds"
+      throw invalidDaemon(
+        thing, name, text, "it must be a whole number of \(plain), 0 or more, or one with the unit ms, s, min or h")
+    }
+    return time
+  }
+
+  fileprivate static func number(
+    _ text: ByteText, _ name: String, _ thing: String, _ range: ClosedRange<Int>
+  ) throws(ConfigError) -> Int {
+    guard let number = NumberSyntax.integer(text), range.contains(number) else {
+      throw invalidDaemon(thing, name, text, "it must be a whole number \(describe(range))")
+    }
+    return number
   }
 
   private static func describe(_ range: ClosedRange<Int>) -> String {

@@ -1,3 +1,5 @@
+import WSGICore
+
 // Scripts and directories: do they exist, and can those who are to use them get there?
 
 extension Diagnostics {
@@ -28,7 +30,7 @@ extension Diagnostics {
       checkScript(ByteText(script.path), "The \(script.kind) (\(script.location))", .embedded, 0)
     }
     for group in configuration.groups { checkDirectories(of: group) }
-    if let path = global.interpreter.pythonPath {
+    if let path = global.engine.interpreter.pythonPath.map({ ByteText($0) }) {
       let place = global.pythonPathLocation.map { " (\($0))" } ?? ""
       for entry in path.split(Ascii.colon) where entry.bytes.first == Ascii.slash {
         guard let obstacle = system.obstacle(to: entry, for: embeddedCredentials) else { continue }
@@ -72,14 +74,17 @@ extension Diagnostics {
   /// WSGI0308 and WSGI0309: `home` and `python-path`.
   private mutating func checkDirectories(of group: DaemonGroup) {
     let credentials = credentials(of: group)
-    if let home = group.home, let obstacle = system.obstacle(to: inRoot(home, group), for: credentials) {
+    if let home = group.worker.engine.home.map({ ByteText($0) }),
+      let obstacle = system.obstacle(to: inRoot(home, group), for: credentials)
+    {
       warn(
         308, server: group.server.id,
         "The process group '\(group.name)' (\(group.location)) has home=\(home), but "
           + "\(obstacle.text(for: credentials?.name ?? ""))."
       )
     }
-    for entry in group.pythonPath?.split(Ascii.colon) ?? [] where entry.bytes.first == Ascii.slash {
+    for entry in group.worker.engine.interpreter.pythonPath.map({ ByteText($0).split(Ascii.colon) }) ?? []
+    where entry.bytes.first == Ascii.slash {
       guard let obstacle = system.obstacle(to: inRoot(entry, group), for: credentials) else { continue }
       warn(
         309, server: group.server.id,

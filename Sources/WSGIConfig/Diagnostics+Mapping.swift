@@ -1,3 +1,5 @@
+import WSGICore
+
 // What leads where: aliases and process groups.
 
 extension Diagnostics {
@@ -52,7 +54,7 @@ extension Diagnostics {
           "WSGIScriptAlias \(alias.source) (\(alias.location)) leads to the process group '\(group.name)', which belongs to "
             + "another virtual host (\(group.location)): every request will get 500. Define the group in the main server.")
       }
-      if group.threads == 0 {
+      if group.worker.engine.isService {
         warn(
           304, server: alias.server,
           "WSGIScriptAlias \(alias.source) (\(alias.location)) leads to the process group '\(group.name)', which has "
@@ -99,7 +101,7 @@ extension Diagnostics {
           "The process group '\(group.name)' (\(group.location)) is used by nothing: its processes only cost memory. Name it in "
             + "WSGIProcessGroup or in the process-group= of an alias, or remove it.")
       }
-      if let locale = group.locale, !system.hasLocale(locale) {
+      if let locale = group.worker.locale.map({ ByteText($0) }), !system.hasLocale(locale) {
         warn(
           306, server: group.server.id,
           "The process group '\(group.name)' (\(group.location)) has locale=\(locale), which the system does not know. "

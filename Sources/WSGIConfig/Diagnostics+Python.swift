@@ -5,18 +5,18 @@ import WSGICore
 extension Diagnostics {
   mutating func checkPython() {
     checkImages()
-    if let home = global.pythonHome {
+    if let home = global.engine.pythonHome.map({ ByteText($0) }) {
       let place = global.pythonHomeLocation.map { " (\($0))" } ?? ""
       checkHome(home, "WSGIPythonHome\(place)", at: home, embeddedCredentials, 0)
     }
     for group in configuration.groups {
       let credentials = credentials(of: group)
-      if let home = group.pythonHome {
+      if let home = group.worker.engine.pythonHome.map({ ByteText($0) }) {
         checkHome(
           home, "The python-home= of the process group '\(group.name)' (\(group.location))", at: inRoot(home, group), credentials,
           group.server.id)
       }
-      if let python = group.python { checkInterpreter(python, group, credentials) }
+      if let python = group.worker.engine.python { checkInterpreter(ByteText(python), group, credentials) }
     }
   }
 

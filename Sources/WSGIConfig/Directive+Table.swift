@@ -1,3 +1,5 @@
+import WSGICore
+
 extension Directive {
   /// All directives. Each is one row: name, where it may stand, what its argument is, what it does.
   public static let table: [Directive] = mapping + processes + python + interpreters + requests + auth + telemetry + obsolete
@@ -59,27 +61,27 @@ extension Directive {
     Directive(
       "WSGIPythonHome", .global, default: "the engine's own", "the directory of a Python installation or virtual environment",
       .one { (parse, word) in
-        parse.global.value.pythonHome = word
+        parse.global.value.engine.pythonHome = word.bytes
         parse.global.value.pythonHomeLocation = parse.location
       }),
     Directive(
       "WSGIPythonEggs", .global, default: "none", "the directory that eggs are unpacked to",
-      .one { (parse, word) in parse.global.value.pythonEggs = word }),
+      .one { (parse, word) in parse.global.value.engine.pythonEggs = word.bytes }),
     Directive(
       "WSGIPythonOptimize", .global, default: "0", "Python's optimisation level: 0, 1 or 2",
       .one { (parse, word) throws(ConfigError) in try applyOptimize(&parse, word) }),
     Directive(
       "WSGIPythonWarnings", .global, default: "none", "a warning filter, as for python -W",
-      .one { (parse, word) in parse.global.value.pythonWarnings.append(word) }),
+      .one { (parse, word) in parse.global.value.engine.warnings.append(word.bytes) }),
     Directive(
       "WSGIPythonHashSeed", .global, default: "Python's own", "'random', or a number from 0 to 4294967295",
       .one { (parse, word) throws(ConfigError) in try applyHashSeed(&parse, word) }),
     Directive(
       "WSGIDontWriteBytecode", .global, default: "Off", "whether Python writes no .pyc files: On or Off",
-      .flag { (parse, isOn) in parse.global.value.dontWriteBytecode = isOn }),
+      .flag { (parse, isOn) in parse.global.value.engine.dontWriteBytecode = isOn }),
     Directive(
       "WSGIDestroyInterpreter", .global, default: "On", "whether interpreters are ended when a process ends: On or Off",
-      .flag { (parse, isOn) in parse.global.value.destroyInterpreter = isOn }),
+      .flag { (parse, isOn) in parse.global.value.engine.destroysInterpreters = isOn }),
   ]
 
   private static let interpreters: [Directive] = [
@@ -90,7 +92,7 @@ extension Directive {
         guard let number = NumberSyntax.integer(word), (1...1_000_000).contains(number) else {
           throw ConfigError("WSGIMaxInterpreters must be a whole number from 1 to 1000000, not '\(word)'.")
         }
-        parse.global.value.maximumInterpreters = number
+        parse.global.value.engine.maximumInterpreters = number
       }),
     Directive(
       "<WSGIInterpreterOptions", .global, default: "–", "process-group=NAME and application-group=NAME, either or both or none",
@@ -98,7 +100,7 @@ extension Directive {
     Directive(
       "WSGIPythonPath", .global, default: "none", "directories to find Python modules in, separated by ':'", scopable: true,
       .one { (parse, word) in
-        parse.setInterpreter { $0.pythonPath = word }
+        parse.setInterpreter { $0.pythonPath = word.bytes }
         if parse.global.value.openBlock == nil { parse.global.value.pythonPathLocation = parse.location }
       }),
     Directive(
@@ -184,7 +186,7 @@ extension Directive {
   private static let telemetry: [Directive] = [
     Directive(
       "WSGIServerMetrics", .global, default: "Off", "whether embedded applications can read httpd's scoreboard: On or Off",
-      .flag { (parse, isOn) in parse.global.value.serverMetrics = isOn }),
+      .flag { (parse, isOn) in parse.global.value.engine.serverMetrics = isOn }),
     Directive(
       "WSGITelemetryService", .global, default: "none", "unix:PATH, then interval=SECONDS",
       .line { (parse, line) throws(ConfigError) in try applyTelemetryService(&parse, &line) }),

@@ -1,17 +1,19 @@
+import WSGICore
+
 // The directives whose argument needs more than a line to understand.
 
 func applyOptimize(_ parse: inout ConfigParse, _ word: ByteText) throws(ConfigError) {
   guard let level = NumberSyntax.integer(word), level >= 0, level <= Int(Int32.max) else {
     throw ConfigError("Invalid value for WSGIPythonOptimize. '\(word)' is no optimisation level; Python has 0, 1 and 2.")
   }
-  parse.global.value.pythonOptimize = level
+  parse.global.value.engine.optimize = level
 }
 
 func applyHashSeed(_ parse: inout ConfigParse, _ word: ByteText) throws(ConfigError) {
   if word == "random" {
-    parse.global.value.pythonHashSeed = .random
+    parse.global.value.engine.hashSeed = .random
   } else if word.bytes.allSatisfy(NumberSyntax.isDigit), let seed = NumberSyntax.integer(word).flatMap(UInt32.init(exactly:)) {
-    parse.global.value.pythonHashSeed = .fixed(seed)
+    parse.global.value.engine.hashSeed = .fixed(seed)
   } else {
     throw ConfigError(
       "WSGIPythonHashSeed must be \"random\" or an integer in range [0; 4294967295], not '\(word)'.")
@@ -70,7 +72,8 @@ func applyTelemetryService(_ parse: inout ConfigParse, _ line: inout ConfigLine)
     throw ConfigError(
       "WSGITelemetryService target is too long: a socket's path may have \(socketPathLimit - 1) bytes, this has \(path.count).")
   }
-  parse.global.value.telemetry = TelemetryService(target: path, interval: try telemetryInterval(option))
+  parse.global.value.engine.telemetryInterval = try telemetryInterval(option)
+  parse.global.value.engine.telemetryTarget = path.bytes
 }
 
 private func telemetryInterval(_ option: ByteText?) throws(ConfigError) -> Double {
@@ -89,11 +92,11 @@ func applySlowRequests(_ parse: inout ConfigParse, _ word: ByteText) throws(Conf
   guard let seconds = NumberSyntax.seconds(word), seconds >= 0 else {
     throw ConfigError("WSGISlowRequests threshold must be non-negative. '\(word)' is no number of seconds; 0 is never.")
   }
-  parse.global.value.slowRequests = seconds
+  parse.global.value.engine.slowRequests = seconds
 }
 
 func applyTelemetryOptions(_ parse: inout ConfigParse, _ line: inout ConfigLine) throws(ConfigError) {
-  var options = parse.global.value.telemetryOptions
+  var options = parse.global.value.engine.telemetryOptions
   var isIncremental: Bool?
   while let word = line.nextWord() {
     let sign = word.bytes.first.flatMap { $0 == Ascii.plus || $0 == Ascii.minus ? $0 : nil }
@@ -110,7 +113,7 @@ func applyTelemetryOptions(_ parse: inout ConfigParse, _ line: inout ConfigLine)
   guard isIncremental != nil else {
     throw ConfigError("WSGITelemetryOptions: at least one flag required. The flags are CaptureUserAgent, None and All.")
   }
-  parse.global.value.telemetryOptions = options
+  parse.global.value.engine.telemetryOptions = options
 }
 
 private func telemetryFlag(_ word: ByteText, isSigned: Bool) throws(ConfigError) -> TelemetryOptions {

@@ -1,10 +1,12 @@
+import WSGICore
+
 extension InterpreterOptions {
   /// Begins the block whose opening line ends in `arguments`; the closing bracket is still there.
   static func open(_ parse: inout ConfigParse, _ line: inout ConfigLine) throws(ConfigError) {
     guard parse.global.value.openBlock == nil else {
       throw ConfigError("<WSGIInterpreterOptions> cannot be nested. Close the block before with </WSGIInterpreterOptions>.")
     }
-    parse.global.value.openBlock = try InterpreterOptions(selectors: line.rest, location: parse.location)
+    parse.global.value.openBlock = try InterpreterOptions(selectors: line.rest)
   }
 }
 
@@ -12,7 +14,7 @@ extension ConfigParse {
   /// Ends the `<WSGIInterpreterOptions>` block that is being read.
   public func closeInterpreterOptions() {
     guard let block = global.value.openBlock else { return }
-    global.value.interpreterOptions.append(block)
+    global.value.engine.interpreterOptions.append(block)
     global.value.openBlock = nil
   }
 
@@ -24,7 +26,7 @@ extension ConfigParse {
         global.value.openBlock = block
       }
     } else {
-      change(&global.value.interpreter)
+      change(&global.value.engine.interpreter)
     }
   }
 }

@@ -1,40 +1,11 @@
-/// What can be said for all interpreters, and for some of them in a `<WSGIInterpreterOptions>` block.
-public struct InterpreterSettings: Equatable, Sendable {
-  public var pythonPath: ByteText?
-  /// Seconds.
-  public var switchInterval: Double?
-  public var perInterpreterGIL: Bool?
-  public var freeThreading: Bool?
-  public var restrictStdin: Bool?
-  public var restrictStdout: Bool?
-  public var restrictSignal: Bool?
-
-  public init() {}
-}
-
-/// A `<WSGIInterpreterOptions>` block: settings for the interpreters that its selectors name.
-public struct InterpreterOptions: Equatable, Sendable {
-  /// nil: any. Empty: embedded mode.
-  public var processGroup: [UInt8]?
-  /// nil: any. Empty: the main interpreter.
-  public var applicationGroup: [UInt8]?
-  public var settings = InterpreterSettings()
-  public var location: ConfigLocation
-
-  /// The more selectors a block has, the later its word counts; among equals the later block's does.
-  public var specificity: Int { (processGroup == nil ? 0 : 1) + (applicationGroup == nil ? 0 : 1) }
-
-  public func matches(processGroup group: [UInt8], applicationGroup name: [UInt8]) -> Bool {
-    (processGroup == nil || processGroup == group) && (applicationGroup == nil || applicationGroup == name)
-  }
-}
+import WSGICore
 
 extension InterpreterOptions {
-  init(selectors arguments: ByteText, location: ConfigLocation) throws(ConfigError) {
+  init(selectors arguments: ByteText) throws(ConfigError) {
     guard let bracket = arguments.bytes.lastIndex(of: Ascii.greater) else {
       throw ConfigError("<WSGIInterpreterOptions> directive missing closing '>'. Write <WSGIInterpreterOptions … >.")
     }
-    self.location = location
+    self.init()
     var line = ConfigLine(ByteText(arguments.bytes[..<bracket]))
     while true {
       let selector: (name: ByteText, value: ByteText)

@@ -1,59 +1,128 @@
-/// The keys of the settings that an engine is started with (`wsgi_engine.start`), encoded as pairs. Values are text; flags are
-/// `1` or absent; numbers are decimal. The httpd side writes them, a worker passes them on as they are.
-public enum EngineSettings {
-  /// Process group name; empty in an httpd child.
-  public static let processGroup = "process-group"
-  /// The interpreter whose Python it is; absent: that of the Python home.
-  public static let python = "python"
-  /// Directory of the Python installation or virtual environment; absent: the interpreter's, or the engine's own.
-  public static let pythonHome = "python-home"
-  /// Directories for site.addsitedir, separated by `:`.
-  public static let pythonPath = "python-path"
-  public static let pythonEggs = "python-eggs"
-  public static let hashSeed = "hash-seed"  // `random`, or a number
-  public static let optimize = "optimize"
-  public static let dontWriteBytecode = "dont-write-bytecode"
-  /// One `-W` filter; the key may repeat.
-  public static let warning = "warning"
-  public static let switchInterval = "switch-interval"
-  public static let destroyInterpreter = "destroy-interpreter"  // `0`: do not
-  public static let restrictStdin = "restrict-stdin"
-  public static let restrictStdout = "restrict-stdout"
-  public static let restrictSignal = "restrict-signal"  // `0`: do not
-  public static let perInterpreterGIL = "per-interpreter-gil"
-  public static let freeThreading = "free-threading"
-  public static let caseInsensitive = "case-insensitive"
-  /// One `<WSGIInterpreterOptions>` block that can apply to this process group, in file order; the value is itself pairs:
-  /// `application-group` (optional), `process-group` (optional), and the scoped settings under their keys above.
-  public static let interpreterOptions = "interpreter-options"
-  /// How many interpreters may have names that come from requests; absent: 128.
-  public static let maximumInterpreters = "maximum-interpreters"
-  public static let processes = "processes"
-  public static let threads = "threads"
-  public static let multithread = "multithread"
-  public static let multiprocess = "multiprocess"
-  /// Daemon only: inserted at sys.path[0].
-  public static let home = "home"
-  /// Daemon only: the passwd name and home directory of the user the process runs as.
-  public static let userName = "user-name"
-  public static let userHome = "user-home"
-  /// A daemon with threads=0: service scripts run on the main thread, signals are theirs.
-  public static let service = "service"
-  /// Daemon only, in milliseconds: that a request may wait for a script which somebody else is loading.
-  public static let connectTimeout = "connect-timeout"
-  /// Whose scripts the process runs (`ScriptOwner.text`); absent: everybody's.
-  public static let scriptOwner = "script-owner"
-  public static let serverMetrics = "server-metrics"
-  public static let apacheVersion = "apache-version"  // `2.4.62`
-  public static let apacheDescription = "apache-description"
-  public static let apacheBuilt = "apache-built"
-  public static let mpmName = "mpm-name"
-  public static let mpmProcesses = "mpm-processes"
-  public static let mpmThreads = "mpm-threads"
+/// What an engine is told when it is started (`wsgi_engine.start`). The httpd side writes it; a worker, whose own settings
+/// contain it, passes on the pairs as they are.
+public struct EngineSettings: SettingsTable {
+  public init() {}
+
+  // MARK: which process it is
+  /// Empty in an httpd child.
+  public var processGroup: [UInt8] = []
+  public var processes = 1
+  /// 0: a daemon for service scripts, which run on the main thread, where signals are theirs.
+  public var threads = 15
+  /// Other processes run the same application.
+  public var isMultiprocess = false
   /// The httpd parent runs this process itself (`-X`): stdin and stdout are left alone.
-  public static let singleProcess = "single-process"
-  public static let telemetryTarget = "telemetry-target"
-  public static let telemetryInterval = "telemetry-interval"
-  public static let telemetryOptions = "telemetry-options"
-  public static let slowRequests = "slow-requests"
+  public var isSingleProcess = false
+  /// Daemon only: inserted at sys.path[0].
+  public var home: [UInt8]?
+  /// Daemon only: the passwd name and home directory of the user the process runs as.
+  public var userName: [UInt8]?
+  public var userHome: [UInt8]?
+  /// Daemon only, in milliseconds: how long a request may wait for a script that another thread is loading.
+  public var connectTimeout: Int64 = 15_000
+  /// Whose scripts the process runs; nil: everybody's.
+  public var scriptOwner: ScriptOwner?
+  /// Applications can read httpd's scoreboard.
+  public var serverMetrics = false
+  /// `2.4.62`
+  public var apacheVersion = ""
+  public var apacheDescription: [UInt8] = []
+  public var apacheBuilt: [UInt8] = []
+  public var mpmName: [UInt8] = []
+  public var mpmProcesses = 1
+  public var mpmThreads = 1
+
+  // MARK: Python
+  /// The interpreter whose Python it is; nil: that of the Python home.
+  public var python: [UInt8]?
+  /// Directory of the Python installation or virtual environment; nil: the interpreter's, or the engine's own.
+  public var pythonHome: [UInt8]?
+  public var pythonEggs: [UInt8]?
+  public var hashSeed: HashSeed?
+  public var optimize = 0
+  public var dontWriteBytecode = false
+  /// `-W` filters.
+  public var warnings: [[UInt8]] = []
+  public var destroysInterpreters = true
+
+  // MARK: interpreters
+  /// For all interpreters; the blocks can say otherwise for some.
+  public var interpreter = InterpreterSettings()
+  /// The blocks that can apply to this process, in file order.
+  public var interpreterOptions: [InterpreterOptions] = []
+  /// How many interpreters may have names that come from requests.
+  public var maximumInterpreters = 128
+
+  // MARK: telemetry
+  /// A socket's path.
+  public var telemetryTarget: [UInt8]?
+  /// Seconds.
+  public var telemetryInterval = 1.0
+  public var telemetryOptions = TelemetryOptions()
+  /// Seconds from which a request is slow; 0: none is reported.
+  public var slowRequests = 0.0
+
+  public static let rows = own + shared
+
+  /// What each process group has for itself.
+  private static let own: [Setting<EngineSettings>] = [
+    Setting("process-group", \.processGroup),
+    Setting("processes", \.processes),
+    Setting("threads", \.threads, OptionForm(.number(0...65_533), "thread count")),
+    Setting("multiprocess", \.isMultiprocess),
+    Setting("single-process", \.isSingleProcess),
+    Setting("home", \.home, OptionForm(.path, "home directory", default: "of the user")),
+    Setting("user-name", \.userName),
+    Setting("user-home", \.userHome),
+    Setting("connect-timeout", \.connectTimeout, OptionForm(.time, "connect timeout")),
+    Setting("script-owner", \.scriptOwner),
+    Setting("server-metrics", \.serverMetrics, OptionForm(.flag, "server metrics flag")),
+    Setting("apache-version", \.apacheVersion),
+    Setting("apache-description", \.apacheDescription),
+    Setting("apache-built", \.apacheBuilt),
+    Setting("mpm-name", \.mpmName),
+    Setting("mpm-processes", \.mpmProcesses),
+    Setting("mpm-threads", \.mpmThreads),
+    Setting("python", \.python, OptionForm(.path, "Python", default: "of python-home", isAddition: true)),
+    Setting("python-home", \.pythonHome, OptionForm(.text, default: "WSGIPythonHome")),
+    Setting("python-eggs", \.pythonEggs, OptionForm(.text)),
+    InterpreterSettings.path.within(\.interpreter),
+  ]
+
+  /// What directives say for all processes; a group that says otherwise has its own.
+  private static let shared: [Setting<EngineSettings>] =
+    [
+      Setting("hash-seed", \.hashSeed),
+      Setting("optimize", \.optimize),
+      Setting("dont-write-bytecode", \.dontWriteBytecode),
+      .list("warning", \.warnings),
+      Setting("destroy-interpreter", \.destroysInterpreters),
+      .list("interpreter-options", \.interpreterOptions),
+      Setting("maximum-interpreters", \.maximumInterpreters),
+      Setting("telemetry-target", \.telemetryTarget),
+      Setting("telemetry-interval", \.telemetryInterval),
+      Setting("telemetry-options", \.telemetryOptions),
+      Setting("slow-requests", \.slowRequests),
+    ] + InterpreterSettings.shared.map { $0.within(\.interpreter) }
+
+  /// Takes over what directives say for all processes, where the process group does not say otherwise.
+  public mutating func inherit(_ server: EngineSettings) {
+    for row in EngineSettings.shared { row.inherit(&self, server) }
+  }
+
+  /// Keeps the process from reporting anything.
+  public mutating func removeTelemetry() {
+    telemetryTarget = nil
+    telemetryOptions = []
+    slowRequests = 0
+  }
+
+  /// The process is a daemon process.
+  @inlinable public var isDaemon: Bool { !processGroup.isEmpty }
+  public var isService: Bool { threads == 0 }
+
+  /// Interpreters may have GILs of their own, or Python none: threads then get on beside one another.
+  public var runsInParallel: Bool {
+    ([interpreter] + interpreterOptions.map(\.settings)).contains { $0.perInterpreterGIL == true || $0.freeThreading == true }
+  }
 }

@@ -27,16 +27,16 @@ func wsgi_swift_engine_start(
 ) -> Int32 {
   guard let host else { return report("the engine was given no host", explanation, capacity) }
   guard shared.withLock({ $0 == nil }) else { return report("the engine has been started before", explanation, capacity) }
+  guard let decoded = EngineSettings(decoding: Array(UnsafeRawBufferPointer(start: settings, count: length))) else {
+    return report("the settings cannot be read", explanation, capacity)
+  }
   do {
-    let decoded = try AdapterSettings(decoding: UnsafeRawBufferPointer(start: settings, count: length))
     let made = try Adapter(settings: decoded, host: EngineHost(host))
     shared.withLock { $0 = made }
     adapter = made
     return 0
   } catch InterpreterFailure.notCreated(let sentence) {
     return report("Python cannot be initialised: \(sentence)", explanation, capacity)
-  } catch is SettingsFailure {
-    return report("the settings cannot be read", explanation, capacity)
   } catch {
     return report("Python cannot be set up; the messages before this one say why", explanation, capacity)
   }

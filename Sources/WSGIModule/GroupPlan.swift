@@ -11,65 +11,35 @@ struct GroupPlan {
   var problem: String?
 
   init(_ group: WSGIConfig.DaemonGroup, _ generation: Generation, _ facts: wsgi_httpd_facts) {
-    let configuration = generation.configuration
+    let global = generation.configuration.global
     let user = GroupPlan.user(of: group)
-    var settings = WorkerSettings()
-    settings.processGroup = group.name.bytes
-    if geteuid() == 0 { settings.credentials = GroupPlan.credentials(group, user) }
-    settings.umask = group.umask
-    settings.changeRoot = group.chroot?.bytes
-    settings.directory = GroupPlan.directory(group, user)
-    settings.locale = group.locale?.bytes
-    settings.cpuPriority = Int32(clamping: group.cpuPriority)
-    settings.cpuTimeLimit = UInt64(clamping: group.cpuTimeLimit)
-    settings.memoryLimit = UInt64(clamping: group.memoryLimit)
-    settings.virtualMemoryLimit = UInt64(clamping: group.virtualMemoryLimit)
-    settings.allowsNewPrivileges = group.allowsNewPrivileges
-    settings.allowsCoreDumps = wsgi_httpd_allows_core_dumps() != 0
     let server = OpaquePointer(bitPattern: group.server.id) ?? generation.mainServer
+    var settings = group.worker
+    settings.engine = global.settings(for: group, user: user)
+    settings.engine.addServer(facts)
+    if geteuid() == 0 { settings.credentials = GroupPlan.credentials(group, user) }
+    settings.directory = GroupPlan.directory(group, user)
+    settings.allowsCoreDumps = wsgi_httpd_allows_core_dumps() != 0
     settings.logLevel = wsgi_httpd_server_log_level(server)
-    settings.threads = max(group.threads, 1)
-    settings.isService = group.threads == 0
-    settings.stackSize = group.stackSize ?? 0
-    settings.maximumRequests = group.maximumRequests
-    settings.imports = configuration.global.imports.filter { $0.processGroup == group.name.bytes }.map {
+    settings.engines = EngineDirectory.installed
+    settings.imports = global.imports.filter { $0.processGroup == settings.processGroup }.map {
       let script = group.changedRoot?.inside($0.path) ?? $0.path
       return WorkerSettings.Script(script: script, applicationGroup: $0.applicationGroup)
     }
-    GroupPlan.setTimes(&settings, group, server)
-
-    settings.engines = EngineDirectory.installed
-    var pairs = configuration.global.settings(for: group, user: user)
-    pairs.addServer(facts)
+    if settings.socketTimeout == 0 { settings.socketTimeout = wsgi_httpd_server_timeout_milliseconds(server) }
     // Which of the engines it is depends on files of the tenant's, at which the worker looks when it has the tenant's rights.
     problem =
       settings.engines.versions.isEmpty
       ? EngineChoiceFailure.noEngines(directory: settings.engines.directory).description : EngineDirectory.workerProblem
     supervised = SupervisedGroup(
-      name: group.name.description, processes: group.processes, settings: settings,
-      engineSettings: pairs.pairs.map { ($0.key, $0.value.bytes) }, program: Array(EngineDirectory.worker.utf8),
-      arguments: GroupPlan.arguments(group),
+      name: group.name.description, processes: settings.processes, settings: settings,
+      program: Array(EngineDirectory.worker.utf8), arguments: GroupPlan.arguments(group),
       environment: WorkerEnvironment.make(
         GroupPlan.startEnvironment,
         passed: group.hasCleanEnvironment ? Set(group.passedVariables.map(\.description)) : nil, language: group.lang?.bytes,
-        locale: group.locale?.bytes, userName: user?.name.bytes,
+        locale: settings.locale, userName: user?.name.bytes,
         userHome: user?.home.bytes),
-      queue: -1, keepsOldCode: group.reload == .rolling, offersMetrics: group.serverMetrics)
-  }
-
-  private static func setTimes(_ settings: inout WorkerSettings, _ group: WSGIConfig.DaemonGroup, _ server: OpaquePointer) {
-    settings.startupTimeout = Int64(group.startupTimeout)
-    settings.shutdownTimeout = Int64(group.shutdownTimeout)
-    settings.deadlockTimeout = Int64(group.deadlockTimeout)
-    settings.inactivityTimeout = Int64(group.inactivityTimeout)
-    settings.requestTimeout = Int64(group.requestTimeout)
-    settings.interruptTimeout = Int64(group.interruptTimeout)
-    settings.gracefulTimeout = Int64(group.gracefulTimeout)
-    settings.evictionTimeout = Int64(group.evictionTimeout)
-    settings.restartInterval = Int64(group.restartInterval)
-    settings.queueTimeout = Int64(group.queueTimeout)
-    settings.socketTimeout =
-      group.socketTimeout > 0 ? Int64(group.socketTimeout) : wsgi_httpd_server_timeout_milliseconds(server)
+      queue: -1, keepsOldCode: group.reload == .rolling)
   }
 
   /// The group's user, or httpd's.
@@ -96,7 +66,7 @@ struct GroupPlan {
 
   /// Where the worker starts: `home`, or the user's own where that is not httpd's.
   private static func directory(_ group: WSGIConfig.DaemonGroup, _ user: UserRecord?) -> [UInt8]? {
-    if let home = group.home { return home.bytes }
+    if let home = group.worker.engine.home { return home }
     var userID: UInt32 = 0
     var groupID: UInt32 = 0
     _ = wsgi_httpd_user(&userID, &groupID)

@@ -61,7 +61,7 @@ final class ProcessGroups: DaemonGroups, @unchecked Sendable {
       // More threads than the MPM's own: those of HTTP/2. Where there is no board, causes of death are told by their time.
       let takers = ends.flatMap { _ in TakerBoard.make(children: seats, threads: Int(facts.maximum_threads) &* 2 &+ 8) }
       plan.supervised.sharedFile = takers?.file ?? -1
-      let pages = ends == nil ? nil : ActivityPages(processes: group.processes, threads: group.threads)
+      let pages = ends == nil ? nil : ActivityPages(processes: group.worker.processes, threads: group.worker.threads)
       plan.supervised.activity = pages?.descriptor ?? -1
       activity.append(pages)
       plans.append(plan.supervised)
@@ -299,11 +299,11 @@ extension DaemonEndpoint {
     let httpdThreads = Int(facts.maximum_processes) &* Int(facts.maximum_threads)
     inFlightLimit = Int32(clamping: group.inFlightLimit(httpdThreads: httpdThreads))
     attempts = UInt32(clamping: group.attempts)
-    connectTimeout = Int64(group.connectTimeout)
-    queueTimeout = Int64(group.queueTimeout)
+    connectTimeout = group.worker.connectTimeout
+    queueTimeout = group.worker.queueTimeout
     socketTimeout =
-      group.socketTimeout > 0
-      ? Int64(group.socketTimeout) : server.map { wsgi_httpd_server_timeout_milliseconds($0) } ?? socketTimeout
+      group.worker.socketTimeout > 0
+      ? group.worker.socketTimeout : server.map { wsgi_httpd_server_timeout_milliseconds($0) } ?? socketTimeout
     flushDelay = Int64(group.responseFlushDelay)
     flushSize = group.responseBufferSize
     sendBuffer = Int32(clamping: group.sendBufferSize)

@@ -1,6 +1,7 @@
 import CEngine
 import Glibc
 import ProcessSupervision
+import WSGICore
 
 /// The engine that speaks Python: a table of functions from the image that the settings name.
 struct EngineImage: @unchecked Sendable {

@@ -1,5 +1,6 @@
 import ProcessSupervision
 import Synchronization
+import WSGICore
 
 /// Looks after the timeouts, on a thread of its own. What it asks of Python has a limit, so that a process whose GIL is never
 /// to be had again comes to its end as well.

@@ -1,6 +1,7 @@
 import Glibc
 import ProcessSupervision
 import Synchronization
+import WSGICore
 
 /// Ends a process whose scripts do not load within `startup-timeout` while it starts. Each script has the whole time.
 final class PreloadLimit: Sendable {

@@ -232,13 +232,13 @@ final class RequestPool: Sendable {
 }
 
 extension WorkerSettings {
-  var groupName: String { String(decoding: processGroup, as: UTF8.self) }
+  var groupName: String { engine.processGroup.text }
   /// How messages name this process, which others of its group write into the same log.
   var title: String { "'\(groupName)' (pid=\(getpid()))" }
 
   var limits: Watch.Limits {
     Watch.Limits(
       request: requestTimeout, interrupt: interruptTimeout, startup: startupTimeout, deadlock: deadlockTimeout,
-      inactivity: inactivityTimeout, restart: restartInterval, threads: threads)
+      inactivity: inactivityTimeout, restart: restartInterval, threads: engine.threads)
   }
 }

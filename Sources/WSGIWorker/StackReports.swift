@@ -2,6 +2,7 @@ import CPosix
 import Glibc
 import ProcessSupervision
 import Synchronization
+import WSGICore
 
 /// Logs what all threads of the process do, each time that SIGQUIT arrives, on a thread of its own: the others may all be stuck.
 final class StackReports: Sendable {

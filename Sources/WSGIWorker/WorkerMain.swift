@@ -55,7 +55,7 @@ enum WorkerMain {
       throw Failure(exit: .threads, sentence: "signals: \(String(cString: strerror(errno)))")
     }
     setLocale(settings, log)
-    let metrics = MetricsDesk(control, isOffered: settings.offersMetrics(bytes))
+    let metrics = MetricsDesk(control, isOffered: settings.serverMetrics)
     let orders = Orders(control, metrics: metrics)
     let failure = orders.start(stackSize: settings.stackSize)
     if failure != 0 { throw Failure(exit: .threads, sentence: String(cString: strerror(failure))) }
@@ -72,7 +72,8 @@ enum WorkerMain {
   private static func loadEngine(_ settings: WorkerSettings, root: String = "") -> Result<EngineImage, Failure> {
     let path: String
     do throws(EngineChoiceFailure) {
-      path = try settings.engines.file(python: settings.python, home: settings.pythonHome, root: root)
+      path = try settings.engines.file(
+        python: settings.python?.text, home: settings.pythonHome?.text, root: root)
     } catch {
       return .failure(Failure(exit: .engineMissing, sentence: error.description))
     }
@@ -165,20 +166,5 @@ enum WorkerMain {
     stacks.end()
     engine.stop()
     return 0
-  }
-}
-
-extension WorkerSettings {
-  /// Whether the engine's settings say that the scoreboard may be asked for.
-  fileprivate func offersMetrics(_ bytes: [UInt8]) -> Bool {
-    bytes.withUnsafeBytes { raw in
-      var reader = FlatReader(raw)
-      guard let count = try? reader.readUInt32() else { return false }
-      for _ in 0..<count {
-        guard let pair = try? reader.readPair() else { return false }
-        if pair.key.elementsEqual(EngineSettings.serverMetrics.utf8) { return pair.value?.elementsEqual("1".utf8) ?? false }
-      }
-      return false
-    }
   }
 }

@@ -4,6 +4,7 @@ import DaemonTransport
 import Glibc
 import ProcessSupervision
 import Synchronization
+import WSGICore
 
 /// A daemon process that takes requests, from the start of its threads to its exit. Runs on the main thread.
 final class WorkerProcess {

@@ -18,7 +18,7 @@ import WSGICore
 
 @Sendable private func readSettings(_ bytes: UnsafeRawBufferPointer) {
   guard let settings = WorkerSettings(decoding: Array(bytes)) else { return }
-  precondition(WorkerSettings(decoding: settings.encoded(engineSettings: [])) != nil, "settings that cannot be passed on")
+  precondition(WorkerSettings(decoding: settings.encoded()) == settings, "other settings")
 }
 
 @Sendable private func readResponseHead(_ bytes: UnsafeRawBufferPointer) {
@@ -51,7 +51,7 @@ import WSGICore
     _ = try? directive.apply(ByteText(Array(line.dropFirst())), to: &parse)
   }
   _ = Configuration(global: global.value, servers: [ConfiguredServer(identity: .main, config: server.value)])
-  for group in global.value.groups { _ = global.value.settings(for: group, user: user).encoded }
+  for group in global.value.groups { _ = global.value.settings(for: group, user: user).encoded() }
 }
 
 private let read: (@Sendable (UnsafeRawBufferPointer) -> Void)? = {

@@ -1,6 +1,7 @@
 import CPosix
 import Glibc
 import Testing
+import WSGICore
 
 @testable import ProcessSupervision
 

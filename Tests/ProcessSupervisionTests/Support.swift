@@ -140,12 +140,14 @@ final class SupervisionCase: Sendable {
       try #require(wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &queue) == 0)
       writers.append(queue[0])
       readers.append(queue[1])
+      var settings = group.settings
+      settings.serverMetrics = metrics != nil
       let commands = group.probe.replacing("%T", with: scratch.path)
       plans.append(
         SupervisedGroup(
-          name: group.name, processes: group.processes, settings: group.settings, program: Array(probe.utf8),
+          name: group.name, processes: group.processes, settings: settings, program: Array(probe.utf8),
           arguments: [Array("(wsgi:\(group.name))".utf8)], environment: [Array("PROBE=\(commands)".utf8)], queue: queue[1],
-          keepsOldCode: group.keepsOldCode, offersMetrics: metrics != nil))
+          keepsOldCode: group.keepsOldCode))
     }
     readEnds = readers
     writeEnds = Mutex(writers)

@@ -1,6 +1,7 @@
 import CPosix
 import Glibc
 import ProcessSupervision
+import WSGICore
 
 /// What httpd's parent process is to a generation. Its standard output is the log; standard input takes orders, one a line:
 ///

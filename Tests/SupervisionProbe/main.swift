@@ -1,6 +1,7 @@
 import CPosix
 import Glibc
 import ProcessSupervision
+import WSGICore
 
 // What a test has this process do: commands of the variable PROBE, separated by spaces, in order.
 //

@@ -102,16 +102,13 @@ final class RecordingHost: ProcessHost, @unchecked Sendable {  // guarded by its
 enum Engine {
   static let host = RecordingHost()
   static let adapter: Adapter = {
-    var writer = FlatWriter()
-    let settings = [
-      (EngineSettings.threads, "5"), (EngineSettings.processes, "2"), (EngineSettings.multithread, "1"),
-      (EngineSettings.serverMetrics, "1"), (EngineSettings.apacheVersion, "2.4.62"), (EngineSettings.mpmName, "event"),
-    ]
-    writer.append(UInt32(settings.count))
-    for (key, value) in settings { writer.appendPair(key, value) }
-    guard let decoded = try? AdapterSettings(decoding: writer.bytes),
-      let adapter = try? Adapter(settings: decoded, host: host)
-    else { fatalError("no Python: \(host.log)") }
+    var settings = EngineSettings()
+    settings.threads = 5
+    settings.processes = 2
+    settings.serverMetrics = true
+    settings.apacheVersion = "2.4.62"
+    settings.mpmName = Array("event".utf8)
+    guard let adapter = try? Adapter(settings: settings, host: host) else { fatalError("no Python: \(host.log)") }
     return adapter
   }()
 

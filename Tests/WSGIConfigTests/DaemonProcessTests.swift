@@ -1,4 +1,5 @@
 import Testing
+import WSGICore
 
 @testable import WSGIConfig
 
@@ -32,12 +33,13 @@ import Testing
   @Test func defaults() throws {
     let group = try group("")
     #expect(group.name == "a")
-    #expect(group.processes == 1 && !group.isMultiprocess && group.threads == 15)
-    #expect(group.shutdownTimeout == 5_000 && group.deadlockTimeout == 300_000 && group.gracefulTimeout == 15_000)
-    #expect(group.connectTimeout == 15_000 && group.responseFlushDelay == 5 && group.listenBacklog == 100)
+    #expect(group.worker.processes == 1 && !group.worker.isMultiprocess && group.worker.threads == 15)
+    #expect(
+      group.worker.shutdownTimeout == 5_000 && group.worker.deadlockTimeout == 300_000 && group.worker.gracefulTimeout == 15_000)
+    #expect(group.worker.connectTimeout == 15_000 && group.responseFlushDelay == 5 && group.listenBacklog == 100)
     #expect(group.headerBufferSize == nil && group.responseBufferSize == 8_388_608)
-    #expect(group.reload == .restart && group.queueLimit == nil && group.python == nil)
-    #expect(group.user == nil && group.group == nil && group.supplementaryGroups == nil && group.umask == nil)
+    #expect(group.reload == .restart && group.queueLimit == nil && group.worker.python == nil)
+    #expect(group.user == nil && group.group == nil && group.supplementaryGroups == nil && group.worker.umask == nil)
   }
 
   /// An option, and what of the group it sets.
@@ -45,21 +47,31 @@ import Testing
     ("user=shop", { $0.user?.uid == 1001 && $0.group == nil }), ("user=#1001", { $0.user?.name == "shop" && $0.group == nil }),
     ("group=staff", { $0.group == 50 }), ("group=#4711", { $0.group == 4711 }),
     ("supplementary-groups=www,#7,,staff", { $0.supplementaryGroups == [33, 7, 50] }),
-    ("supplementary-groups=", { $0.supplementaryGroups == [] }), ("processes=1", { $0.processes == 1 && $0.isMultiprocess }),
-    ("processes=4", { $0.processes == 4 }), ("threads=0", { $0.threads == 0 }), ("threads=65533", { $0.threads == 65_533 }),
-    ("threads= 5", { $0.threads == 5 }), ("umask=0027", { $0.umask == 0o27 }), ("chroot=/jail", { $0.chroot == "/jail" }),
-    ("home='/srv/my shop'", { $0.home == "/srv/my shop" }), ("lang=de_DE.UTF-8", { $0.lang == "de_DE.UTF-8" }),
-    ("lang= threads=3", { $0.lang == nil && $0.threads == 3 }), ("locale=C.UTF-8", { $0.locale == "C.UTF-8" }),
-    ("python-home=/venv", { $0.pythonHome == "/venv" }), ("python=/usr/bin/python3.12", { $0.python == "/usr/bin/python3.12" }),
-    ("python-path=/a:/b", { $0.pythonPath == "/a:/b" }), ("python-eggs=/e", { $0.pythonEggs == "/e" }),
-    ("switch-interval=0.01", { $0.switchInterval == 0.01 }), ("stack-size=512K", { $0.stackSize == 524_288 }),
-    ("stack-size=1", { $0.stackSize == 1 }), ("maximum-requests=1000", { $0.maximumRequests == 1000 }),
-    ("startup-timeout=15", { $0.startupTimeout == 15_000 }), ("shutdown-timeout=0", { $0.shutdownTimeout == 0 }),
-    ("deadlock-timeout=1min", { $0.deadlockTimeout == 60_000 }), ("inactivity-timeout=1h", { $0.inactivityTimeout == 3_600_000 }),
-    ("request-timeout=250ms", { $0.requestTimeout == 250 }), ("interrupt-timeout=5", { $0.interruptTimeout == 5_000 }),
-    ("graceful-timeout=5s", { $0.gracefulTimeout == 5_000 }), ("eviction-timeout=5", { $0.evictionTimeout == 5_000 }),
-    ("restart-interval=1h", { $0.restartInterval == 3_600_000 }), ("connect-timeout=0", { $0.connectTimeout == 0 }),
-    ("socket-timeout=9", { $0.socketTimeout == 9_000 }), ("queue-timeout=9", { $0.queueTimeout == 9_000 }),
+    ("supplementary-groups=", { $0.supplementaryGroups == [] }),
+    ("processes=1", { $0.worker.processes == 1 && $0.worker.isMultiprocess }),
+    ("processes=4", { $0.worker.processes == 4 }), ("threads=0", { $0.worker.threads == 0 }),
+    ("threads=65533", { $0.worker.threads == 65_533 }),
+    ("threads= 5", { $0.worker.threads == 5 }), ("umask=0027", { $0.worker.umask == 0o27 }),
+    ("chroot=/jail", { $0.worker.changeRoot?.text == "/jail" }),
+    ("home='/srv/my shop'", { $0.worker.home?.text == "/srv/my shop" }), ("lang=de_DE.UTF-8", { $0.lang == "de_DE.UTF-8" }),
+    ("lang= threads=3", { $0.lang == nil && $0.worker.threads == 3 }),
+    ("locale=C.UTF-8", { $0.worker.locale?.text == "C.UTF-8" }),
+    ("python-home=/venv", { $0.worker.pythonHome?.text == "/venv" }),
+    ("python=/usr/bin/python3.12", { $0.worker.python?.text == "/usr/bin/python3.12" }),
+    ("python-path=/a:/b", { $0.worker.interpreter.pythonPath?.text == "/a:/b" }),
+    ("python-eggs=/e", { $0.worker.pythonEggs?.text == "/e" }),
+    ("switch-interval=0.01", { $0.worker.interpreter.switchInterval == 0.01 }),
+    ("stack-size=512K", { $0.worker.stackSize == 524_288 }),
+    ("stack-size=1", { $0.worker.stackSize == 1 }), ("maximum-requests=1000", { $0.worker.maximumRequests == 1000 }),
+    ("startup-timeout=15", { $0.worker.startupTimeout == 15_000 }), ("shutdown-timeout=0", { $0.worker.shutdownTimeout == 0 }),
+    ("deadlock-timeout=1min", { $0.worker.deadlockTimeout == 60_000 }),
+    ("inactivity-timeout=1h", { $0.worker.inactivityTimeout == 3_600_000 }),
+    ("request-timeout=250ms", { $0.worker.requestTimeout == 250 }),
+    ("interrupt-timeout=5", { $0.worker.interruptTimeout == 5_000 }),
+    ("graceful-timeout=5s", { $0.worker.gracefulTimeout == 5_000 }),
+    ("eviction-timeout=5", { $0.worker.evictionTimeout == 5_000 }),
+    ("restart-interval=1h", { $0.worker.restartInterval == 3_600_000 }), ("connect-timeout=0", { $0.worker.connectTimeout == 0 }),
+    ("socket-timeout=9", { $0.worker.socketTimeout == 9_000 }), ("queue-timeout=9", { $0.worker.queueTimeout == 9_000 }),
     ("listen-backlog=5", { $0.listenBacklog == 5 }), ("display-name=%{GROUP}", { $0.displayName == "%{GROUP}" }),
     ("display-name=", { $0.displayName == nil }), ("send-buffer-size=512", { $0.sendBufferSize == 512 }),
     ("receive-buffer-size=0", { $0.receiveBufferSize == 0 }), ("header-buffer-size=0", { $0.headerBufferSize == nil }),
@@ -67,17 +79,17 @@ import Testing
     ("response-socket-timeout=3", { $0.responseSocketTimeout == 3_000 }),
     ("response-flush-delay=7", { $0.responseFlushDelay == 7 }),
     ("response-flush-delay=1s", { $0.responseFlushDelay == 1_000 }), ("socket-user=root", { _ in true }),
-    ("script-user=shop", { $0.scriptUser == 1001 }), ("script-user=root", { $0.scriptUser == 0 }),
-    ("script-group=staff", { $0.scriptGroup == 50 }), ("cpu-time-limit=30", { $0.cpuTimeLimit == 30 }),
-    ("cpu-time-limit=1500ms", { $0.cpuTimeLimit == 2 }), ("cpu-priority=-30", { $0.cpuPriority == -30 }),
-    ("memory-limit=1G", { $0.memoryLimit == 1 << 30 }), ("virtual-memory-limit=0", { $0.virtualMemoryLimit == 0 }),
-    ("server-metrics=on", { $0.serverMetrics }), ("new-privileges=On", { $0.allowsNewPrivileges }),
+    ("script-user=shop", { $0.worker.scriptOwner == .user(1001) }), ("script-user=root", { $0.worker.scriptOwner == .user(0) }),
+    ("script-group=staff", { $0.worker.scriptOwner == .group(50) }), ("cpu-time-limit=30", { $0.worker.cpuTimeLimit == 30 }),
+    ("cpu-time-limit=1500ms", { $0.worker.cpuTimeLimit == 2 }), ("cpu-priority=-30", { $0.worker.cpuPriority == -30 }),
+    ("memory-limit=1G", { $0.worker.memoryLimit == 1 << 30 }), ("virtual-memory-limit=0", { $0.worker.virtualMemoryLimit == 0 }),
+    ("server-metrics=on", { $0.worker.serverMetrics }), ("new-privileges=On", { $0.worker.allowsNewPrivileges }),
     ("environment=clean", { $0.hasCleanEnvironment }), ("environment=clean environment=all", { !$0.hasCleanEnvironment }),
     ("pass-environment=DSN,,A_b", { $0.passedVariables == ["DSN", "A_b"] }),
     ("pass-environment=", { $0.passedVariables.isEmpty }),
     ("queue-limit=10", { $0.queueLimit == 10 }),
     ("reload=rolling", { $0.reload == .rolling }), ("reload=restart", { $0.reload == .restart }),
-    ("threads=1 threads=2", { $0.threads == 2 }),
+    ("threads=1 threads=2", { $0.worker.threads == 2 }),
   ]
 
   @Test(arguments: accepted.indices)

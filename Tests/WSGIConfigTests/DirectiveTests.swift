@@ -1,4 +1,5 @@
 import Testing
+import WSGICore
 
 @testable import WSGIConfig
 
@@ -294,15 +295,15 @@ import Testing
     config.closeSection()
     config.read("WSGIRestrictStdin Off")
     let global = config.global.value
-    #expect(global.interpreter.switchInterval == 1)
-    #expect(global.interpreter.restrictStdin == false)
-    #expect(global.interpreter.pythonPath == nil)
-    #expect(global.interpreterOptions.count == 1)
-    #expect(global.interpreterOptions[0].settings.switchInterval == 2)
-    #expect(global.interpreterOptions[0].settings.pythonPath == "/a:/b")
-    #expect(global.interpreterOptions[0].settings.restrictStdin == true)
-    #expect(global.interpreterOptions[0].processGroup == [])
-    #expect(global.interpreterOptions[0].specificity == 2)
+    #expect(global.engine.interpreter.switchInterval == 1)
+    #expect(global.engine.interpreter.restrictStdin == false)
+    #expect(global.engine.interpreter.pythonPath == nil)
+    #expect(global.engine.interpreterOptions.count == 1)
+    #expect(global.engine.interpreterOptions[0].settings.switchInterval == 2)
+    #expect(global.engine.interpreterOptions[0].settings.pythonPath?.text == "/a:/b")
+    #expect(global.engine.interpreterOptions[0].settings.restrictStdin == true)
+    #expect(global.engine.interpreterOptions[0].processGroup == [])
+    #expect(global.engine.interpreterOptions[0].specificity == 2)
   }
 
   @Test func whatWouldActOnTheWholeServerIsRefusedInside() {

@@ -1,4 +1,5 @@
 import Testing
+import WSGICore
 
 @testable import WSGIConfig
 

@@ -104,6 +104,7 @@ final class TestWorker: @unchecked Sendable {
     var settings = WorkerSettings()
     settings.processGroup = Array("group".utf8)
     settings.threads = 4
+    settings.socketTimeout = 60_000
     settings.logLevel = 8
     change(&settings)
     #expect(wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &ends) == 0)

@@ -3,6 +3,7 @@ import DaemonTransport
 import Glibc
 import ProcessSupervision
 import Testing
+import WSGICore
 
 @testable import WSGIWorker
 

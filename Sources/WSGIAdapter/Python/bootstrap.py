@@ -368,10 +368,10 @@ def configure(info):
         if info['restrict_stdin']:
             sys.stdin = Restricted('sys.stdin')
     sys.argv = ['mod_wsgi']
-    if settings.get('service') == '1' and main:
+    if settings.get('threads') == '0' and main:
         import signal
         signal.signal(signal.SIGTERM, _leave_service)
-    elif settings.get('service') == '1':
+    elif settings.get('threads') == '0':
         native.log(4, 'WSGI0090: A service script in a sub-interpreter cannot be told to end, Python handles signals in the'
                    ' main interpreter only: give it application-group=%{GLOBAL}', None, 0)
     if info['restrict_signal']:

@@ -59,7 +59,7 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
     let facts = wsgi_httpd_get_facts()
     var settings = configuration.global.embeddedSettings(ServerFacts(facts))
     settings.addServer(facts)
-    return settings.encoded
+    return settings.encoded()
   }
 }
 
@@ -71,15 +71,15 @@ extension ServerFacts {
   }
 }
 
-extension SettingsPairs {
+extension EngineSettings {
   /// What engines tell applications of httpd.
   mutating func addServer(_ facts: wsgi_httpd_facts) {
-    set(EngineSettings.apacheVersion, "\(facts.major).\(facts.minor).\(facts.patch)")
-    set(EngineSettings.apacheDescription, ByteText(facts.description))
-    set(EngineSettings.apacheBuilt, ByteText(facts.built))
-    set(EngineSettings.mpmName, ByteText(facts.mpm))
-    set(EngineSettings.mpmProcesses, "\(facts.maximum_processes)")
-    set(EngineSettings.mpmThreads, "\(facts.maximum_threads)")
+    apacheVersion = "\(facts.major).\(facts.minor).\(facts.patch)"
+    apacheDescription = ByteText(facts.description).bytes
+    apacheBuilt = ByteText(facts.built).bytes
+    mpmName = ByteText(facts.mpm).bytes
+    mpmProcesses = Int(facts.maximum_processes)
+    mpmThreads = Int(facts.maximum_threads)
   }
 }
 

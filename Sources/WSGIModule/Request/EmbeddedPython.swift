@@ -73,7 +73,7 @@ final class EmbeddedPython: Sendable {
 
   private func start(on thread: PythonThread?, _ state: inout State) {
     do throws(EngineFailure) {
-      let engine = try EmbeddedPython.load(home: generation.configuration.global.pythonHome)
+      let engine = try EmbeddedPython.load(home: generation.configuration.global.engine.pythonHome)
       try start(engine, on: thread)
       state = .running(engine, thread: thread)
       for script in generation.configuration.global.imports where script.processGroup.isEmpty {
@@ -86,10 +86,10 @@ final class EmbeddedPython: Sendable {
     }
   }
 
-  private static func load(home: ByteText?) throws(EngineFailure) -> Engine {
+  private static func load(home: [UInt8]?) throws(EngineFailure) -> Engine {
     let path: String
     do throws(EngineChoiceFailure) {
-      path = try EngineDirectory.installed.file(python: nil, home: home?.description)
+      path = try EngineDirectory.installed.file(python: nil, home: home?.text)
     } catch {
       throw .noEngine(error)
     }

@@ -202,7 +202,8 @@ struct ScriptHandler {
   // MARK: daemon mode
 
   private func checkOwnership(_ group: Int) throws(Refusal) {
-    guard generation.configuration.groups.indices.contains(group), let owner = generation.configuration.groups[group].scriptOwner
+    guard generation.configuration.groups.indices.contains(group),
+      let owner = generation.configuration.groups[group].worker.engine.scriptOwner
     else { return }
     try ScriptOwnership.check(script, for: owner, group: generation.configuration.groups[group].name.description)
   }
@@ -220,7 +221,8 @@ struct ScriptHandler {
       throw Refusal(500, "WSGI0151: Process group '\(name)' was not started; the log of httpd's start says why.")
     }
     let timeout = ClientTimeout(
-      request, generation.configuration.groups[group].responseSocketTimeout, generation.configuration.groups[group].socketTimeout)
+      request, generation.configuration.groups[group].responseSocketTimeout,
+      generation.configuration.groups[group].worker.socketTimeout)
     defer { timeout.restore() }
     var exchange = DaemonExchange(
       request, group: group, of: daemons, script: script,
@@ -240,10 +242,10 @@ private struct ClientTimeout {
   private let before: Int64
 
   /// The group's times, of which the first counts where it is set. The group itself would be a large thing to copy.
-  init(_ request: OpaquePointer, _ responseSocketTimeout: Milliseconds, _ socketTimeout: Milliseconds) {
+  init(_ request: OpaquePointer, _ responseSocketTimeout: Milliseconds, _ socketTimeout: Int64) {
     self.request = request
-    let milliseconds = responseSocketTimeout > 0 ? responseSocketTimeout : socketTimeout
-    before = milliseconds > 0 ? wsgi_httpd_set_client_timeout(request, Int64(milliseconds)) : -1
+    let milliseconds = responseSocketTimeout > 0 ? Int64(responseSocketTimeout) : socketTimeout
+    before = milliseconds > 0 ? wsgi_httpd_set_client_timeout(request, milliseconds) : -1
   }
 
   func restore() {

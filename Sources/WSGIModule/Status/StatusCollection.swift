@@ -45,15 +45,16 @@ struct StatusCollection {
   // MARK: a process group
 
   private func daemonGroup(_ index: Int, _ group: WSGIConfig.DaemonGroup) -> StatusReport.Group {
-    let threads = max(group.threads, 0)
+    let threads = group.worker.threads
     var shown = StatusReport.Group(
-      name: group.name.description, isEmbedded: false, state: .failed, wantedProcesses: group.processes, threads: threads)
+      name: group.name.description, isEmbedded: false, state: .failed, wantedProcesses: group.worker.processes, threads: threads)
     shown.counts = generation.tally?.counts(of: index) ?? RequestCounts()
     guard let groups = generation.processGroups else { return shown }
     let board = groups.supervised.board
     let state = board.state(ofGroup: index)
     if groups.endpoint(of: index) != nil {
-      shown.state = .init(threads: group.threads, wanted: group.processes, ready: state.ready, isServed: state.isServed)
+      shown.state = .init(
+        threads: threads, wanted: group.worker.processes, ready: state.ready, isServed: state.isServed)
     }
     if state.retry > now { shown.retry = state.retry }
     shown.ends = board.endCounts(ofGroup: index).map { ($0.kind.name, $0.count) }
