@@ -65,15 +65,13 @@ public struct ActivityPages: @unchecked Sendable {
 
   // MARK: in a worker
 
-  /// The descriptor that a worker finds its group's file at.
-  public static let workerDescriptor: Int32 = 8
-
   /// The places of this worker's threads, all zero; nil: its group has none. Closes the descriptor.
   public static func mapOwn(_ settings: WorkerSettings) -> UnsafeMutableRawPointer? {
-    defer { close(workerDescriptor) }
+    let file = WorkerDescriptor.activity.rawValue
+    defer { close(file) }
     let size = stride(threads: settings.threads)
     let (offset, overflows) = Int(settings.slot).multipliedReportingOverflow(by: size)
-    guard offset >= 0, !overflows, let places = wsgi_posix_map_file(workerDescriptor, offset, size) else { return nil }
+    guard offset >= 0, !overflows, let places = wsgi_posix_map_file(file, offset, size) else { return nil }
     memset(places, 0, size)
     return places
   }

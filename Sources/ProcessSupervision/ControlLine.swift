@@ -10,14 +10,6 @@ import WSGICore
 /// tenant's pipe, or to close a descriptor that a tenant has chosen (a lingering connection, a pipe that somebody keeps locked),
 /// could hold the supervisor up for as long as the tenant likes.
 public struct ControlLine: Sendable {
-  /// What a worker finds open, beside stdin (`/dev/null`), stdout and stderr (both to the supervisor).
-  public static let settingsDescriptor: Int32 = 3
-  public static let queueDescriptor: Int32 = 4
-  /// A file that the group's workers share, or /dev/null.
-  public static let sharedDescriptor: Int32 = 7
-  static let ordersDescriptor: Int32 = 5
-  static let reportsDescriptor: Int32 = 6
-
   enum Medium: Sendable {
     case socket
     case pipe
@@ -38,7 +30,8 @@ public struct ControlLine: Sendable {
   }
 
   /// The worker's end. `Privileges.drop` has SIGPIPE ignored, without which a report that nobody can read any more is deadly.
-  public static let worker = ControlLine(incoming: ordersDescriptor, .socket, outgoing: reportsDescriptor, .pipe)
+  public static let worker = ControlLine(
+    incoming: WorkerDescriptor.orders.rawValue, .socket, outgoing: WorkerDescriptor.reports.rawValue, .pipe)
 
   /// The supervisor's end of a worker's line.
   init(reports: Int32, orders: Int32) { self.init(incoming: reports, .relay, outgoing: orders, .socket) }
@@ -149,24 +142,5 @@ public struct ControlLine: Sendable {
   private var hasHungUp: Bool {
     var entry = pollfd(fd: incoming, events: Int16(POLLIN), revents: 0)
     return poll(&entry, 1, 0) > 0 && entry.revents & Int16(POLLHUP) != 0
-  }
-}
-
-extension WorkerSettings {
-  /// Reads the settings that this process was started with, whole or not at all. `bytes` goes to the engine as it is.
-  public static func read(from descriptor: Int32 = ControlLine.settingsDescriptor) -> (settings: WorkerSettings, bytes: [UInt8])?
-  {
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 65536)
-    while true {
-      let count = Glibc.read(descriptor, &chunk, chunk.count)
-      if count < 0, errno == EINTR { continue }
-      guard count >= 0 else { return nil }
-      if count == 0 { break }
-      bytes.append(contentsOf: chunk[0..<count])
-    }
-    close(descriptor)
-    guard let settings = WorkerSettings(decoding: bytes) else { return nil }
-    return (settings, bytes)
   }
 }

@@ -33,8 +33,7 @@ public final class FileProbe {
     settings.version = ControlMessage.version
     settings.credentials = credentials
     settings.isProbe = true
-    let bytes = settings.encoded()
-    let file = bytes.withUnsafeBytes { raw in raw.baseAddress.map { wsgi_posix_sealed_file($0, raw.count) } ?? -EINVAL }
+    let file = settings.makeFile()
     let null = open("/dev/null", O_RDWR | O_CLOEXEC)
     var ends: [Int32] = [-1, -1]
     let made = wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &ends)
@@ -43,10 +42,13 @@ public final class FileProbe {
       for end in ends where end >= 0 { close(end) }
       return nil
     }
-    lseek(file, 0, SEEK_SET)
-    var descriptors = [Int32](repeating: null, count: Int(WSGI_POSIX_LAST_DESCRIPTOR) + 1)
-    descriptors[Int(ControlLine.settingsDescriptor)] = file
-    descriptors[Int(ControlLine.queueDescriptor)] = ends[1]
+    let descriptors = WorkerDescriptor.list(input: null, output: null) {
+      switch $0 {
+      case .settings: file
+      case .queue: ends[1]
+      default: null
+      }
+    }
     pid = program.withCString { path in
       var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("wsgi-probe"), nil]
       var environment: [UnsafeMutablePointer<CChar>?] = [nil]
@@ -113,7 +115,7 @@ public final class FileProbe {
 
   /// Answers until nobody asks any more. The process has given up root.
   public static func serve() {
-    let socket = ControlLine.queueDescriptor
+    let socket = WorkerDescriptor.queue.rawValue
     var question = [UInt8](repeating: 0, count: Int(PATH_MAX) + 1)
     while true {
       let count = recv(socket, &question, question.count, 0)

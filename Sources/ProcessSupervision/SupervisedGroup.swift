@@ -14,7 +14,7 @@ public struct SupervisedGroup: Sendable {
   public var environment: [[UInt8]]
   /// The read end of the group's queue; -1: the group cannot be started, and keeps its place in the list for its name only.
   public var queue: Int32
-  /// A file that every worker of the group finds as its descriptor `ControlLine.sharedDescriptor`; -1: none.
+  /// A file that every worker of the group finds as `WorkerDescriptor.shared`; -1: none.
   public var sharedFile: Int32 = -1
   /// Old code is kept when new code does not load (`reload=rolling`).
   public var keepsOldCode: Bool

@@ -124,11 +124,9 @@ extension Supervisor {
       if let credentials = settings.credentials { _ = fchown(output[1], credentials.user, credentials.group) }
       let relayedReports = try pair { wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), $0) }
       let relayedOutput = try pair { wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), $0) }
-      let bytes = settings.encoded()
-      let file = bytes.withUnsafeBytes { raw in raw.baseAddress.map { wsgi_posix_sealed_file($0, raw.count) } ?? -EINVAL }
+      let file = settings.makeFile()
       guard file >= 0 else { throw LaunchFailure(what: "no memory file for the settings", errno: -file) }
       opened.append(file)
-      lseek(file, 0, SEEK_SET)
       // No tenant has a pipe before its only reader has left this process.
       let relay = try execute(
         Relay.arguments(group.plan), [],
@@ -136,12 +134,18 @@ extension Supervisor {
           reports: reports[0], output: output[0], toSupervisor: (relayedReports[1], relayedOutput[1]), null: nullDevice),
         given: [reports[0], output[0], relayedReports[1], relayedOutput[1]])
       unattended.append(relay)
-      let shared = group.plan.sharedFile >= 0 ? group.plan.sharedFile : nullDevice
-      let activity = group.plan.activity >= 0 ? group.plan.activity : nullDevice
+      let descriptors = WorkerDescriptor.list(input: nullDevice, output: output[1]) {
+        switch $0 {
+        case .settings: file
+        case .queue: group.plan.queue
+        case .orders: orders[1]
+        case .reports: reports[1]
+        case .shared: group.plan.sharedFile >= 0 ? group.plan.sharedFile : nullDevice
+        case .activity: group.plan.activity >= 0 ? group.plan.activity : nullDevice
+        }
+      }
       let pid = try execute(
-        group.plan.arguments, group.plan.environment,
-        [nullDevice, output[1], output[1], file, group.plan.queue, orders[1], reports[1], shared, activity],
-        given: [output[1], file, orders[1], reports[1]])
+        group.plan.arguments, group.plan.environment, descriptors, given: [output[1], file, orders[1], reports[1]])
       unattended.removeAll { $0 == relay }
       let ends = WorkerKeep.Ends(
         instance: settings.instance, orders: orders[0], reports: relayedReports[0], output: relayedOutput[0])

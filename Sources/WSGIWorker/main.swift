@@ -3,7 +3,7 @@ import ProcessSupervision
 import WSGICore
 
 // A group may be called --version; its processes have settings.
-if CommandLine.arguments.dropFirst().elementsEqual(["--version"]), fcntl(ControlLine.settingsDescriptor, F_GETFD) < 0 {
+if CommandLine.arguments.dropFirst().elementsEqual(["--version"]), fcntl(WorkerDescriptor.settings.rawValue, F_GETFD) < 0 {
   print("wsgi-worker \(ModuleVersion.text)")
   exit(0)
 }

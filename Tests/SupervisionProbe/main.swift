@@ -114,7 +114,7 @@ final class Probe {
     var buffer = [UInt8](repeating: 0, count: 4096)
     let count = recv(queue, &buffer, buffer.count, flags)
     guard count > 0 else {
-      if count == 0, queue == ControlLine.queueDescriptor { end(.shutdownSignal) }
+      if count == 0, queue == WorkerDescriptor.queue.rawValue { end(.shutdownSignal) }
       return false
     }
     answer(Array(buffer[0..<count]))
@@ -152,7 +152,7 @@ final class Probe {
     while true {
       var entries = [pollfd(fd: 5, events: Int16(POLLIN), revents: 0)]
       if takesRequests {
-        for queue in queues + [ControlLine.queueDescriptor] {
+        for queue in queues + [WorkerDescriptor.queue.rawValue] {
           entries.append(pollfd(fd: queue, events: Int16(POLLIN), revents: 0))
         }
       }
@@ -166,7 +166,7 @@ final class Probe {
       }
       if isStubborn, takesRequests, entries.contains(where: { $0.fd == 4 && $0.revents & Int16(POLLHUP) != 0 }) { sleep(1000) }
       for entry in entries.dropFirst() where entry.revents != 0 {
-        if !takeRequest(from: entry.fd), entry.fd != ControlLine.queueDescriptor { queues.removeAll { $0 == entry.fd } }
+        if !takeRequest(from: entry.fd), entry.fd != WorkerDescriptor.queue.rawValue { queues.removeAll { $0 == entry.fd } }
       }
     }
   }
