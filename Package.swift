@@ -70,10 +70,13 @@ let package = Package(
     .target(name: "WSGICore", swiftSettings: hot),
     .target(name: "WSGIConfig", dependencies: ["WSGICore"], swiftSettings: pure),
 
-    .target(name: "WSGIStatus", dependencies: ["WSGICore"], resources: [.embedInCode("status.css")], swiftSettings: hot),
+    .target(name: "RequestCounting", dependencies: ["WSGICore"], swiftSettings: hot),
+    .target(
+      name: "WSGIStatus", dependencies: ["RequestCounting", "WSGICore"], resources: [.embedInCode("status.css")],
+      swiftSettings: hot),
 
     // MARK: processes
-    .target(name: "DaemonTransport", dependencies: ["WSGICore", "CPosix"], swiftSettings: hot),
+    .target(name: "DaemonTransport", dependencies: ["RequestCounting", "WSGICore", "CPosix"], swiftSettings: hot),
     .target(name: "ProcessSupervision", dependencies: ["WSGICore", "CPosix"], swiftSettings: common),
 
     // MARK: Python
@@ -95,7 +98,8 @@ let package = Package(
     .target(
       name: "WSGIModule",
       dependencies: [
-        "WSGIConfig", "WSGIStatus", "DaemonTransport", "ProcessSupervision", "WSGICore", "CHTTPD", "CEngine", "CPosix",
+        "WSGIConfig", "WSGIStatus", "RequestCounting", "DaemonTransport", "ProcessSupervision", "WSGICore", "CHTTPD", "CEngine",
+        "CPosix",
       ],
       swiftSettings: hot, linkerSettings: image("mod_wsgi.map", name: "mod_wsgi.so")),
     .executableTarget(
@@ -105,15 +109,18 @@ let package = Package(
     // MARK: tests
     .testTarget(name: "WSGICoreTests", dependencies: ["WSGICore"], swiftSettings: common),
     .testTarget(name: "WSGIConfigTests", dependencies: ["WSGIConfig", "WSGICore"], swiftSettings: common),
-    .testTarget(name: "WSGIStatusTests", dependencies: ["WSGIStatus", "WSGICore"], swiftSettings: common),
-    .testTarget(name: "DaemonTransportTests", dependencies: ["DaemonTransport", "WSGICore", "CPosix"], swiftSettings: common),
+    .testTarget(name: "RequestCountingTests", dependencies: ["RequestCounting", "WSGICore"], swiftSettings: common),
+    .testTarget(name: "WSGIStatusTests", dependencies: ["WSGIStatus", "RequestCounting", "WSGICore"], swiftSettings: common),
+    .testTarget(
+      name: "DaemonTransportTests", dependencies: ["DaemonTransport", "RequestCounting", "WSGICore", "CPosix"],
+      swiftSettings: common),
     // A worker, and a parent of supervisors, that do what a test tells them.
     .executableTarget(
       name: "SupervisionProbe", dependencies: ["ProcessSupervision", "WSGICore", "CPosix"], path: "Tests/SupervisionProbe",
       swiftSettings: common),
     .testTarget(
       name: "WSGIWorkerTests",
-      dependencies: ["WSGIWorker", "DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"],
+      dependencies: ["WSGIWorker", "DaemonTransport", "RequestCounting", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"],
       swiftSettings: common),
     .testTarget(name: "WSGIMeasurementTests", dependencies: ["WSGIMeasurement", "WSGICore"], swiftSettings: common),
     .testTarget(
@@ -132,7 +139,7 @@ if environment["WSGI_FUZZ"] != nil {
   let fuzzer: [LinkerSetting] = [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]
   package.targets += [
     .executableTarget(
-      name: "FrameFuzz", dependencies: ["DaemonTransport", "WSGICore", "CPosix"], path: "Tests/FrameFuzz",
+      name: "FrameFuzz", dependencies: ["DaemonTransport", "RequestCounting", "WSGICore", "CPosix"], path: "Tests/FrameFuzz",
       swiftSettings: common, linkerSettings: fuzzer),
     .executableTarget(
       name: "MessageFuzz", dependencies: ["ProcessSupervision", "WSGIConfig", "WSGICore"], path: "Tests/MessageFuzz",

@@ -19,16 +19,17 @@ PLATFORM = {"Glibc", "Synchronization"}
 ROOMS = {
     "WSGICore": set(),
     "WSGIConfig": {"WSGICore"},
-    "WSGIStatus": {"WSGICore"} | PLATFORM,
-    "DaemonTransport": {"WSGICore", "CPosix"} | PLATFORM,
+    "RequestCounting": {"WSGICore"} | PLATFORM,
+    "WSGIStatus": {"RequestCounting", "WSGICore"} | PLATFORM,
+    "DaemonTransport": {"RequestCounting", "WSGICore", "CPosix"} | PLATFORM,
     "ProcessSupervision": {"WSGICore", "CPosix"} | PLATFORM,
     "PythonRuntime": {"CPython"} | PLATFORM,
     "WSGIMeasurement": {"WSGICore"} | PLATFORM,
     "WSGIAdapter": {"PythonRuntime", "WSGIMeasurement", "WSGICore"} | PLATFORM,
     "WSGIEngine": {"WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine", "CEngineTable"} | PLATFORM,
     "WSGIWorker": {"DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"} | PLATFORM,
-    "WSGIModule": {"WSGIConfig", "WSGIStatus", "DaemonTransport", "ProcessSupervision", "WSGICore", "CHTTPD", "CEngine",
-                   "CPosix"} | PLATFORM,
+    "WSGIModule": {"WSGIConfig", "WSGIStatus", "RequestCounting", "DaemonTransport", "ProcessSupervision", "WSGICore",
+                   "CHTTPD", "CEngine", "CPosix"} | PLATFORM,
 }
 # C rooms: the headers of the world that each may include. Everything else belongs to another room.
 SHIMS = {

@@ -5,7 +5,7 @@ import Glibc
 struct Conversation {
   let channel: Int32
   let kind: ChannelKind
-  let group: DaemonEndpoint
+  let group: GroupQueue
   /// The client asks for ranges.
   let wantsRanges: Bool
   /// The response is, or comes from, a file.
@@ -23,7 +23,7 @@ struct Conversation {
   /// As the worker says, for the log only.
   var workerID: UInt32 = 0
 
-  init(channel: Int32, _ kind: ChannelKind, group: DaemonEndpoint, wantsRanges: Bool) {
+  init(channel: Int32, _ kind: ChannelKind, group: GroupQueue, wantsRanges: Bool) {
     self.wantsRanges = wantsRanges
     self.channel = channel
     self.kind = kind

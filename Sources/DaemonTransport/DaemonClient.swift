@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import RequestCounting
 import WSGICore
 
 /// Has requests run by daemon processes: the httpd child's side of queue and channel.
@@ -8,14 +9,14 @@ import WSGICore
 public struct DaemonClient: ~Copyable {
   var input = ChannelInput()
   var upload = BodyUpload()
-  let seat: LedgerSeat
+  let seat: ChildSeat
   /// Among those of this child.
   private let thread: Int
   /// By group: for how many more requests a file is to be expected.
   private var fileCredit: [UInt16] = []
   private static let fileCreditOfOne: UInt16 = 64
 
-  public init(seat: LedgerSeat) {
+  public init(seat: ChildSeat) {
     self.seat = seat
     thread = seat.countThread()
   }
@@ -24,20 +25,24 @@ public struct DaemonClient: ~Copyable {
   ///
   /// `head` is the encoded `RequestHead`; `logLevel` the highest level that the request's log would keep.
   public mutating func run<Host: DaemonClientHost & ~Copyable>(
-    _ head: UnsafeRawBufferPointer, on group: DaemonEndpoint, logLevel: Int32, host: inout Host
+    _ head: UnsafeRawBufferPointer, on group: GroupQueue, logLevel: Int32, host: inout Host
   ) -> DaemonOutcome {
-    if let crowding = seat.enterWithPatience(group.index, limit: group.inFlightLimit, queue: group.queue) {
+    if let crowding = seat.enterWithPatience(group.row, limit: group.inFlightLimit, queue: group.writeEnd) {
       return .failed(.overloaded(crowding))
     }
     let start = monotonicMicroseconds()
-    defer { seat.leave(group.index, start: start, now: monotonicMicroseconds()) }
+    defer {
+      let now = monotonicMicroseconds()
+      seat.pace(group.row).note(now &- start, now: now)
+      seat.leave(group.row)
+    }
     var envelope = QueueEnvelope()
     envelope.logLevel = logLevel
     if group.queueTimeout > 0 { envelope.flags = .announce }
     while true {
       switch attempt(head, envelope, on: group, host: &host) {
       case .ended(let outcome):
-        if case .failed(let failure) = outcome, failure.isGivingUp { seat.giveUp(group.index) }
+        if case .failed(let failure) = outcome, failure.isGivingUp { seat.giveUp(group.row) }
         return outcome
       case .stale:
         guard envelope.attempt < group.attempts else { return .failed(.requeuedTooOften(attempts: envelope.attempt)) }
@@ -54,9 +59,9 @@ public struct DaemonClient: ~Copyable {
 
   /// One time through the queue, on a channel of its own.
   private mutating func attempt<Host: DaemonClientHost & ~Copyable>(
-    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, on group: DaemonEndpoint, host: inout Host
+    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, on group: GroupQueue, host: inout Host
   ) -> Attempt {
-    let kind = channelKind(head, group.index)
+    let kind = channelKind(head, group.row.slot)
     var ends: (Int32, Int32) = (-1, -1)
     let made = withUnsafeMutablePointer(to: &ends) { pair in
       pair.withMemoryRebound(to: Int32.self, capacity: 2) {
@@ -74,8 +79,8 @@ public struct DaemonClient: ~Copyable {
     if kind == .plain { envelope.flags.insert(.plain) }
     if !group.acceptsDescriptors { envelope.flags.insert(.bytesOnly) }
     envelope.queueStart = epochMicroseconds()
-    envelope.place = group.takers?.place(child: seat.index, thread: thread) ?? 0
-    let entry = group.takers?.entry(of: envelope)
+    envelope.place = group.owners?.place(child: seat.index, thread: thread) ?? 0
+    let entry = group.owners?.entry(of: envelope)
     if let failure = enqueue(head, envelope, channel: far.number, on: group) { return .ended(.failed(failure)) }
     // Ours must go, or the worker's end of the channel would not be the only one, and its death not be seen.
     _ = consume far
@@ -86,10 +91,10 @@ public struct DaemonClient: ~Copyable {
     upload.reset()
     var conversation = Conversation(channel: near.number, kind, group: group, wantsRanges: wantsRanges(head))
     let result = converse(&conversation, host: &host)
-    if conversation.sendsFile, group.acceptsDescriptors { expectFiles(group.index) }
-    if case .ended(.failed(.workerEnded(let pid))) = result, let takers = group.takers {
-      if !upload.wasWanted, takers.isUntouched(envelope) || isLost(envelope, entry, takers, group) { return .stale }
-      if pid == 0 { return .ended(.failed(.workerEnded(pid: takers.taker(of: envelope)))) }
+    if conversation.sendsFile, group.acceptsDescriptors { expectFiles(group.row.slot) }
+    if case .ended(.failed(.workerEnded(let pid))) = result, let owners = group.owners {
+      if !upload.wasWanted, owners.isUntouched(envelope) || isLost(envelope, entry, owners, group) { return .stale }
+      if pid == 0 { return .ended(.failed(.workerEnded(pid: owners.taker(of: envelope)))) }
     }
     return result
   }
@@ -97,14 +102,14 @@ public struct DaemonClient: ~Copyable {
   /// Whether the request went down with a queue that was shut down. Only then does it tell something that nobody noted to have
   /// taken it: a process that cannot do so may have begun on it.
   @inline(never)
-  private func isLost(_ envelope: QueueEnvelope, _ entry: UInt64?, _ takers: TakerBoard, _ group: DaemonEndpoint) -> Bool {
-    guard let entry, group.renewal >= 0, takers.entry(of: envelope) == entry else { return false }
-    return wsgi_posix_take_over_queue(group.renewal, group.queue, -1) == 1
+  private func isLost(_ envelope: QueueEnvelope, _ entry: UInt64?, _ owners: RequestOwners, _ group: GroupQueue) -> Bool {
+    guard let entry, group.renewal >= 0, owners.entry(of: envelope) == entry else { return false }
+    return wsgi_posix_take_over_queue(group.renewal, group.writeEnd, -1) == 1
   }
 
   /// The kernel counts what lies in a channel against the end that wrote it.
   @inline(never)
-  private func limitBuffers(_ near: Int32, _ far: Int32, _ kind: ChannelKind, _ group: DaemonEndpoint) {
+  private func limitBuffers(_ near: Int32, _ far: Int32, _ kind: ChannelKind, _ group: GroupQueue) {
     if group.sendBuffer > 0 { _ = wsgi_posix_send_buffer(far, group.sendBuffer) }
     if group.receiveBuffer > 0, kind == .socket { _ = wsgi_posix_send_buffer(near, group.receiveBuffer) }
   }
@@ -135,9 +140,9 @@ public struct DaemonClient: ~Copyable {
   }
 
   private func enqueue(
-    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, on group: DaemonEndpoint
+    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, on group: GroupQueue
   ) -> DaemonFailure? {
-    switch QueueWriter.send(head, envelope, channel: channel, to: group.queue) {
+    switch QueueWriter.send(head, envelope, channel: channel, to: group.writeEnd) {
     case .done: return nil
     case .failed(let errno): return .system(errno: errno)
     case .closed, .full: return enqueueWhenPossible(head, envelope, channel: channel, on: group)
@@ -148,23 +153,23 @@ public struct DaemonClient: ~Copyable {
   /// not said at all: so it is also tried again every now and then. A queue that was shut down has a successor soon.
   @inline(never)
   private func enqueueWhenPossible(
-    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, on group: DaemonEndpoint
+    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, on group: GroupQueue
   ) -> DaemonFailure? {
     let deadline = monotonicMilliseconds() &+ group.connectTimeout
     var wasReady = false
     while true {
-      switch QueueWriter.send(head, envelope, channel: channel, to: group.queue) {
+      switch QueueWriter.send(head, envelope, channel: channel, to: group.writeEnd) {
       case .done: return nil
       case .failed(let errno): return .system(errno: errno)
       case .full:
         let remaining = deadline &- monotonicMilliseconds()
         guard remaining > 0 else { return .queueFull }
-        wasReady = waitUntilReady(wasReady ? -1 : group.queue, for: writable, milliseconds: min(remaining, 50)).first != 0
+        wasReady = waitUntilReady(wasReady ? -1 : group.writeEnd, for: writable, milliseconds: min(remaining, 50)).first != 0
       case .closed:
         guard group.renewal >= 0 else { return .queueClosed }
         // The number is all threads'. Whoever is late puts an older queue there for a moment, and the next comes back here.
-        let result = wsgi_posix_take_over_queue(group.renewal, group.queue, -1)
-        if result == 1, case .done = QueueWriter.send(head, envelope, channel: channel, to: group.queue) { return nil }
+        let result = wsgi_posix_take_over_queue(group.renewal, group.writeEnd, -1)
+        if result == 1, case .done = QueueWriter.send(head, envelope, channel: channel, to: group.writeEnd) { return nil }
         let remaining = deadline &- monotonicMilliseconds()
         guard result >= 0, remaining > 0 else { return .queueClosed }
         // What is offered may be what has just been found closed: it has its successor in a moment.
@@ -177,7 +182,7 @@ public struct DaemonClient: ~Copyable {
   /// process to be ready has it at once; a process that finds it after we gave up sees a closed channel.
   @inline(never)
   private func awaitTaking<Host: DaemonClientHost & ~Copyable>(
-    _ channel: Int32, on group: DaemonEndpoint, host: inout Host
+    _ channel: Int32, on group: GroupQueue, host: inout Host
   ) -> DaemonFailure? {
     let start = monotonicMilliseconds()
     var served = false

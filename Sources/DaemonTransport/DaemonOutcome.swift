@@ -1,4 +1,5 @@
 import Glibc
+import RequestCounting
 import WSGICore
 
 /// How a request that went to a daemon process ended.

@@ -43,7 +43,7 @@ public enum QueueFailure: Error, Equatable, Sendable {
 /// What stands before the request head in a queue message.
 ///
 /// Layout, 32 bytes in host order: u32 magic, u32 flags, u32 head length, i32 log level, i64 queue start (microseconds since the
-/// epoch), u32 attempt, u32 place on the group's `TakerBoard` (0: none).
+/// epoch), u32 attempt, u32 place on the group's `RequestOwners` (0: none).
 public struct QueueEnvelope: Equatable, Sendable {
   public struct Flags: OptionSet, Sendable {
     public let rawValue: UInt32

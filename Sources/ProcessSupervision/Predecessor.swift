@@ -13,17 +13,3 @@ public struct Predecessor: Sendable {
 
   func isOver(now: Int64) -> Bool { now >= until || ProcessFacts.startTicks(pid) != startTicks }
 }
-
-extension SupervisedGeneration {
-  /// The processes of service groups that have not ended yet, for the generation that comes after this one.
-  public func services() -> [Predecessor] {
-    var found: [Predecessor] = []
-    for (index, group) in groups.enumerated() where group.settings.isService {
-      let until = wsgi_posix_monotonic() &+ group.stopAllowance &+ 1_000_000
-      for slot in (0..<board.slotCount(ofGroup: index)).map({ board.slot($0, ofGroup: index) }) where slot.pid > 0 {
-        found.append(Predecessor(group: group.name, pid: slot.pid, startTicks: slot.startTicks, until: until))
-      }
-    }
-    return found
-  }
-}

@@ -6,32 +6,46 @@ import Glibc
 /// The supervisor keeps a write end of its own: while it has that, a queue comes to its end by `shutdown` alone. Both ends of the
 /// new queue are left as one message in a socket pair that was made before httpd had children. Whoever has the old queue, or
 /// inherits it later, looks there, and takes nothing out. So nobody has to be told, and it outlives its supervisor.
-struct RenewableQueue: Sendable {
+public struct RenewableQueue: Sendable {
+  public typealias Ends = (read: Int32, write: Int32)
+
+  /// -1: there is no queue.
+  public let readEnd: Int32
   /// -1: none is held, and the end of the queue is the end of the group.
-  var writeEnd: Int32
-  /// Where those who have the old queue look.
-  let offered: Int32
+  public internal(set) var writeEnd: Int32
+  /// Where those who have the old queue look; -1: nowhere.
+  public let offered: Int32
   /// Where the supervisor puts what it offers.
   let offer: Int32
 
-  /// Cannot be renewed.
-  static let never = RenewableQueue(writeEnd: -1, offered: -1, offer: -1)
+  /// There is none.
+  public static let never = RenewableQueue(readEnd: -1, writeEnd: -1, offered: -1, offer: -1)
 
-  static func make(writeEnd: Int32) -> RenewableQueue? {
+  /// Takes over both ends of a queue. nil: errno says why not.
+  public static func make(_ ends: Ends) -> RenewableQueue? {
     var pair: [Int32] = [-1, -1]
-    guard wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0 else { return nil }
+    let result = wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair)
+    guard result == 0 else {
+      errno = -result
+      return nil
+    }
     shutdown(pair[0], Int32(SHUT_RD))
-    return RenewableQueue(writeEnd: writeEnd, offered: pair[1], offer: pair[0])
+    return RenewableQueue(readEnd: ends.read, writeEnd: ends.write, offered: pair[1], offer: pair[0])
   }
 
-  /// Puts the queue that is offered, if one is, in the place of the one that `readEnd` and the write end here belong to.
-  func takeOver(readEnd: Int32) {
+  /// A queue whose end is that of its group.
+  static func unrenewable(readEnd: Int32) -> RenewableQueue {
+    RenewableQueue(readEnd: readEnd, writeEnd: -1, offered: -1, offer: -1)
+  }
+
+  /// Puts the queue that is offered, if one is, in the place of the one that the ends here belong to.
+  func takeOver() {
     guard offered >= 0 else { return }
     _ = wsgi_posix_take_over_queue(offered, writeEnd, readEnd)
   }
 
   /// Offers a queue, in the place of any before it. An errno value, or 0.
-  func put(_ ends: (read: Int32, write: Int32)) -> Int32 {
+  func put(_ ends: Ends) -> Int32 {
     takeBack()
     var byte: UInt8 = 1
     let numbers = [ends.write, ends.read]

@@ -10,9 +10,7 @@ extension Supervisor {
     for ends in keep.copies() { kept[ends.instance] = ends }
     let seen = Set(kept.keys)
     for group in groups {
-      for index in 0..<board.slotCount(ofGroup: group.index) {
-        let slot = board.slot(index, ofGroup: group.index)
-        guard slot.pid > 0 else { continue }
+      for (index, slot) in group.scoreboard.slots.enumerated() where slot.pid > 0 {
         adopt(slot, index, group, kept.removeValue(forKey: slot.instance))
       }
       settleCandidates(group)
@@ -29,9 +27,9 @@ extension Supervisor {
     if seen.contains(where: { !living.contains($0) }) { keep.remove { !living.contains($0) } }
   }
 
-  private func adopt(_ slot: Board.Slot, _ index: Int, _ group: ProcessGroup, _ ends: WorkerKeep.Ends?) {
+  private func adopt(_ slot: GroupScoreboard.Slot, _ index: Int, _ group: Group, _ ends: WorkerKeep.Ends?) {
     let worker = Worker(
-      group: group.index, slot: index, pid: slot.pid, isChild: false, ends: ends ?? .init(instance: slot.instance),
+      group: group, slot: index, pid: slot.pid, isChild: false, ends: ends ?? .init(instance: slot.instance),
       state: WorkerState(rawValue: slot.state) ?? .starting, startedEpoch: slot.started,
       memoryKills: ProcessFacts.memoryKills())
     // The number may be another process's by now. What the pidfd names can no longer change: only now does the time tell.
@@ -53,14 +51,14 @@ extension Supervisor {
   }
 
   /// A worker ended while there was no supervisor.
-  private func recordAbsence(_ worker: Worker, _ group: ProcessGroup) {
+  private func recordAbsence(_ worker: Worker, _ group: Group) {
     takeLastWords(of: worker)
     leave(worker.output)
     let record = EndRecord(
       pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: wsgi_posix_epoch(), cause: .unknown,
       reason: worker.reason)
-    board.record(record, ofGroup: group.index)
-    board.setSlot(worker.slot, ofGroup: group.index, to: Board.Slot())
+    group.scoreboard.record(record)
+    group.scoreboard[slot: worker.slot] = .init()
     worker.closeDescriptors()
     log(
       group, record.isNormal ? SupervisorLog.info : SupervisorLog.error,
@@ -78,7 +76,7 @@ extension Supervisor {
   }
 
   /// A reload that was under way is brought to its end: the new workers serve, the old ones go.
-  private func settleCandidates(_ group: ProcessGroup) {
+  private func settleCandidates(_ group: Group) {
     let candidates = group.workers.filter { $0.state == .candidate }
     guard let first = candidates.map(\.instance).min() else { return }
     for worker in group.workers where worker.isActive && worker.instance < first {

@@ -11,7 +11,7 @@ extension Supervisor {
     guard !worker.isDone, let cause = endCause(of: worker) else { return }
     let now = wsgi_posix_monotonic()
     guard hasSaidAll(worker, now: now) else { return }
-    let group = groups[worker.group]
+    let group = worker.group
     leave(worker.output)
     if isStopping, worker.isChild {
       // As httpd does with its own process group: what the application started ends too. The id is still the zombie's.
@@ -21,8 +21,8 @@ extension Supervisor {
     if worker.isChild { _ = wsgi_posix_reap(worker.pid, &end) }
     worker.isDone = true
     let record = makeRecord(worker, group, cause, end)
-    board.record(record, ofGroup: group.index)
-    board.setSlot(worker.slot, ofGroup: group.index, to: Board.Slot())
+    group.scoreboard.record(record)
+    group.scoreboard[slot: worker.slot] = .init()
     let instance = worker.instance
     keep.remove { $0 == instance }
     worker.closeDescriptors()
@@ -51,7 +51,7 @@ extension Supervisor {
         var entry = pollfd(fd: worker.pidfd, events: Int16(POLLIN), revents: 0)
         return poll(&entry, 1, 0) > 0 ? .unknown : nil
       }
-      let slot = board.slot(worker.slot, ofGroup: worker.group)
+      let slot = worker.group.scoreboard[slot: worker.slot]
       return ProcessFacts.startTicks(worker.pid) == slot.startTicks ? nil : .unknown
     }
     // 0: runs; negative: it is not there to be waited for, which it can only be when it is gone.
@@ -59,7 +59,7 @@ extension Supervisor {
   }
 
   private func makeRecord(
-    _ worker: Worker, _ group: ProcessGroup, _ cause: EndRecord.Cause, _ end: wsgi_posix_end
+    _ worker: Worker, _ group: Group, _ cause: EndRecord.Cause, _ end: wsgi_posix_end
   ) -> EndRecord {
     var flags: EndRecord.Flags = []
     var cause = cause
@@ -85,7 +85,7 @@ extension Supervisor {
     micros / 1_000 &+ 500 >= Int64(clamping: min(settings.hardCPULimit, 1 << 40)) &* 1_000
   }
 
-  private func adjustBackoff(_ worker: Worker, _ group: ProcessGroup, _ record: EndRecord, now: Int64) {
+  private func adjustBackoff(_ worker: Worker, _ group: Group, _ record: EndRecord, now: Int64) {
     let isService = group.plan.settings.isService
     if isStopping || worker.wasKilled || !isService && worker.isLeaving && record.reason != nil {
       return  // it was on its way out: its replacement has been seen to
@@ -103,20 +103,20 @@ extension Supervisor {
   }
 
   /// A process ends, or leaves, on its own account. One that did so young is made up for as often as `StartPace` allows.
-  func pace(_ worker: Worker, _ group: ProcessGroup) {
+  func pace(_ worker: Worker, _ group: Group) {
     let now = wsgi_posix_monotonic()
     guard !isStopping, !group.isFinished, now &- worker.started < StartPace.young, group.pace.take(now: now) else { return }
     reportPace(group)
   }
 
-  func reportPace(_ group: ProcessGroup) {
+  func reportPace(_ group: Group) {
     log(
       group, SupervisorLog.warning,
       "WSGI0662: Processes of process group '\(group.plan.name)' end, or want to load a changed script, as soon as they have"
         + " started: from now on \(group.pace.perSecond) are started a second.")
   }
 
-  private func report(_ worker: Worker, _ group: ProcessGroup, _ record: EndRecord, now: Int64) {
+  private func report(_ worker: Worker, _ group: Group, _ record: EndRecord, now: Int64) {
     let name = title(worker)
     let ran = seconds(now &- worker.started)
     if record.isNormal {
@@ -135,7 +135,7 @@ extension Supervisor {
     }
   }
 
-  private func reportStartFailure(_ worker: Worker, _ group: ProcessGroup, _ record: EndRecord, now: Int64) {
+  private func reportStartFailure(_ worker: Worker, _ group: Group, _ record: EndRecord, now: Int64) {
     var number = "WSGI0452"
     if case .exited(let code) = record.cause, let known = WorkerExit(rawValue: code) { number = "\(known.logNumber)" }
     let detail = worker.startFailure.map { ": \($0)" } ?? ""

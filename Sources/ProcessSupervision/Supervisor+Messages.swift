@@ -13,7 +13,7 @@ extension Supervisor {
         worker.malformedMessages = worker.malformedMessages &+ 1
         if worker.malformedMessages == 1 {
           log(
-            groups[worker.group], SupervisorLog.warning,
+            worker.group, SupervisorLog.warning,
             "WSGI0463: The \(title(worker)) sent its supervisor something that is no message: it is passed over.")
         }
       case .nothing: return
@@ -26,8 +26,7 @@ extension Supervisor {
   }
 
   private func handle(_ message: ControlMessage, from worker: Worker) {
-    guard groups.indices.contains(worker.group) else { return }
-    let group = groups[worker.group]
+    let group = worker.group
     switch message {
     case .ready: becomeReady(worker, group)
     case .loaded: worker.verdict = .loaded
@@ -54,7 +53,7 @@ extension Supervisor {
     }
   }
 
-  private func becomeReady(_ worker: Worker, _ group: ProcessGroup) {
+  private func becomeReady(_ worker: Worker, _ group: Group) {
     if worker.readySince == nil { worker.readySince = wsgi_posix_monotonic() }
     if worker.state == .starting { setState(worker, .ready) }
     // A candidate whose reload is no longer under way has nobody to wait for.
@@ -62,12 +61,12 @@ extension Supervisor {
   }
 
   /// A worker takes no more requests: its replacement starts at once, and it has so long to finish.
-  func beginDraining(_ worker: Worker, _ group: ProcessGroup) {
+  func beginDraining(_ worker: Worker, _ group: Group) {
     setState(worker, .draining)
     worker.killAt = group.plan.drainAllowance.map { wsgi_posix_monotonic() &+ $0 }
   }
 
-  private func answerMetrics(_ ticket: UInt64, _ worker: Worker, _ group: ProcessGroup) {
+  private func answerMetrics(_ ticket: UInt64, _ worker: Worker, _ group: Group) {
     let now = wsgi_posix_monotonic()
     // Ten a second and group: building it costs, and httpd's own counters change no faster. Who asks sooner gets the last one.
     if group.plan.settings.serverMetrics, group.metrics == nil || now &- group.metricsGiven >= 100_000 {

@@ -8,8 +8,8 @@ extension Supervisor {
   /// Relays what came through a worker's standard output and error, to the log of its group's server.
   func relay(_ output: WorkerOutput) {
     let now = wsgi_posix_monotonic()
-    for line in output.readLines() where groups[output.group].mayLog(bytes: line.count, of: output, now: now) {
-      host.log(SupervisorLog(group: output.group, level: SupervisorLog.error, text: line))
+    for line in output.readLines() where output.group.mayLog(bytes: line.count, of: output, now: now) {
+      output.group.plan.log(SupervisorLog(level: SupervisorLog.error, text: line))
     }
     if output.descriptor < 0 { expectEnd(of: output) }
   }
@@ -17,11 +17,11 @@ extension Supervisor {
   /// The worker has ended; processes that it started may still hold its output.
   func leave(_ output: WorkerOutput) {
     relay(output)
-    for line in output.finishLine() { host.log(SupervisorLog(group: output.group, level: SupervisorLog.error, text: line)) }
+    for line in output.finishLine() { output.group.plan.log(SupervisorLog(level: SupervisorLog.error, text: line)) }
     guard output.descriptor >= 0 else { return }
     leftovers.append(output)
-    guard leftovers.count(where: { $0.group == output.group }) > Self.mostLeftovers,
-      let oldest = leftovers.firstIndex(where: { $0.group == output.group })
+    guard leftovers.count(where: { $0.group === output.group }) > Self.mostLeftovers,
+      let oldest = leftovers.firstIndex(where: { $0.group === output.group })
     else { return }
     giveUp(leftovers.remove(at: oldest))
   }
@@ -47,11 +47,11 @@ extension Supervisor {
   /// Relays a record that a worker sent.
   func relay(_ record: ControlLog, from worker: Worker) {
     let size = record.text.count &+ record.file.count
-    guard groups[worker.group].mayLog(bytes: size, of: worker.output, now: wsgi_posix_monotonic()) else { return }
+    guard worker.group.mayLog(bytes: size, of: worker.output, now: wsgi_posix_monotonic()) else { return }
     // A worker is no authority on emergencies.
     let level = min(max(record.level, SupervisorLog.alert), 15)
     let text = record.text.map { $0 == 0 ? 0x20 : $0 }
-    host.log(SupervisorLog(group: worker.group, level: level, file: record.file, line: record.line, text: text))
+    worker.group.plan.log(SupervisorLog(level: level, file: record.file, line: record.line, text: text))
   }
 
   /// Tells of what was not passed on, once a second; at the end of all, of whatever has not been told.
@@ -69,7 +69,7 @@ extension Supervisor {
 
   private func reportMissing(of output: WorkerOutput, now: Int64, isLast: Bool) {
     guard let missing = output.limit.takeMissing(now: now, isLast: isLast) else { return }
-    let group = groups[output.group]
+    let group = output.group
     log(
       group, SupervisorLog.warning,
       "WSGI0458: \(missing.lines) lines (\(missing.bytes) bytes) of process \(output.pid) of process group "

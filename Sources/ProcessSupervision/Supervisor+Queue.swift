@@ -21,17 +21,17 @@ extension Supervisor {
   }
 
   /// Notices that a group's queue has come to its end: nobody can put requests into it any more, or somebody has shut it down.
-  func checkQueue(_ group: ProcessGroup, now: Int64) {
+  func checkQueue(_ group: Group, now: Int64) {
     guard !group.isFinished else { return }
     if group.endingSince == nil {
-      guard hasHungUp(group.plan.queue) else { return }
+      guard hasHungUp(group.queue.readEnd) else { return }
       if group.queue.writeEnd >= 0 { return renewQueue(group, now: now) }
       group.renewAt = nil
       group.endingSince = now
     }
     // More than 0: a request still waits for a worker. It is not looked at: a worker that receives into a page that never comes
     // keeps everybody else who receives from the queue, or peeks, waiting.
-    if wsgi_posix_waiting(group.plan.queue) <= 0 || group.plan.settings.isService { return finish(group) }
+    if wsgi_posix_waiting(group.queue.readEnd) <= 0 || group.plan.settings.isService { return finish(group) }
     guard let since = group.endingSince, now >= since &+ Self.queueAllowance else { return }
     log(
       group, SupervisorLog.warning,
@@ -46,11 +46,11 @@ extension Supervisor {
   }
 
   /// Gives a group a new queue, as often as `StartPace` allows. Its processes take what is left in the old one and end.
-  private func renewQueue(_ group: ProcessGroup, now: Int64) {
+  private func renewQueue(_ group: Group, now: Int64) {
     let due = group.renewAt ?? max(group.pace.notBefore, now)
     group.renewAt = due
     guard now >= due else { return }
-    guard let ends = host.makeQueue(group.index) else { return renewalFailed(group, errno, now: now) }
+    guard let ends = group.plan.makeQueue() else { return renewalFailed(group, errno, now: now) }
     defer {
       close(ends.read)
       close(ends.write)
@@ -58,7 +58,7 @@ extension Supervisor {
     let failure = group.queue.put(ends)
     guard failure == 0 else { return renewalFailed(group, failure, now: now) }
     // As everybody else does: where that fails the queue is found closed again.
-    group.queue.takeOver(readEnd: group.plan.queue)
+    group.queue.takeOver()
     group.renewAt = nil
     if group.pace.take(now: now) { reportPace(group) }
     let old = group.workers.filter { $0.queueNumber == group.queueNumber }
@@ -67,7 +67,7 @@ extension Supervisor {
     if !group.plan.settings.isService { replace(old, group) }
   }
 
-  private func report(_ old: [Worker], _ group: ProcessGroup) {
+  private func report(_ old: [Worker], _ group: Group) {
     let pids = old.map { "\($0.pid)" }.joined(separator: ", ")
     let who =
       switch old.count {
@@ -81,7 +81,7 @@ extension Supervisor {
         + " group has a new queue\(group.plan.settings.isService ? "." : ", and new processes are started.")")
   }
 
-  private func renewalFailed(_ group: ProcessGroup, _ number: Int32, now: Int64) {
+  private func renewalFailed(_ group: Group, _ number: Int32, now: Int64) {
     group.renewAt = now &+ Self.retryPause
     log(
       group, SupervisorLog.alert,
@@ -90,7 +90,7 @@ extension Supervisor {
   }
 
   /// Those that had the old queue see its end when they have taken what it holds, and need not be told.
-  private func replace(_ old: [Worker], _ group: ProcessGroup) {
+  private func replace(_ old: [Worker], _ group: Group) {
     // What candidates were to take over goes back to the queue with the workers that have it.
     for worker in old where worker.state == .candidate { worker.line.send(.drain(.shutdownSignal)) }
     for worker in old where !worker.isLeaving { beginDraining(worker, group) }

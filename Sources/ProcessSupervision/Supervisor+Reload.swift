@@ -11,7 +11,7 @@ extension Supervisor {
   private static let retryPause: Int64 = 1_000_000
 
   /// A worker has seen a changed script and keeps the request that showed it.
-  func reload(_ change: ScriptChange, wantedBy worker: Worker, _ group: ProcessGroup) {
+  func reload(_ change: ScriptChange, wantedBy worker: Worker, _ group: Group) {
     guard !group.isFinished, !isStopping, worker.state == .ready || worker.state == .draining else { return }
     if let current = group.reload, current.isRetry { endRetry(current, group) }
     if group.reload == nil { beginReload(change, group) }
@@ -22,7 +22,7 @@ extension Supervisor {
     }
     switch reload.phase {
     // Whoever asks more often than it can have requests keeps those until it drains.
-    case .loading where reload.waiting.count < ProcessGroup.Reload.waitingLimit: group.reload?.waiting.append(worker.instance)
+    case .loading where reload.waiting.count < Group.Reload.waitingLimit: group.reload?.waiting.append(worker.instance)
     case .loading: break
     case .switching: handOver(from: worker, reload)
     }
@@ -39,11 +39,11 @@ extension Supervisor {
     }
   }
 
-  private func beginReload(_ change: ScriptChange, _ group: ProcessGroup) {
+  private func beginReload(_ change: ScriptChange, _ group: Group) {
     let now = wsgi_posix_monotonic()
     guard now >= group.pace.notBefore else { return }
     if group.pace.take(now: now) { reportPace(group) }
-    var reload = ProcessGroup.Reload(
+    var reload = Group.Reload(
       changes: [change], candidates: [], old: Set(group.workers.map(\.instance)), started: now)
     let script = WorkerSettings.Script(script: change.script, applicationGroup: change.applicationGroup)
     // As many at once as a machine has room for beside the old ones; the rest of a large group follows.
@@ -57,7 +57,7 @@ extension Supervisor {
   }
 
   /// A worker wants a script tried again whose import failed in it.
-  func retry(_ change: ScriptChange, wantedBy worker: Worker, _ group: ProcessGroup) {
+  func retry(_ change: ScriptChange, wantedBy worker: Worker, _ group: Group) {
     guard !group.isFinished, !isStopping, worker.state == .ready || worker.state == .draining else { return }
     let now = wsgi_posix_monotonic()
     worker.hasFailedImport = true
@@ -68,13 +68,13 @@ extension Supervisor {
       return
     }
     group.nextRetry = now &+ Self.retryPause
-    group.reload = ProcessGroup.Reload(
+    group.reload = Group.Reload(
       changes: [change], candidates: [candidate], old: [], started: now, isRetry: true, waiting: [worker.instance])
   }
 
   /// Makes the way from the worker that keeps a request to a candidate that will answer it. Where that fails the request is kept
   /// until the worker drains, and then goes back to the queue.
-  private func handOver(from worker: Worker, _ reload: ProcessGroup.Reload) {
+  private func handOver(from worker: Worker, _ reload: Group.Reload) {
     let living = reload.candidates.filter { !$0.isDone }
     guard let candidate = living.first(where: { $0.verdict == .loaded }) ?? living.first else { return }
     var pair: [Int32] = [-1, -1]
@@ -88,18 +88,18 @@ extension Supervisor {
     if isExpected { worker.line.send(.handOver, descriptor: pair[0]) }
   }
 
-  private func tellOthers(_ message: ControlMessage, _ group: ProcessGroup) {
+  private func tellOthers(_ message: ControlMessage, _ group: Group) {
     guard let old = group.reload?.old else { return }
     for worker in group.workers where worker.state == .ready && old.contains(worker.instance) { worker.line.send(message) }
   }
 
   /// A candidate that has ended has failed.
-  func candidateEnded(_ worker: Worker, _ group: ProcessGroup) {
+  func candidateEnded(_ worker: Worker, _ group: Group) {
     group.reload?.candidates.removeAll { $0 === worker }
   }
 
   /// Moves a reload on: waits for the candidates, then for the old workers.
-  func attendReload(_ group: ProcessGroup, now: Int64) {
+  func attendReload(_ group: Group, now: Int64) {
     guard let reload = group.reload else { return }
     switch reload.phase {
     case .loading:
@@ -119,7 +119,7 @@ extension Supervisor {
     }
   }
 
-  func reloadDeadline(_ reload: ProcessGroup.Reload) -> Int64 {
+  func reloadDeadline(_ reload: Group.Reload) -> Int64 {
     switch reload.phase {
     case .loading: reload.patience(Self.stragglerAllowance)
     case .switching(_, let until): until
@@ -127,7 +127,7 @@ extension Supervisor {
   }
 
   /// The old workers drain. A request that comes now is to be answered by new code only, so the new ones wait for their word.
-  private func makeRoom(_ group: ProcessGroup, _ reload: ProcessGroup.Reload, now: Int64) {
+  private func makeRoom(_ group: Group, _ reload: Group.Reload, now: Int64) {
     var told: Set<UInt64> = []
     for instance in reload.waiting {
       if let worker = group.workers.first(where: { $0.instance == instance && !$0.isDone }) { handOver(from: worker, reload) }
@@ -140,12 +140,12 @@ extension Supervisor {
     group.reload?.phase = .switching(waitingFor: told, until: now &+ Self.switchAllowance)
   }
 
-  private func makesRoom(_ worker: Worker, _ reload: ProcessGroup.Reload) -> Bool {
+  private func makesRoom(_ worker: Worker, _ reload: Group.Reload) -> Bool {
     reload.isRetry ? worker.hasFailedImport : reload.old.contains(worker.instance)
   }
 
   /// The new code does not load, or its process does not live: the old workers keep what they have.
-  private func refuse(_ reload: ProcessGroup.Reload, _ group: ProcessGroup) {
+  private func refuse(_ reload: Group.Reload, _ group: Group) {
     if reload.isRetry { return refuseRetry(reload, group) }
     for candidate in reload.candidates {
       candidate.line.send(.drain(.scriptReload))
@@ -162,7 +162,7 @@ extension Supervisor {
   }
 
   /// A change does not wait for a script that is tried again.
-  private func endRetry(_ reload: ProcessGroup.Reload, _ group: ProcessGroup) {
+  private func endRetry(_ reload: Group.Reload, _ group: Group) {
     if reload.phase == .loading { return refuseRetry(reload, group) }
     for candidate in reload.candidates { begin(candidate) }
     group.reload = nil
@@ -170,7 +170,7 @@ extension Supervisor {
 
   /// A script whose import failed does not load in a new process either. The worker that asked is told how it failed this time,
   /// so that the next process logs no more than what is new.
-  private func refuseRetry(_ reload: ProcessGroup.Reload, _ group: ProcessGroup) {
+  private func refuseRetry(_ reload: Group.Reload, _ group: Group) {
     group.reload = nil
     var failure: UInt32?
     for candidate in reload.candidates {

@@ -4,7 +4,7 @@ import WSGICore
 
 extension Supervisor {
   /// Starts what the group lacks, as far as its back-off allows.
-  func fill(_ group: ProcessGroup, now: Int64) {
+  func fill(_ group: Group, now: Int64) {
     if group.backoff.isProbing, group.workers.contains(where: { isStable($0, now: now) }) { group.backoff.succeeded() }
     group.predecessors.removeAll { $0.isOver(now: now) }
     guard !group.isFinished, !isStopping, now >= group.notBefore, group.predecessors.isEmpty, group.renewAt == nil else { return }
@@ -25,7 +25,7 @@ extension Supervisor {
 
   /// Starts a worker. nil: there is no slot, or it could not be done, which the back-off has been told.
   @discardableResult
-  func start(_ group: ProcessGroup, candidate: WorkerSettings.Script?, now: Int64) -> Worker? {
+  func start(_ group: Group, candidate: WorkerSettings.Script?, now: Int64) -> Worker? {
     guard let slot = freeSlot(group) else {
       if !group.hasReportedFullSlots {
         group.hasReportedFullSlots = true
@@ -39,22 +39,20 @@ extension Supervisor {
     group.hasReportedFullSlots = false
     var settings = group.plan.settings
     settings.version = ControlMessage.version
-    settings.instance = board.nextInstance()
+    settings.instance = memory.nextInstance()
     settings.slot = Int32(clamping: slot)
     settings.candidate = candidate
     switch launch(group, settings) {
     case .success(let launched):
       let worker = Worker(
-        group: group.index, slot: slot, pid: launched.pid, isChild: true, ends: launched.ends, relay: launched.relay,
+        group: group, slot: slot, pid: launched.pid, isChild: true, ends: launched.ends, relay: launched.relay,
         state: candidate == nil ? .starting : .candidate, startedEpoch: wsgi_posix_epoch(),
         memoryKills: ProcessFacts.memoryKills())
       worker.queueNumber = group.queueNumber
       group.workers.append(worker)
-      board.setSlot(
-        slot, ofGroup: group.index,
-        to: Board.Slot(
-          pid: worker.pid, state: worker.state.rawValue, instance: worker.instance,
-          startTicks: ProcessFacts.startTicks(worker.pid) ?? 0, started: worker.startedEpoch))
+      group.scoreboard[slot: slot] = GroupScoreboard.Slot(
+        pid: worker.pid, state: worker.state.rawValue, instance: worker.instance,
+        startTicks: ProcessFacts.startTicks(worker.pid) ?? 0, started: worker.startedEpoch)
       _ = keep.put(launched.ends)
       return worker
     case .failure(let failure):
@@ -67,7 +65,7 @@ extension Supervisor {
     }
   }
 
-  func retryText(_ group: ProcessGroup, now: Int64) -> String {
+  func retryText(_ group: Group, now: Int64) -> String {
     if group.isFinished || isStopping { return "It is not replaced." }
     let wait = group.notBefore &- now
     return wait <= 0 ? "A replacement is started." : "The next try is in \(seconds(wait))."
@@ -78,9 +76,9 @@ extension Supervisor {
     return tenths % 10 == 0 ? "\(tenths / 10) s" : "\(tenths / 10).\(tenths % 10) s"
   }
 
-  private func freeSlot(_ group: ProcessGroup) -> Int? {
+  private func freeSlot(_ group: Group) -> Int? {
     let taken = Set(group.workers.map(\.slot))
-    return (0..<board.slotCount(ofGroup: group.index)).first { !taken.contains($0) }
+    return (0..<group.scoreboard.slotCount).first { !taken.contains($0) }
   }
 
   // MARK: launching
@@ -96,7 +94,7 @@ extension Supervisor {
     var errno: Int32
   }
 
-  private func launch(_ group: ProcessGroup, _ settings: WorkerSettings) -> Result<Launched, LaunchFailure> {
+  private func launch(_ group: Group, _ settings: WorkerSettings) -> Result<Launched, LaunchFailure> {
     var opened: [Int32] = []
     func pair(_ make: (UnsafeMutablePointer<Int32>) -> Int32) throws(LaunchFailure) -> [Int32] {
       var ends: [Int32] = [-1, -1]
@@ -137,7 +135,7 @@ extension Supervisor {
       let descriptors = WorkerDescriptor.list(input: nullDevice, output: output[1]) {
         switch $0 {
         case .settings: file
-        case .queue: group.plan.queue
+        case .queue: group.queue.readEnd
         case .orders: orders[1]
         case .reports: reports[1]
         case .shared: group.plan.sharedFile >= 0 ? group.plan.sharedFile : nullDevice

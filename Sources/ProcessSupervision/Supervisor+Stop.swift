@@ -14,14 +14,14 @@ extension Supervisor {
 
   /// A group starts no more workers, and those that it has end. Nobody waits for what they may still be running: who asked
   /// has gone.
-  func finish(_ group: ProcessGroup) {
+  func finish(_ group: Group) {
     guard !group.isFinished else { return }
     group.isFinished = true
     group.reload = nil
     for worker in group.workers where worker.state != .stopping { stop(worker, group) }
   }
 
-  private func stop(_ worker: Worker, _ group: ProcessGroup) {
+  private func stop(_ worker: Worker, _ group: Group) {
     receive(from: worker)
     let wasStarting = worker.state == .starting || worker.state == .candidate
     setState(worker, .stopping)
@@ -32,7 +32,7 @@ extension Supervisor {
   }
 
   /// Kills workers that were to end and have not.
-  func killOverdue(_ group: ProcessGroup, now: Int64) {
+  func killOverdue(_ group: Group, now: Int64) {
     for worker in group.workers {
       if let giveUpAt = worker.giveUpAt, giveUpAt <= now { abandon(worker, group) }
       guard let killAt = worker.killAt, killAt <= now else { continue }
@@ -48,7 +48,7 @@ extension Supervisor {
   private static let killAllowance: Int64 = 5_000_000
 
   /// A killed worker that waits in the kernel, on a file system that does not answer for example, ends when that lets it.
-  private func abandon(_ worker: Worker, _ group: ProcessGroup) {
+  private func abandon(_ worker: Worker, _ group: Group) {
     guard !worker.isDone, worker.endSeen == nil else { return }
     worker.isDone = true
     receive(from: worker)
@@ -56,8 +56,8 @@ extension Supervisor {
     let record = EndRecord(
       pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: wsgi_posix_epoch(), cause: .unknown,
       flags: worker.readySince == nil ? .overdue : [.overdue, .wasReady], reason: worker.reason)
-    board.record(record, ofGroup: group.index)
-    board.setSlot(worker.slot, ofGroup: group.index, to: Board.Slot())
+    group.scoreboard.record(record)
+    group.scoreboard[slot: worker.slot] = .init()
     let instance = worker.instance
     keep.remove { $0 == instance }
     worker.closeDescriptors()
@@ -73,7 +73,7 @@ extension Supervisor {
   static let deafAllowance: Int64 = 2_000_000
 
   /// A worker that can report nothing any more is of no use: what it logs is lost, and nobody hears that a script has changed.
-  func replaceDeaf(_ group: ProcessGroup, now: Int64) {
+  func replaceDeaf(_ group: Group, now: Int64) {
     for worker in group.workers {
       guard let deafAt = worker.deafAt, deafAt <= now else { continue }
       worker.deafAt = nil

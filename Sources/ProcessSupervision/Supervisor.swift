@@ -8,8 +8,8 @@ import WSGICore
 ///
 /// One thread, one loop: `run` returns when no worker is left and none is to be started.
 public final class Supervisor {
-  let groups: [ProcessGroup]
-  let board: Board
+  let groups: [Group]
+  let memory: ScoreboardMemory
   let keep: WorkerKeep
   let host: SupervisorHost
   private let commands: ControlLine
@@ -27,24 +27,20 @@ public final class Supervisor {
 
   /// - commands: this process's end of the socket on which its parent sends `stop`.
   /// - parent: the process whose end is this one's.
-  /// - queues: of each group; none: no queue can be renewed.
   init(
-    groups: [SupervisedGroup], board: Board, keep: WorkerKeep, commands: Int32, parent: Int32,
-    after predecessors: [Predecessor] = [], queues: [RenewableQueue] = [],
+    groups: [GroupPlan], memory: ScoreboardMemory, keep: WorkerKeep, commands: Int32, parent: Int32,
+    after predecessors: [Predecessor] = [],
     lifelines: (requests: Lifeline, services: Lifeline) = (.none, .none), host: SupervisorHost
   ) {
     (requestLifeline, serviceLifeline) = lifelines
-    self.groups = groups.enumerated().map { ProcessGroup(index: $0.offset, plan: $0.element) }
-    for (group, queue) in zip(self.groups, queues) {
-      group.queue = queue
-      // An earlier supervisor may have renewed it.
-      queue.takeOver(readEnd: group.plan.queue)
-    }
+    self.groups = groups.enumerated().compactMap { row, plan in memory.writer(row).map { Group(plan, $0) } }
     for group in self.groups {
-      if group.plan.queue < 0 { group.isFinished = true }
+      // An earlier supervisor may have renewed it.
+      group.queue.takeOver()
+      if group.queue.readEnd < 0 { group.isFinished = true }
       if group.plan.settings.isService { group.predecessors = predecessors.filter { $0.group == group.plan.name } }
     }
-    self.board = board
+    self.memory = memory
     self.keep = keep
     self.host = host
     self.commands = ControlLine(socket: commands)
@@ -97,7 +93,7 @@ public final class Supervisor {
     case parent
     case commands
     case lifeline
-    case queue(ProcessGroup)
+    case queue(Group)
     case reports(Worker)
     case output(WorkerOutput)
     case process(Worker)
@@ -119,7 +115,9 @@ public final class Supervisor {
     watch(serviceLifeline.watched, .lifeline, events: 0)
     for group in groups {
       // Requests are none of our business; the hang-up is, and is reported without being asked for.
-      if !group.isFinished, group.endingSince == nil, group.renewAt == nil { watch(group.plan.queue, .queue(group), events: 0) }
+      if !group.isFinished, group.endingSince == nil, group.renewAt == nil {
+        watch(group.queue.readEnd, .queue(group), events: 0)
+      }
       for worker in group.workers {
         watch(worker.hasHungUp ? -1 : worker.line.incoming, .reports(worker))
         watch(worker.output.descriptor, .output(worker.output))
@@ -198,18 +196,18 @@ public final class Supervisor {
 
   // MARK: words
 
-  func log(_ group: ProcessGroup?, _ level: Int32, _ text: String) {
-    host.log(SupervisorLog(group: group?.index, level: level, text: Array(text.utf8)))
+  func log(_ group: Group?, _ level: Int32, _ text: String) {
+    (group?.plan.log ?? host.log)(SupervisorLog(level: level, text: Array(text.utf8)))
   }
 
   /// How a worker is named in messages.
   func title(_ worker: Worker) -> String {
-    "process \(worker.pid) of process group '\(groups.indices.contains(worker.group) ? groups[worker.group].plan.name : "")'"
+    "process \(worker.pid) of process group '\(worker.group.plan.name)'"
   }
 
   /// Shows how the group stands to those who wait for it.
-  func publish(_ group: ProcessGroup) {
-    var state = Board.GroupState()
+  func publish(_ group: Group) {
+    var state = GroupScoreboard.State()
     state.ready = group.ready
     let starting = group.workers.filter { $0.state == .starting || $0.state == .candidate }
     state.starting = starting.count
@@ -217,13 +215,11 @@ public final class Supervisor {
     state.failures = group.backoff.failures
     let wait = group.notBefore &- wsgi_posix_monotonic()
     if !group.isFinished, wait > 0, group.active < group.plan.processes { state.retry = wsgi_posix_epoch() &+ wait }
-    board.setState(state, ofGroup: group.index)
+    group.scoreboard.state = state
   }
 
   func setState(_ worker: Worker, _ state: WorkerState) {
     worker.state = state
-    var slot = board.slot(worker.slot, ofGroup: worker.group)
-    slot.state = state.rawValue
-    board.setSlot(worker.slot, ofGroup: worker.group, to: slot)
+    worker.group.scoreboard[slot: worker.slot].state = state.rawValue
   }
 }

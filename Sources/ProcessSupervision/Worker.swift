@@ -10,7 +10,7 @@ final class Worker {
     case failed(UInt32)
   }
 
-  let group: Int
+  unowned let group: Supervisor.Group
   let slot: Int
   let pid: Int32
   let instance: UInt64
@@ -54,9 +54,8 @@ final class Worker {
   var queueNumber = 0
 
   init(
-    group: Int, slot: Int, pid: Int32, isChild: Bool, ends: WorkerKeep.Ends, relay: Int32 = 0, state: WorkerState,
-    startedEpoch: Int64,
-    memoryKills: UInt64
+    group: Supervisor.Group, slot: Int, pid: Int32, isChild: Bool, ends: WorkerKeep.Ends, relay: Int32 = 0, state: WorkerState,
+    startedEpoch: Int64, memoryKills: UInt64
   ) {
     self.group = group
     self.slot = slot
@@ -95,87 +94,5 @@ final class Worker {
     if pidfd >= 0 { close(pidfd) }
     if line.incoming >= 0 { close(line.incoming) }
     if line.outgoing >= 0 { close(line.outgoing) }
-  }
-}
-
-/// A group with its workers.
-final class ProcessGroup {
-  let index: Int
-  let plan: SupervisedGroup
-  var workers: [Worker] = []
-  var backoff = RestartBackoff()
-  var pace: StartPace
-  var reload: Reload?
-  /// When the next attempt may be made at a script whose import failed.
-  var nextRetry: Int64 = 0
-  /// Its queue has come to its end, or everything ends: no worker is started any more.
-  var isFinished = false
-  var queue = RenewableQueue.never
-  /// How often the queue has been renewed.
-  var queueNumber = 0
-  /// When a queue that was shut down is renewed; nil: it works. No worker is started before.
-  var renewAt: Int64?
-  /// Since when the write ends are closed, but messages are left.
-  var endingSince: Int64?
-  /// The scoreboard that was last given, and when.
-  var metrics: [UInt8]?
-  var metricsGiven: Int64 = 0
-  var hasReportedFullSlots = false
-  /// Of all its processes, outside of requests.
-  var outputLimit = OutputLimit(.processes)
-  /// Of a service group: none is started beside them.
-  var predecessors: [Predecessor] = []
-
-  init(index: Int, plan: SupervisedGroup) {
-    self.index = index
-    self.plan = plan
-    pace = StartPace(processes: plan.processes)
-  }
-
-  /// No worker is to be started before this time.
-  var notBefore: Int64 { max(backoff.notBefore, pace.notBefore) }
-
-  /// Whether one more record of a process of the group, from wherever it comes, goes into the log.
-  func mayLog(bytes: Int, of output: WorkerOutput, now: Int64) -> Bool {
-    output.limit.take(bytes: bytes, now: now) && outputLimit.take(bytes: bytes, now: now)
-  }
-
-  var active: Int { workers.count { $0.isActive } }
-  var ready: Int { workers.count { $0.state == .ready } }
-
-  /// A changed script on its way into the group.
-  struct Reload {
-    enum Phase: Equatable {
-      case loading
-      /// The old workers have been told to drain; those that have not said so yet.
-      case switching(waitingFor: Set<UInt64>, until: Int64)
-    }
-
-    var changes: [ScriptChange]
-    var candidates: [Worker]
-    /// Workers that were there before: they make room.
-    var old: Set<UInt64>
-    var started: Int64
-    /// A script whose import failed is tried again: only workers in which one did make room.
-    var isRetry = false
-    /// Workers that keep requests for it, one entry for each request, in the order in which they asked.
-    var waiting: [UInt64] = []
-    var phase = Phase.loading
-
-    /// The most scripts that are told of in one reload; workers that find others changed hand their requests over all the same.
-    private static let changeLimit = 256
-
-    /// The most requests that are handed over in one reload; others go back to the queue.
-    static let waitingLimit = 1024
-
-    /// Whether a change is news that is to be passed on.
-    func notes(_ change: ScriptChange) -> Bool { changes.count < Reload.changeLimit && !changes.contains(change) }
-
-    /// When the candidates that are ready need no longer wait for the others: as long again as the first of them took.
-    func patience(_ least: Int64) -> Int64 {
-      let ready = candidates.filter(\.hasSettled).compactMap(\.readySince)
-      guard let first = ready.min() else { return .max }
-      return first &+ max(first &- started, least)
-    }
   }
 }

@@ -10,7 +10,7 @@ public enum WorkerDescriptor: Int32, CaseIterable, Sendable {
   case reports
   /// A file that the group's workers share, or /dev/null.
   case shared
-  /// The file of the group's `ActivityPages`, or /dev/null.
+  /// The file of the group's `WorkerScoreboard`, or /dev/null.
   case activity
 
   /// All that a process is to find, by number.

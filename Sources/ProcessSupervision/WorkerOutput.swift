@@ -4,7 +4,7 @@ import WSGICore
 /// What a worker's relay passes on of its standard output and error, and how much of it still goes into the log. It outlives the
 /// worker: processes that the application started may go on writing to it.
 final class WorkerOutput {
-  let group: Int
+  unowned let group: Supervisor.Group
   let pid: Int32
   /// The process that passes it on; 0: an earlier supervisor started it.
   let relay: Int32
@@ -16,7 +16,7 @@ final class WorkerOutput {
   /// What is read at a time: neither may one process be starved by another, nor the loop by one.
   private static let share = 65_536
 
-  init(group: Int, pid: Int32, descriptor: Int32, relay: Int32 = 0) {
+  init(group: Supervisor.Group, pid: Int32, descriptor: Int32, relay: Int32 = 0) {
     self.group = group
     self.pid = pid
     self.descriptor = descriptor

@@ -1,3 +1,4 @@
+import RequestCounting
 /// One figure that the status page tells of a `Subject`: the report itself, a process group, or a process.  JSON, metrics, the
 /// page and the manual are written from the same rows (`figures` of the subject).
 struct StatusFigure<Subject>: Sendable {

@@ -1,3 +1,5 @@
+import RequestCounting
+
 /// The report as JSON: times and durations are seconds, points of time since the epoch.
 public struct StatusJSON {
   private var text = TextBuilder()

@@ -1,3 +1,5 @@
+import RequestCounting
+
 /// The report as OpenMetrics, or in Prometheus' older text format, which names counters otherwise and has no end mark.
 public struct StatusMetrics {
   private var text = TextBuilder()

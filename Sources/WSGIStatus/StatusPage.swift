@@ -1,3 +1,4 @@
+import RequestCounting
 import WSGICore
 
 /// The report as a page for people: no script, nothing from elsewhere, light or dark as the reader's system is.

@@ -1,3 +1,4 @@
+import RequestCounting
 import WSGICore
 
 /// What the status page shows, as plain values: whoever collects them knows httpd, and those who write them down know nothing

@@ -1,10 +1,10 @@
 import Synchronization
 
 /// The requests that run now: a place for each thread, which that thread writes and the monitor reads. Where there are
-/// `ActivityPages`, the places lie in them, and httpd's status page reads them too.
+/// `WorkerScoreboard`, the places lie in them, and httpd's status page reads them too.
 final class InFlight: @unchecked Sendable {
   // SAFETY: allocated or mapped once, freed never; only reached through atomics.
-  /// As `ActivityPages` says, of `ActivityPages.placeSize` bytes.
+  /// As `WorkerScoreboard` says, of `WorkerScoreboard.placeSize` bytes.
   struct Place: ~Copyable {
     /// Names the request; 0: none.
     let ticket = Atomic<UInt64>(0)

@@ -16,7 +16,7 @@ final class RequestPool: Sendable {
   /// The group's, as opposed to one that was handed over.
   private let queue: Int32
   /// Where httpd's children find out which process had a request.
-  let takers: TakerBoard?
+  let owners: RequestOwners?
   let turns: Turns
   let inFlight: InFlight
   let lifecycle = Lifecycle()
@@ -35,7 +35,7 @@ final class RequestPool: Sendable {
   private let hasFailedImport = Atomic<Bool>(false)
 
   init(
-    _ settings: WorkerSettings, _ engine: EngineImage, queue: Int32, takers: TakerBoard? = nil,
+    _ settings: WorkerSettings, _ engine: EngineImage, queue: Int32, owners: RequestOwners? = nil,
     activity: UnsafeMutableRawPointer? = nil, log: ProcessLog, control: ControlLine = .worker,
     stopped: @escaping @Sendable () -> Void
   ) {
@@ -45,7 +45,7 @@ final class RequestPool: Sendable {
     self.control = control
     self.stopped = stopped
     self.queue = queue
-    self.takers = takers
+    self.owners = owners
     processID = UInt32(bitPattern: getpid())
     pace = Pace(holdsTurns: !settings.runsInParallel)
     turns = Turns(count: settings.threads, queue: queue)

@@ -33,7 +33,7 @@ struct RequestThread: ~Copyable {
       waiting: while true {
         switch thread.pointee.reader.receive(from: source) {
         case .request(let channel, let envelope):
-          worker.takers?.note(envelope, pid: worker.processID)
+          worker.owners?.note(envelope, pid: worker.processID)
           thread.pointee.envelope = envelope
           let now = monotonicMilliseconds()
           let isBrisk = worker.pace.isBrisk(now: now)
@@ -172,7 +172,7 @@ struct RequestThread: ~Copyable {
 
   /// The application is about to be called, or imported first.
   mutating func begin(isCall: Bool) {
-    worker.takers?.noteBegun(envelope, pid: worker.processID)
+    worker.owners?.noteBegun(envelope, pid: worker.processID)
     if isCall, marksActivity { worker.markActivity() }
   }
 

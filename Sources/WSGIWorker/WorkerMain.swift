@@ -42,7 +42,7 @@ enum WorkerMain {
       throw Failure(exit: .version, sentence: "version \(settings.version) was asked for, this is \(ControlMessage.version)")
     }
     let log = ProcessLog(level: settings.logLevel)
-    let activity = ActivityPages.mapOwn(settings)
+    let activity = WorkerScoreboard.mapOwn(settings)
     // Behind chroot the image is not to be found any more.
     var early: Result<EngineImage, Failure>?
     let warnings = Privileges.drop(settings) { early = loadEngine(settings, root: ".") }

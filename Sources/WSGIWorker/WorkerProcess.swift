@@ -32,10 +32,10 @@ final class WorkerProcess {
     self.control = control
     events = (ends[0], ends[1])
     let bell = ends[1]
-    let takers = TakerBoard(file: WorkerDescriptor.shared.rawValue)
+    let owners = RequestOwners(file: WorkerDescriptor.shared.rawValue)
     close(WorkerDescriptor.shared.rawValue)
     pool = RequestPool(
-      settings, engine, queue: WorkerDescriptor.queue.rawValue, takers: takers, activity: activity, log: log, control: control
+      settings, engine, queue: WorkerDescriptor.queue.rawValue, owners: owners, activity: activity, log: log, control: control
     ) {
       var zero: UInt8 = 0
       _ = write(bell, &zero, 1)

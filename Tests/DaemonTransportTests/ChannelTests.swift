@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import RequestCounting
 import Testing
 import WSGICore
 
@@ -217,7 +218,7 @@ extension ChannelServer {
 
   @Test(arguments: [ChannelKind.socket, .plain]) func silenceIsTimedOut(kind: ChannelKind) throws {
     var host = RecordingHost()
-    let short: (inout DaemonEndpoint) -> Void = { $0.socketTimeout = 30 }
+    let short: (inout GroupQueue) -> Void = { $0.socketTimeout = 30 }
     // The worker waits until its channel is closed.
     let before = try converse(on: kind, host: &host, change: short) { channel, _ in while !channel.peerHasGone() { usleep(1000) }
     }
@@ -241,26 +242,28 @@ extension ChannelServer {
   @Test func aGroupWithoutProcessesIsGivenConnectTimeout() throws {
     var host = RecordingHost()
     host.served = false
-    var group = DaemonEndpoint(index: 0, queue: 0)
+    let book = try #require(RequestBook(rows: 1, children: 1))
+    let row = try #require(book.row(0))
+    var group = GroupQueue(row: row, writeEnd: 0)
     let queue = try RequestQueue(backlog: 1)
-    group.queue = queue.writeEnd.number
+    group.writeEnd = queue.writeEnd.number
     group.connectTimeout = 20
-    let ledger = try #require(QueueLedger(groups: 1, seats: 1))
-    var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
+    var client = DaemonClient(seat: book.takeSeat(pid: 1))
     #expect(requestHead().withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .failed(.notServed))
     host.served = true
     group.queueTimeout = 20
     #expect(requestHead().withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .failed(.queueTimedOut))
-    ledger.unmap()
+    book.unmap()
   }
 
   @Test func aFullQueueIsGivenConnectTimeout() throws {
     let queue = try RequestQueue(backlog: 1)
-    let ledger = try #require(QueueLedger(groups: 1, seats: 1))
-    var group = DaemonEndpoint(index: 0, queue: queue.writeEnd.number)
+    let book = try #require(RequestBook(rows: 1, children: 1))
+    let row = try #require(book.row(0))
+    var group = GroupQueue(row: row, writeEnd: queue.writeEnd.number)
     group.connectTimeout = 30
     group.socketTimeout = 1
-    var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
+    var client = DaemonClient(seat: book.takeSeat(pid: 1))
     var host = RecordingHost()
     let head = requestHead(environ: [("K", String(repeating: "v", count: 30_000))])
     var outcome = DaemonOutcome.failed(.timedOut)
@@ -287,7 +290,7 @@ extension ChannelServer {
     #expect(head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .done)
     _ = consume queue
     server.join()
-    ledger.unmap()
+    book.unmap()
   }
 
   @Test(arguments: [ChannelKind.socket, .plain]) func theChildIsToldWhereItAskedForThat(kind: ChannelKind) throws {
@@ -448,7 +451,7 @@ extension ChannelServer {
 
   /// The channels of the requests that `body` has run by a worker, whose answer to one of them (from 1) is a file.
   private func channels(
-    answeringWithAFile number: Int, _ body: (inout DaemonClient, inout RecordingHost, DaemonEndpoint) -> Void
+    answeringWithAFile number: Int, _ body: (inout DaemonClient, inout RecordingHost, GroupQueue) -> Void
   ) throws -> [ChannelKind] {
     let queue = try RequestQueue(backlog: 100)
     let readEnd = dup(queue.readEnd.number)
@@ -470,13 +473,14 @@ extension ChannelServer {
       close(file)
       close(readEnd)
     }
-    let ledger = try #require(QueueLedger(groups: 1, seats: 1))
-    var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
+    let book = try #require(RequestBook(rows: 1, children: 1))
+    let row = try #require(book.row(0))
+    var client = DaemonClient(seat: book.takeSeat(pid: 1))
     var host = RecordingHost()
-    body(&client, &host, DaemonEndpoint(index: 0, queue: queue.writeEnd.number))
+    body(&client, &host, GroupQueue(row: row, writeEnd: queue.writeEnd.number))
     _ = consume queue
     server.join()
-    ledger.unmap()
+    book.unmap()
     return kinds.all
   }
 

@@ -1,4 +1,5 @@
 import Glibc
+import RequestCounting
 import Synchronization
 import Testing
 import WSGICore
@@ -68,9 +69,10 @@ import WSGICore
       }
       close(readEnd)
     }
-    let ledger = try #require(QueueLedger(groups: 1, seats: 1))
-    var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
-    var group = DaemonEndpoint(index: 0, queue: queue.writeEnd.number)
+    let book = try #require(RequestBook(rows: 1, children: 1))
+    let row = try #require(book.row(0))
+    var client = DaemonClient(seat: book.takeSeat(pid: 1))
+    var group = GroupQueue(row: row, writeEnd: queue.writeEnd.number)
     group.flushDelay = 1
     // Half of them on plain channels, which carry no descriptors.
     let head = requestHead(seed.isMultiple(of: 2) ? .hasBody : [])
@@ -84,11 +86,11 @@ import WSGICore
       // Nothing reaches the client before a head did.
       if host.head.isEmpty { #expect(host.body.isEmpty && host.file == nil) }
     }
-    #expect(ledger.inFlight(0) == 0)
+    #expect(row.inFlightNow == 0)
     #expect(seen.keys.contains("done") && seen.keys.contains("failed") && seen.keys.contains("cut"))
     _ = consume queue
     server.join()
-    ledger.unmap()
+    book.unmap()
   }
 
   /// Where no descriptors are taken, none holds the thread that reads: not even one that lingers when it is closed.
@@ -117,12 +119,13 @@ import WSGICore
     }
     let answered = Counter()
     let head = requestHead(flags)
-    let ledger = try #require(QueueLedger(groups: 1, seats: 1))
+    let book = try #require(RequestBook(rows: 1, children: 1))
+    let row = try #require(book.row(0))
     let writeEnd = dup(queue.writeEnd.number)
     let child = Background {
-      var group = DaemonEndpoint(index: 0, queue: writeEnd)
+      var group = GroupQueue(row: row, writeEnd: writeEnd)
       group.acceptsDescriptors = false
-      var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
+      var client = DaemonClient(seat: book.takeSeat(pid: 1))
       for _ in 0..<2 {
         var host = RecordingHost()
         let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) }
@@ -136,7 +139,7 @@ import WSGICore
     close(writeEnd)
     _ = consume queue
     server.join()
-    ledger.unmap()
+    book.unmap()
   }
 }
 

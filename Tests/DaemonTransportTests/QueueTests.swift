@@ -208,67 +208,10 @@ import WSGICore
   }
 }
 
-@Suite struct QueueLedgerTests {
-  @Test func theLimitHoldsOverAllChildren() throws {
-    let ledger = try #require(QueueLedger(groups: 2, seats: 2))
-    defer { ledger.unmap() }
-    let first = ledger.takeSeat(pid: 10)
-    let second = ledger.takeSeat(pid: 11)
-    let third = ledger.takeSeat(pid: 12)
-    #expect(first.enter(1, limit: 3) == nil)
-    #expect(second.enter(1, limit: 3) == nil)
-    #expect(third.enter(1, limit: 3) == nil)
-    #expect(first.enter(1, limit: 3) == .queueLimit)
-    #expect(ledger.inFlight(1) == 3)
-    #expect(ledger.inFlight(0) == 0)
-    #expect(first.enter(0, limit: 1) == nil)
-    second.leave(1)
-    #expect(first.enter(1, limit: 3) == nil)
-  }
-
-  @Test func whatADeadChildHadInFlightIsTakenOut() throws {
-    let ledger = try #require(QueueLedger(groups: 3, seats: 2))
-    defer { ledger.unmap() }
-    let dead = ledger.takeSeat(pid: 10)
-    let alive = ledger.takeSeat(pid: 11)
-    for group in [0, 2, 2] { #expect(dead.enter(group, limit: 10) == nil) }
-    #expect(alive.enter(2, limit: 10) == nil)
-    ledger.reclaim(pid: 99)
-    #expect(ledger.inFlight(2) == 3)
-    ledger.reclaim(pid: 10)
-    #expect((0..<3).map(ledger.inFlight) == [0, 0, 1])
-    // The seat is free for the next child.
-    let next = ledger.takeSeat(pid: 12)
-    #expect(next.enter(0, limit: 10) == nil)
-    ledger.reclaim(pid: 12)
-    #expect(ledger.inFlight(0) == 0)
-  }
-
-  @Test func manyRequestsInTheQueueAreQuickWhereOneEndsAllTheTime() {
-    let pace = RequestPace(groups: 2)
-    #expect(pace.isQuick(0, limit: 14) && !pace.isQuick(2, limit: 14) && !pace.isQuick(-1, limit: 14))
-    for _ in 0..<50 { pace.note(0, 100_000, now: 0) }
-    #expect(pace.isQuick(0, limit: 350))
-    #expect(!pace.isQuick(0, limit: 14))
-    #expect(pace.isQuick(1, limit: 14))
-  }
-
-  /// All who wait for a first import take as long as that; from then on a full group is quick again at once.
-  @Test func aSlowStartIsSoonForgotten() {
-    let pace = RequestPace(groups: 1)
-    for _ in 0..<14 { pace.note(0, 5_000_000, now: 0) }
-    #expect(!pace.isQuick(0, limit: 14))
-    for _ in 0..<8 { pace.note(0, 1000, now: 0) }
-    #expect(pace.isQuick(0, limit: 14))
-    pace.note(0, 100_000, now: 0)
-    #expect(pace.isQuick(0, limit: 14))
-  }
-
-  // MARK: takers
-
+@Suite struct RequestOwnersTests {
   @Test func whoTookARequestIsKnownThoughItSaidNothing() throws {
-    let (board, file) = try #require(TakerBoard.make(children: 2, threads: 3))
-    let worker = try #require(TakerBoard(file: file))
+    let (board, file) = try #require(RequestOwners.make(children: 2, threads: 3))
+    let worker = try #require(RequestOwners(file: file))
     close(file)
     defer {
       board.unmap()
@@ -296,22 +239,9 @@ import WSGICore
   @Test func aBoardIsOfAFileOfItsOwn() {
     let null = open("/dev/null", O_RDWR)
     defer { close(null) }
-    #expect(TakerBoard(file: null).map { _ in 1 } == nil)
-    #expect(TakerBoard(file: -1).map { _ in 1 } == nil)
-    #expect(TakerBoard.make(children: 0, threads: 1).map { _ in 1 } == nil)
-    #expect(TakerBoard.make(children: 65536, threads: Int.max).map { _ in 1 } == nil)
-  }
-
-  @Test func countsAreExactUnderContention() throws {
-    let ledger = try #require(QueueLedger(groups: 1, seats: 4))
-    defer { ledger.unmap() }
-    let threads = (1...4).map { pid in
-      Background {
-        let seat = ledger.takeSeat(pid: Int32(pid))
-        for _ in 0..<20_000 where seat.enter(0, limit: 3) == nil { seat.leave(0) }
-      }
-    }
-    for thread in threads { thread.join() }
-    #expect(ledger.inFlight(0) == 0)
+    #expect(RequestOwners(file: null).map { _ in 1 } == nil)
+    #expect(RequestOwners(file: -1).map { _ in 1 } == nil)
+    #expect(RequestOwners.make(children: 0, threads: 1).map { _ in 1 } == nil)
+    #expect(RequestOwners.make(children: 65536, threads: Int.max).map { _ in 1 } == nil)
   }
 }

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import RequestCounting
 import Testing
 import WSGICore
 
@@ -189,7 +190,7 @@ extension QueueReader {
 /// Runs one request against a scripted worker, which gets the queue's requests one by one, and joins it afterwards.
 func converse(
   on kind: ChannelKind = .socket, flags: RequestHead.Flags? = nil, host: inout RecordingHost,
-  change: (inout DaemonEndpoint) -> Void = { _ in },
+  change: (inout GroupQueue) -> Void = { _ in },
   worker: @escaping @Sendable (inout ChannelServer, Int) -> Void
 ) throws -> DaemonOutcome {
   signal(SIGPIPE, SIG_IGN)
@@ -207,17 +208,18 @@ func converse(
     }
     close(readEnd)
   }
-  var group = DaemonEndpoint(index: 0, queue: queue.writeEnd.number)
+  let book = try #require(RequestBook(rows: 1, children: 1))
+  let row = try #require(book.row(0))
+  var group = GroupQueue(row: row, writeEnd: queue.writeEnd.number)
   group.socketTimeout = 5000
   change(&group)
-  let ledger = try #require(QueueLedger(groups: 1, seats: 1))
-  var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
+  var client = DaemonClient(seat: book.takeSeat(pid: 1))
   // A request with a body brings a socket pair.
   let head = requestHead(flags ?? (kind == .socket ? .hasBody : []))
   let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 6, host: &host) }
-  #expect(ledger.inFlight(0) == 0)
+  #expect(row.inFlightNow == 0)
   _ = consume queue
   server.join()
-  ledger.unmap()
+  book.unmap()
   return outcome
 }

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import RequestCounting
 import WSGICore
 
 @testable import DaemonTransport
@@ -55,15 +56,19 @@ private final class Worker: @unchecked Sendable {
   let queue: RequestQueue
   private(set) var client: DaemonClient
   private let file: Int32
+  let row: RequestBook.Row
   // Only written between requests.
   var bytes = UnsafeRawBufferPointer(start: nil, count: 0)
   var piece = 1
   var passed: Int32 = 0
 
   init?() {
-    guard let queue = try? RequestQueue(backlog: 10), let ledger = QueueLedger(groups: 1, seats: 1) else { return nil }
+    guard let queue = try? RequestQueue(backlog: 10), let book = RequestBook(rows: 1, children: 1), let row = book.row(0) else {
+      return nil
+    }
+    self.row = row
     self.queue = queue
-    client = DaemonClient(seat: ledger.takeSeat(pid: 1))
+    client = DaemonClient(seat: book.takeSeat(pid: 1))
     var name = Array("/tmp/frame-fuzz-XXXXXX".utf8CString)
     file = mkstemp(&name)
     unlink(name)
@@ -107,7 +112,7 @@ private final class Worker: @unchecked Sendable {
   }
 
   func run(_ head: [UInt8]) {
-    var endpoint = DaemonEndpoint(index: 0, queue: queue.writeEnd.number)
+    var endpoint = GroupQueue(row: row, writeEnd: queue.writeEnd.number)
     endpoint.attempts = 2
     endpoint.flushDelay = 0
     endpoint.socketTimeout = 10_000

@@ -9,7 +9,7 @@ struct ActivityTests {
   private let stride = 4096
 
   @Test func whatWorkersWriteIsRead() throws {
-    let pages = try #require(ActivityPages(processes: 2, threads: 3))
+    let pages = try #require(WorkerScoreboard(processes: 2, threads: 3))
     defer {
       pages.unmap()
       close(pages.descriptor)
@@ -34,7 +34,7 @@ struct ActivityTests {
 
   /// A reader of a file that had become shorter would die.
   @Test func nobodyCanCutTheFile() throws {
-    let pages = try #require(ActivityPages(processes: 1, threads: 1))
+    let pages = try #require(WorkerScoreboard(processes: 1, threads: 1))
     defer {
       pages.unmap()
       close(pages.descriptor)
@@ -42,16 +42,14 @@ struct ActivityTests {
     #expect(ftruncate(pages.descriptor, 0) == -1)
     #expect(ftruncate(pages.descriptor, 1 << 30) == -1)
     #expect(wsgi_posix_map_file(pages.descriptor, stride * 1000, stride) == nil)
-    #expect(ActivityPages(processes: 1, threads: 0) == nil)
+    #expect(WorkerScoreboard(processes: 1, threads: 0) == nil)
   }
 
   @Test func endsAreCountedByKind() throws {
-    guard case .success(let board) = Board.make(processes: [1, 1]) else {
-      Issue.record("no board")
-      return
-    }
+    let memory = try ScoreboardMemory.make(processes: [1, 1]).get()
+    let (other, board) = (try #require(memory.writer(0)), try #require(memory.writer(1)))
     func end(_ cause: EndRecord.Cause, _ flags: EndRecord.Flags = [.wasReady], _ reason: ShutdownReason? = nil) {
-      board.record(EndRecord(pid: 5, instance: 1, started: 1, ended: 2, cause: cause, flags: flags, reason: reason), ofGroup: 1)
+      board.record(EndRecord(pid: 5, instance: 1, started: 1, ended: 2, cause: cause, flags: flags, reason: reason))
     }
     for _ in 0..<40 { end(.exited(code: 0), [.wasReady], .maximumRequests) }
     end(.killed(signal: 11))
@@ -59,20 +57,16 @@ struct ActivityTests {
     end(.exited(code: 3))
     end(.exited(code: 3), [])
     end(.unknown)
-    let counts = board.endCounts(ofGroup: 1)
+    let counts = board.endCounts
     #expect(counts.map(\.kind.name) == ["maximum_requests", "crash_signal", "crash_exit", "start_failure", "overdue", "unknown"])
     #expect(counts.map(\.count) == [40, 1, 1, 1, 1, 1])
-    #expect(board.endCounts(ofGroup: 0).isEmpty && board.endCounts(ofGroup: 2).isEmpty)
-    #expect(EndKind.all.count <= Board.endWords)
+    #expect(other.endCounts.isEmpty)
+    #expect(EndKind.all.count <= GroupScoreboard.endWords)
   }
 
-  @Test func livingProcessesAreListed() {
-    guard case .success(let board) = Board.make(processes: [1]) else {
-      Issue.record("no board")
-      return
-    }
-    board.setSlot(2, ofGroup: 0, to: .init(pid: 7, state: WorkerState.ready.rawValue, instance: 1, startTicks: 2, started: 3))
-    #expect(board.processes(ofGroup: 0) == [.init(pid: 7, state: .ready, slot: 2, started: 3)])
-    #expect(board.processes(ofGroup: 1).isEmpty)
+  @Test func livingProcessesAreListed() throws {
+    let board = try #require(try ScoreboardMemory.make(processes: [1]).get().writer(0))
+    board[slot: 2] = .init(pid: 7, state: WorkerState.ready.rawValue, instance: 1, startTicks: 2, started: 3)
+    #expect(board.processes == [.init(pid: 7, state: .ready, slot: 2, started: 3)])
   }
 }

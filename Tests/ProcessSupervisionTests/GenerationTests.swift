@@ -168,12 +168,12 @@ private final class ParentProcess {
   @Test func aSupervisorThatKeepsDyingIsTriedLessOften() throws {
     var settings = WorkerSettings()
     settings.shutdownTimeout = 100
-    let group = SupervisedGroup(
-      name: "g", processes: 1, settings: settings, program: Array(probe.utf8), arguments: [], environment: [], queue: -1)
-    let generation = try #require(SupervisedGeneration(groups: [group], writeEnds: [-1], host: SupervisorHost(log: { _ in })))
+    let group = GroupPlan(
+      name: "g", processes: 1, settings: settings, program: Array(probe.utf8), arguments: [], environment: [])
+    let generation = try #require(SupervisorHandle(groups: [group], host: SupervisorHost(log: { _ in })))
     var waits: [Int64] = []
     for _ in 0..<5 {
-      switch generation.supervisorEnded(code: nil) {
+      switch generation.hasEnded(code: nil) {
       case .restartNow: waits.append(0)
       case .restart(let notBefore): waits.append((notBefore - wsgi_posix_monotonic() + 50_000) / 100_000)
       case .discard: waits.append(-1)
@@ -181,16 +181,16 @@ private final class ParentProcess {
     }
     #expect(waits == waits.sorted())
     // Nobody told it to end: its workers may live.
-    #expect(generation.supervisorEnded(code: 0) != .discard)
+    #expect(generation.hasEnded(code: 0) != .discard)
     generation.closeWriteEnds()
-    #expect(generation.supervisorEnded(code: 0) == .discard)
+    #expect(generation.hasEnded(code: 0) == .discard)
     generation.discard()
   }
 
   @Test func withoutAGroupThatCanStartThereIsNothingToSupervise() throws {
-    let group = SupervisedGroup(
-      name: "g", processes: 1, settings: WorkerSettings(), program: [], arguments: [], environment: [], queue: -1)
-    let generation = try #require(SupervisedGeneration(groups: [group], writeEnds: [-1], host: SupervisorHost(log: { _ in })))
+    let group = GroupPlan(
+      name: "g", processes: 1, settings: WorkerSettings(), program: [], arguments: [], environment: [])
+    let generation = try #require(SupervisorHandle(groups: [group], host: SupervisorHost(log: { _ in })))
     #expect(!generation.hasWork)
     generation.discard()
   }
@@ -198,10 +198,10 @@ private final class ParentProcess {
   @Test func theParentDoesNotBecomeItsOwnChild() throws {
     var queue: [Int32] = [-1, -1]
     try #require(wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &queue) == 0)
-    let group = SupervisedGroup(
-      name: "g", processes: 1, settings: WorkerSettings(), program: [], arguments: [], environment: [], queue: queue[1])
-    let generation = try #require(
-      SupervisedGeneration(groups: [group], writeEnds: [queue[0]], host: SupervisorHost(log: { _ in })))
+    var group = GroupPlan(
+      name: "g", processes: 1, settings: WorkerSettings(), program: [], arguments: [], environment: [])
+    group.queue = try #require(RenewableQueue.make((read: queue[1], write: queue[0])))
+    let generation = try #require(SupervisorHandle(groups: [group], host: SupervisorHost(log: { _ in })))
     #expect(generation.hasWork)
     generation.becomeChild()
     #expect(fcntl(queue[0], F_GETFD) >= 0 && fcntl(queue[1], F_GETFD) >= 0)
@@ -213,57 +213,67 @@ extension String {
   fileprivate func count(of part: String) -> Int { ranges(of: part).count }
 }
 
-@Suite struct BoardTests {
+@Suite struct ScoreboardTests {
   @Test func readersCannotWrite() throws {
-    var board = try Board.make(processes: [2, 1]).get()
+    var memory = try ScoreboardMemory.make(processes: [2, 1]).get()
+    let boards = try (0..<2).map { try #require(memory.writer($0)) }
     let end = EndRecord(
       pid: 7, instance: 8, started: 9, ended: 10, cause: .killed(signal: 9), flags: [.outOfMemory, .wasReady], reason: nil)
-    board.record(end, ofGroup: 1)
-    #expect(board.ends(ofGroup: 1) == [end])
-    #expect(board.ends(ofGroup: 0).isEmpty)
-    board.becomeReader()
-    board.record(end, ofGroup: 0)
-    #expect(board.ends(ofGroup: 0).isEmpty)
-    #expect(board.ends(ofGroup: 1) == [end])
-    #expect(!board.canBeMadeWritable)
-    #expect(board.ends(ofGroup: 2).isEmpty)
-    #expect(board.end(ofGroup: 1, pid: 7, since: 10, waiting: 0) == end)
-    #expect(board.end(ofGroup: 1, pid: 7, since: 11, waiting: 0) == nil)
+    boards[1].record(end)
+    #expect(boards[1].ends == [end])
+    #expect(boards[0].ends.isEmpty)
+    let reader = try #require(memory.reader(0))
+    reader.record(end)
+    memory.becomeReader()
+    let late = try #require(memory.writer(0))
+    late.record(end)
+    #expect(late.ends.isEmpty)
+    #expect(boards[1].ends == [end])
+    #expect(!memory.canBeMadeWritable)
+    #expect(boards[1].end(pid: 7, since: 10, waiting: 0) == end)
+    #expect(boards[1].end(pid: 7, since: 11, waiting: 0) == nil)
+  }
+
+  @Test func thereIsNoRowBehindTheLast() throws {
+    let memory = try ScoreboardMemory.make(processes: [1, 1]).get()
+    for row in [-1, 2, .max] { #expect(memory.reader(row).map(\.slotCount) == nil && memory.writer(row).map(\.slotCount) == nil) }
+    #expect(memory.reader(1).map(\.slotCount) == GroupScoreboard.slotCount(processes: 1))
   }
 
   @Test func theRingKeepsTheLast() throws {
-    let board = try Board.make(processes: [1]).get()
+    let board = try #require(try ScoreboardMemory.make(processes: [1]).get().writer(0))
     for number in 1...100 {
       board.record(
         EndRecord(
           pid: Int32(number), instance: UInt64(number), started: 0, ended: Int64(number), cause: .exited(code: 255),
-          reason: .maximumRequests), ofGroup: 0)
+          reason: .maximumRequests))
     }
-    #expect(board.ends(ofGroup: 0).map(\.pid) == (69...100).reversed().map { Int32($0) })
+    #expect(board.ends.map(\.pid) == (69...100).reversed().map { Int32($0) })
   }
 
   @Test func aGroupThatStartsForTheFirstTimeIsServed() throws {
-    let board = try Board.make(processes: [1, 1]).get()
+    let memory = try ScoreboardMemory.make(processes: [1, 1]).get()
+    let (other, board) = (try #require(memory.writer(0)), try #require(memory.writer(1)))
     let now = wsgi_posix_epoch()
-    let states: [(Board.GroupState, Bool)] = [
+    let states: [(GroupScoreboard.State, Bool)] = [
       (.init(), false), (.init(starting: 1, startingSince: now), true), (.init(ready: 1, failures: 3), true),
       (.init(starting: 1, startingSince: now, failures: 1), false), (.init(failures: 1, retry: 5), false),
       // What takes so long to start may hang.
       (.init(starting: 1, startingSince: now - 11_000_000), false),
     ]
     for (state, isServed) in states {
-      board.setState(state, ofGroup: 1)
-      #expect(board.state(ofGroup: 1) == state)
-      #expect(board.state(ofGroup: 1).isServed == isServed)
-      #expect(board.state(ofGroup: 0) == .init())
+      board.state = state
+      #expect(board.state == state)
+      #expect(board.state.isServed == isServed)
+      #expect(other.state == .init())
     }
-    #expect(board.ends(ofGroup: 1).isEmpty)
+    #expect(board.ends.isEmpty)
   }
 
   @Test func instancesAreNeverTheSame() throws {
-    let board = try Board.make(processes: []).get()
-    #expect(board.nextInstance() == 1)
-    #expect(board.nextInstance() == 2)
+    let memory = try ScoreboardMemory.make(processes: []).get()
+    #expect(memory.nextInstance() == 1)
+    #expect(memory.nextInstance() == 2)
   }
 
   @Test func whatIsKeptIsFound() throws {

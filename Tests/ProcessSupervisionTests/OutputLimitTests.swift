@@ -6,20 +6,19 @@ import WSGICore
 @Suite struct OutputLimitTests {
   private static let second: Int64 = 1_000_000
 
-  private func makeGroup() -> ProcessGroup {
-    ProcessGroup(
-      index: 0,
-      plan: SupervisedGroup(
-        name: "g", processes: 20, settings: WorkerSettings(), program: [], arguments: [], environment: [], queue: -1))
+  private func makeGroup() throws -> Supervisor.Group {
+    let board = try #require(try ScoreboardMemory.make(processes: [20]).get().reader(0))
+    return Supervisor.Group(
+      GroupPlan(name: "g", processes: 20, settings: WorkerSettings(), program: [], arguments: [], environment: []), board)
   }
 
-  private func passed(_ group: ProcessGroup, _ output: WorkerOutput, lines: Int, bytes: Int, now: Int64) -> Int {
+  private func passed(_ group: Supervisor.Group, _ output: WorkerOutput, lines: Int, bytes: Int, now: Int64) -> Int {
     (0..<lines).count { _ in group.mayLog(bytes: bytes, of: output, now: now) }
   }
 
-  @Test func linesOfAProcessAreLimitedAndCounted() {
-    let group = makeGroup()
-    let output = WorkerOutput(group: 0, pid: 1, descriptor: -1)
+  @Test func linesOfAProcessAreLimitedAndCounted() throws {
+    let group = try makeGroup()
+    let output = WorkerOutput(group: group, pid: 1, descriptor: -1)
     let now = OutputLimitTests.second
     #expect(passed(group, output, lines: 5_000, bytes: 10, now: now) == 2_000)
     // Told a second after the first was kept back, with all that followed it.
@@ -32,32 +31,33 @@ import WSGICore
     #expect(output.limit.takeMissing(now: later, isLast: true)?.lines == 4_500)
   }
 
-  @Test func longLinesOfAProcessAreLimitedByTheirBytes() {
-    let group = makeGroup()
-    let output = WorkerOutput(group: 0, pid: 1, descriptor: -1)
+  @Test func longLinesOfAProcessAreLimitedByTheirBytes() throws {
+    let group = try makeGroup()
+    let output = WorkerOutput(group: group, pid: 1, descriptor: -1)
     let now = OutputLimitTests.second
     #expect(passed(group, output, lines: 300, bytes: 65_536, now: now) == 128)
     #expect(output.limit.takeMissing(now: now, isLast: true) == DroppedRecords(lines: 172, bytes: 172 * 65_536))
     #expect(passed(group, output, lines: 300, bytes: 65_536, now: now + OutputLimitTests.second) == 16)
   }
 
-  @Test func processesOfAGroupShareALimit() {
-    let group = makeGroup()
+  @Test func processesOfAGroupShareALimit() throws {
+    let group = try makeGroup()
     let now = OutputLimitTests.second
-    let outputs = (1...20).map { WorkerOutput(group: 0, pid: Int32($0), descriptor: -1) }
+    let outputs = (1...20).map { WorkerOutput(group: group, pid: Int32($0), descriptor: -1) }
     let lines = outputs.reduce(0) { $0 + passed(group, $1, lines: 2_000, bytes: 10, now: now) }
     #expect(lines == 20_000)
     // Each kept within its own limit.
     #expect(outputs.allSatisfy { $0.limit.due == nil })
     #expect(group.outputLimit.takeMissing(now: now + OutputLimit.pause) == DroppedRecords(lines: 20_000, bytes: 200_000))
     // Another group has its own.
-    #expect(passed(makeGroup(), outputs[0], lines: 100, bytes: 10, now: now + OutputLimitTests.second) == 100)
+    let other = try makeGroup()
+    #expect(passed(other, outputs[0], lines: 100, bytes: 10, now: now + OutputLimitTests.second) == 100)
   }
 
-  @Test func bytesOfAGroupAreLimitedToo() {
-    let group = makeGroup()
+  @Test func bytesOfAGroupAreLimitedToo() throws {
+    let group = try makeGroup()
     let now = OutputLimitTests.second
-    let outputs = (1...8).map { WorkerOutput(group: 0, pid: Int32($0), descriptor: -1) }
+    let outputs = (1...8).map { WorkerOutput(group: group, pid: Int32($0), descriptor: -1) }
     let lines = outputs.reduce(0) { $0 + passed(group, $1, lines: 100, bytes: 65_536, now: now) }
     #expect(lines == 512)
   }

@@ -135,7 +135,7 @@ private let isRoot: Bool = {
     group.settings.cpuTimeLimit = 1
     let it = try SupervisionCase([group])
     wait("the limit ends it", seconds: 60) { it.hasLogged("its cpu-time-limit was used up") }
-    #expect(it.board.ends(ofGroup: 0).contains { $0.flags.contains(.cpuLimit) })
+    #expect(it.board().ends.contains { $0.flags.contains(.cpuLimit) })
     it.finish()
   }
 

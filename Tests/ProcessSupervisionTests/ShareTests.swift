@@ -61,21 +61,22 @@ import WSGICore
 
   @Test func theOutputOfAGroupsEndedProcessesIsItsOwn() throws {
     let plans = ["a", "b"].map {
-      SupervisedGroup(
-        name: $0, processes: 1, settings: WorkerSettings(), program: [], arguments: [], environment: [], queue: -1)
+      GroupPlan(
+        name: $0, processes: 1, settings: WorkerSettings(), program: [], arguments: [], environment: [])
     }
     let keep = try #require(WorkerKeep.make(capacity: 10))
     var commands: [Int32] = [-1, -1]
     try #require(wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &commands) == 0)
     let supervisor = Supervisor(
-      groups: plans, board: try Board.make(processes: [1, 1]).get(), keep: keep, commands: commands[1], parent: getppid(),
+      groups: plans, memory: try ScoreboardMemory.make(processes: [1, 1]).get(), keep: keep, commands: commands[1],
+      parent: getppid(),
       host: SupervisorHost(log: { _ in }))
     var writers: [Int32] = []
     func leave(_ group: Int) throws {
       var ends: [Int32] = [-1, -1]
       try #require(wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), &ends) == 0)
       writers.append(ends[1])
-      supervisor.leave(WorkerOutput(group: group, pid: 1, descriptor: ends[0]))
+      supervisor.leave(WorkerOutput(group: supervisor.groups[group], pid: 1, descriptor: ends[0]))
     }
     try leave(1)
     for _ in 0..<100 { try leave(0) }

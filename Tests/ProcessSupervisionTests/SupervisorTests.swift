@@ -12,8 +12,8 @@ import WSGICore
     #expect(it.servingPid(0).map { it.pids(0).contains($0) } == true)
     #expect(it.servingPid(1) == it.pids(1).first)
     it.finish()
-    #expect(it.board.ends(ofGroup: 0).count == 3)
-    #expect(it.board.ends(ofGroup: 0).allSatisfy { $0.cause == .exited(code: 0) && $0.reason == .shutdownSignal })
+    #expect(it.board().ends.count == 3)
+    #expect(it.board().ends.allSatisfy { $0.cause == .exited(code: 0) && $0.reason == .shutdownSignal })
   }
 
   @Test func aWorkerFindsOnlyItsDescriptors() throws {
@@ -41,7 +41,7 @@ import WSGICore
     let first = try #require(it.pids().first)
     let before = wsgi_posix_epoch()
     it.send("signal 11")
-    let end = try #require(it.board.end(ofGroup: 0, pid: first, since: before, waiting: 10_000))
+    let end = try #require(it.board().end(pid: first, since: before, waiting: 10_000))
     #expect(end.cause == .killed(signal: 11))
     #expect(end.flags.contains(.wasReady))
     #expect(end.sentence.hasPrefix("was killed by signal 11 (SIGSEGV)"))
@@ -49,8 +49,8 @@ import WSGICore
     #expect(it.hasLogged("WSGI0451: The process \(first) of process group 'shop' was killed by signal 11"))
     let second = try #require(it.pids().first)
     it.send("exit 5")
-    #expect(it.board.end(ofGroup: 0, pid: second, since: before, waiting: 10_000)?.cause == .exited(code: 5))
-    #expect(it.board.end(ofGroup: 0, pid: second, since: wsgi_posix_epoch(), waiting: 0) == nil)
+    #expect(it.board().end(pid: second, since: before, waiting: 10_000)?.cause == .exited(code: 5))
+    #expect(it.board().end(pid: second, since: wsgi_posix_epoch(), waiting: 0) == nil)
     wait("another replacement") { it.ready() == 1 }
     it.finish()
   }
@@ -71,7 +71,7 @@ import WSGICore
   @Test func whatCannotStartIsTriedLessAndLessOften() throws {
     let it = try SupervisionCase([.init("ill", "fail=no_Python_there exit=76", processes: 5), .init("well", "serve")])
     wait("three rounds") { it.log.count { $0.hasPrefix("WSGI0028") } >= 7 }
-    #expect(it.board.state(ofGroup: 0).retry > 0)
+    #expect(it.board().state.retry > 0)
     // The first round is of five processes and counts once; after it one at a time tries.
     #expect(it.hasLogged("could not initialise Python (exit code 76) while it was starting: no_Python_there."))
     #expect(it.hasLogged("The next try is in 0.3 s.") || it.hasLogged("The next try is in 0.2 s."))
@@ -104,7 +104,9 @@ import WSGICore
   @Test func outputIsRelayedByTheLine() throws {
     let it = try SupervisionCase([.init("g", "say=one err=half say=whole err=end ready exit=3")])
     wait("the end of the output") { it.hasLogged("halfwhole") && it.hasLogged("end") }
-    let lines = it.records.filter { $0.level == 3 && $0.group == 0 }.map { String(decoding: $0.text, as: UTF8.self) }
+    let lines = it.records.filter { $0.record.level == 3 && $0.group == 0 }.map {
+      String(decoding: $0.record.text, as: UTF8.self)
+    }
     #expect(lines.contains("one"))
     it.finish()
   }
@@ -126,7 +128,7 @@ import WSGICore
     wait("ready") { it.ready() == 1 }
     it.finish()
     #expect(it.hasLogged("WSGI0453"))
-    #expect(it.board.ends(ofGroup: 0).first?.flags.contains(.overdue) == true)
+    #expect(it.board().ends.first?.flags.contains(.overdue) == true)
   }
 
   @Test func whatAWorkerStartedEndsWithTheServer() throws {

@@ -117,22 +117,25 @@ final class SupervisionCase: Sendable {
     }
   }
 
-  let board: Board
+  private let memory: ScoreboardMemory
+  private let boards: [GroupScoreboard]
   let scratch = ScratchDirectory()
   private let keep: WorkerKeep
   private let commands: [Int32]
   private let readEnds: [Int32]
   private let writeEnds: Mutex<[Int32]>
-  private let logged = Mutex<[SupervisorLog]>([])
+  private let logged = Mutex<[(group: Int?, record: SupervisorLog)]>([])
   private let isOver = Atomic<Bool>(false)
 
   init(_ groups: [Group], metrics: (@Sendable () -> [UInt8]?)? = nil) throws {
-    board = try Board.make(processes: groups.map(\.processes)).get()
+    let memory = try ScoreboardMemory.make(processes: groups.map(\.processes)).get()
+    self.memory = memory
+    boards = groups.indices.compactMap { memory.reader($0) }
     keep = try #require(WorkerKeep.make(capacity: 100))
     var pair: [Int32] = [-1, -1]
     try #require(wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0)
     commands = pair
-    var plans: [SupervisedGroup] = []
+    var plans: [GroupPlan] = []
     var readers: [Int32] = []
     var writers: [Int32] = []
     for group in groups {
@@ -143,18 +146,22 @@ final class SupervisionCase: Sendable {
       var settings = group.settings
       settings.serverMetrics = metrics != nil
       let commands = group.probe.replacing("%T", with: scratch.path)
-      plans.append(
-        SupervisedGroup(
-          name: group.name, processes: group.processes, settings: settings, program: Array(probe.utf8),
-          arguments: [Array("(wsgi:\(group.name))".utf8)], environment: [Array("PROBE=\(commands)".utf8)], queue: queue[1],
-          keepsOldCode: group.keepsOldCode))
+      var plan = GroupPlan(
+        name: group.name, processes: group.processes, settings: settings, program: Array(probe.utf8),
+        arguments: [Array("(wsgi:\(group.name))".utf8)], environment: [Array("PROBE=\(commands)".utf8)],
+        keepsOldCode: group.keepsOldCode)
+      plan.queue = RenewableQueue(readEnd: queue[1], writeEnd: -1, offered: -1, offer: -1)
+      plans.append(plan)
     }
     readEnds = readers
     writeEnds = Mutex(writers)
+    for index in plans.indices {
+      plans[index].log = { [self] record in logged.withLock { $0.append((index, record)) } }
+    }
     let host = SupervisorHost(
-      log: { [self] record in logged.withLock { $0.append(record) } }, metrics: { metrics.flatMap { $0() } })
+      log: { [self] record in logged.withLock { $0.append((nil, record)) } }, metrics: { metrics.flatMap { $0() } })
     let supervisor = Supervisor(
-      groups: plans, board: board, keep: keep, commands: pair[1], parent: getppid(), host: host)
+      groups: plans, memory: memory, keep: keep, commands: pair[1], parent: getppid(), host: host)
     let body = Unmanaged.passRetained(
       ThreadBody {
         supervisor.run()
@@ -177,16 +184,18 @@ final class SupervisionCase: Sendable {
   }
 
   var isFinished: Bool { isOver.load(ordering: .acquiring) }
-  var log: [String] { logged.withLock { $0.map { String(decoding: $0.text, as: UTF8.self) } } }
-  var records: [SupervisorLog] { logged.withLock { $0 } }
+  var log: [String] { logged.withLock { $0.map { String(decoding: $0.record.text, as: UTF8.self) } } }
+  var records: [(group: Int?, record: SupervisorLog)] { logged.withLock { $0 } }
   func hasLogged(_ part: String) -> Bool { log.contains { $0.contains(part) } }
 
   /// The ids of the group's living workers.
   func pids(_ group: Int = 0) -> [Int32] {
-    (0..<board.slotCount(ofGroup: group)).map { board.slot($0, ofGroup: group).pid }.filter { $0 > 0 }
+    board(group).slots.map(\.pid).filter { $0 > 0 }
   }
 
-  func ready(_ group: Int = 0) -> Int { board.state(ofGroup: group).ready }
+  func ready(_ group: Int = 0) -> Int { board(group).ready }
+
+  func board(_ group: Int = 0) -> GroupScoreboard { boards[group] }
 
   /// Puts a request into a group's queue.
   func send(_ request: String, to group: Int = 0) {
@@ -212,11 +221,11 @@ final class SupervisionCase: Sendable {
 
   /// Ends everything, and checks that nothing is left.
   func finish(at location: SourceLocation = #_sourceLocation) {
-    let last = board.groupCount > 0 ? (0..<board.groupCount).flatMap { pids($0) } : []
+    let last = boards.indices.flatMap { pids($0) }
     ControlLine(socket: commands[0]).send(.stop)
     guard wait("the supervisor ends", at: location, until: { isFinished }) else { return }
     for pid in last { #expect(!isAlive(pid), "process \(pid) is left", sourceLocation: location) }
-    #expect((0..<board.groupCount).allSatisfy { pids($0).isEmpty }, sourceLocation: location)
+    #expect(boards.indices.allSatisfy { pids($0).isEmpty }, sourceLocation: location)
     closeQueues()
     for end in readEnds + commands { close(end) }
     keep.closeBoth()

@@ -10,7 +10,7 @@ import WSGICore
 ///   finish     the configuration ends: close the write ends
 ///   stop       stop everything and exit
 final class Parent {
-  private let generation: SupervisedGeneration
+  private let generation: SupervisorHandle
   private var writeEnd: Int32
   private var restart: Int64 = .max
 
@@ -23,19 +23,19 @@ final class Parent {
     writeEnd = queue[0]
     var settings = WorkerSettings()
     settings.shutdownTimeout = 500
-    let group = SupervisedGroup(
+    var group = GroupPlan(
       name: "g", processes: Int(CommandLine.arguments[2]) ?? 1, settings: settings,
       program: Array(String(cString: program).utf8), arguments: [Array("(wsgi:g)".utf8)],
-      environment: [Array("PROBE=\(CommandLine.arguments[3])".utf8)], queue: queue[1])
-    let made = SupervisedGeneration(
-      groups: [group], writeEnds: [queue[0]],
-      host: SupervisorHost(
-        log: { say(String(decoding: $0.text, as: UTF8.self)) },
-        makeQueue: { _ in
-          var queue: [Int32] = [-1, -1]
-          return wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &queue) == 0 ? (read: queue[1], write: queue[0]) : nil
-        }))
-    guard let made else { _exit(1) }
+      environment: [Array("PROBE=\(CommandLine.arguments[3])".utf8)])
+    let log: (SupervisorLog) -> Void = { say(String(decoding: $0.text, as: UTF8.self)) }
+    group.log = log
+    group.makeQueue = {
+      var queue: [Int32] = [-1, -1]
+      return wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &queue) == 0 ? (read: queue[1], write: queue[0]) : nil
+    }
+    guard let renewable = RenewableQueue.make((read: queue[1], write: queue[0])) else { _exit(1) }
+    group.queue = renewable
+    guard let made = SupervisorHandle(groups: [group], host: SupervisorHost(log: log)) else { _exit(1) }
     generation = made
   }
 
@@ -62,7 +62,7 @@ final class Parent {
 
   private func start() {
     guard generation.start({}) == 0 else { _exit(1) }
-    say("supervisor \(generation.supervisor)")
+    say("supervisor \(generation.pid)")
   }
 
   private func attend() {
@@ -71,8 +71,8 @@ final class Parent {
       start()
     }
     var end = wsgi_posix_end()
-    guard generation.supervisor > 0, wsgi_posix_reap(generation.supervisor, &end) == 1 else { return }
-    switch generation.supervisorEnded(code: end.signal == 0 ? end.code : nil) {
+    guard generation.pid > 0, wsgi_posix_reap(generation.pid, &end) == 1 else { return }
+    switch generation.hasEnded(code: end.signal == 0 ? end.code : nil) {
     case .discard:
       generation.discard()
       say("discarded")

@@ -35,7 +35,7 @@ final class Probe {
     self.settings = settings
     takesRequests = settings.candidate == nil
     // As a worker does, which then keeps its count of requests there.
-    _ = ActivityPages.mapOwn(settings)
+    _ = WorkerScoreboard.mapOwn(settings)
   }
 
   func run(_ command: Substring) {

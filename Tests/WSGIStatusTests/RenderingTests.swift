@@ -1,3 +1,4 @@
+import RequestCounting
 import Testing
 import WSGICore
 

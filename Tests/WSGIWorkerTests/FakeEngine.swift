@@ -3,6 +3,7 @@ import CPosix
 import DaemonTransport
 import Glibc
 import ProcessSupervision
+import RequestCounting
 import Synchronization
 import Testing
 import WSGICore
@@ -198,10 +199,12 @@ final class TestClients: @unchecked Sendable {
   /// Runs a request and gives its answer.
   func run(_ callable: String, requestStart: Int64 = 0, modified: Int64 = 0) -> Answer {
     var host = Host()
-    guard let ledger = QueueLedger(groups: 1, seats: 1) else { return Answer(outcome: .failed(.system(errno: ENOMEM))) }
-    defer { ledger.unmap() }
-    var client = DaemonClient(seat: ledger.takeSeat(pid: 1))
-    var endpoint = DaemonEndpoint(index: 0, queue: queue)
+    guard let book = RequestBook(rows: 1, children: 1), let row = book.row(0) else {
+      return Answer(outcome: .failed(.system(errno: ENOMEM)))
+    }
+    defer { book.unmap() }
+    var client = DaemonClient(seat: book.takeSeat(pid: 1))
+    var endpoint = GroupQueue(row: row, writeEnd: queue)
     endpoint.socketTimeout = 20_000
     endpoint.attempts = 50
     host.answer.outcome = TestClients.head(callable, requestStart: requestStart, modified: modified).withUnsafeBytes {

@@ -1,17 +1,14 @@
 import CHTTPD
-import DaemonTransport
 import Glibc
+import RequestCounting
 import WSGIConfig
-import WSGIStatus
 
 /// What an httpd child has beside what it inherited.
 final class Child: Sendable {
   let process = getpid()
   let python: EmbeddedPython
-  /// The child's place in the ledger of requests in flight; nil where there are no process groups.
-  let seat: LedgerSeat?
-  /// Its place in the tally of requests; nil where there was no memory for one.
-  let tallySeat: TallySeat?
+  /// The child's place in the book of requests; nil where there was no memory for one.
+  let seat: ChildSeat?
 
   /// SAFETY: written by the child's main thread before its other threads exist, and after they have ended or while nothing
   /// can be done about them any more.
@@ -19,8 +16,7 @@ final class Child: Sendable {
 
   private init(_ generation: Generation) {
     python = EmbeddedPython(generation)
-    seat = generation.daemons?.ledger?.takeSeat(pid: process)
-    tallySeat = generation.tally?.takeSeat(pid: process, now: epochNow())
+    seat = generation.book?.takeSeat(pid: process, now: epochNow())
   }
 
   static func begin(_ generation: Generation, _ pool: OpaquePointer) {

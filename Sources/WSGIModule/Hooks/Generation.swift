@@ -1,9 +1,9 @@
 import CHTTPD
 import Glibc
 import ProcessSupervision
+import RequestCounting
 import WSGIConfig
 import WSGICore
-import WSGIStatus
 
 /// One reading of the configuration, from `post_config` until httpd throws it away at a restart or its end.
 ///
@@ -13,11 +13,15 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
   let mainServer: OpaquePointer
   /// The pool that httpd keeps the configuration in; what belongs to the generation is tied to it.
   let pool: OpaquePointer
-  /// The process groups; nil where none is declared.
+  /// Those of `configuration.groups`, in their order; none where there is no memory for the book.
+  private(set) var groups: [ChildGroup] = []
+  /// What the parent has of the groups; nil where none is declared.
   private(set) var processGroups: ProcessGroups?
-  var daemons: (any DaemonGroups)? { processGroups }
-  /// Counts requests: a place for each of `configuration.groups`, and behind them one for embedded mode; nil: no memory for it.
-  let tally: RequestTally?
+  /// Counts requests: a row for embedded mode, and behind it one for each of `configuration.groups`; nil: no memory for it.
+  let book: RequestBook?
+  /// Where embedded requests are counted.
+  let embeddedRow: RequestBook.Row?
+  private let users: CountedUsers
   private let owner = getpid()
   /// When this reading of the configuration was put to use, in microseconds since the epoch.
   let started = epochNow()
@@ -30,9 +34,22 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
     self.mainServer = mainServer
     self.pool = pool
     let facts = wsgi_httpd_get_facts()
-    tally = RequestTally(
-      groups: configuration.groups.count + 1, seats: Generation.seats(facts), threads: Int(facts.maximum_threads))
+    let owners = configuration.groups.filter { !$0.worker.isService }
+    users = CountedUsers(ofGroups: owners.map { GroupPlan.userID(of: $0) })
+    let threads = Int(facts.maximum_threads)
+    book = RequestBook(
+      rows: configuration.groups.count + 1, users: users.count, children: Generation.seats(facts), threads: threads,
+      shares: ThreadShares(children: Int(facts.maximum_processes), threads: threads, hasOtherGroups: owners.count > 1))
+    embeddedRow = book?.row(0)
   }
+
+  /// The row of a group by its place in `configuration.groups`; that of embedded mode comes before them.
+  func row(_ place: Int, for group: WSGIConfig.DaemonGroup) -> RequestBook.Row? {
+    book?.row(place + 1, user: users[GroupPlan.userID(of: group)])
+  }
+
+  /// The group in a place in `configuration.groups`, which is all that a configuration can say of it.
+  func group(_ place: Int) -> ChildGroup? { groups.indices.contains(place) ? groups[place] : nil }
 
   /// Twice as many children as may serve: those of the last configuration are still there while they finish.
   static func seats(_ facts: wsgi_httpd_facts) -> Int { min(max(64, Int(facts.maximum_processes) &* 2), 65536) }
@@ -43,14 +60,19 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
     current = generation
     ServerObject.identifyAll(from: mainServer, pool)
     wsgi_httpd_watch_configuration(pool)
-    generation.processGroups = ProcessGroups.make(generation)
+    (generation.groups, generation.processGroups) = ProcessGroups.make(generation)
     return generation
   }
 
   static func end() {
-    current?.processGroups?.configurationEnded()
-    // A child may still have threads that count.
-    if let current, getpid() == current.owner { current.tally?.unmap() }
+    if let current {
+      // Children that use the groups' queues are in the book until the last has ended. In a child, threads may still count.
+      if let groups = current.processGroups {
+        groups.configurationEnded()
+      } else if getpid() == current.owner {
+        current.book?.unmap()
+      }
+    }
     current = nil
   }
 

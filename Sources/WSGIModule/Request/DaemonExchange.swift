@@ -1,32 +1,27 @@
 import CHTTPD
 import DaemonTransport
 import Glibc
+import RequestCounting
 import WSGIConfig
 import WSGICore
 
 /// One request of an application that runs in a daemon process: what its client in this httpd child is offered.
 struct DaemonExchange: DaemonClientHost, ~Copyable {
   let request: OpaquePointer
-  let group: Int
-  let daemons: any DaemonGroups
+  private let group: ChildGroup
   private(set) var response: ClientResponse
   private var body: ClientBody
   private let script: UnsafePointer<CChar>
   private var records: RequestLog
-  /// header-buffer-size; nil where none is given.
-  private let headerLimit: Int?
   /// Why a response's head was refused for its size, as the end of a sentence.
   private var excess: String?
 
   init(
-    _ request: OpaquePointer, group: Int, of daemons: any DaemonGroups, script: UnsafePointer<CChar>,
-    headerLimit: Int?, response: consuming ClientResponse
+    _ request: OpaquePointer, of group: ChildGroup, script: UnsafePointer<CChar>, response: consuming ClientResponse
   ) {
     self.request = request
     self.group = group
-    self.daemons = daemons
     self.script = script
-    self.headerLimit = headerLimit
     self.response = response
     body = ClientBody(request)
     records = RequestLog(request, script: script, group: group)
@@ -56,13 +51,13 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
 
   mutating func begin(_ head: UnsafeRawBufferPointer) -> Bool {
     // Encoded it is no shorter than as HTTP has it.
-    if head.count > headerLimit ?? WSGIConfig.DaemonGroup.headerLineSize, isTooLarge(head) { return false }
+    if head.count > group.config.headerBufferSize ?? WSGIConfig.DaemonGroup.headerLineSize, isTooLarge(head) { return false }
     return response.begin(head, script: script) == 0
   }
 
   private mutating func isTooLarge(_ head: UnsafeRawBufferPointer) -> Bool {
     guard let sizes = try? ResponseHead(decoding: head).headerSizes() else { return false }
-    if let headerLimit {
+    if let headerLimit = group.config.headerBufferSize {
       guard sizes.all > headerLimit else { return false }
       excess = "take \(sizes.all) bytes, and its header-buffer-size allows \(headerLimit)"
     } else {
@@ -89,8 +84,8 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
 
   // MARK: the group
 
-  func isServed() -> Bool { daemons.isServed(group) }
-  func isStarting() -> Bool { daemons.isStarting(group) }
+  func isServed() -> Bool { group.isServed }
+  func isStarting() -> Bool { group.isStarting }
 
   mutating func requeued(attempt: UInt32) {
     WSGIModule.log(
@@ -104,19 +99,19 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
   private static let retryAfter = "1"
 
   /// Ends the response as the client says that the request ended; what the handler tells httpd.
-  mutating func conclude(_ outcome: DaemonOutcome, group name: borrowing ByteText) -> Int32 {
+  mutating func conclude(_ outcome: DaemonOutcome) -> Int32 {
     switch outcome {
     case .done: _ = response.end(nothing)
     case .clientGone:
       if response.hasTimedOut {
         WSGIModule.log(
           .info, request: request, script: script,
-          "WSGI0118: The client took nothing of the response for response-socket-timeout of process group '\(name.description)', "
+          "WSGI0118: The client took nothing of the response for response-socket-timeout of process group '\(group.name)', "
             + "or the timeout that stands in for it: the response is given up.")
       }
     case .failed(let failure):
       let end = end(failure)
-      report(failure, end, name.description, isCut: false)
+      report(failure, end, isCut: false)
       if case .awaitingHead = response.phase {
         if case .overloaded = failure { wsgi_httpd_spare_thread(request) }
         if failure.status == 503 {
@@ -126,7 +121,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
         return end?.isTimeout == true ? 504 : failure.status
       }
     case .cut(let failure):
-      report(failure, end(failure), name.description, isCut: true)
+      report(failure, end(failure), isCut: true)
     }
     if case .sending = response.phase { response.cut() }
     return response.hookResult
@@ -134,40 +129,40 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
 
   /// How the process ended that had the request, where that is what went wrong.
   private func end(_ failure: DaemonFailure) -> ProcessEnd? {
-    if case .workerEnded(let pid) = failure { daemons.end(of: pid, in: group) } else { nil }
+    if case .workerEnded(let pid) = failure { group.end(of: pid) } else { nil }
   }
 
-  private func report(_ failure: DaemonFailure, _ end: ProcessEnd?, _ groupName: String, isCut: Bool) {
+  private func report(_ failure: DaemonFailure, _ end: ProcessEnd?, isCut: Bool) {
     if let excess {
       WSGIModule.log(
         .error, request: request, script: script,
-        "WSGI0144: The response headers of an application of process group '\(groupName)' \(excess). Raise it, or have the "
+        "WSGI0144: The response headers of an application of process group '\(group.name)' \(excess). Raise it, or have the "
           + "application send less.")
       return
     }
-    if case .overloaded(let crowding) = failure { return report(crowding, groupName) }
-    guard let message = failure.message(group: groupName, end: end, isCut: isCut) else { return }
+    if case .overloaded(let crowding) = failure { return report(crowding) }
+    guard let message = failure.message(group: group.name, end: end, isCut: isCut) else { return }
     WSGIModule.log(.error, request: request, script: script, message)
   }
 
-  private func report(_ crowding: Crowding, _ groupName: String) {
-    guard let passedOver = daemons.refusals.take(group, crowding) else { return }
+  private func report(_ crowding: Crowding) {
+    guard let passedOver = group.refusals.take(crowding, now: LogClock.now() / 1_000_000) else { return }
     var message: String
     switch crowding {
     case .queueLimit:
       let facts = wsgi_httpd_get_facts()
       message =
-        "WSGI0353: Process group '\(groupName)' has \(daemons.ledger?.inFlight(group) ?? 0) requests in flight, and its"
-        + " queue-limit is \(daemons.endpoint(of: group)?.inFlightLimit ?? 0) (MaxRequestWorkers:"
+        "WSGI0353: Process group '\(group.name)' has \(group.row.inFlightNow) requests in flight, and its queue-limit is"
+        + " \(group.queue?.inFlightLimit ?? 0) (MaxRequestWorkers:"
         + " \(Int(facts.maximum_processes) &* Int(facts.maximum_threads))): the request is refused. Give the group more processes"
         + " or threads, or a larger queue-limit."
     case .givenUp:
       message =
-        "WSGI0671: The processes of process group '\(groupName)' take nothing from its queue, where requests that were given up"
+        "WSGI0671: The processes of process group '\(group.name)' take nothing from its queue, where requests that were given up"
         + " leave no room: the request is refused. See whether a process is stopped, or what its threads do."
     case .threads(let holder):
       message =
-        "WSGI0670: \(holder.sentence(groupName)): the other threads are kept for other requests. ThreadsPerChild and"
+        "WSGI0670: \(holder.sentence(group.name)): the other threads are kept for other requests. ThreadsPerChild and"
         + " MaxRequestWorkers give httpd more of them."
     }
     if passedOver > 0 { message += " \(passedOver) more requests have been refused so since this was last logged." }

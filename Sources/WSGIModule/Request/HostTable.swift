@@ -1,13 +1,13 @@
 import CEngine
 import CHTTPD
-import DaemonTransport
+import RequestCounting
 
 /// What an httpd child offers the engine outside any request. It lives as long as the process, as the engine keeps it.
 struct HostTable: @unchecked Sendable {  // the table is constant
   let pointer: UnsafePointer<wsgi_host>
 
   /// What all applications in this httpd child may write to the log.
-  static let logShare = LogShares(groups: 1)?.share(of: 0)
+  static let logShare = LogShare.ofProcess()
 
   init(server: OpaquePointer) {
     let table = UnsafeMutablePointer<wsgi_host>.allocate(capacity: 1)
@@ -17,7 +17,7 @@ struct HostTable: @unchecked Sendable {  // the table is constant
         log: { context, record in
           guard let record else { return }
           let text = UnsafeRawBufferPointer(start: record.pointee.text, count: record.pointee.length)
-          guard HostTable.logShare?.take(bytes: text.count, now: LogClock.now()) ?? true else { return }
+          guard HostTable.logShare.take(bytes: text.count, now: LogClock.now()) else { return }
           logServer(record.pointee.level, OpaquePointer(context), text, file: record.pointee.file, line: record.pointee.line)
         },
         log_level: { context in

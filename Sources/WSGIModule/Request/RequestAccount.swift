@@ -2,30 +2,33 @@ import CHTTPD
 import DaemonTransport
 import CEngine
 import Glibc
+import RequestCounting
 import WSGIConfig
 import WSGICore
-import WSGIStatus
 
-/// One request on its way into the tally of its process group.
+/// One request on its way into the book, where its process group's are counted.
 struct RequestAccount {
   private let request: OpaquePointer
-  private let seat: TallySeat?
+  private let seat: ChildSeat?
   private let started: Int64
   private let isEmbedded: Bool
-  private let ticket: TallySeat.Ticket?
+  private let ticket: ChildSeat.Ticket?
   /// Why the request is not answered as its application meant it to be.
   var cause: RequestCause?
   /// Nothing was sent: the client went before it got a status.
   var hasNoStatus = false
 
-  /// `group` as `Configuration.groups` numbers them; nil: embedded.
-  init(_ request: OpaquePointer, at requestTime: Int64, group: Int?, _ generation: Generation) {
+  /// `group`: nil: embedded.
+  init(_ request: OpaquePointer, at requestTime: Int64, group: ChildGroup?, _ generation: Generation) {
     self.request = request
-    seat = Child.current?.tallySeat
+    seat = Child.current?.seat
     started = requestTime
     isEmbedded = group == nil
-    let number = group ?? generation.configuration.groups.count
-    ticket = seat?.begin(number, key: UInt(bitPattern: request), started: started)
+    if let seat, let row = group?.row ?? generation.embeddedRow {
+      ticket = seat.begin(row, key: UInt(bitPattern: request), started: started)
+    } else {
+      ticket = nil
+    }
   }
 
   /// The handler tells httpd `result`.
@@ -41,12 +44,12 @@ struct RequestAccount {
   // MARK: causes
 
   /// An application of a daemon process.
-  mutating func note(_ outcome: DaemonOutcome, _ response: borrowing ClientResponse, _ group: DaemonEndpoint) {
+  mutating func note(_ outcome: DaemonOutcome, _ response: borrowing ClientResponse, _ group: ChildGroup) {
     noteAbsence(response)
     switch outcome {
     case .done: cause = response.wasCut ? .responseCut : nil
     case .clientGone: cause = .clientGone
-    case .failed(let failure), .cut(let failure): cause = failure.cause(isQueueLimited: group.queueTimeout > 0)
+    case .failed(let failure), .cut(let failure): cause = failure.cause(isQueueLimited: group.config.worker.queueTimeout > 0)
     }
   }
 

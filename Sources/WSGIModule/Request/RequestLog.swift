@@ -1,6 +1,6 @@
 import CHTTPD
-import DaemonTransport
 import Glibc
+import RequestCounting
 import WSGIConfig
 import WSGICore
 
@@ -9,18 +9,18 @@ struct RequestLog: ~Copyable {
   private let request: OpaquePointer
   private let script: UnsafePointer<CChar>
   /// The process group; nil: the applications in this httpd process.
-  private let group: Int?
+  private let group: ChildGroup?
   /// Of a request that has written; most never do.
   private var writing: Writing?
 
   private struct Writing {
-    let share: LogShare?
+    let share: LogShare
     let prefix: UnsafePointer<CChar>?
     var allowance = LogAllowance(.request)
     var told: Int64 = 0
   }
 
-  init(_ request: OpaquePointer, script: UnsafePointer<CChar>, group: Int?) {
+  init(_ request: OpaquePointer, script: UnsafePointer<CChar>, group: ChildGroup?) {
     self.request = request
     self.script = script
     self.group = group
@@ -31,10 +31,12 @@ struct RequestLog: ~Copyable {
   }
 
   @inline(never)
-  private static func end(_ writing: inout Writing, _ request: OpaquePointer, _ script: UnsafePointer<CChar>, _ group: Int?) {
+  private static func end(
+    _ writing: inout Writing, _ request: OpaquePointer, _ script: UnsafePointer<CChar>, _ group: ChildGroup?
+  ) {
     if let dropped = writing.allowance.takeDropped() { tell(dropped, request, script) }
-    guard let dropped = writing.share?.takeDropped(now: LogClock.now()) else { return }
-    let owner = group.map { "the requests of process group '\(name(of: $0))'" } ?? "embedded applications"
+    guard let dropped = writing.share.takeDropped(now: LogClock.now()) else { return }
+    let owner = group.map { "the requests of process group '\($0.name)'" } ?? "embedded applications"
     log(
       .warning, request: request, script: nil,
       "WSGI0643: \(dropped.lines) lines (\(dropped.bytes) bytes) of \(owner) are missing in the log: together they may write "
@@ -49,7 +51,7 @@ struct RequestLog: ~Copyable {
     var writing = self.writing ?? begin()
     defer { self.writing = writing }
     let now = LogClock.now()
-    guard writing.allowance.take(bytes: text.count, now: now), writing.share?.take(bytes: text.count, now: now) ?? true else {
+    guard writing.allowance.take(bytes: text.count, now: now), writing.share.take(bytes: text.count, now: now) else {
       return
     }
     if writing.allowance.hasDropped, now &- writing.told >= LogClock.second, let dropped = writing.allowance.takeDropped() {
@@ -61,8 +63,7 @@ struct RequestLog: ~Copyable {
   }
 
   private func begin() -> Writing {
-    let share = group.map { Generation.current?.daemons?.logShares?.share(of: $0) } ?? HostTable.logShare
-    return Writing(share: share, prefix: scriptPrefix(script, request))
+    Writing(share: group?.row.logShare ?? HostTable.logShare, prefix: scriptPrefix(script, request))
   }
 
   private static func tell(_ dropped: DroppedRecords, _ request: OpaquePointer, _ script: UnsafePointer<CChar>) {
@@ -70,11 +71,6 @@ struct RequestLog: ~Copyable {
       .warning, request: request, script: script,
       "WSGI0642: \(dropped.lines) lines (\(dropped.bytes) bytes) of this request are missing here: a request may write "
         + "\(LogRate.request.sentence).")
-  }
-
-  private static func name(of group: Int) -> String {
-    let groups = Generation.current?.configuration.groups ?? []
-    return groups.indices.contains(group) ? groups[group].name.description : "?"
   }
 }
 

@@ -2,6 +2,7 @@ import CEngine
 import CHTTPD
 import DaemonTransport
 import Glibc
+import RequestCounting
 import WSGIConfig
 import WSGICore
 import WSGIStatus
@@ -89,18 +90,19 @@ struct ScriptHandler {
     at destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter
   ) throws(Refusal) -> Int32 {
     if let refusal = destination.lookup.refusal(of: destination.processGroup) { throw refusal }
-    if case .daemon(let group) = destination.lookup { return try runCounted(group, destination, body, &writer) }
-    return try runCounted(nil, destination, body, &writer)
+    guard case .daemon(let place) = destination.lookup else { return try runCounted(nil, destination, body, &writer) }
+    guard let group = generation.group(place) else { throw notStarted(destination) }
+    return try runCounted(group, destination, body, &writer)
   }
 
   /// Runs the request in `group`, or embedded, and has it counted.
   private func runCounted(
-    _ group: Int?, _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter
+    _ group: ChildGroup?, _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter
   ) throws(Refusal) -> Int32 {
     var account = RequestAccount(request, at: view.time, group: group, generation)
     do throws(Refusal) {
       if let group { try checkOwnership(group) }
-      let head = try encode(destination, body, &writer, root: group.flatMap { root(of: $0) })
+      let head = try encode(destination, body, &writer, root: group?.config.changedRoot)
       let result =
         if let group { try runDaemon(head, destination, group, &account) } else { try runEmbedded(head, destination, &account) }
       account.end(result)
@@ -201,37 +203,28 @@ struct ScriptHandler {
 
   // MARK: daemon mode
 
-  private func checkOwnership(_ group: Int) throws(Refusal) {
-    guard generation.configuration.groups.indices.contains(group),
-      let owner = generation.configuration.groups[group].worker.engine.scriptOwner
-    else { return }
-    try ScriptOwnership.check(script, for: owner, group: generation.configuration.groups[group].name.description)
+  private func checkOwnership(_ group: ChildGroup) throws(Refusal) {
+    if let owner = group.config.worker.engine.scriptOwner { try ScriptOwnership.check(script, for: owner, group: group.name) }
   }
 
-  private func root(of group: Int) -> ChangedRoot? {
-    let groups = generation.configuration.groups
-    return groups.indices.contains(group) ? groups[group].changedRoot : nil
+  private func notStarted(_ destination: Destination) -> Refusal {
+    Refusal(
+      500,
+      "WSGI0151: Process group '\(ByteText(destination.processGroup))' was not started; the log of httpd's start says why.")
   }
 
   private func runDaemon(
-    _ head: UnsafeRawBufferPointer, _ destination: Destination, _ group: Int, _ account: inout RequestAccount
+    _ head: UnsafeRawBufferPointer, _ destination: Destination, _ group: ChildGroup, _ account: inout RequestAccount
   ) throws(Refusal) -> Int32 {
-    let name = ByteText(destination.processGroup)
-    guard let daemons = generation.daemons, let endpoint = daemons.endpoint(of: group), let seat = Child.current?.seat else {
-      throw Refusal(500, "WSGI0151: Process group '\(name)' was not started; the log of httpd's start says why.")
-    }
-    let timeout = ClientTimeout(
-      request, generation.configuration.groups[group].responseSocketTimeout,
-      generation.configuration.groups[group].worker.socketTimeout)
+    guard let queue = group.queue, let seat = Child.current?.seat else { throw notStarted(destination) }
+    let timeout = ClientTimeout(request, group.config.responseSocketTimeout, group.config.worker.socketTimeout)
     defer { timeout.restore() }
-    var exchange = DaemonExchange(
-      request, group: group, of: daemons, script: script,
-      headerLimit: generation.configuration.groups[group].headerBufferSize, response: response(for: destination))
+    var exchange = DaemonExchange(request, of: group, script: script, response: response(for: destination))
     let outcome = ThreadState.withDaemonClient(seat: seat) { client in
-      client.run(head, on: endpoint, logLevel: wsgi_httpd_request_log_level(request), host: &exchange)
+      client.run(head, on: queue, logLevel: wsgi_httpd_request_log_level(request), host: &exchange)
     }
-    let result = exchange.conclude(outcome, group: name)
-    account.note(outcome, exchange.response, endpoint)
+    let result = exchange.conclude(outcome)
+    account.note(outcome, exchange.response, group)
     return result
   }
 }

@@ -1,5 +1,6 @@
 import DaemonTransport
 import Glibc
+import RequestCounting
 import WSGICore
 
 /// What a thread of httpd keeps between requests, so that an ordinary request allocates nothing to be written down or sent on.
@@ -34,7 +35,7 @@ final class ThreadState {
   }
 
   /// Lends the thread's client of the daemon processes.
-  static func withDaemonClient<R>(seat: LedgerSeat, _ body: (inout DaemonClient) -> R) -> R {
+  static func withDaemonClient<R>(seat: ChildSeat, _ body: (inout DaemonClient) -> R) -> R {
     let state = ThreadState.current
     var client = state?.spareClient.take() ?? DaemonClient(seat: seat)
     let result = body(&client)

@@ -1,21 +1,22 @@
 import CHTTPD
 import Glibc
 import ProcessSupervision
+import RequestCounting
 import WSGIConfig
 import WSGICore
 import WSGIStatus
 
-/// Gathers what the status page shows: from the tally, the supervisor's board, and `/proc`.
+/// Gathers what the status page shows: from the book of requests, the supervisor's board, and `/proc`.
 struct StatusCollection {
   private let generation: Generation
   private let request: OpaquePointer
   private let now = epochNow()
-  private let children: [RequestTally.Child]
+  private let children: [RequestBook.Child]
 
   init(_ generation: Generation, _ request: OpaquePointer) {
     self.generation = generation
     self.request = request
-    children = generation.tally?.children() ?? []
+    children = generation.book?.children() ?? []
   }
 
   func report() -> StatusReport {
@@ -26,9 +27,8 @@ struct StatusCollection {
     var report = StatusReport(
       now: now, started: generation.started, generation: number, host: text(view.host ?? view.server_name),
       software: text(facts.description))
-    let groups = generation.configuration.groups
-    report.groups = groups.indices.map { daemonGroup($0, groups[$0]) }
-    let embedded = embeddedGroup(groups.count, facts)
+    report.groups = generation.groups.map(daemonGroup)
+    let embedded = embeddedGroup(facts)
     if generation.configuration.expectsEmbedded || embedded.counts.total > 0 || embedded.inFlight > 0 {
       report.groups.append(embedded)
     }
@@ -38,36 +38,39 @@ struct StatusCollection {
   private func text(_ bytes: UnsafePointer<CChar>?) -> String { String(decoding: rawBytes(of: bytes), as: UTF8.self) }
 
   /// When the requests of a group that are in flight came, oldest first.
-  private func starts(_ group: Int) -> [Int64] {
-    children.flatMap { $0.inFlight.filter { $0.group == group }.map(\.started) }.sorted()
+  private func starts(_ row: RequestBook.Row?) -> [Int64] {
+    children.flatMap { $0.inFlight.filter { $0.slot == row?.slot }.map(\.started) }.sorted()
+  }
+
+  private func counts(_ row: RequestBook.Row?) -> RequestCounts {
+    row.flatMap { generation.book?.counts(of: $0) } ?? RequestCounts()
   }
 
   // MARK: a process group
 
-  private func daemonGroup(_ index: Int, _ group: WSGIConfig.DaemonGroup) -> StatusReport.Group {
-    let threads = group.worker.threads
+  private func daemonGroup(_ group: ChildGroup) -> StatusReport.Group {
+    let worker = group.config.worker
+    let threads = worker.threads
     var shown = StatusReport.Group(
-      name: group.name.description, isEmbedded: false, state: .failed, wantedProcesses: group.worker.processes, threads: threads)
-    shown.counts = generation.tally?.counts(of: index) ?? RequestCounts()
-    guard let groups = generation.processGroups else { return shown }
-    let board = groups.supervised.board
-    let state = board.state(ofGroup: index)
-    if groups.endpoint(of: index) != nil {
-      shown.state = .init(
-        threads: threads, wanted: group.worker.processes, ready: state.ready, isServed: state.isServed)
+      name: group.name, isEmbedded: false, state: .failed, wantedProcesses: worker.processes, threads: threads)
+    shown.counts = counts(group.row)
+    guard let board = group.scoreboard else { return shown }
+    let state = board.state
+    if group.queue != nil {
+      shown.state = .init(threads: threads, wanted: worker.processes, ready: state.ready, isServed: state.isServed)
     }
     if state.retry > now { shown.retry = state.retry }
-    shown.ends = board.endCounts(ofGroup: index).map { ($0.kind.name, $0.count) }
-    shown.lastEnd = board.ends(ofGroup: index).first.map {
+    shown.ends = board.endCounts.map { ($0.kind.name, $0.count) }
+    shown.lastEnd = board.ends.first.map {
       StatusReport.End(pid: $0.pid, at: $0.ended, sentence: $0.sentence, isNormal: $0.isNormal)
     }
-    shown.processes = board.processes(ofGroup: index).map { process($0, threads, groups.activity(of: $0, in: index)) }
-    shown.setInFlight(starts(index), now: now)
+    shown.processes = board.processes.map { process($0, threads, group.activity(of: $0)) }
+    shown.setInFlight(starts(group.row), now: now)
     return shown
   }
 
   private func process(
-    _ process: Board.Process, _ threads: Int, _ activity: ActivityPages.Activity?
+    _ process: GroupScoreboard.Process, _ threads: Int, _ activity: WorkerScoreboard.Activity?
   ) -> StatusReport.Process {
     var shown = StatusReport.Process(pid: process.pid, state: process.state, started: process.started)
     shown.residentBytes = StatusCollection.residentBytes(process.pid)
@@ -83,14 +86,15 @@ struct StatusCollection {
 
   // MARK: embedded mode
 
-  private func embeddedGroup(_ index: Int, _ facts: wsgi_httpd_facts) -> StatusReport.Group {
+  private func embeddedGroup(_ facts: wsgi_httpd_facts) -> StatusReport.Group {
     let threads = max(Int(facts.maximum_threads), 1)
     var shown = StatusReport.Group(
       name: "embedded", isEmbedded: true, state: .serving, wantedProcesses: children.count, threads: threads)
-    shown.counts = generation.tally?.counts(of: index) ?? RequestCounts()
+    let row = generation.embeddedRow
+    shown.counts = counts(row)
     shown.processes = children.map { child in
       var process = StatusReport.Process(pid: child.pid, state: .ready, started: child.started)
-      let running = child.inFlight.filter { $0.group == index }
+      let running = child.inFlight.filter { $0.slot == row?.slot }
       process.busyThreads = running.count
       process.idleThreads = max(0, threads - child.inFlight.count)
       process.requests = child.answered
@@ -98,7 +102,7 @@ struct StatusCollection {
       process.residentBytes = StatusCollection.residentBytes(child.pid)
       return process
     }
-    shown.inFlight = children.reduce(0) { $0 + $1.inFlight.count { $0.group == index } }
+    shown.inFlight = children.reduce(0) { $0 + $1.inFlight.count { $0.slot == row?.slot } }
     shown.busyThreads = shown.inFlight
     shown.idleThreads = shown.processes.compactMap(\.idleThreads).reduce(0, +)
     return shown

@@ -7,21 +7,19 @@ import WSGICore
 /// Made once per reading of the configuration, before any fork. It outlives that configuration: as long as old httpd children
 /// have requests, old workers run, and their supervisor is started again if it dies. Used on the parent's main thread; forked
 /// processes say at once what they are, by `becomeChild` or `leave`.
-public final class SupervisedGeneration {
-  let groups: [SupervisedGroup]
-  /// The queues of the groups, with their write ends.
-  private var queues: [RenewableQueue] = []
+public final class SupervisorHandle {
+  private(set) var groups: [GroupPlan]
   /// Which of httpd's processes live that put requests into queues, and that services are there for.
   private var requestLifeline: Lifeline
   private var serviceLifeline: Lifeline
-  public private(set) var board: Board
+  public private(set) var memory: ScoreboardMemory
   private let keep: WorkerKeep
   /// The parent's end, and the supervisor's.
   private let commands: [Int32]
   private let host: SupervisorHost
   private let owner = getpid()
   /// 0: none runs.
-  public private(set) var supervisor: Int32 = 0
+  public private(set) var pid: Int32 = 0
   /// Supervisors that died soon after they had started, one after the other.
   private var earlyDeaths = 0
   private var lastStart: Int64 = 0
@@ -33,23 +31,19 @@ public final class SupervisedGeneration {
   /// The most a supervisor may need to stop all workers, in microseconds.
   private let stopAllowance: Int64
 
-  /// Takes over the descriptors of the queues, both ends, and of shared files; `groups` has the read ends. nil: memory or
-  /// descriptors are short.
-  public init?(groups: [SupervisedGroup], writeEnds: [Int32], host: SupervisorHost) {
+  /// Takes over the descriptors of queues and of shared files. nil: memory or descriptors are short.
+  public init?(groups: [GroupPlan], host: SupervisorHost) {
     var pair: [Int32] = [-1, -1]
-    let slots = groups.reduce(0) { $0 &+ Board.slotCount(processes: $1.processes) }
+    let slots = groups.reduce(0) { $0 &+ GroupScoreboard.slotCount(processes: $1.processes) }
     guard let requestLifeline = Lifeline.make(), let serviceLifeline = Lifeline.make() else { return nil }
-    guard case .success(let board) = Board.make(processes: groups.map(\.processes)), let keep = WorkerKeep.make(capacity: slots),
+    guard case .success(let memory) = ScoreboardMemory.make(processes: groups.map(\.processes)),
+      let keep = WorkerKeep.make(capacity: slots),
       wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0
     else { return nil }
-    for end in writeEnds {
-      guard let queue = end < 0 ? .never : RenewableQueue.make(writeEnd: end) else { return nil }
-      queues.append(queue)
-    }
     self.requestLifeline = requestLifeline
     self.serviceLifeline = serviceLifeline
     self.groups = groups
-    self.board = board
+    self.memory = memory
     self.keep = keep
     commands = pair
     self.host = host
@@ -57,7 +51,7 @@ public final class SupervisedGeneration {
   }
 
   /// Some group can be started. Without one there is nothing to supervise.
-  public var hasWork: Bool { groups.contains { $0.queue >= 0 } }
+  public var hasWork: Bool { groups.contains { $0.queue.readEnd >= 0 } }
 
   /// A supervisor has been there: there may be workers.
   public var hasStarted: Bool { lastStart > 0 }
@@ -77,12 +71,12 @@ public final class SupervisedGeneration {
       serviceLifeline.letGo()
       close(commands[0])
       Supervisor(
-        groups: groups, board: board, keep: keep, commands: commands[1], parent: parent, after: predecessors, queues: queues,
+        groups: groups, memory: memory, keep: keep, commands: commands[1], parent: parent, after: predecessors,
         lifelines: (requestLifeline, serviceLifeline), host: host
       ).run()
       _exit(0)
     }
-    supervisor = pid
+    self.pid = pid
     lastStart = wsgi_posix_monotonic()
     return 0
   }
@@ -97,8 +91,8 @@ public final class SupervisedGeneration {
   }
 
   /// The supervisor has ended, and been reaped. `code` is its exit code, or nil after a signal.
-  public func supervisorEnded(code: Int32?) -> NextStep {
-    supervisor = 0
+  public func hasEnded(code: Int32?) -> NextStep {
+    pid = 0
     if code == 0, isEnding { return .discard }
     let now = wsgi_posix_monotonic()
     earlyDeaths = now &- lastStart < 10_000_000 ? min(earlyDeaths &+ 1, 6) : 0
@@ -109,88 +103,98 @@ public final class SupervisedGeneration {
   /// closed too.
   public func closeWriteEnds() {
     isEnding = true
-    for index in queues.indices { closeWriteEnd(index) }
+    for index in groups.indices { closeWriteEnd(index) }
     requestLifeline.letGo()
     serviceLifeline.letGo()
   }
 
   /// Lets go of queues that have been renewed, with the requests that are left in them and nobody takes.
   public func takeOverRenewedQueues() {
-    for (group, queue) in zip(groups, queues) { queue.takeOver(readEnd: group.queue) }
+    for group in groups { group.queue.takeOver() }
   }
-
-  /// Where a child finds the write end of a group's queue when it has been renewed; -1: nowhere.
-  public func renewal(of group: Int) -> Int32 { queues.indices.contains(group) ? queues[group].offered : -1 }
 
   /// Has everything stop: `waitForStop` must follow.
   public func orderStop() {
     isEnding = true
-    guard getpid() == owner, supervisor > 0 else { return }
+    guard getpid() == owner, pid > 0 else { return }
     ControlLine(socket: commands[0]).send(.stop)
   }
 
   /// Waits until the supervisor has stopped all, which it does within the groups' shutdown timeouts, or kills it, and waits a
   /// moment for that. Workers that then still live see that nobody is left.
   public func waitForStop() {
-    guard getpid() == owner, supervisor > 0 else { return }
+    guard getpid() == owner, pid > 0 else { return }
     let deadline = wsgi_posix_monotonic() &+ stopAllowance
     var end = wsgi_posix_end()
-    while wsgi_posix_reap(supervisor, &end) == 0 {
+    while wsgi_posix_reap(pid, &end) == 0 {
       if wsgi_posix_monotonic() >= deadline {
-        kill(supervisor, SIGKILL)
+        kill(pid, SIGKILL)
         let limit = wsgi_posix_monotonic() &+ 2_000_000
-        while wsgi_posix_reap(supervisor, &end) == 0, wsgi_posix_monotonic() < limit { poll(nil, 0, 5) }
+        while wsgi_posix_reap(pid, &end) == 0, wsgi_posix_monotonic() < limit { poll(nil, 0, 5) }
         break
       }
       poll(nil, 0, 5)
     }
-    supervisor = 0
+    pid = 0
+  }
+
+  /// The processes of service groups that have not ended yet, for the generation that comes after this one.
+  public func services() -> [Predecessor] {
+    var found: [Predecessor] = []
+    for (row, group) in groups.enumerated() where group.settings.isService {
+      let until = wsgi_posix_monotonic() &+ group.stopAllowance &+ 1_000_000
+      for slot in memory.reader(row)?.slots ?? [] where slot.pid > 0 {
+        found.append(Predecessor(group: group.name, pid: slot.pid, startTicks: slot.startTicks, until: until))
+      }
+    }
+    return found
   }
 
   /// Gives everything back. Not to be used afterwards.
   public func discard() {
     leave()
-    board.discard()
+    memory.discard()
   }
 
   // MARK: in a forked process
 
-  /// An httpd child of this generation: it keeps the write ends of the queues of groups that take requests, and reads the board.
-  /// Where the parent itself serves requests (`httpd -X`) nothing changes: it is still what the supervisor looks after.
+  /// An httpd child of this generation: it keeps the write ends of the queues of groups that take requests, and reads the
+  /// scoreboards. Where the parent itself serves requests (`httpd -X`) nothing changes: it is still what the supervisor looks
+  /// after.
   public func becomeChild() {
     guard getpid() != owner else { return }
     closeReadEnds()
     for (index, group) in groups.enumerated() where group.settings.isService { closeWriteEnd(index) }
     serviceLifeline.letGo()
-    board.becomeReader()
+    memory.becomeReader()
   }
 
   /// A process that has nothing to do with the generation.
   public func leave() {
     closeWriteEnds()
     closeReadEnds()
-    for queue in queues where queue.offered >= 0 { close(queue.offered) }
-    queues = []
-    board.becomeReader()
+    for group in groups where group.queue.offered >= 0 { close(group.queue.offered) }
+    groups = []
+    memory.becomeReader()
   }
 
   /// Once: the numbers may be other files' afterwards.
   private func closeReadEnds() {
     guard holdsReadEnds else { return }
     holdsReadEnds = false
-    for group in groups where group.queue >= 0 { close(group.queue) }
+    for group in groups where group.queue.readEnd >= 0 { close(group.queue.readEnd) }
     for group in groups where group.sharedFile >= 0 { close(group.sharedFile) }
     for group in groups where group.activity >= 0 { close(group.activity) }
     for end in commands { close(end) }
-    for queue in queues where queue.offer >= 0 { close(queue.offer) }
+    for group in groups where group.queue.offer >= 0 { close(group.queue.offer) }
     requestLifeline.lookAway()
     serviceLifeline.lookAway()
     keep.closeBoth()
   }
 
   private func closeWriteEnd(_ index: Int) {
-    guard queues.indices.contains(index), queues[index].writeEnd >= 0 else { return }
-    close(queues[index].writeEnd)
-    queues[index].writeEnd = -1
+    guard groups[index].queue.writeEnd >= 0 else { return }
+    close(groups[index].queue.writeEnd)
+    groups[index].queue.writeEnd = -1
   }
 }

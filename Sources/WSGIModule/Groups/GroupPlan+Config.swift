@@ -5,10 +5,14 @@ import WSGIConfig
 import WSGICore
 
 /// What the supervisor is told of a process group: everything that needs httpd's parent to find out.
-struct GroupPlan {
-  var supervised: SupervisedGroup
-  /// Why the group cannot be started, as the end of a sentence.
-  var problem: String?
+extension GroupPlan {
+  /// Why no group can be started, as the end of a sentence. Which of the engines it is depends on files of the tenant's, at
+  /// which the worker looks when it has the tenant's rights.
+  static var problem: String? {
+    let engines = EngineDirectory.installed
+    guard engines.versions.isEmpty else { return EngineDirectory.workerProblem }
+    return EngineChoiceFailure.noEngines(directory: engines.directory).description
+  }
 
   init(_ group: WSGIConfig.DaemonGroup, _ generation: Generation, _ facts: wsgi_httpd_facts) {
     let global = generation.configuration.global
@@ -27,11 +31,7 @@ struct GroupPlan {
       return WorkerSettings.Script(script: script, applicationGroup: $0.applicationGroup)
     }
     if settings.socketTimeout == 0 { settings.socketTimeout = wsgi_httpd_server_timeout_milliseconds(server) }
-    // Which of the engines it is depends on files of the tenant's, at which the worker looks when it has the tenant's rights.
-    problem =
-      settings.engines.versions.isEmpty
-      ? EngineChoiceFailure.noEngines(directory: settings.engines.directory).description : EngineDirectory.workerProblem
-    supervised = SupervisedGroup(
+    self.init(
       name: group.name.description, processes: settings.processes, settings: settings,
       program: Array(EngineDirectory.worker.utf8), arguments: GroupPlan.arguments(group),
       environment: WorkerEnvironment.make(
@@ -39,17 +39,22 @@ struct GroupPlan {
         passed: group.hasCleanEnvironment ? Set(group.passedVariables.map(\.description)) : nil, language: group.lang?.bytes,
         locale: settings.locale, userName: user?.name.bytes,
         userHome: user?.home.bytes),
-      queue: -1, keepsOldCode: group.reload == .rolling)
+      keepsOldCode: group.reload == .rolling)
+  }
+
+  /// Who the group's processes run as.
+  static func userID(of group: WSGIConfig.DaemonGroup) -> UInt32 {
+    guard geteuid() == 0 else { return geteuid() }
+    var userID: UInt32 = 0
+    var groupID: UInt32 = 0
+    _ = wsgi_httpd_user(&userID, &groupID)
+    return group.user?.uid ?? userID
   }
 
   /// The group's user, or httpd's.
   private static func user(of group: WSGIConfig.DaemonGroup) -> UserRecord? {
     if let user = group.user { return user }
-    var userID: UInt32 = 0
-    var groupID: UInt32 = 0
-    _ = wsgi_httpd_user(&userID, &groupID)
-    if geteuid() != 0 { userID = geteuid() }
-    return getpwuid(userID).map(UserRecord.init(entry:))
+    return getpwuid(userID(of: group)).map(UserRecord.init(entry:))
   }
 
   /// Looked up here: a worker asks no name service while it is root.

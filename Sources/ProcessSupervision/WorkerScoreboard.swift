@@ -8,7 +8,7 @@ import WSGICore
 /// words for each thread: the ticket of the request that it runs (0: none), since when in milliseconds of the monotonic clock,
 /// and how many requests it has run. They come from code that a tenant controls: they are shown as numbers, nothing is decided
 /// by them, and no size or index is read from them.
-public struct ActivityPages: @unchecked Sendable {
+public struct WorkerScoreboard: @unchecked Sendable {
   // The mapping lives as long as the processes that have it; access is by the word.
   private let readable: UnsafeMutableRawPointer
   public let descriptor: Int32
@@ -19,7 +19,7 @@ public struct ActivityPages: @unchecked Sendable {
 
   /// Makes the file for a group; nil where descriptors or memory are short.
   public init?(processes: Int, threads: Int) {
-    let slots = Board.slotCount(processes: processes)
+    let slots = GroupScoreboard.slotCount(processes: processes)
     let (size, overflows) = slots.multipliedReportingOverflow(by: Self.stride(threads: threads))
     guard threads > 0, !overflows else { return nil }
     descriptor = wsgi_posix_shared_file(size)

@@ -7,7 +7,7 @@ import Synchronization
 /// A word for each thread of each httpd child, in memory that the group's workers write and the children read: a store for each
 /// request, and no system call. A worker can write there what it likes, so who reads takes it for no more than what one of the
 /// group's processes says of itself.
-public struct TakerBoard: @unchecked Sendable {
+public struct RequestOwners: @unchecked Sendable {
   // SAFETY: the mapping never moves, its file can neither shrink nor grow, and it is only reached through atomics.
   private let words: UnsafeMutablePointer<Atomic<UInt64>>
   private let count: Int
@@ -18,11 +18,11 @@ public struct TakerBoard: @unchecked Sendable {
 
   /// Makes a board for so many children with so many threads, and the file that workers map, which is the caller's. nil: there
   /// is no memory or no descriptor.
-  public static func make(children: Int, threads: Int) -> (board: TakerBoard, file: Int32)? {
+  public static func make(children: Int, threads: Int) -> (board: RequestOwners, file: Int32)? {
     guard children > 0, threads > 0, children <= mostWords, threads <= mostWords / children else { return nil }
     let file = wsgi_posix_shared_file(children * threads * MemoryLayout<UInt64>.stride)
     guard file >= 0 else { return nil }
-    guard let board = TakerBoard(file: file, stride: threads) else {
+    guard let board = RequestOwners(file: file, stride: threads) else {
       _ = close(file)
       return nil
     }
@@ -36,7 +36,7 @@ public struct TakerBoard: @unchecked Sendable {
     let bytes = Int(clamping: wsgi_posix_readable_size(file))
     count = bytes / MemoryLayout<UInt64>.stride
     self.stride = stride
-    guard (1...TakerBoard.mostWords).contains(count) else { return nil }
+    guard (1...RequestOwners.mostWords).contains(count) else { return nil }
     let mapping = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
     guard let mapping, mapping != MAP_FAILED else { return nil }
     // Zeroed pages are valid: Atomic<UInt64> is its integer and nothing else.
@@ -56,20 +56,20 @@ public struct TakerBoard: @unchecked Sendable {
   @inline(__always)
   public func note(_ envelope: QueueEnvelope, pid: UInt32) {
     guard envelope.place > 0, envelope.place <= count else { return }
-    words[Int(envelope.place) - 1].store(TakerBoard.mark(envelope) | UInt64(pid), ordering: .relaxed)
+    words[Int(envelope.place) - 1].store(RequestOwners.mark(envelope) | UInt64(pid), ordering: .relaxed)
   }
 
   /// The same, and what runs for it from now on cannot be run once more by another process.
   @inline(__always)
-  public func noteBegun(_ envelope: QueueEnvelope, pid: UInt32) { note(envelope, pid: pid | TakerBoard.begun) }
+  public func noteBegun(_ envelope: QueueEnvelope, pid: UInt32) { note(envelope, pid: pid | RequestOwners.begun) }
 
   /// In an httpd child: the process that had the request last; 0 where none took it.
-  func taker(of envelope: QueueEnvelope) -> UInt32 { word(of: envelope) & ~TakerBoard.begun }
+  func taker(of envelope: QueueEnvelope) -> UInt32 { word(of: envelope) & ~RequestOwners.begun }
 
   /// Whether a process took the request and had not begun on it.
   func isUntouched(_ envelope: QueueEnvelope) -> Bool {
     let word = word(of: envelope)
-    return word != 0 && word & TakerBoard.begun == 0
+    return word != 0 && word & RequestOwners.begun == 0
   }
 
   /// In an httpd child: what stands in the place of the request, be it about another one; nil: it has none. As long as that does
@@ -87,7 +87,7 @@ public struct TakerBoard: @unchecked Sendable {
     guard envelope.place > 0, envelope.place <= count else { return 0 }
     let word = words[Int(envelope.place) - 1].load(ordering: .relaxed)
     // A request that was given up may be taken long after, when its thread has another one.
-    guard word >> 32 == TakerBoard.mark(envelope) >> 32 else { return 0 }
+    guard word >> 32 == RequestOwners.mark(envelope) >> 32 else { return 0 }
     return UInt32(truncatingIfNeeded: word)
   }
 

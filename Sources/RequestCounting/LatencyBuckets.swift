@@ -6,7 +6,7 @@ public enum LatencyBuckets {
 
   /// The bucket of a duration in microseconds.
   @inline(__always)
-  static func bucket(microseconds: UInt64) -> Int {
+  public static func bucket(microseconds: UInt64) -> Int {
     let units = microseconds / least
     guard units > 0 else { return 0 }
     let octave = 63 - units.leadingZeroBitCount
@@ -16,7 +16,7 @@ public enum LatencyBuckets {
   }
 
   /// Where a bucket begins, in microseconds; the last has no end.
-  static func start(of bucket: Int) -> UInt64 {
+  public static func start(of bucket: Int) -> UInt64 {
     guard bucket > 0 else { return 0 }
     let octave = UInt64(min(bucket - 1, 2 * octaves) / 2)
     return bucket % 2 == 1 ? least << octave : (least << octave) / 2 * 3
@@ -43,7 +43,7 @@ public enum LatencyBuckets {
   }
 
   /// The ends of whole octaves in microseconds, each with how many durations lay below it: what a metrics histogram has.
-  static func cumulative(_ counts: [UInt64]) -> [(end: UInt64, below: UInt64)] {
+  public static func cumulative(_ counts: [UInt64]) -> [(end: UInt64, below: UInt64)] {
     guard counts.count == count else { return [] }
     var sum = counts[0]
     var found: [(UInt64, UInt64)] = [(least, sum)]

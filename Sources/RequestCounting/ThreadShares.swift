@@ -1,5 +1,3 @@
-import Synchronization
-
 /// How many threads of httpd the requests of process groups may hold, queued or running, so that others find one free.
 ///
 /// An eighth of the threads, and one at least, is kept free of all groups together. Of the others a group holds at most three
@@ -24,48 +22,50 @@ public struct ThreadShares: Sendable {
 
   let reach: Reach
   /// The threads that groups may hold.
-  let capacity: Int32
-  /// The user of each group, as a number from 0; nil: nothing is to be counted for the user beside the group.
-  let users: [Int?]
-  let userCount: Int
+  let capacity: Int
   private let hasOtherGroups: Bool
 
   /// With fewer threads a child cannot share them out among several groups.
   private static let fewestThreads = 5
-  private static let multipleOfGroup: Int32 = 3
-  private static let multipleOfUser: Int32 = 4
+  private static let multipleOfGroup = 3
+  private static let multipleOfUser = 4
 
-  /// `users`: the user id of each group; nil for those that take no requests.
-  public init(children: Int, threads: Int, users: [UInt32?]) {
+  /// `hasOtherGroups`: a group may find others that take requests.
+  public init(children: Int = 1, threads: Int = Int(Int32.max), hasOtherGroups: Bool = false) {
     reach = threads >= ThreadShares.fewestThreads ? .child : .server
     let all = reach == .child ? threads : max(children, 1) &* max(threads, 1)
-    capacity = Int32(clamping: max(1, all &- max(1, all / 8)))
-    var groupsOfUser: [UInt32: Int] = [:]
-    for case let user? in users { groupsOfUser[user, default: 0] += 1 }
-    hasOtherGroups = groupsOfUser.values.reduce(0, +) > 1
-    // A user with one group holds what that holds; a user without neighbours leaves to nobody what he does not take.
-    let counted = groupsOfUser.count > 1 ? groupsOfUser.filter { $0.value > 1 }.keys.sorted() : []
-    self.users = users.map { user in user.flatMap { counted.firstIndex(of: $0) } }
-    userCount = counted.count
+    capacity = min(max(1, all &- max(1, all / 8)), Int(Int32.max))
+    self.hasOtherGroups = hasOtherGroups
   }
-
-  /// Without neighbours, and with as many threads as there can be.
-  public init() { self.init(children: 1, threads: Int(Int32.max), users: []) }
-
-  @inline(__always)
-  func user(of group: Int) -> Int? { userCount > 0 && group < users.count ? users[group] : nil }
 
   /// Who must not get another thread where group, user and all groups hold so many; nil: nobody.
   @inline(__always)
-  func refusal(group: Int32, user: Int32?, all: Int32) -> Holder? {
+  func refusal(group: Int, user: Int?, all: Int) -> Holder? {
     let free = capacity &- all
     if free <= 0 { return .allGroups }
     if hasOtherGroups {
-      if Int64(group) >= Int64(free) &* Int64(ThreadShares.multipleOfGroup) { return .group }
+      if group >= free &* ThreadShares.multipleOfGroup { return .group }
       // The last one is for a group that has none.
       if free == 1, group > 0 { return .group }
     }
-    if let user, Int64(user) >= Int64(free) &* Int64(ThreadShares.multipleOfUser) { return .user }
+    if let user, user >= free &* ThreadShares.multipleOfUser { return .user }
     return nil
   }
+}
+
+/// The users whose groups are counted together, each by a number from 0.
+public struct CountedUsers: Sendable {
+  private let numbers: [UInt32: Int]
+
+  /// `users`: the user id of each group that takes requests. A user with one group holds what that holds; a user without
+  /// neighbours leaves to nobody what he does not take.
+  public init(ofGroups users: [UInt32]) {
+    let groups = users.reduce(into: [:]) { groups, user in groups[user, default: 0] += 1 }
+    let counted = groups.count > 1 ? groups.filter { $0.value > 1 }.keys.sorted() : []
+    numbers = counted.enumerated().reduce(into: [:]) { numbers, user in numbers[user.element] = user.offset }
+  }
+
+  public var count: Int { numbers.count }
+
+  public subscript(user: UInt32) -> Int? { numbers[user] }
 }

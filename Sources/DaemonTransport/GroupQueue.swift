@@ -1,18 +1,20 @@
-/// A process group as an httpd child sees it: its queue, and the limits that its directive set.
-public struct DaemonEndpoint: Sendable {
-  /// The group's number in the ledger.
-  public var index: Int
-  /// The write end of the queue; it stays the owner's.
-  public var queue: Int32
+import RequestCounting
+
+/// The queue of a process group as httpd's children put requests into it, and the limits that its directive set.
+public struct GroupQueue: Sendable {
+  /// Where its requests are counted.
+  public var row: RequestBook.Row
+  /// The end that requests are put into; it stays the owner's.
+  public var writeEnd: Int32
   /// Where a new write end is offered when somebody has shut the queue down; -1: nowhere.
   public var renewal: Int32 = -1
   /// Where the group's processes note which request they took; nil: nowhere.
-  public var takers: TakerBoard?
+  public var owners: RequestOwners?
   /// Files of responses may come as descriptors. Whoever sends one can choose it so that to read from it, and even to close it,
   /// takes as long as he likes: it is for groups whose processes could do httpd's as much harm without.
   public var acceptsDescriptors = true
   /// The most requests in flight at a time: queue-limit.
-  public var inFlightLimit: Int32 = .max
+  public var inFlightLimit = Int.max
   /// How often a request may be queued: 2 × processes + 1.
   public var attempts: UInt32 = 3
   /// All in milliseconds; 0: connect-timeout tries once, the others do not limit.
@@ -28,8 +30,8 @@ public struct DaemonEndpoint: Sendable {
   public var sendBuffer: Int32 = 0
   public var receiveBuffer: Int32 = 0
 
-  public init(index: Int, queue: Int32) {
-    self.index = index
-    self.queue = queue
+  public init(row: RequestBook.Row, writeEnd: Int32) {
+    self.row = row
+    self.writeEnd = writeEnd
   }
 }

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import WSGIStatus
+@testable import RequestCounting
 
 struct LatencyTests {
   @Test func everyDurationHasItsBucket() {

@@ -1,7 +1,7 @@
 import WSGICore
 
 /// A process group as its supervisor is told of it, by the httpd parent that made the descriptors before it forked.
-public struct SupervisedGroup: Sendable {
+public struct GroupPlan {
   /// For messages.
   public var name: String
   public var processes: Int
@@ -12,18 +12,22 @@ public struct SupervisedGroup: Sendable {
   /// Its argv, what `ps` shows: `display-name`, or the program and the group.
   public var arguments: [[UInt8]]
   public var environment: [[UInt8]]
-  /// The read end of the group's queue; -1: the group cannot be started, and keeps its place in the list for its name only.
-  public var queue: Int32
+  /// `never`: the group cannot be started, and keeps its place in the list for its name only.
+  public var queue = RenewableQueue.never
   /// A file that every worker of the group finds as `WorkerDescriptor.shared`; -1: none.
   public var sharedFile: Int32 = -1
   /// Old code is kept when new code does not load (`reload=rolling`).
   public var keepsOldCode: Bool
-  /// The file of the group's `ActivityPages`; -1: it has none.
+  /// The file of the group's `WorkerScoreboard`; -1: it has none.
   public var activity: Int32 = -1
+  /// Writes a record into the ErrorLog of the group's server. The text may hold any byte but NUL.
+  public var log: (SupervisorLog) -> Void = { _ in }
+  /// Makes another queue for the group, whose ends become the caller's. nil: errno says why not.
+  public var makeQueue: () -> RenewableQueue.Ends? = { nil }
 
   public init(
     name: String, processes: Int, settings: WorkerSettings, program: [UInt8], arguments: [[UInt8]], environment: [[UInt8]],
-    queue: Int32, keepsOldCode: Bool = false
+    keepsOldCode: Bool = false
   ) {
     self.name = name
     self.processes = processes
@@ -31,7 +35,6 @@ public struct SupervisedGroup: Sendable {
     self.program = program
     self.arguments = arguments
     self.environment = environment
-    self.queue = queue
     self.keepsOldCode = keepsOldCode
   }
 
@@ -50,26 +53,18 @@ public struct SupervisedGroup: Sendable {
 
 /// What the supervisor needs of the process that it runs in.
 public struct SupervisorHost {
-  /// Writes a record into the ErrorLog of the group's server, or of the main server. The text may hold any byte but NUL.
+  /// Writes a record that belongs to no group into the main server's ErrorLog.
   public var log: (SupervisorLog) -> Void
   /// httpd's scoreboard as pairs; nil where there is none.
   public var metrics: () -> [UInt8]?
-  /// Makes another queue for the group in that place, whose ends become the caller's. nil: errno says why not.
-  public var makeQueue: (Int) -> (read: Int32, write: Int32)?
 
-  public init(
-    log: @escaping (SupervisorLog) -> Void, metrics: @escaping () -> [UInt8]? = { nil },
-    makeQueue: @escaping (Int) -> (read: Int32, write: Int32)? = { _ in nil }
-  ) {
+  public init(log: @escaping (SupervisorLog) -> Void, metrics: @escaping () -> [UInt8]? = { nil }) {
     self.log = log
     self.metrics = metrics
-    self.makeQueue = makeQueue
   }
 }
 
 public struct SupervisorLog: Equatable, Sendable {
-  /// The group's place in the list of groups; nil: none in particular.
-  public var group: Int?
   /// APLOG_*.
   public var level: Int32
   /// The Python source that the record names; empty and 0: none.

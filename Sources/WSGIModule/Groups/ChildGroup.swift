@@ -1,0 +1,74 @@
+import DaemonTransport
+import ProcessSupervision
+import RequestCounting
+import WSGIConfig
+import WSGICore
+
+/// A process group in an httpd child: its configuration, its row in the book, its queue and its processes' scoreboards.
+///
+/// Those of the configuration are made in the parent before any child; they are constant, and used on all threads of the
+/// children. What is shared with other processes is given by its slot, so that a child can make one for a group that comes later.
+final class ChildGroup: Sendable {
+  let config: WSGIConfig.DaemonGroup
+  let row: RequestBook.Row
+  /// nil: the group could not be started, and the log has said why.
+  let queue: GroupQueue?
+  /// How the group stands, as its supervisor says.
+  let scoreboard: GroupScoreboard?
+  /// What each of its threads does; nil where there are none, or no memory for it.
+  private let workers: WorkerScoreboard?
+  /// Says which refusals are logged.
+  let refusals = RefusalPace()
+
+  init(
+    _ config: WSGIConfig.DaemonGroup, _ row: RequestBook.Row, queue: GroupQueue? = nil, scoreboard: GroupScoreboard? = nil,
+    workers: WorkerScoreboard? = nil
+  ) {
+    self.config = config
+    self.row = row
+    self.queue = queue
+    self.scoreboard = scoreboard
+    self.workers = workers
+  }
+
+  var name: String { config.name.description }
+
+  /// Gives back the memory that was mapped for it. It must not be used afterwards.
+  func unmap() {
+    queue?.owners?.unmap()
+    workers?.unmap()
+  }
+
+  // MARK: its processes
+
+  /// Whether the group has a process that takes requests.
+  var isServed: Bool { !isStarting || scoreboard?.state.isServed == true }
+
+  /// Whether that is only because its first one starts.
+  var isStarting: Bool { scoreboard.map { $0.ready == 0 } ?? true }
+
+  /// What a process's threads do, as it says; nil: not known.
+  func activity(of process: GroupScoreboard.Process) -> WorkerScoreboard.Activity? {
+    process.state == .starting || process.state == .candidate ? nil : workers?.activity(ofSlot: process.slot)
+  }
+
+  /// How a process of the group has just ended; nil where that is not known (yet). Without a `pid` (0) the process is the one of
+  /// which the group was bereft this moment.
+  func end(of pid: UInt32) -> ProcessEnd? {
+    let recent = epochNow() &- (pid == 0 ? ChildGroup.namelessAge : ChildGroup.causeAge)
+    let end = scoreboard?.end(
+      pid: pid == 0 ? nil : Int32(truncatingIfNeeded: pid), since: recent, waiting: ChildGroup.causePatience)
+    return end.map {
+      ProcessEnd(
+        pid: UInt32(truncatingIfNeeded: $0.pid), sentence: $0.sentence,
+        isTimeout: $0.reason == .requestTimeout || $0.reason == .deadlockTimeout)
+    }
+  }
+
+  /// A process that ended longer ago (in microseconds) was another one with the same number.
+  private static let causeAge: Int64 = 60_000_000
+  /// Where it is not known which process it was: its channel closes when it ends, and the supervisor hears of it a moment later.
+  private static let namelessAge: Int64 = 200_000
+  /// How long the supervisor may need to find out, in milliseconds.
+  private static let causePatience = 500
+}

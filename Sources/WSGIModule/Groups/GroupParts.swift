@@ -1,0 +1,113 @@
+import CHTTPD
+import DaemonTransport
+import Glibc
+import ProcessSupervision
+import RequestCounting
+import WSGIConfig
+import WSGICore
+
+/// What the parent makes for a process group before anybody forks: the plan, which the supervisor gets, and what httpd's
+/// children have of it.
+struct GroupParts {
+  private(set) var plan: GroupPlan
+  private let config: WSGIConfig.DaemonGroup
+  private var owners: RequestOwners?
+  private var workers: WorkerScoreboard?
+  private let server: OpaquePointer?
+
+  /// `place`: that in the configuration. Where the group cannot be started its plan has no queue, which has been logged.
+  init(_ config: WSGIConfig.DaemonGroup, _ place: Int, _ generation: Generation, _ logs: LogTargets) {
+    self.config = config
+    server = logs.server(of: place)
+    let facts = wsgi_httpd_get_facts()
+    plan = GroupPlan(config, generation, facts)
+    plan.log = { logs.write($0, of: place) }
+    let backlog = config.listenBacklog
+    plan.makeQueue = { try? GroupParts.queue(backlog: backlog) }
+    do throws(Problem) {
+      try addQueue(backlog)
+    } catch {
+      log(.alert, server, "WSGI0359: Process group '\(config.name)' cannot be started: \(error.sentence).")
+      return
+    }
+    // More threads than the MPM's own: those of HTTP/2. Where nobody notes who has a request, causes of death are told by their
+    // time.
+    let made = RequestOwners.make(children: Generation.seats(facts), threads: Int(facts.maximum_threads) &* 2 &+ 8)
+    owners = made?.board
+    plan.sharedFile = made?.file ?? -1
+    workers = WorkerScoreboard(processes: config.worker.processes, threads: config.worker.threads)
+    plan.activity = workers?.descriptor ?? -1
+  }
+
+  /// Why the group cannot be started, as the end of a sentence.
+  private struct Problem: Error {
+    var sentence: String
+  }
+
+  private mutating func addQueue(_ backlog: Int) throws(Problem) {
+    if let problem = GroupPlan.problem { throw Problem(sentence: problem) }
+    do throws(QueueFailure) {
+      let ends = try GroupParts.queue(backlog: backlog)
+      guard let queue = RenewableQueue.make(ends) else { throw .notMade(errno: errno) }
+      plan.queue = queue
+    } catch {
+      if case .notMade(let number) = error {
+        throw Problem(sentence: "its queue cannot be made: \(String(cString: strerror(number)))")
+      }
+    }
+  }
+
+  /// Both ends belong to the caller from here on; the queue's own are closed with it.
+  private static func queue(backlog: Int) throws(QueueFailure) -> RenewableQueue.Ends {
+    let queue = try RequestQueue(backlog: backlog)
+    let ends = (read: fcntl(queue.readEnd.number, F_DUPFD_CLOEXEC, 0), write: fcntl(queue.writeEnd.number, F_DUPFD_CLOEXEC, 0))
+    guard ends.read >= 0, ends.write >= 0 else {
+      let number = errno
+      if ends.read >= 0 { close(ends.read) }
+      throw .notMade(errno: number)
+    }
+    return ends
+  }
+
+  /// What httpd's children have of the group; nil: there is no memory for the book. `scoreboard`: nil where nothing is started.
+  func childGroup(_ place: Int, _ generation: Generation, _ scoreboard: GroupScoreboard?) -> ChildGroup? {
+    guard let row = generation.row(place, for: config) else { return nil }
+    guard let scoreboard, plan.queue.readEnd >= 0 else { return ChildGroup(config, row, scoreboard: scoreboard) }
+    var queue = GroupQueue(row, plan.queue, config, server, wsgi_httpd_get_facts())
+    queue.owners = owners
+    queue.acceptsDescriptors = isTrusted
+    return ChildGroup(config, row, queue: queue, scoreboard: scoreboard, workers: workers)
+  }
+
+  /// Whether the group's processes have httpd's own user.
+  private var isTrusted: Bool {
+    guard let credentials = plan.settings.credentials else { return true }
+    var userID: UInt32 = 0
+    var groupID: UInt32 = 0
+    _ = wsgi_httpd_user(&userID, &groupID)
+    return credentials.user == userID
+  }
+}
+
+extension GroupQueue {
+  /// The limits that a group's directive sets for httpd's children.
+  fileprivate init(
+    _ row: RequestBook.Row, _ queue: RenewableQueue, _ group: WSGIConfig.DaemonGroup, _ server: OpaquePointer?,
+    _ facts: wsgi_httpd_facts
+  ) {
+    self.init(row: row, writeEnd: queue.writeEnd)
+    renewal = queue.offered
+    let httpdThreads = Int(facts.maximum_processes) &* Int(facts.maximum_threads)
+    inFlightLimit = group.inFlightLimit(httpdThreads: httpdThreads)
+    attempts = UInt32(clamping: group.attempts)
+    connectTimeout = group.worker.connectTimeout
+    queueTimeout = group.worker.queueTimeout
+    socketTimeout =
+      group.worker.socketTimeout > 0
+      ? group.worker.socketTimeout : server.map { wsgi_httpd_server_timeout_milliseconds($0) } ?? socketTimeout
+    flushDelay = Int64(group.responseFlushDelay)
+    flushSize = group.responseBufferSize
+    sendBuffer = Int32(clamping: group.sendBufferSize)
+    receiveBuffer = Int32(clamping: group.receiveBufferSize)
+  }
+}
