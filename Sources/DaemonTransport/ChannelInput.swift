@@ -12,10 +12,6 @@ struct ChannelInput: ~Copyable {
   private var end = 0
   /// Received and not yet claimed; -1: none.
   private var descriptor: Int32 = -1
-  private var kind = ChannelKind.socket
-  /// Milliseconds that a receive from a plain channel waits, negative: for ever. (The other kind has a timeout of its own.)
-  private var patience: Int64 = -1
-  private var isFresh = true
   private var acceptsDescriptors = true
 
   init() {
@@ -28,13 +24,9 @@ struct ChannelInput: ~Copyable {
     if descriptor >= 0 { _ = close(descriptor) }
   }
 
-  /// Forgets everything, and gives back the memory that only a long head needed. `timeout`, for plain channels, is in
-  /// milliseconds; 0: none.
-  mutating func reset(_ kind: ChannelKind = .socket, timeout: Int64 = 0, acceptsDescriptors: Bool = true) {
-    self.kind = kind
+  /// Forgets everything, and gives back the memory that only a long head needed.
+  mutating func reset(acceptsDescriptors: Bool = true) {
     self.acceptsDescriptors = acceptsDescriptors
-    patience = timeout > 0 ? timeout : -1
-    isFresh = true
     start = 0
     end = 0
     if descriptor >= 0 {
@@ -95,7 +87,6 @@ struct ChannelInput: ~Copyable {
   /// Receives once; `wait` blocks as long as the socket's receive timeout says. At most `most` bytes are taken.
   mutating func receive(from socket: Int32, wait: Bool, most: Int = .max) -> Received {
     if end == capacity { makeRoom(for: count == capacity ? capacity * 2 : capacity) }
-    if kind == .plain { return receivePlainly(socket, wait: wait, most: most) }
     let flags = wait ? 0 : Int32(MSG_DONTWAIT)
     if !acceptsDescriptors { return receiveBytes(socket, flags, most) }
     var descriptors = wsgi_posix_descriptors()
@@ -127,26 +118,5 @@ struct ChannelInput: ~Copyable {
     guard received > 0 else { return .ended }
     end += received
     return .bytes
-  }
-
-  private mutating func receivePlainly(_ socket: Int32, wait: Bool, most: Int) -> Received {
-    // Of a request that has just been queued nothing can be there yet: it is waited for first.
-    var mustWait = wait && isFresh
-    isFresh = false
-    while true {
-      if mustWait, waitUntilReady(socket, for: readable, milliseconds: patience).first == 0 { return .nothingYet }
-      let received = recv(socket, base + end, min(capacity - end, most), Int32(MSG_DONTWAIT))
-      if received > 0 {
-        end += received
-        return .bytes
-      }
-      if received == 0 { return .ended }
-      switch errno {
-      case EINTR: continue
-      case EAGAIN where wait: mustWait = true
-      case EAGAIN: return .nothingYet
-      default: return .ended
-      }
-    }
   }
 }

@@ -30,7 +30,7 @@ extension ChannelServer {
     head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64
   ) throws(ChannelFailure) {
     // Nothing is received any more, and what is sent must not wait for longer than `waitForRoom` does.
-    if kind == .socket { _ = fcntl(channel, F_SETFL, O_RDWR | O_NONBLOCK) }
+    _ = fcntl(channel, F_SETFL, O_RDWR | O_NONBLOCK)
     var head = head
     var offset = offset
     var left = max(length, 0)

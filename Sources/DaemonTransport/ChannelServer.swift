@@ -50,7 +50,7 @@ public struct ChannelServer: ~Copyable {
     self.socketTimeout = socketTimeout
   }
 
-  deinit { if channel >= 0 { _ = Glibc.close(channel) } }
+  deinit { if channel >= 0 { ChannelServer.giveUp(channel) } }
 
   /// Starts on a new request, whose channel this now owns.
   public mutating func open(_ channel: Int32, _ kind: ChannelKind, takesDescriptors: Bool = true) {
@@ -68,6 +68,13 @@ public struct ChannelServer: ~Copyable {
     bodyFailure = nil
   }
 
+  /// Closes a channel on which nothing more comes, in a way that shows: that the worker's end is closed does not, as long as the
+  /// child holds it as well.
+  static func giveUp(_ channel: Int32) {
+    _ = shutdown(channel, Int32(SHUT_RDWR))
+    _ = Glibc.close(channel)
+  }
+
   /// Ends the request: what is pending is sent, and the channel closed. Without an end of the response before, the child sees
   /// that the worker gave up.
   public mutating func close() {
@@ -76,7 +83,7 @@ public struct ChannelServer: ~Copyable {
       pending.removeAll(keepingCapacity: pending.capacity <= ChannelServer.pendingLimit)
       pendingSent = 0
     }
-    _ = Glibc.close(channel)
+    if hasEnded, failure == nil { _ = Glibc.close(channel) } else { ChannelServer.giveUp(channel) }
     channel = -1
     input.reset()
   }

@@ -23,7 +23,11 @@ struct Conversation {
   /// As the worker says, for the log only.
   var workerID: UInt32 = 0
 
-  init(channel: Int32, _ kind: ChannelKind, group: GroupQueue, wantsRanges: Bool) {
+  /// Where the channel does not tell that the worker has gone.
+  let watch: OwnerWatch?
+
+  init(channel: Int32, _ kind: ChannelKind, group: GroupQueue, wantsRanges: Bool, watch: OwnerWatch?) {
+    self.watch = watch
     self.wantsRanges = wantsRanges
     self.channel = channel
     self.kind = kind
@@ -153,7 +157,11 @@ extension DaemonClient {
     let isLast = count == conversation.dataLeft && conversation.dataFlags.contains(.end)
     let start = isLast ? 0 : monotonicMilliseconds()
     let bytes = UnsafeRawBufferPointer(start: input.bytes, count: count)
-    if isLast { return .attempt(.ended(host.end(bytes) ? .done : .clientGone)) }
+    if isLast {
+      let isTaken = host.end(bytes)
+      input.drop(count)
+      return .attempt(.ended(isTaken ? .done : .clientGone))
+    }
     guard host.write(bytes) else { return .attempt(.ended(.clientGone)) }
     input.drop(count)
     conversation.dataLeft -= count
@@ -230,9 +238,26 @@ extension DaemonClient {
     }
     switch input.receive(from: conversation.channel, wait: true, most: conversation.appetite) {
     case .bytes: return .bytes
-    case .nothingYet: return .timedOut
+    case .nothingYet: return conversation.watch.map { awaitWorker($0, conversation) } ?? .timedOut
     case .ended: return .ended
     case .strayDescriptor: return .strayDescriptor
+    }
+  }
+
+  /// The first moment brought nothing: from here on it is also looked whether anything can come.
+  @inline(never)
+  private mutating func awaitWorker(_ watch: OwnerWatch, _ conversation: Conversation) -> Wait {
+    let limit = conversation.group.socketTimeout
+    let deadline = limit > 0 ? monotonicMilliseconds() &+ limit &- OwnerWatch.firstLook : Int64.max
+    while true {
+      let found = watch.wait(conversation.channel, until: deadline)
+      if found == .timedOut { return .timedOut }
+      switch input.receive(from: conversation.channel, wait: false, most: conversation.appetite) {
+      case .bytes: return .bytes
+      case .nothingYet: if found == .gone { return .ended }
+      case .ended: return .ended
+      case .strayDescriptor: return .strayDescriptor
+      }
     }
   }
 

@@ -12,6 +12,8 @@ public struct DaemonClient: ~Copyable {
   let seat: ChildSeat
   /// Among those of this child.
   private let thread: Int
+  /// The channel of the last request, if that ended as it should.
+  private var spare: ChannelPair?
   /// By group: for how many more requests a file is to be expected.
   private var fileCredit: [UInt16] = []
   private static let fileCreditOfOne: UInt16 = 64
@@ -62,56 +64,55 @@ public struct DaemonClient: ~Copyable {
     _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, on group: GroupQueue, host: inout Host
   ) -> Attempt {
     let kind = channelKind(head, group.row.slot)
-    var ends: (Int32, Int32) = (-1, -1)
-    let made = withUnsafeMutablePointer(to: &ends) { pair in
-      pair.withMemoryRebound(to: Int32.self, capacity: 2) {
-        kind == .plain ? wsgi_posix_plain_pair($0) : wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), $0)
-      }
-    }
-    guard made == 0 else { return .ended(.failed(.system(errno: -made))) }
-    let near = Descriptor(owning: ends.0)
-    // SO_RCVTIMEO rather than poll: one cheap call a request instead of one more wait. Plain channels do not block.
-    if kind == .socket, group.socketTimeout > 0 { _ = wsgi_posix_receive_timeout(near.number, group.socketTimeout) }
-    if kind == .socket, !group.acceptsDescriptors { wsgi_posix_refuse_descriptors(near.number) }
-    let far = Descriptor(owning: ends.1)
-    if group.sendBuffer > 0 || group.receiveBuffer > 0 { limitBuffers(near.number, far.number, kind, group) }
     var envelope = envelope
     if kind == .plain { envelope.flags.insert(.plain) }
     if !group.acceptsDescriptors { envelope.flags.insert(.bytesOnly) }
     envelope.queueStart = epochMicroseconds()
     envelope.place = group.owners?.place(child: seat.index, thread: thread) ?? 0
     let entry = group.owners?.entry(of: envelope)
-    if let failure = enqueue(head, envelope, channel: far.number, on: group) { return .ended(.failed(failure)) }
-    // Ours must go, or the worker's end of the channel would not be the only one, and its death not be seen.
-    _ = consume far
-    if !host.isServed() || host.isStarting() || group.queueTimeout > 0 {
-      if let failure = awaitTaking(near.number, on: group, host: &host) { return .ended(.failed(failure)) }
+    let watch = kind == .plain ? OwnerWatch(envelope, group) : nil
+    var pair: ChannelPair
+    do throws(QueueFailure) {
+      pair = try takePair(kind, isKept: watch != nil, for: group)
+    } catch {
+      return .ended(.failed(.system(errno: error.errno)))
     }
-    input.reset(kind, timeout: group.socketTimeout, acceptsDescriptors: group.acceptsDescriptors)
+    if let failure = enqueue(head, envelope, channel: pair.far, on: group) { return .ended(.failed(failure)) }
+    // Where nobody looks whether the worker has died, its end of the channel must be the only one.
+    if watch == nil { pair.closeFar() }
+    if !host.isServed() || host.isStarting() || group.queueTimeout > 0 {
+      if let failure = awaitTaking(pair.near, on: group, host: &host) { return .ended(.failed(failure)) }
+    }
+    input.reset(acceptsDescriptors: kind == .socket && group.acceptsDescriptors)
     upload.reset()
-    var conversation = Conversation(channel: near.number, kind, group: group, wantsRanges: wantsRanges(head))
+    var conversation = Conversation(channel: pair.near, kind, group: group, wantsRanges: wantsRanges(head), watch: watch)
     let result = converse(&conversation, host: &host)
     if conversation.sendsFile, group.acceptsDescriptors { expectFiles(group.row.slot) }
+    if watch != nil, case .ended(.done) = result, input.count == 0 {
+      spare = consume pair
+      return result
+    }
+    // A process that finds the request from here on sees that it was given up.
+    _ = consume pair
     if case .ended(.failed(.workerEnded(let pid))) = result, let owners = group.owners {
-      if !upload.wasWanted, owners.isUntouched(envelope) || isLost(envelope, entry, owners, group) { return .stale }
+      if !upload.wasWanted, isUntouched(envelope, entry, owners) { return .stale }
       if pid == 0 { return .ended(.failed(.workerEnded(pid: owners.taker(of: envelope)))) }
     }
     return result
   }
 
-  /// Whether the request went down with a queue that was shut down. Only then does it tell something that nobody noted to have
-  /// taken it: a process that cannot do so may have begun on it.
-  @inline(never)
-  private func isLost(_ envelope: QueueEnvelope, _ entry: UInt64?, _ owners: RequestOwners, _ group: GroupQueue) -> Bool {
-    guard let entry, group.renewal >= 0, owners.entry(of: envelope) == entry else { return false }
-    return wsgi_posix_take_over_queue(group.renewal, group.writeEnd, -1) == 1
+  private mutating func takePair(
+    _ kind: ChannelKind, isKept: Bool, for group: GroupQueue
+  ) throws(QueueFailure) -> ChannelPair {
+    if isKept, let pair = spare.take(), pair.group == group.row.slot { return pair }
+    return try ChannelPair(kind, isKept: isKept, for: group)
   }
 
-  /// The kernel counts what lies in a channel against the end that wrote it.
-  @inline(never)
-  private func limitBuffers(_ near: Int32, _ far: Int32, _ kind: ChannelKind, _ group: GroupQueue) {
-    if group.sendBuffer > 0 { _ = wsgi_posix_send_buffer(far, group.sendBuffer) }
-    if group.receiveBuffer > 0, kind == .socket { _ = wsgi_posix_send_buffer(near, group.receiveBuffer) }
+  /// Whether no process has begun on a request whose channel has ended. A process notes first that it has a request, and then
+  /// that it begins, so that one in whose place nothing new stands went down with a process that had just taken it, or with a
+  /// queue. (A process that finds it all the same sees that it was given up.)
+  private func isUntouched(_ envelope: QueueEnvelope, _ entry: UInt64?, _ owners: RequestOwners) -> Bool {
+    owners.isUntouched(envelope) || entry != nil && owners.entry(of: envelope) == entry
   }
 
   @inline(__always)

@@ -47,26 +47,41 @@ public struct QueueReader: ~Copyable {
     let count = wsgi_posix_receive(queue, buffer, RequestQueue.messageLimit, Int32(MSG_TRUNC), &descriptors)
     if count < 0 { return -count == Int(EINTR) ? .interrupted : .failed(errno: Int32(clamping: -count)) }
     if count == 0, descriptors.count == 0, descriptors.refused == 0 { return hasEnded(queue) ? .ended : .malformed("empty") }
-    let channel = Descriptor(owning: descriptors.count > 0 ? descriptors.values.0 : -1)
-    let file = Descriptor(owning: descriptors.count > 1 ? descriptors.values.1 : -1)
     if descriptors.refused != 0 { return .malformed("more descriptors than a request has") }
-    guard channel.number >= 0 else { return .malformed("no channel") }
-    guard count <= RequestQueue.messageLimit else { return .malformed("too long") }
+    guard descriptors.count > 0 else { return .malformed("no channel") }
+    let file = Descriptor(owning: descriptors.count > 1 ? descriptors.values.1 : -1)
+    do throws(Malformed) {
+      return .request(channel: descriptors.values.0, try envelope(of: count, file))
+    } catch {
+      ChannelServer.giveUp(descriptors.values.0)
+      return .malformed(error.what)
+    }
+  }
+
+  private struct Malformed: Error {
+    let what: StaticString
+  }
+
+  /// Looks at a message of `count` bytes that came with `file`, and makes its head `head`.
+  private mutating func envelope(of count: Int, _ file: borrowing Descriptor) throws(Malformed) -> QueueEnvelope {
+    guard count <= RequestQueue.messageLimit else { throw Malformed(what: "too long") }
     guard let envelope = QueueEnvelope(decoding: UnsafeRawBufferPointer(start: buffer, count: count)) else {
-      return .malformed("no envelope")
+      throw Malformed(what: "no envelope")
     }
     if envelope.flags.contains(.headInFile) {
-      guard file.number >= 0, count == QueueEnvelope.size else { return .malformed("no file with its head") }
+      guard file.number >= 0, count == QueueEnvelope.size else { throw Malformed(what: "no file with its head") }
       guard readHead(from: file.number, length: Int(envelope.headLength)) else {
-        return .malformed("a file that is not its head")
+        throw Malformed(what: "a file that is not its head")
       }
     } else {
-      guard file.number < 0 else { return .malformed("a descriptor that belongs to nothing") }
-      guard count - QueueEnvelope.size == Int(envelope.headLength) else { return .malformed("a head of another length") }
+      guard file.number < 0 else { throw Malformed(what: "a descriptor that belongs to nothing") }
+      guard count - QueueEnvelope.size == Int(envelope.headLength) else {
+        throw Malformed(what: "a head of another length")
+      }
     }
     headCount = Int(envelope.headLength)
     stamp(envelope)
-    return .request(channel: channel.release(), envelope)
+    return envelope
   }
 
   /// Takes flags away from the request received last.

@@ -63,14 +63,14 @@ public struct RequestOwners: @unchecked Sendable {
   @inline(__always)
   public func noteBegun(_ envelope: QueueEnvelope, pid: UInt32) { note(envelope, pid: pid | RequestOwners.begun) }
 
-  /// In an httpd child: the process that had the request last; 0 where none took it.
-  func taker(of envelope: QueueEnvelope) -> UInt32 { word(of: envelope) & ~RequestOwners.begun }
+  /// In a worker: the request goes to another process, which has not noted yet that it has it.
+  public func noteHandingOver(_ envelope: QueueEnvelope) { note(envelope, pid: 0) }
 
-  /// Whether a process took the request and had not begun on it.
-  func isUntouched(_ envelope: QueueEnvelope) -> Bool {
-    let word = word(of: envelope)
-    return word != 0 && word & RequestOwners.begun == 0
-  }
+  /// In an httpd child: the process that had the request last; 0 where none took it, or where one is to take it over.
+  func taker(of envelope: QueueEnvelope) -> UInt32 { (word(of: envelope) ?? 0) & ~RequestOwners.begun }
+
+  /// Whether a process took the request and neither it nor another had begun on it.
+  func isUntouched(_ envelope: QueueEnvelope) -> Bool { word(of: envelope).map { $0 & RequestOwners.begun == 0 } ?? false }
 
   /// In an httpd child: what stands in the place of the request, be it about another one; nil: it has none. As long as that does
   /// not change, no process has noted that it took the request.
@@ -83,11 +83,12 @@ public struct RequestOwners: @unchecked Sendable {
   /// No process has a number as large.
   private static let begun: UInt32 = 1 << 31
 
-  private func word(of envelope: QueueEnvelope) -> UInt32 {
-    guard envelope.place > 0, envelope.place <= count else { return 0 }
+  /// What was noted of this very request; nil: nothing.
+  private func word(of envelope: QueueEnvelope) -> UInt32? {
+    guard envelope.place > 0, envelope.place <= count else { return nil }
     let word = words[Int(envelope.place) - 1].load(ordering: .relaxed)
     // A request that was given up may be taken long after, when its thread has another one.
-    guard word >> 32 == RequestOwners.mark(envelope) >> 32 else { return 0 }
+    guard word >> 32 == RequestOwners.mark(envelope) >> 32 else { return nil }
     return UInt32(truncatingIfNeeded: word)
   }
 

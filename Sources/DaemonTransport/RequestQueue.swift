@@ -38,6 +38,12 @@ public struct RequestQueue: ~Copyable {
 
 public enum QueueFailure: Error, Equatable, Sendable {
   case notMade(errno: Int32)
+
+  var errno: Int32 {
+    switch self {
+    case .notMade(let errno): errno
+    }
+  }
 }
 
 /// What stands before the request head in a queue message.

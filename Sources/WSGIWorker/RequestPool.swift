@@ -213,13 +213,15 @@ final class RequestPool: Sendable {
   func handOver(to queue: Int32) {
     defer { close(queue) }
     guard let request = reloads.takeNext() else { return }
+    owners?.noteHandingOver(request.envelope)
     let isTaken = request.head.withUnsafeBytes {
       QueueWriter.pass($0, request.envelope, channel: request.channel, to: queue)
     }
-    var channel = ChannelServer(workerID: processID, socketTimeout: settings.socketTimeout)
-    channel.open(request.channel, request.envelope.channelKind)
-    if !isTaken { channel.handBack() }
-    channel.close()
+    guard !isTaken else {
+      close(request.channel)
+      return
+    }
+    end([request]) { $0.handBack() }
   }
 
   // MARK: for the monitor

@@ -18,7 +18,7 @@ final class WorkerProcess {
   private let monitor: Monitor
   private let dispatcher: SignalDispatcher
 
-  /// nil: no sockets for the events, or no handler for the signals.
+  /// nil: no sockets for the events, no handler for the signals, or no memory for the board of owners.
   init?(
     _ settings: WorkerSettings, _ engine: EngineImage, log: ProcessLog, control: ControlLine, activity: UnsafeMutableRawPointer?
   ) {
@@ -32,8 +32,11 @@ final class WorkerProcess {
     self.control = control
     events = (ends[0], ends[1])
     let bell = ends[1]
-    let owners = RequestOwners(file: WorkerDescriptor.shared.rawValue)
-    close(WorkerDescriptor.shared.rawValue)
+    let shared = WorkerDescriptor.shared.rawValue
+    let owners = RequestOwners(file: shared)
+    // httpd would take requests for lost that it finds on a board nowhere. (Without one there is no file, but /dev/null.)
+    if owners == nil, wsgi_posix_readable_size(shared) > 0 { return nil }
+    close(shared)
     pool = RequestPool(
       settings, engine, queue: WorkerDescriptor.queue.rawValue, owners: owners, activity: activity, log: log, control: control
     ) {

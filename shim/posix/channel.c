@@ -88,12 +88,6 @@ void wsgi_posix_refuse_descriptors(int socket) {
   if (setsockopt(socket, SOL_SOCKET, SO_PASSRIGHTS, &pass, sizeof pass) != 0) __atomic_store_n(&is_missing, 1, __ATOMIC_RELAXED);
 }
 
-int wsgi_posix_plain_pair(int32_t *ends) {
-  int result = wsgi_posix_socket_pair(SOCK_STREAM | SOCK_NONBLOCK, ends);
-  if (result == 0) wsgi_posix_refuse_descriptors(ends[0]);
-  return result;
-}
-
 ssize_t wsgi_posix_send_file(int file, int64_t *offset, int socket, size_t length) {
   for (;;) {
     off_t position = (off_t)*offset;

@@ -29,11 +29,8 @@ ssize_t wsgi_posix_receive(int socket, void *buffer, size_t capacity, int flags,
 /* A close-on-exec pair of AF_UNIX sockets of `type`: 0, or -errno. */
 int wsgi_posix_socket_pair(int type, int32_t *ends);
 
-/* A close-on-exec, non-blocking pair of AF_UNIX stream sockets: 0, or -errno.  From Linux 6.16 on nobody can pass a descriptor to
- * the first end, which would be closed, and that may take long, where it is received. */
-int wsgi_posix_plain_pair(int32_t *ends);
-
-/* Has the kernel refuse descriptors that are sent to `socket`, where it can (Linux 6.16). */
+/* Has the kernel refuse descriptors that are sent to `socket`, where it can (Linux 6.16).  Otherwise the receiver closes them,
+ * which may take long. */
 void wsgi_posix_refuse_descriptors(int socket);
 
 /* Moves bytes of a file into a non-blocking socket without copying them; `offset` moves along.  0: the file has no more. */

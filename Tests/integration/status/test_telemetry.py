@@ -121,6 +121,7 @@ def test_a_run(mode):
         assert site.get("/evaluate?e=[mod_wsgi.request_metrics(),mod_wsgi.process_metrics()]").text == "[null, null]"
         assert site.get("/evaluate?e=mod_wsgi.start_recording_metrics()").text == "null"
         site.httpd.stop()
+        wait_until(lambda: any(sample.pid == pid for sample in service.of(wire.KIND_PROCESS_STOPPED)), "the last sample")
 
         stopping = [sample for sample in service.of(wire.KIND_PROCESS_STOPPING) if sample.pid == pid]
         stopped = [sample for sample in service.of(wire.KIND_PROCESS_STOPPED) if sample.pid == pid]
