@@ -95,14 +95,14 @@ struct ScriptLoader {
   /// Waits without the GIL: the lock's holder needs that to finish. In a daemon process the wait has a limit, which no import
   /// reaches before it counts as one that may never end.
   private func take(_ lock: RecursiveLock, _ request: Request, _ gil: borrowing GILToken) throws(ScriptFailure) {
-    let settings = contents.adapter.settings
-    guard settings.isDaemon else {
+    guard contents.adapter.settings.isDaemon else {
       attachment.detached(gil) { lock.lock() }
       return
     }
+    let limit = contents.adapter.settings.connectTimeout
     let imports = contents.adapter.imports
     let isTaken = attachment.detached(gil) {
-      if lock.lock(milliseconds: min(max(Int(settings.connectTimeout), 0), 86_400_000)) { return true }
+      if lock.lock(milliseconds: min(max(Int(limit), 0), 86_400_000)) { return true }
       return lock.lock(milliseconds: imports.millisecondsUntilReported(in: contents.interpreter))
     }
     guard !isTaken else { return }

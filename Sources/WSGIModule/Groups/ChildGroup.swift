@@ -10,6 +10,8 @@ import WSGICore
 /// children. What is shared with other processes is given by its slot, so that a child can make one for a group that comes later.
 final class ChildGroup: Sendable {
   let config: WSGIConfig.DaemonGroup
+  /// The configuration's: to ask it for that would copy it, for every request.
+  let changedRoot: ChangedRoot?
   let row: RequestBook.Row
   /// nil: the group could not be started, and the log has said why.
   let queue: GroupQueue?
@@ -25,6 +27,7 @@ final class ChildGroup: Sendable {
     workers: WorkerScoreboard? = nil
   ) {
     self.config = config
+    changedRoot = config.changedRoot
     self.row = row
     self.queue = queue
     self.scoreboard = scoreboard

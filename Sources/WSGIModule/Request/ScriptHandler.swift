@@ -102,7 +102,7 @@ struct ScriptHandler {
     var account = RequestAccount(request, at: view.time, group: group, generation)
     do throws(Refusal) {
       if let group { try checkOwnership(group) }
-      let head = try encode(destination, body, &writer, root: group?.config.changedRoot)
+      let head = try encode(destination, body, &writer, root: group?.changedRoot)
       let result =
         if let group { try runDaemon(head, destination, group, &account) } else { try runEmbedded(head, destination, &account) }
       account.end(result)
