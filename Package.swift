@@ -67,7 +67,7 @@ let package = Package(
       cSettings: [.unsafeFlags(["-I", pythonInclude, "-Wall", "-Werror"])]),
 
     // MARK: values
-    .target(name: "WSGICore", swiftSettings: hot),
+    .target(name: "WSGICore", dependencies: ["CEngine"], swiftSettings: hot),
     .target(name: "WSGIConfig", dependencies: ["WSGICore"], swiftSettings: pure),
 
     .target(name: "RequestCounting", dependencies: ["WSGICore"], swiftSettings: hot),

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 /// The request body's way from the client to the worker: nothing is read before the application asks, and then as much as the
 /// worker takes.
@@ -61,8 +62,8 @@ struct BodyUpload: ~Copyable {
     isLast = last
   }
 
-  mutating func fail(_ failure: BodyFailure) {
-    fill(FrameHeader(.bodyFailed, extra: failure.rawValue), bytes: 0, last: true)
+  mutating func fail(_ failure: ExchangeFailure) {
+    fill(FrameHeader(.bodyFailed, extra: failure.rawValue.magnitude), bytes: 0, last: true)
   }
 
   /// Gets the next piece from the client; false when none is there now.

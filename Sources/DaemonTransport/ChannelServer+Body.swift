@@ -1,16 +1,17 @@
 import CPosix
 import Glibc
+import WSGICore
 
 // The request's body, which is asked for when the application reads it.
 
 extension ChannelServer {
   /// Reads up to `buffer.count` bytes of the request body; 0 at its end. Waits until at least one is there. The first call asks
   /// the child for the body.
-  public mutating func read(into buffer: UnsafeMutableRawBufferPointer) throws(ChannelFailure) -> Int {
+  public mutating func read(into buffer: UnsafeMutableRawBufferPointer) throws(ExchangeFailure) -> Int {
     if let bodyFailure { throw bodyFailure }
     if bodyHasEnded || kind == .plain { return 0 }
     guard let start = buffer.baseAddress, !buffer.isEmpty else { return 0 }
-    do throws(ChannelFailure) {
+    do throws(ExchangeFailure) {
       if !hasAskedForBody { try askForBody() }
       while bodyLeft == 0 {
         try nextBodyFrame(most: buffer.count)
@@ -26,7 +27,7 @@ extension ChannelServer {
     }
   }
 
-  private mutating func askForBody() throws(ChannelFailure) {
+  private mutating func askForBody() throws(ExchangeFailure) {
     hasAskedForBody = true
     if let failure { throw failure }
     if hasEnded { throw .closed }
@@ -36,7 +37,7 @@ extension ChannelServer {
 
   /// Reads the header of the next frame. Before a large read nothing but the header is taken, so that the bytes go straight
   /// to where they are wanted.
-  private mutating func nextBodyFrame(most: Int) throws(ChannelFailure) {
+  private mutating func nextBodyFrame(most: Int) throws(ExchangeFailure) {
     while input.count < FrameHeader.size {
       let wanted = most >= 4096 ? FrameHeader.size - input.count : Int.max
       input.makeRoom(for: FrameHeader.size)
@@ -49,14 +50,7 @@ extension ChannelServer {
     }
     guard let header = try? FrameHeader(decoding: input.bytes, from: .child) else { throw .failed }
     input.drop(FrameHeader.size)
-    if header.kind == .bodyFailed {
-      switch BodyFailure(rawValue: header.extra) {
-      case .closed: throw .closed
-      case .timedOut: throw .timedOut
-      case .tooLarge: throw .tooLarge
-      case .failed, nil: throw .failed
-      }
-    }
+    if header.kind == .bodyFailed { throw ExchangeFailure(code: -Int64(header.extra)) }
     bodyLeft = Int(header.dataLength)
     isLastBody = header.flags.contains(.end)
     if bodyLeft == 0, isLastBody { bodyHasEnded = true }
@@ -69,7 +63,7 @@ extension ChannelServer {
     return count
   }
 
-  private func receiveDirectly(_ start: UnsafeMutableRawPointer, _ capacity: Int) throws(ChannelFailure) -> Int {
+  private func receiveDirectly(_ start: UnsafeMutableRawPointer, _ capacity: Int) throws(ExchangeFailure) -> Int {
     while true {
       let count = recv(channel, start, capacity, 0)
       if count > 0 { return count }

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 // A response, or the rest of one, that is a file.
 
@@ -7,14 +8,14 @@ extension ChannelServer {
   /// Sends a range of a regular file and ends the response. The descriptor stays the caller's.
   public mutating func sendFile(
     head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64
-  ) throws(ChannelFailure) {
+  ) throws(ExchangeFailure) {
     try check(head)
     guard takesDescriptors else { return try streamFile(head: head, descriptor: descriptor, offset: offset, length: length) }
     var range = (offset, length)
     let header = FrameHeader(.file, head: head?.count ?? 0, data: FrameLimits.fileData, extra: workerID)
-    var problem: ChannelFailure?
+    var problem: ExchangeFailure?
     withUnsafeBytes(of: &range) { bytes in
-      do throws(ChannelFailure) {
+      do throws(ExchangeFailure) {
         try transmit(header, head, bytes, wait: true, descriptor: descriptor)
       } catch {
         problem = error
@@ -28,7 +29,7 @@ extension ChannelServer {
   /// The same on a channel that carries no descriptors: the file's bytes, which are not copied on their way into the socket.
   private mutating func streamFile(
     head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64
-  ) throws(ChannelFailure) {
+  ) throws(ExchangeFailure) {
     // Nothing is received any more, and what is sent must not wait for longer than `waitForRoom` does.
     _ = fcntl(channel, F_SETFL, O_RDWR | O_NONBLOCK)
     var head = head
@@ -48,7 +49,7 @@ extension ChannelServer {
     hasEnded = true
   }
 
-  private mutating func stream(_ descriptor: Int32, _ offset: inout Int64, _ length: Int) throws(ChannelFailure) {
+  private mutating func stream(_ descriptor: Int32, _ offset: inout Int64, _ length: Int) throws(ExchangeFailure) {
     var left = length
     while left > 0 {
       let count = wsgi_posix_send_file(descriptor, &offset, channel, left)
@@ -67,7 +68,7 @@ extension ChannelServer {
   }
 
   /// For files of systems that cannot do that.
-  private mutating func copy(_ descriptor: Int32, _ offset: inout Int64, _ length: Int) throws(ChannelFailure) -> Int {
+  private mutating func copy(_ descriptor: Int32, _ offset: inout Int64, _ length: Int) throws(ExchangeFailure) -> Int {
     let capacity = min(length, 64 << 10)
     let buffer = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
     defer { buffer.deallocate() }

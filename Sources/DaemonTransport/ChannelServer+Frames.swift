@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 // How frames get into the channel, whole, and in their order.
 
@@ -8,7 +9,7 @@ extension ChannelServer {
   /// before anything else.
   mutating func transmit(
     _ header: FrameHeader, _ head: UnsafeRawBufferPointer?, _ data: UnsafeRawBufferPointer, wait: Bool, descriptor: Int32 = -1
-  ) throws(ChannelFailure) {
+  ) throws(ExchangeFailure) {
     if !pending.isEmpty { try sendPending(wait: wait).get() }
     let total = FrameHeader.size + (head?.count ?? 0) + data.count
     var descriptor = descriptor
@@ -81,7 +82,7 @@ extension ChannelServer {
   }
 
   @inline(never)
-  mutating func sendPending(wait: Bool) -> Result<Void, ChannelFailure> {
+  mutating func sendPending(wait: Bool) -> Result<Void, ExchangeFailure> {
     while pendingSent < pending.count {
       let count = pending.withUnsafeBytes { bytes in
         var part = iovec(
@@ -97,7 +98,7 @@ extension ChannelServer {
       } else if !wait {
         return .failure(.wouldBlock)
       } else {
-        do throws(ChannelFailure) { try waitForRoom() } catch { return .failure(error) }
+        do throws(ExchangeFailure) { try waitForRoom() } catch { return .failure(error) }
       }
     }
     pending.removeAll(keepingCapacity: true)
@@ -107,7 +108,7 @@ extension ChannelServer {
 
   /// Waits until the channel takes more. A child that reads, however slowly its client lets it, is never too slow: the time that
   /// counts is that in which it took nothing at all.
-  mutating func waitForRoom() throws(ChannelFailure) {
+  mutating func waitForRoom() throws(ExchangeFailure) {
     var unread = wsgi_posix_unread(channel)
     var since = monotonicMilliseconds()
     while true {

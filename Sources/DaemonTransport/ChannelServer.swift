@@ -2,20 +2,6 @@ import CPosix
 import Glibc
 import WSGICore
 
-/// Why the channel did not do what was asked; the raw values are `WSGI_IO_*` of engine.h.
-public enum ChannelFailure: Int32, Error, Sendable {
-  /// The httpd child has gone, or gave the request up.
-  case closed = -1
-  case timedOut = -2
-  /// LimitRequestBody.
-  case tooLarge = -3
-  case failed = -4
-  /// Nothing was taken, because that would have meant waiting.
-  case wouldBlock = -5
-  /// A head that is too large to cross.
-  case badHead = -6
-}
-
 /// The worker's end of a request's channel. One per thread of a worker, kept between requests for its buffers; not safe to share.
 public struct ChannelServer: ~Copyable {
   var channel: Int32 = -1
@@ -27,7 +13,7 @@ public struct ChannelServer: ~Copyable {
   /// What the channel did not take at once of bytes that were promised to be sent.
   var pending: [UInt8] = []
   var pendingSent = 0
-  var failure: ChannelFailure?
+  var failure: ExchangeFailure?
   private var logsAreSlow = false
 
   // The response's side.
@@ -39,7 +25,7 @@ public struct ChannelServer: ~Copyable {
   var bodyLeft = 0
   var isLastBody = false
   var bodyHasEnded = false
-  var bodyFailure: ChannelFailure?
+  var bodyFailure: ExchangeFailure?
 
   /// The most that is kept for the channel to take later; a piece of response that may be refused is smaller than that.
   static let pendingLimit = 256 << 10
@@ -103,21 +89,12 @@ public struct ChannelServer: ~Copyable {
 
   // MARK: - response
 
-  public struct SendFlags: OptionSet, Sendable {
-    public let rawValue: UInt32
-    public init(rawValue: UInt32) { self.rawValue = rawValue }
-    public static let end = SendFlags(rawValue: 1)
-    public static let flush = SendFlags(rawValue: 2)
-    /// Fail rather than wait.
-    public static let attempt = SendFlags(rawValue: 4)
-  }
-
   /// Sends response bytes; the first call carries the head, later ones do not. Everything is taken, or nothing and it throws.
   public mutating func send(
     head: UnsafeRawBufferPointer?, body: UnsafeRawBufferPointer, flags: SendFlags
-  ) throws(ChannelFailure) {
+  ) throws(ExchangeFailure) {
     try check(head)
-    let mayWait = !flags.contains(.attempt)
+    let mayWait = !flags.contains(.tryOnly)
     if !mayWait {
       guard body.count + (head?.count ?? 0) <= ChannelServer.pendingLimit else { throw .wouldBlock }
     }
@@ -140,7 +117,7 @@ public struct ChannelServer: ~Copyable {
     if flags.contains(.end) { hasEnded = true }
   }
 
-  func check(_ head: UnsafeRawBufferPointer?) throws(ChannelFailure) {
+  func check(_ head: UnsafeRawBufferPointer?) throws(ExchangeFailure) {
     if let failure { throw failure }
     guard !hasEnded, hasBegun == (head == nil) else { throw .failed }
     if let head, head.count > FrameLimits.responseHead || head.isEmpty { throw .badHead }
@@ -163,7 +140,7 @@ public struct ChannelServer: ~Copyable {
     header.flags = FrameHeader.Flags(rawValue: UInt8(clamping: max(0, min(level, 15))))
     var deadline: Int64?
     while true {
-      do throws(ChannelFailure) {
+      do throws(ExchangeFailure) {
         try transmit(header, file, text, wait: false)
         return true
       } catch {

@@ -1,3 +1,5 @@
+import WSGICore
+
 /// What a request's host, an httpd child, offers the client that has the request run by a daemon process. All functions are
 /// called on the thread that called `DaemonClient.run`, within that call.
 public protocol DaemonClientHost: ~Copyable {
@@ -42,5 +44,5 @@ public enum BodyRead {
   case wouldWait
   /// Bytes came, and a filter of the host keeps them for now: there may be more already.
   case heldBack
-  case failed(BodyFailure)
+  case failed(ExchangeFailure)
 }

@@ -47,7 +47,8 @@ public struct FrameHeader: Equatable, Sendable {
   public var flags: Flags
   public var headLength: UInt32
   public var dataLength: UInt32
-  /// `failed`: the status. `log`: the line number. `bodyFailed`: a `BodyFailure`. Else, from the worker: its process id.
+  /// `failed`: the status. `log`: the line number. `bodyFailed`: an `ExchangeFailure`'s magnitude. Else, from the worker: its
+  /// process id.
   public var extra: UInt32
 
   public init(_ kind: FrameKind, flags: Flags = [], head: Int = 0, data: Int = 0, extra: UInt32 = 0) {
@@ -115,16 +116,6 @@ public enum ChannelSide: Sendable { case child, worker }
 /// bytes of a file cross in it as data. Of process groups that send files, a client remembers that for its next requests, and
 /// brings a socket pair that takes descriptors.
 public enum ChannelKind: Sendable { case socket, plain }
-
-/// Why the body of a request cannot be read further.
-public enum BodyFailure: UInt32, Sendable {
-  /// The client has gone.
-  case closed = 1
-  case timedOut = 2
-  /// LimitRequestBody.
-  case tooLarge = 3
-  case failed = 4
-}
 
 extension FrameHeader {
   /// Reads `size` bytes written by `sender`, and refuses a header that it may not send.

@@ -65,15 +65,9 @@ public struct SupervisorHost {
 }
 
 public struct SupervisorLog: Equatable, Sendable {
-  /// APLOG_*.
-  public var level: Int32
+  public var level: LogLevel
   /// The Python source that the record names; empty and 0: none.
   public var file: [UInt8] = []
   public var line: UInt32 = 0
   public var text: [UInt8]
-
-  static let alert: Int32 = 1
-  static let error: Int32 = 3
-  static let warning: Int32 = 4
-  static let info: Int32 = 6
 }

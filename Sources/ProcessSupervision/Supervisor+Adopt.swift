@@ -18,7 +18,7 @@ extension Supervisor {
       if !group.workers.isEmpty {
         let pids = group.workers.map { "\($0.pid)" }.joined(separator: ", ")
         log(
-          group, SupervisorLog.info,
+          group, .info,
           "Process group '\(group.plan.name)' goes on with \(group.workers.count) processes: \(pids).")
       }
     }
@@ -61,7 +61,7 @@ extension Supervisor {
     group.scoreboard[slot: worker.slot] = .init()
     worker.closeDescriptors()
     log(
-      group, record.isNormal ? SupervisorLog.info : SupervisorLog.error,
+      group, record.isNormal ? .info : .error,
       "\(record.isNormal ? "" : "WSGI0451: ")The \(title(worker)) \(record.sentence).")
   }
 

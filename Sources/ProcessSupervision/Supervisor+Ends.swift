@@ -111,7 +111,7 @@ extension Supervisor {
 
   func reportPace(_ group: Group) {
     log(
-      group, SupervisorLog.warning,
+      group, .warning,
       "WSGI0662: Processes of process group '\(group.plan.name)' end, or want to load a changed script, as soon as they have"
         + " started: from now on \(group.pace.perSecond) are started a second.")
   }
@@ -120,16 +120,16 @@ extension Supervisor {
     let name = title(worker)
     let ran = seconds(now &- worker.started)
     if record.isNormal {
-      log(group, SupervisorLog.info, "The \(name) \(record.sentence) after \(ran).")
+      log(group, .info, "The \(name) \(record.sentence) after \(ran).")
     } else if worker.state == .stopping, record.cause == .killed(signal: SIGTERM) || record.cause == .exited(code: 0) {
-      log(group, SupervisorLog.info, "The \(name) was stopped while it was starting.")
+      log(group, .info, "The \(name) was stopped while it was starting.")
     } else if worker.wasKilled {
-      log(group, SupervisorLog.warning, "WSGI0453: The \(name) \(record.sentence).")
+      log(group, .warning, "WSGI0453: The \(name) \(record.sentence).")
     } else if worker.readySince == nil, !record.flags.contains(.wasReady), worker.isChild {
       reportStartFailure(worker, group, record, now: now)
     } else {
       log(
-        group, SupervisorLog.error,
+        group, .error,
         "WSGI0451: The \(name) \(record.sentence) after \(ran). Requests that it was running are lost."
           + " \(retryText(group, now: now))")
     }
@@ -140,7 +140,7 @@ extension Supervisor {
     if case .exited(let code) = record.cause, let known = WorkerExit(rawValue: code) { number = "\(known.logNumber)" }
     let detail = worker.startFailure.map { ": \($0)" } ?? ""
     log(
-      group, SupervisorLog.alert,
+      group, .alert,
       "\(number): The \(title(worker)) \(record.sentence) while it was starting\(detail). \(retryText(group, now: now))")
   }
 }

@@ -13,7 +13,7 @@ extension Supervisor {
         worker.malformedMessages = worker.malformedMessages &+ 1
         if worker.malformedMessages == 1 {
           log(
-            worker.group, SupervisorLog.warning,
+            worker.group, .warning,
             "WSGI0463: The \(title(worker)) sent its supervisor something that is no message: it is passed over.")
         }
       case .nothing: return

@@ -9,7 +9,7 @@ extension Supervisor {
   func relay(_ output: WorkerOutput) {
     let now = wsgi_posix_monotonic()
     for line in output.readLines() where output.group.mayLog(bytes: line.count, of: output, now: now) {
-      output.group.plan.log(SupervisorLog(level: SupervisorLog.error, text: line))
+      output.group.plan.log(SupervisorLog(level: .error, text: line))
     }
     if output.descriptor < 0 { expectEnd(of: output) }
   }
@@ -17,7 +17,7 @@ extension Supervisor {
   /// The worker has ended; processes that it started may still hold its output.
   func leave(_ output: WorkerOutput) {
     relay(output)
-    for line in output.finishLine() { output.group.plan.log(SupervisorLog(level: SupervisorLog.error, text: line)) }
+    for line in output.finishLine() { output.group.plan.log(SupervisorLog(level: .error, text: line)) }
     guard output.descriptor >= 0 else { return }
     leftovers.append(output)
     guard leftovers.count(where: { $0.group === output.group }) > Self.mostLeftovers,
@@ -49,7 +49,7 @@ extension Supervisor {
     let size = record.text.count &+ record.file.count
     guard worker.group.mayLog(bytes: size, of: worker.output, now: wsgi_posix_monotonic()) else { return }
     // A worker is no authority on emergencies.
-    let level = min(max(record.level, SupervisorLog.alert), 15)
+    let level = LogLevel(rawValue: min(max(record.level, LogLevel.alert.rawValue), 15))
     let text = record.text.map { $0 == 0 ? 0x20 : $0 }
     worker.group.plan.log(SupervisorLog(level: level, file: record.file, line: record.line, text: text))
   }
@@ -60,7 +60,7 @@ extension Supervisor {
       for worker in group.workers { reportMissing(of: worker.output, now: now, isLast: isLast) }
       guard let missing = group.outputLimit.takeMissing(now: now, isLast: isLast) else { continue }
       log(
-        group, SupervisorLog.warning,
+        group, .warning,
         "WSGI0644: \(missing.lines) lines (\(missing.bytes) bytes) of the processes of process group '\(group.plan.name)' are "
           + "missing here: outside of requests they may together write \(LogRate.processes.sentence).")
     }
@@ -71,7 +71,7 @@ extension Supervisor {
     guard let missing = output.limit.takeMissing(now: now, isLast: isLast) else { return }
     let group = output.group
     log(
-      group, SupervisorLog.warning,
+      group, .warning,
       "WSGI0458: \(missing.lines) lines (\(missing.bytes) bytes) of process \(output.pid) of process group "
         + "'\(group.plan.name)' are missing here: outside of requests a process may write \(LogRate.process.sentence).")
   }

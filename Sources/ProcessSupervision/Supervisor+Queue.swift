@@ -34,7 +34,7 @@ extension Supervisor {
     if wsgi_posix_waiting(group.queue.readEnd) <= 0 || group.plan.settings.isService { return finish(group) }
     guard let since = group.endingSince, now >= since &+ Self.queueAllowance else { return }
     log(
-      group, SupervisorLog.warning,
+      group, .warning,
       "WSGI0663: No process of process group '\(group.plan.name)' takes the requests that an earlier configuration left in its"
         + " queue, and nobody waits for their answers any more: its processes are ended.")
     finish(group)
@@ -76,7 +76,7 @@ extension Supervisor {
       default: "One of the processes \(pids), or a program that they started,"
       }
     log(
-      group, SupervisorLog.error,
+      group, .error,
       "WSGI0672: \(who) has shut down the queue of process group '\(group.plan.name)', which no application has reason to do. The"
         + " group has a new queue\(group.plan.settings.isService ? "." : ", and new processes are started.")")
   }
@@ -84,7 +84,7 @@ extension Supervisor {
   private func renewalFailed(_ group: Group, _ number: Int32, now: Int64) {
     group.renewAt = now &+ Self.retryPause
     log(
-      group, SupervisorLog.alert,
+      group, .alert,
       "WSGI0673: The queue of process group '\(group.plan.name)' was shut down by one of its processes, and a new one cannot be"
         + " made: \(String(cString: strerror(number))). It is tried again in a second.")
   }

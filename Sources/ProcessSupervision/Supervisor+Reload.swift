@@ -155,7 +155,7 @@ extension Supervisor {
     group.reload = nil
     let script = reload.changes.first.map { String(decoding: $0.script, as: UTF8.self) } ?? ""
     log(
-      group, SupervisorLog.error,
+      group, .error,
       "WSGI0460: Process group '\(group.plan.name)' keeps serving the code it has: the changed script '\(script)'"
         + " \(reload.candidates.isEmpty ? "ended the processes that were to load it" : "does not load"). It is tried again when"
         + " the script changes again.")

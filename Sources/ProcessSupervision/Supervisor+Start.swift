@@ -30,7 +30,7 @@ extension Supervisor {
       if !group.hasReportedFullSlots {
         group.hasReportedFullSlots = true
         log(
-          group, SupervisorLog.warning,
+          group, .warning,
           "WSGI0464: Process group '\(group.plan.name)' has \(group.workers.count) processes that are still ending: further ones"
             + " start when these have gone. A graceful-timeout would bound how long they may take.")
       }
@@ -58,7 +58,7 @@ extension Supervisor {
     case .failure(let failure):
       group.backoff.failedToStart(started: now, now: now)
       log(
-        group, SupervisorLog.alert,
+        group, .alert,
         "WSGI0024: Unable to spawn a process for process group '\(group.plan.name)': \(failure.what):"
           + " \(String(cString: strerror(failure.errno))). \(retryText(group, now: now))")
       return nil

@@ -8,7 +8,7 @@ extension Supervisor {
   func stopAll(_ why: String?) {
     guard !isStopping else { return }
     isStopping = true
-    if let why { log(nil, SupervisorLog.warning, "WSGI0459: \(why): all WSGI processes are stopped.") }
+    if let why { log(nil, .warning, "WSGI0459: \(why): all WSGI processes are stopped.") }
     for group in groups { finish(group) }
   }
 
@@ -63,7 +63,7 @@ extension Supervisor {
     worker.closeDescriptors()
     if worker.isChild { unattended.append(worker.pid) }
     log(
-      group, SupervisorLog.error,
+      group, .error,
       "WSGI0660: The \(title(worker)) was killed and has not ended: it waits in the kernel, most likely for a file system that"
         + " does not answer. It is waited for no longer; it ends when that file system answers or is unmounted.")
     candidateEnded(worker, group)
@@ -79,7 +79,7 @@ extension Supervisor {
       worker.deafAt = nil
       guard worker.endSeen == nil, !worker.isLeaving else { continue }
       log(
-        group, SupervisorLog.warning,
+        group, .warning,
         "WSGI0661: The \(title(worker)) can report nothing any more: its \(Relay.processName) has ended, or it has closed what"
           + " leads there. It is replaced.")
       worker.line.send(.drain(.shutdownSignal))

@@ -196,7 +196,7 @@ public final class Supervisor {
 
   // MARK: words
 
-  func log(_ group: Group?, _ level: Int32, _ text: String) {
+  func log(_ group: Group?, _ level: LogLevel, _ text: String) {
     (group?.plan.log ?? host.log)(SupervisorLog(level: level, text: Array(text.utf8)))
   }
 

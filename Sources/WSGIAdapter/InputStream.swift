@@ -1,4 +1,5 @@
 import PythonRuntime
+import WSGICore
 import WSGIMeasurement
 
 /// `wsgi.input` of one request (reference/wsgi-semantics §4).

@@ -1,5 +1,6 @@
 import Glibc
 import PythonRuntime
+import WSGICore
 import WSGIMeasurement
 
 /// The raw side of sys.stderr, sys.stdout and wsgi.errors (`mod_wsgi.Log`): bytes come in, log records leave, one a line.

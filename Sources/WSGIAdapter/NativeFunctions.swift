@@ -1,4 +1,5 @@
 import PythonRuntime
+import WSGICore
 import WSGIMeasurement
 
 /// What the bootstrap and the `mod_wsgi` module call: one object of functions in each interpreter.
@@ -56,7 +57,7 @@ final class NativeFunctions: NativeObject {
   /// log(level, text, file, line): a record a line.
   private func log(_ arguments: Arguments) throws(Raised) -> PyRef {
     try arguments.expect(4...4, "log")
-    let level = LogLevel(rawValue: Int32(clamping: try (arguments[0] ?? .none).int())) ?? .error
+    let level = LogLevel(rawValue: Int32(clamping: try (arguments[0] ?? .none).int()))
     let file = arguments[2]?.text
     let line = try (arguments[3] ?? .none).int()
     for part in (arguments[1]?.text ?? "").split(separator: "\n") {

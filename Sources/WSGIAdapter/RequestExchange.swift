@@ -1,46 +1,15 @@
-/// How a log record is graded; the values are httpd's.
-public enum LogLevel: Int32, Sendable {
-  case alert = 1
-  case critical = 2
-  case error = 3
-  case warning = 4
-  case notice = 5
-  case info = 6
-  case debug = 7
-  case trace = 8
-}
+import WSGICore
 
-/// Why reading or sending ended; the values are those of `engine.h`.
-public enum ExchangeFailure: Int32, Error {
-  case closed = -1
-  case timeout = -2
-  case tooLarge = -3
-  case failed = -4
-  case wouldBlock = -5
-  case badHead = -6
-
-  init(code: Int64) { self = Int32(exactly: code).flatMap(ExchangeFailure.init(rawValue:)) ?? .failed }
-
+extension ExchangeFailure {
   /// The end of the sentence "mod_wsgi request data read error: …".
   var readExplanation: String {
     switch self {
     case .closed: "Connection was terminated."
-    case .timeout: "Timeout while waiting for request data."
+    case .timedOut: "Timeout while waiting for request data."
     case .tooLarge: "Request body is larger than LimitRequestBody allows."
     default: "Request data could not be read."
     }
   }
-}
-
-public struct SendFlags: OptionSet, Sendable {
-  public let rawValue: UInt32
-  public init(rawValue: UInt32) { self.rawValue = rawValue }
-  /// The response is complete with these bytes.
-  public static let end = SendFlags(rawValue: 1)
-  /// The bytes are on their way before the call returns.
-  public static let flush = SendFlags(rawValue: 2)
-  /// Take nothing and say `wouldBlock` rather than wait: the caller holds the GIL.
-  public static let tryOnly = SendFlags(rawValue: 4)
 }
 
 /// How a request reaches its client; the adapter cannot tell an httpd child from a daemon's channel or a test.

@@ -51,7 +51,7 @@ final class StartResponse: NativeObject {
       switch error {
       case .notStarted: throw Raised(.runtimeError, "write() called before start_response()")
       case .exchange(.closed): throw Raised(.osError, "mod_wsgi client connection closed")
-      case .exchange(.timeout): throw Raised(.osError, "mod_wsgi failed to write response data: timed out")
+      case .exchange(.timedOut): throw Raised(.osError, "mod_wsgi failed to write response data: timed out")
       case .exchange: throw Raised(.osError, "mod_wsgi failed to write response data")
       }
     }

@@ -1,3 +1,5 @@
+import WSGICore
+
 /// A configuration that is refused. httpd puts the file and line before the message.
 public struct ConfigError: Error, Equatable, CustomStringConvertible {
   public let message: String
@@ -7,11 +9,10 @@ public struct ConfigError: Error, Equatable, CustomStringConvertible {
 
 /// Something that the configuration says which is accepted but deserves a line in the log.
 public struct ConfigNotice: Equatable, Sendable {
-  public enum Level: Sendable { case warning, info }
-  public let level: Level
+  public let level: LogLevel
   public let message: String
 
-  public init(_ level: Level, _ message: String) {
+  public init(_ level: LogLevel, _ message: String) {
     self.level = level
     self.message = message
   }

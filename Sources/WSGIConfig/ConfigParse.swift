@@ -1,3 +1,5 @@
+import WSGICore
+
 /// A directive being applied: where it stands, what it may ask, and the values it fills in.
 public struct ConfigParse {
   public var location: ConfigLocation
@@ -37,7 +39,7 @@ public struct ConfigParse {
   }
 
   /// Keeps a line for the log; from an `.htaccess` file there is nobody to read it.
-  func note(_ level: ConfigNotice.Level, _ message: String) {
+  func note(_ level: LogLevel, _ message: String) {
     guard !isAccessFile else { return }
     global.value.notices.append(ConfigNotice(level, message))
   }

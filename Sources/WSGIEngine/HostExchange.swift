@@ -1,6 +1,7 @@
 import CEngine
 import Glibc
 import WSGIAdapter
+import WSGICore
 
 /// The request's host across the seam: calls the function table that `run` was given.
 final class HostExchange: RequestExchange {

@@ -1,27 +1,14 @@
-import CEngine
 import CHTTPD
 import WSGICore
 
 // C's constants in the types they are used with.
 
-/// What exchange functions fail with (`engine.h`).
-enum IOResult {
-  static let closed = Int32(WSGI_IO_CLOSED)
-  static let timeout = Int32(WSGI_IO_TIMEOUT)
-  static let tooLarge = Int32(WSGI_IO_TOO_LARGE)
-  static let failed = Int32(WSGI_IO_FAILED)
-  static let wouldBlock = Int32(WSGI_IO_WOULD_BLOCK)
-  static let badHead = Int32(WSGI_IO_BAD_HEAD)
-  /// httpd has answered the client itself; not for the engine's eyes.
-  static let answered = Int32(WSGI_HTTPD_ANSWERED)
+/// What httpd's side fails with beside what engine.h has; not for the engine's eyes.
+extension ExchangeFailure {
+  /// httpd has answered the client itself.
+  static let answered = ExchangeFailure(rawValue: Int32(WSGI_HTTPD_ANSWERED))
   /// An input filter took bytes and gave none yet; only where a read does not wait.
-  static let heldBack = Int32(WSGI_HTTPD_HELD_BACK)
-}
-
-enum SendFlag {
-  static let end = UInt32(WSGI_SEND_END)
-  static let flush = UInt32(WSGI_SEND_FLUSH)
-  static let tryOnly = UInt32(WSGI_SEND_TRY)
+  static let heldBack = ExchangeFailure(rawValue: Int32(WSGI_HTTPD_HELD_BACK))
 }
 
 enum WriteFlag {

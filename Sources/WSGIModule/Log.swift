@@ -1,17 +1,6 @@
 import CHTTPD
-import CEngine
 import Glibc
 import WSGICore
-
-/// httpd's log levels, as `engine.h` numbers them.
-enum LogLevel: Int32 {
-  case alert = 1
-  case critical = 2
-  case error = 3
-  case warning = 4
-  case info = 6
-  case debug = 7
-}
 
 /// The most that httpd's own buffer takes of a record beside what it adds itself; more continues in another record.
 private let recordLimit = 7680

@@ -71,7 +71,7 @@ final class Monitor: Sendable {
   private func attendEnd(_ now: Int64) -> Int64 {
     if pool.lifecycle.isOverdue(now: now) {
       pool.log.write(
-        ProcessLog.Level.info,
+        .info,
         "Process \(pool.settings.title) restart timer expired with requests in progress; forcing shutdown.")
       pool.stop(pool.lifecycle.reason)
     }
@@ -113,9 +113,9 @@ final class Monitor: Sendable {
       report(
         "WSGI0413", "The GIL was not to be had for deadlock-timeout, \(Seconds.text(settings.deadlockTimeout)): \(how)", request)
     case .inactivityTimeout:
-      pool.log.write(ProcessLog.Level.info, "Inactivity timeout of \(settings.title) expired: the process is stopped.")
+      pool.log.write(.info, "Inactivity timeout of \(settings.title) expired: the process is stopped.")
     default:
-      pool.log.write(ProcessLog.Level.info, "Restart interval of \(settings.title) expired: \(how).")
+      pool.log.write(.info, "Restart interval of \(settings.title) expired: \(how).")
     }
     if drains, settings.gracefulTimeout > 0 { pool.drain(reason) } else { pool.stop(reason) }
   }
@@ -128,6 +128,6 @@ final class Monitor: Sendable {
       let frames = pool.engine.stack(request.ticket, milliseconds: Monitor.stackPatience)
       text += frames.isEmpty ? " It runs no Python code." : " " + frames.joined(separator: ", ") + "."
     }
-    pool.log.write(ProcessLog.Level.warning, text)
+    pool.log.write(.warning, text)
   }
 }

@@ -62,7 +62,7 @@ final class PreloadLimit: Sendable {
     let name = String(decoding: script, as: UTF8.self)
     let stack = engine.stack(0, milliseconds: PreloadLimit.stackPatience).joined(separator: ", ")
     log.write(
-      ProcessLog.Level.warning,
+      .warning,
       "WSGI0412: Script '\(name)' was not loaded within startup-timeout, \(Seconds.text(settings.startupTimeout)): the process"
         + " is stopped (process group '\(settings.groupName)'). \(stack.isEmpty ? "It runs no Python code" : stack).")
     engine.abandon()

@@ -1,18 +1,10 @@
 import CEngine
 import Glibc
 import ProcessSupervision
+import WSGICore
 
 /// The log records of the process that belong to no request. The supervisor writes them into the log of the group's server.
 final class ProcessLog: Sendable {
-  /// APLOG_* levels.
-  enum Level {
-    static let critical: Int32 = 2
-    static let error: Int32 = 3
-    static let warning: Int32 = 4
-    static let info: Int32 = 6
-    static let debug: Int32 = 7
-  }
-
   /// The highest level that the log would keep.
   let level: Int32
   private let control: ControlLine
@@ -22,9 +14,9 @@ final class ProcessLog: Sendable {
     self.control = control
   }
 
-  func write(_ level: Int32, _ text: String) {
-    guard level <= self.level else { return }
-    pass(ControlLog(level: level, text: Array(text.utf8)))
+  func write(_ level: LogLevel, _ text: String) {
+    guard level.rawValue <= self.level else { return }
+    pass(ControlLog(level: level.rawValue, text: Array(text.utf8)))
   }
 
   /// A record of the engine's; `prefix` says what it belongs to.

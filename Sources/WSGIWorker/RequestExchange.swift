@@ -1,5 +1,6 @@
 import CEngine
 import DaemonTransport
+import WSGICore
 
 /// How the engine reaches the httpd child of the request that a thread runs: the table of `wsgi_exchange`, whose first argument
 /// is that thread's `RequestThread`.

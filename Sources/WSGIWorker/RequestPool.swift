@@ -72,7 +72,7 @@ final class RequestPool: Sendable {
       if failure != 0 {
         living.add(.max)
         log.write(
-          ProcessLog.Level.error,
+          .error,
           "WSGI0022: Only \(index) of \(settings.threads) threads could be started: \(String(cString: strerror(failure))).")
         return index > 0
       }
@@ -113,7 +113,7 @@ final class RequestPool: Sendable {
   @inline(never)
   private func armStartup(_ now: Int64) {
     let (isFirst, _) = waitsForScriptSince.compareExchange(expected: 0, desired: now, ordering: .relaxed)
-    if isFirst { log.write(ProcessLog.Level.info, "Application startup timer of \(settings.title) started.") }
+    if isFirst { log.write(.info, "Application startup timer of \(settings.title) started.") }
   }
 
   @inline(never)
@@ -121,14 +121,14 @@ final class RequestPool: Sendable {
     hasScript.store(true, ordering: .relaxed)
     control.send(.answered)
     if waitsForScriptSince.exchange(0, ordering: .relaxed) > 0 {
-      log.write(ProcessLog.Level.info, "Application startup timer of \(settings.title) cancelled: the script is loaded.")
+      log.write(.info, "Application startup timer of \(settings.title) cancelled: the script is loaded.")
     }
   }
 
   private func countRequest() {
     let number = completed.wrappingAdd(1, ordering: .relaxed).newValue
     guard number >= settings.maximumRequests, lifecycle.isRunning else { return }
-    log.write(ProcessLog.Level.info, "Maximum requests reached, shutting down daemon process \(settings.title).")
+    log.write(.info, "Maximum requests reached, shutting down daemon process \(settings.title).")
     if settings.gracefulTimeout == 0 { stop(.maximumRequests) } else { drain(.maximumRequests) }
   }
 
@@ -171,7 +171,7 @@ final class RequestPool: Sendable {
   /// A thread found that a source of requests is at its end.
   func sourceEnded(_ source: Int32) {
     guard turns.ended(source) else { return }
-    log.write(ProcessLog.Level.info, "No more requests can come for daemon process \(settings.title): it finishes.")
+    log.write(.info, "No more requests can come for daemon process \(settings.title): it finishes.")
   }
 
   /// A thread leaves: no more requests are taken.

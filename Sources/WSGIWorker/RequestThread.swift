@@ -48,9 +48,9 @@ struct RequestThread: ~Copyable {
         case .ended: worker.sourceEnded(source)
         case .malformed(let what):
           worker.log.write(
-            ProcessLog.Level.error, "WSGI0080: A message in the queue of the process group is no request (\(what)): dropped.")
+            .error, "WSGI0080: A message in the queue of the process group is no request (\(what)): dropped.")
         case .failed(let error):
-          worker.log.write(ProcessLog.Level.error, "WSGI0401: The queue of the process group cannot be read: errno \(error).")
+          worker.log.write(.error, "WSGI0401: The queue of the process group cannot be read: errno \(error).")
           worker.sourceEnded(source)
         }
         guard let next = worker.turns.source(index) else {
@@ -101,7 +101,7 @@ struct RequestThread: ~Copyable {
   private mutating func admit(_ envelope: QueueEnvelope) -> Bool {
     logLevel = envelope.logLevel
     guard let head = try? RequestHead(decoding: reader.head) else {
-      worker.log.write(ProcessLog.Level.error, "WSGI0080: A request in the queue of the process group cannot be read.")
+      worker.log.write(.error, "WSGI0080: A request in the queue of the process group cannot be read.")
       channel.fail(status: 500)
       return false
     }
@@ -122,7 +122,7 @@ struct RequestThread: ~Copyable {
     let age = epochMicroseconds() &- head.requestStart
     if limit > 0, head.requestStart > 0, age / 1000 > limit {
       log(
-        ProcessLog.Level.error,
+        .error,
         "WSGI0084: Queue timeout expired for WSGI daemon process '\(worker.settings.groupName)': no thread took the request"
           + " within \(limit / 1000) seconds.")
       channel.fail(status: 504)
@@ -155,7 +155,7 @@ struct RequestThread: ~Copyable {
       script: Array(head.script), applicationGroup: Array(head.applicationGroup), modified: outcome.script_modified,
       failure: outcome.script_failure)
     log(
-      ProcessLog.Level.info,
+      .info,
       change.failure == 0
         ? "The script changed: the request waits for a process with its new code."
         : "The script's import failed before: the request waits for a process that tries it afresh.")
@@ -177,10 +177,10 @@ struct RequestThread: ~Copyable {
   }
 
   mutating func send(
-    head: UnsafeRawBufferPointer?, body: UnsafeRawBufferPointer, flags: ChannelServer.SendFlags
+    head: UnsafeRawBufferPointer?, body: UnsafeRawBufferPointer, flags: SendFlags
   ) -> Int32 {
     if marksActivity, !body.isEmpty || flags.contains(.end) { worker.markActivity() }
-    do throws(ChannelFailure) {
+    do throws(ExchangeFailure) {
       try channel.send(head: head, body: body, flags: flags)
       return 0
     } catch {
@@ -190,7 +190,7 @@ struct RequestThread: ~Copyable {
 
   mutating func sendFile(head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64) -> Int32 {
     if marksActivity { worker.markActivity() }
-    do throws(ChannelFailure) {
+    do throws(ExchangeFailure) {
       try channel.sendFile(head: head, descriptor: descriptor, offset: offset, length: length)
       return 0
     } catch {
@@ -200,7 +200,7 @@ struct RequestThread: ~Copyable {
 
   mutating func read(into buffer: UnsafeMutableRawBufferPointer) -> Int64 {
     if marksActivity { worker.markActivity() }
-    do throws(ChannelFailure) {
+    do throws(ExchangeFailure) {
       return Int64(try channel.read(into: buffer))
     } catch {
       return Int64(error.rawValue)
@@ -239,10 +239,10 @@ struct RequestThread: ~Copyable {
     return "[client \(text(address)):\(text(port))] [script \(text(head.script))] [request \(text(head.requestID))] "
   }
 
-  private mutating func log(_ level: Int32, _ text: String) {
+  private mutating func log(_ level: LogLevel, _ text: String) {
     var text = text
     text.withUTF8 { utf8 in
-      log(wsgi_log_record(level: level, line: 0, file: nil, text: utf8.baseAddress, length: utf8.count))
+      log(wsgi_log_record(level: level.rawValue, line: 0, file: nil, text: utf8.baseAddress, length: utf8.count))
     }
   }
 }

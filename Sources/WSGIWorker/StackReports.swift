@@ -59,5 +59,5 @@ final class StackReports: Sendable {
     }
   }
 
-  private func write(_ text: String) { log.write(ProcessLog.Level.warning, "WSGI0650: \(text)") }
+  private func write(_ text: String) { log.write(.warning, "WSGI0650: \(text)") }
 }

@@ -46,7 +46,7 @@ enum WorkerMain {
     // Behind chroot the image is not to be found any more.
     var early: Result<EngineImage, Failure>?
     let warnings = Privileges.drop(settings) { early = loadEngine(settings, root: ".") }
-    for warning in warnings { log.write(ProcessLog.Level.warning, warning) }
+    for warning in warnings { log.write(.warning, warning) }
     if settings.isProbe {
       FileProbe.serve()
       return 0
@@ -89,7 +89,7 @@ enum WorkerMain {
     guard let name = settings.locale else { return }
     if setlocale(LC_ALL, name.map { CChar(bitPattern: $0) } + [0]) == nil {
       log.write(
-        ProcessLog.Level.warning,
+        .warning,
         "WSGI0079: The locale '\(String(decoding: name, as: UTF8.self))' of process group '\(settings.groupName)' does not exist"
           + " on this system.")
     }

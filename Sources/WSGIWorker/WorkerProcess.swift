@@ -61,7 +61,7 @@ final class WorkerProcess {
     orders.deliver(to: pool, awaitsBegin: settings.candidate != nil)
     if let verdict { control.send(verdict) }
     control.send(.ready)
-    log.write(ProcessLog.Level.info, "Daemon process '\(settings.groupName)' takes requests (pid=\(getpid())).")
+    log.write(.info, "Daemon process '\(settings.groupName)' takes requests (pid=\(getpid())).")
     awaitEnd()
     return shutDown(stacks)
   }
@@ -86,7 +86,7 @@ final class WorkerProcess {
   private func restart() {
     let evicts = settings.evictionTimeout > 0
     log.write(
-      ProcessLog.Level.info,
+      .info,
       "Process \(evicts ? "eviction" : "restart") of \(settings.title) requested: waiting for requests to finish.")
     if evicts {
       pool.drain(.evictionSignal, allowance: settings.evictionTimeout)
@@ -97,7 +97,7 @@ final class WorkerProcess {
 
   private func leaveForCPULimit() {
     log.write(
-      ProcessLog.Level.warning,
+      .warning,
       "WSGI0414: The cpu-time-limit of process group '\(settings.groupName)' is used up: process \(getpid()) ends.")
     if settings.gracefulTimeout > 0 { pool.drain(.cpuTimeLimit) } else { pool.stop(.cpuTimeLimit) }
   }
@@ -106,17 +106,17 @@ final class WorkerProcess {
 
   private func shutDown(_ stacks: StackReports) -> Int32 {
     let reason = pool.lifecycle.reason
-    log.write(ProcessLog.Level.info, "Shutdown requested for daemon process \(settings.title): \(reason.name).")
+    log.write(.info, "Shutdown requested for daemon process \(settings.title): \(reason.name).")
     Reaper.start(settings, engine, log, control, reason)
     dispatcher.end()
     engine.stopping(reason.name)
     while pool.living.value != 0 { pool.living.wait(while: pool.living.value, milliseconds: 1000) }
     monitor.leaveEngine()
-    log.write(ProcessLog.Level.info, "Stopping process \(settings.title).")
+    log.write(.info, "Stopping process \(settings.title).")
     control.send(.ended(reason))
     stacks.end()
     engine.stop()
-    log.write(ProcessLog.Level.info, "Exiting process \(settings.title).")
+    log.write(.info, "Exiting process \(settings.title).")
     return 0
   }
 }
@@ -132,7 +132,7 @@ enum Reaper {
     _ = WorkerThread.start("wsgi:reaper", stackSize: settings.stackSize) {
       let deadline = monotonicMilliseconds() &+ timeout
       while monotonicMilliseconds() < deadline { poll(nil, 0, Int32(clamping: deadline &- monotonicMilliseconds())) }
-      log.write(ProcessLog.Level.info, "Shutdown timeout expired; aborting process \(title).")
+      log.write(.info, "Shutdown timeout expired; aborting process \(title).")
       engine.abandon()
       control.send(.ended(reason))
       _exit(WorkerExit.shutdownTimeout.rawValue)

@@ -9,12 +9,12 @@ import WSGICore
 extension ChannelServer {
   /// Sends strings; the failure, if any.
   @discardableResult
-  fileprivate mutating func say(head: String? = nil, _ body: [UInt8] = [], _ flags: SendFlags = []) -> ChannelFailure? {
-    var failure: ChannelFailure?
+  fileprivate mutating func say(head: String? = nil, _ body: [UInt8] = [], _ flags: SendFlags = []) -> ExchangeFailure? {
+    var failure: ExchangeFailure?
     let headBytes = head.map { Array($0.utf8) } ?? []
     headBytes.withUnsafeBytes { h in
       body.withUnsafeBytes { b in
-        do throws(ChannelFailure) {
+        do throws(ExchangeFailure) {
           try send(head: head == nil ? nil : h, body: b, flags: flags)
         } catch {
           failure = error
@@ -33,12 +33,12 @@ extension ChannelServer {
   }
 
   /// Reads the body to its end.
-  fileprivate mutating func gather(_ piece: Int = 10_000) -> Result<[UInt8], ChannelFailure> {
+  fileprivate mutating func gather(_ piece: Int = 10_000) -> Result<[UInt8], ExchangeFailure> {
     var all: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: piece)
     while true {
-      let got: Result<Int, ChannelFailure> = buffer.withUnsafeMutableBytes { space in
-        do throws(ChannelFailure) { return .success(try read(into: space)) } catch { return .failure(error) }
+      let got: Result<Int, ExchangeFailure> = buffer.withUnsafeMutableBytes { space in
+        do throws(ExchangeFailure) { return .success(try read(into: space)) } catch { return .failure(error) }
       }
       switch got {
       case .success(0): return .success(all)
@@ -124,10 +124,8 @@ extension ChannelServer {
     #expect(host.reads == 0)
   }
 
-  @Test(arguments: [
-    (BodyFailure.closed, ChannelFailure.closed), (.timedOut, .timedOut), (.tooLarge, .tooLarge), (.failed, .failed),
-  ])
-  func theApplicationLearnsWhyABodyFailed(failure: BodyFailure, expected: ChannelFailure) throws {
+  @Test(arguments: [ExchangeFailure.closed, .timedOut, .tooLarge, .failed])
+  func theApplicationLearnsWhyABodyFailed(failure: ExchangeFailure) throws {
     var host = RecordingHost()
     host.upload = bytes(1000)
     host.uploadFailure = failure
@@ -138,7 +136,7 @@ extension ChannelServer {
       channel.say(head: "\(why)", [], .end)
     }
     #expect(outcome == .done)
-    #expect(host.head == Array("\(expected)".utf8))
+    #expect(host.head == Array("\(failure)".utf8))
   }
 
   @Test func aClientThatStopsSendingIsTimedOut() throws {
@@ -348,8 +346,8 @@ extension ChannelServer {
       channel.say(head: "H")
       var count = 0
       // A piece that cannot be taken whole is either kept whole or refused whole.
-      while count < 100_000, channel.say(bytes(7001), .attempt) == nil { count += 1 }
-      let tooLong = channel.say(bytes(300_000), .attempt)
+      while count < 100_000, channel.say(bytes(7001), .tryOnly) == nil { count += 1 }
+      let tooLong = channel.say(bytes(300_000), .tryOnly)
       #expect(tooLong == .wouldBlock)
       channel.record(3, "log")
       channel.say([], .end)

@@ -57,7 +57,7 @@ struct RecordingHost: DaemonClientHost, ~Copyable {
 
   var upload: [UInt8] = []
   var uploaded = 0
-  var uploadFailure: BodyFailure?
+  var uploadFailure: ExchangeFailure?
   var uploadStalls = false
   /// So many reads bring bytes that the host keeps for itself, before each one that gives some.
   var heldBack = 0

@@ -104,7 +104,7 @@ import WSGICore
   @Test func outputIsRelayedByTheLine() throws {
     let it = try SupervisionCase([.init("g", "say=one err=half say=whole err=end ready exit=3")])
     wait("the end of the output") { it.hasLogged("halfwhole") && it.hasLogged("end") }
-    let lines = it.records.filter { $0.record.level == 3 && $0.group == 0 }.map {
+    let lines = it.records.filter { $0.record.level == .error && $0.group == 0 }.map {
       String(decoding: $0.record.text, as: UTF8.self)
     }
     #expect(lines.contains("one"))

@@ -75,7 +75,7 @@ extension AdapterTests {
     }
 
     private static let endings: [(ExchangeFailure, String)] = [
-      (.closed, "Connection was terminated."), (.timeout, "Timeout while waiting for request data."),
+      (.closed, "Connection was terminated."), (.timedOut, "Timeout while waiting for request data."),
       (.tooLarge, "Request body is larger than LimitRequestBody allows."), (.failed, "Request data could not be read."),
     ]
 

@@ -27,7 +27,7 @@ import WSGICore
     stage.restart()
     stage.commit()
     stage.complete()
-    stage.fail(.timeout)
+    stage.fail(.timedOut)
     #expect(stage == .idle && !stage.isActive && !stage.isStarted && !stage.isCommitted)
   }
 

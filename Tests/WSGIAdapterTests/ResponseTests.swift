@@ -135,7 +135,7 @@ extension AdapterTests {
       let (exchange, outcome) = run(
         "start_response('200 OK', [])\nreturn Body([b'%d' % n for n in range(100)])", leaving(after: 1))
       #expect(outcome.end == .done && exchange.blocks.count == 1)
-      #expect(exchange.log.filter { $0.contains("closed") } == ["error closed 1"])
+      #expect(exchange.log.filter { $0.contains("closed") } == ["\(LogLevel.error) closed 1"])
     }
 
     @Test func writeRaises() {
@@ -163,7 +163,7 @@ extension AdapterTests {
     @Test(arguments: ["Body([b'x'])", "Body([])", "Body(['text'])", "Body([], ValueError())"])
     func closeIsCalledOnce(body: String) {
       let (exchange, _) = run("start_response('200 OK', [])\nreturn \(body)")
-      #expect(exchange.log.filter { $0.contains("closed") } == ["error closed 1"])
+      #expect(exchange.log.filter { $0.contains("closed") } == ["\(LogLevel.error) closed 1"])
     }
 
     @Test func exceptionsInClose() {

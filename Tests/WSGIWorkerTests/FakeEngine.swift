@@ -171,7 +171,7 @@ final class TestClients: @unchecked Sendable {
     func flush() -> Bool { true }
     func sendFile(_ file: consuming Descriptor, offset: Int64, length: Int64) -> Bool { true }
     func log(level: Int32, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer) {
-      if level <= ProcessLog.Level.warning { answer.logs.append(String(decoding: text, as: UTF8.self)) }
+      if level <= LogLevel.warning.rawValue { answer.logs.append(String(decoding: text, as: UTF8.self)) }
     }
     func isServed() -> Bool { true }
     func requeued(attempt: UInt32) { answer.attempts = attempt }

@@ -1,5 +1,6 @@
 import CHTTPD
 import WSGIConfig
+import WSGICore
 
 // AuthBasicProvider and AuthDigestProvider `wsgi`: who is it?
 

@@ -1,5 +1,6 @@
 import CHTTPD
 import WSGIConfig
+import WSGICore
 
 // `Require wsgi-group` and WSGIAccessScript: may it be served?
 

@@ -171,9 +171,9 @@ final class LogTargets {
     let target = group.flatMap { server(of: $0) } ?? mainServer
     record.text.withUnsafeBytes { text in
       if record.file.isEmpty {
-        logServer(record.level, target, text, file: nil, line: record.line)
+        logServer(record.level.rawValue, target, text, file: nil, line: record.line)
       } else {
-        withCString(ByteText(record.file)) { logServer(record.level, target, text, file: $0, line: record.line) }
+        withCString(ByteText(record.file)) { logServer(record.level.rawValue, target, text, file: $0, line: record.line) }
       }
     }
   }

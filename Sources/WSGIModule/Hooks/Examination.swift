@@ -8,7 +8,7 @@ import WSGICore
 enum Examination {
   static func report(_ configuration: Configuration, _ mainServer: OpaquePointer) {
     for notice in configuration.global.notices {
-      log(notice.level == .warning ? .warning : .info, mainServer, notice.message)
+      log(notice.level, mainServer, notice.message)
     }
     let lookout = Lookout()
     var diagnostics = Diagnostics(configuration, SystemFacts.current(lookout))

@@ -1,5 +1,6 @@
 import CHTTPD
 import Glibc
+import WSGICore
 
 /// A request's body as httpd's input filters give it: without its chunks, and cut off at LimitRequestBody.
 struct ClientBody: ~Copyable {
@@ -11,7 +12,8 @@ struct ClientBody: ~Copyable {
 
   init(_ request: OpaquePointer) { self.request = request }
 
-  /// Reads what is there; 0 at the end, else one of `IOResult`. A failure stays: what follows it cannot be told from the body.
+  /// Reads what is there; 0 at the end, else an `ExchangeFailure`'s value. A failure stays: what follows it cannot be told from
+  /// the body.
   ///
   /// With `wait` at least one byte is brought. An empty buffer only asks a client for its body that waits to be asked.
   mutating func read(into buffer: UnsafeMutableRawBufferPointer, wait: Bool) -> Int64 {
@@ -21,10 +23,12 @@ struct ClientBody: ~Copyable {
     let brigade = brigade ?? wsgi_httpd_make_brigade(request)
     self.brigade = brigade
     let count = wsgi_httpd_read(request, brigade, start, buffer.count, wait ? 1 : 0)
-    if count >= 0 || count == Int64(IOResult.wouldBlock) || count == Int64(IOResult.heldBack) { return count }
-    wasAnswered = count == Int64(IOResult.answered)
+    guard count < 0 else { return count }
+    let reason = ExchangeFailure(code: count)
+    if reason == .wouldBlock || reason == .heldBack { return count }
+    wasAnswered = reason == .answered
     let isTooLarge = wasAnswered && wsgi_httpd_status(request) == 413
-    failure = !wasAnswered ? count : Int64(isTooLarge ? IOResult.tooLarge : IOResult.failed)
+    failure = !wasAnswered ? count : Int64((isTooLarge ? ExchangeFailure.tooLarge : .failed).rawValue)
     return failure
   }
 }

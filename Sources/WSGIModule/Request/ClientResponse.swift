@@ -53,7 +53,7 @@ struct ClientResponse: ~Copyable {
   mutating func sendFile(descriptor: Int32, offset: Int64, length: Int64) -> Int32 {
     guard case .sending = phase else { return resultWhenNotSending }
     let size = wsgi_httpd_file_size(descriptor)
-    guard offset >= 0, length >= 0, size >= 0 else { return IOResult.failed }
+    guard offset >= 0, length >= 0, size >= 0 else { return ExchangeFailure.failed.rawValue }
     let wanted = remaining >= 0 ? min(length, remaining) : length
     let available = min(wanted, max(0, size - offset))
     if remaining >= 0 { remaining -= available }
@@ -100,14 +100,14 @@ struct ClientResponse: ~Copyable {
 
   private mutating func close(_ result: Int32) -> Int32 {
     phase = .closed
-    if result == IOResult.timeout { hasTimedOut = true }
-    return result == IOResult.answered ? IOResult.closed : result
+    if result == ExchangeFailure.timedOut.rawValue { hasTimedOut = true }
+    return result == ExchangeFailure.answered.rawValue ? ExchangeFailure.closed.rawValue : result
   }
 
   /// What a write gets where nothing is sent: an overridden response takes everything and drops it.
   private var resultWhenNotSending: Int32 {
     if case .overridden = phase { return 0 }
-    return IOResult.closed
+    return ExchangeFailure.closed.rawValue
   }
 
   private mutating func makeBrigade() -> OpaquePointer {
@@ -119,8 +119,8 @@ struct ClientResponse: ~Copyable {
 
   // MARK: the head
 
-  /// Takes an encoded `ResponseHead`, which nothing has checked yet. `IOResult.badHead`: it cannot be sent, and nothing was; the
-  /// log says why. `script` is what it is of.
+  /// Takes an encoded `ResponseHead`, which nothing has checked yet. `badHead`: it cannot be sent, and nothing was; the log says
+  /// why. `script` is what it is of.
   mutating func begin(_ head: UnsafeRawBufferPointer, script: UnsafePointer<CChar>) -> Int32 {
     guard case .awaitingHead = phase else { return resultWhenNotSending }
     var objection = "its status is not between 200 and 999, or its encoding is malformed"
@@ -134,7 +134,7 @@ struct ClientResponse: ~Copyable {
       objection = found
     } catch {}
     log(.error, request: request, script: script, "WSGI0148: The head of the response cannot be sent: \(objection).")
-    return IOResult.badHead
+    return ExchangeFailure.badHead.rawValue
   }
 
   private mutating func apply(_ head: ResponseHead) throws(FlatFailure) {

@@ -32,15 +32,11 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
   mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead {
     let count = body.read(into: buffer, wait: false)
     if body.wasAnswered { response.wasAnswered() }
-    return switch count {
-    case 1...: .bytes(Int(count))
-    case 0: .end
-    case Int64(IOResult.wouldBlock): .wouldWait
-    case Int64(IOResult.heldBack): .heldBack
-    case Int64(IOResult.closed): .failed(.closed)
-    case Int64(IOResult.timeout): .failed(.timedOut)
-    case Int64(IOResult.tooLarge): .failed(.tooLarge)
-    default: .failed(.failed)
+    guard count < 0 else { return count > 0 ? .bytes(Int(count)) : .end }
+    return switch ExchangeFailure(code: count) {
+    case .wouldBlock: .wouldWait
+    case .heldBack: .heldBack
+    case let failure: .failed(failure)
     }
   }
 

@@ -31,15 +31,15 @@ struct EmbeddedExchange: ~Copyable {
   /// Bytes that a response head may take in httpd beside what the application gave.
   private static let headAllowance = 2048
 
-  mutating func send(_ head: UnsafeRawBufferPointer?, _ body: UnsafeRawBufferPointer, flags: UInt32) -> Int32 {
-    if flags & SendFlag.tryOnly != 0 {
+  mutating func send(_ head: UnsafeRawBufferPointer?, _ body: UnsafeRawBufferPointer, flags: SendFlags) -> Int32 {
+    if flags.contains(.tryOnly) {
       let length = body.count + (head.map { $0.count + EmbeddedExchange.headAllowance } ?? 0)
-      guard wsgi_httpd_would_fit(request, length) != 0 else { return IOResult.wouldBlock }
+      guard wsgi_httpd_would_fit(request, length) != 0 else { return ExchangeFailure.wouldBlock.rawValue }
     }
     let begun = head.map { response.begin($0, script: script) } ?? 0
     guard begun == 0 else { return begun }
-    if flags & SendFlag.end != 0 { return response.end(body, flush: flags & SendFlag.flush != 0) }
-    return response.write(body, flush: flags & SendFlag.flush != 0)
+    if flags.contains(.end) { return response.end(body, flush: flags.contains(.flush)) }
+    return response.write(body, flush: flags.contains(.flush))
   }
 
   mutating func sendFile(_ head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64) -> Int32 {
@@ -74,17 +74,17 @@ extension EmbeddedExchange {
     table.initialize(
       to: wsgi_exchange(
         read: { exchange, buffer, capacity in
-          guard let exchange = EmbeddedExchange.at(exchange) else { return Int64(IOResult.failed) }
+          guard let exchange = EmbeddedExchange.at(exchange) else { return Int64(ExchangeFailure.failed.rawValue) }
           return exchange.pointee.read(into: buffer, capacity: capacity)
         },
         send: { exchange, head, headLength, body, bodyLength, flags in
-          guard let exchange = EmbeddedExchange.at(exchange) else { return IOResult.failed }
+          guard let exchange = EmbeddedExchange.at(exchange) else { return ExchangeFailure.failed.rawValue }
           return exchange.pointee.send(
             head.map { UnsafeRawBufferPointer(start: $0, count: headLength) },
-            UnsafeRawBufferPointer(start: body, count: bodyLength), flags: flags)
+            UnsafeRawBufferPointer(start: body, count: bodyLength), flags: SendFlags(rawValue: flags))
         },
         send_file: { exchange, head, headLength, descriptor, offset, length in
-          guard let exchange = EmbeddedExchange.at(exchange) else { return IOResult.failed }
+          guard let exchange = EmbeddedExchange.at(exchange) else { return ExchangeFailure.failed.rawValue }
           return exchange.pointee.sendFile(
             head.map { UnsafeRawBufferPointer(start: $0, count: headLength) }, descriptor: descriptor, offset: offset,
             length: length)

@@ -1,6 +1,7 @@
 import CEngine
 import CHTTPD
 import RequestCounting
+import WSGICore
 
 /// What an httpd child offers the engine outside any request. It lives as long as the process, as the engine keeps it.
 struct HostTable: @unchecked Sendable {  // the table is constant

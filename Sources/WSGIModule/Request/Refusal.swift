@@ -1,5 +1,6 @@
 import CHTTPD
 import WSGIConfig
+import WSGICore
 
 extension Refusal {
   /// The one place where a refused request is logged.

@@ -1,6 +1,7 @@
 import CHTTPD
 import Glibc
 import WSGIConfig
+import WSGICore
 import WSGIStatus
 
 /// The handler `wsgi-status`: how process groups and their processes are, for people and for programs.
@@ -53,7 +54,7 @@ struct StatusHandler {
     let result = page.withUnsafeBytes { bytes in
       wsgi_httpd_write(request, wsgi_httpd_make_brigade(request), start(of: bytes), bytes.count, WriteFlag.end)
     }
-    return result == IOResult.answered ? HookResult.answered : HookResult.ok
+    return result == ExchangeFailure.answered.rawValue ? HookResult.answered : HookResult.ok
   }
 }
 
