@@ -75,26 +75,26 @@ extension DaemonFailure {
     case .overloaded: FailureTerms(503, .overloaded)
     case .queueFull:
       FailureTerms(503, .queueFull) {
-        "WSGI0116: The queue of process group '\($0.group)' was full for its connect-timeout; give it more processes or threads."
+        "WSGI0116: The queue of process group '\($0.group)' stayed full for connect-timeout. Add processes or threads."
       }
     case .notServed:
       FailureTerms(503, .notServed) {
-        "WSGI0117: No process of group '\($0.group)' was running within its connect-timeout; earlier log entries say why."
+        "WSGI0117: No process of group '\($0.group)' was running within connect-timeout; earlier log entries say why."
       }
     case .queueClosed:
-      FailureTerms(503, .stopping) { "WSGI0354: Process group '\($0.group)' is gone: httpd is being stopped or restarted." }
+      FailureTerms(503, .stopping) { "WSGI0354: Process group '\($0.group)' has ended: httpd is stopping or restarting." }
     case .system(let errno):
       FailureTerms(500, .system) {
-        "WSGI0115: Unable to make a channel to process group '\($0.group)': \(String(cString: strerror(errno)))."
+        "WSGI0115: Unable to create a channel to process group '\($0.group)': \(String(cString: strerror(errno)))."
       }
     case .queueTimedOut:
       FailureTerms(504, .queueTimeout) {
-        "WSGI0084: No process of group '\($0.group)' took the request within its queue-timeout."
+        "WSGI0084: No process of group '\($0.group)' took the request within queue-timeout."
       }
     case .requeuedTooOften(let attempts):
       FailureTerms(503, .requeuedTooOften) {
-        "WSGI0124: Maximum number of attempts exceeded for process group '\($0.group)': \(attempts) processes in turn were being "
-          + "replaced when they took the request."
+        "WSGI0124: Maximum number of attempts exceeded for process group '\($0.group)': each of \(attempts) processes was "
+          + "being replaced when it took the request."
       }
     case .timedOut:
       FailureTerms(504, .socketTimeout) { "WSGI0145: Timed out waiting for process group '\($0.group)' (socket-timeout)." }
@@ -146,6 +146,6 @@ private struct FailurePlace {
     let process = pid == 0 ? "A daemon process of group '\(group)'" : "Daemon process \(pid) of group '\(group)'"
     let why = end.map { ": it \($0.sentence)" } ?? ""
     return isCut
-      ? "WSGI0119: \(process) ended while it sent the response\(why)." : "WSGI0146: \(process) ended before it answered\(why)."
+      ? "WSGI0119: \(process) ended while sending the response\(why)." : "WSGI0146: \(process) ended before it responded\(why)."
   }
 }

@@ -59,9 +59,9 @@ public struct EndRecord: Equatable, Sendable {
 
   private var causeText: String {
     switch cause {
-    case .unknown: return reason == nil ? "ended, why is not known (its supervisor had been replaced)" : "ended"
+    case .unknown: return reason == nil ? "exited; exit status unknown because its supervisor had been restarted" : "exited"
     case .exited(let code):
-      if code == 0 { return "ended" }
+      if code == 0 { return "exited" }
       if code == WorkerExit.shutdownTimeout.rawValue {
         return WorkerExit.shutdownTimeout.sentence + " and gave up (exit code 255)"
       }
@@ -70,9 +70,9 @@ public struct EndRecord: Equatable, Sendable {
     case .killed(let signal):
       var text = "was killed by signal \(signal)"
       if let name = Self.signalName(signal) { text += " (\(name))" }
-      if flags.contains(.overdue) { text += " from its supervisor: it had not ended in time" }
-      if flags.contains(.cpuLimit) { text += ": its cpu-time-limit was used up" }
-      if flags.contains(.outOfMemory) { text += ", most likely because memory ran out" }
+      if flags.contains(.overdue) { text += " by the supervisor because it did not exit in time" }
+      if flags.contains(.cpuLimit) { text += ": it used up its cpu-time-limit" }
+      if flags.contains(.outOfMemory) { text += ", most likely because the system ran out of memory" }
       if flags.contains(.core) { text += ", core dumped" }
       if flags.contains(.memoryLimited), signal == 6 || signal == 11 { text += "; it has a memory limit" }
       return text

@@ -112,9 +112,9 @@ public enum Privileges {
       if error < 0 { throw Failure(.capabilities, "prctl(PR_SET_KEEPCAPS)", error: -error) }
     }
     guard wsgi_posix_is_identity(user, group) == 1 else {
-      throw Failure(.verification, "getresuid and getresgid do not say \(user) and \(group)")
+      throw Failure(.verification, "getresuid and getresgid are not \(user) and \(group)")
     }
-    guard Set(currentGroups()) == Set(groups) else { throw Failure(.verification, "getgroups does not say \(groups)") }
+    guard Set(currentGroups()) == Set(groups) else { throw Failure(.verification, "getgroups is not \(groups)") }
     // Nothing of root is left to return to.
     guard setuid(0) != 0 else { throw Failure(.verification, "setuid(0) still succeeds") }
   }

@@ -19,7 +19,7 @@ extension Supervisor {
         let pids = group.workers.map { "\($0.pid)" }.joined(separator: ", ")
         log(
           group, .info,
-          "Process group '\(group.plan.name)' goes on with \(group.workers.count) processes: \(pids).")
+          "Process group '\(group.plan.name)' continues with \(group.workers.count) processes: \(pids).")
       }
     }
     for ends in kept.values { ends.closeAll() }

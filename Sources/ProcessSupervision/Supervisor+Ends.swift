@@ -112,8 +112,8 @@ extension Supervisor {
   func reportPace(_ group: Group) {
     log(
       group, .warning,
-      "WSGI0662: Processes of process group '\(group.plan.name)' end, or want to load a changed script, as soon as they have"
-        + " started: from now on \(group.pace.perSecond) are started a second.")
+      "WSGI0662: Processes of process group '\(group.plan.name)' exit, or reload a changed script, as soon as they"
+        + " start; starting at most \(group.pace.perSecond) per second from now on.")
   }
 
   private func report(_ worker: Worker, _ group: Group, _ record: EndRecord, now: Int64) {
@@ -122,7 +122,7 @@ extension Supervisor {
     if record.isNormal {
       log(group, .info, "The \(name) \(record.sentence) after \(ran).")
     } else if worker.state == .stopping, record.cause == .killed(signal: SIGTERM) || record.cause == .exited(code: 0) {
-      log(group, .info, "The \(name) was stopped while it was starting.")
+      log(group, .info, "The \(name) was stopped during startup.")
     } else if worker.wasKilled {
       log(group, .warning, "WSGI0453: The \(name) \(record.sentence).")
     } else if worker.readySince == nil, !record.flags.contains(.wasReady), worker.isChild {
@@ -130,7 +130,7 @@ extension Supervisor {
     } else {
       log(
         group, .error,
-        "WSGI0451: The \(name) \(record.sentence) after \(ran). Requests that it was running are lost."
+        "WSGI0451: The \(name) \(record.sentence) after \(ran). Its running requests are lost."
           + " \(retryText(group, now: now))")
     }
   }
@@ -141,6 +141,6 @@ extension Supervisor {
     let detail = worker.startFailure.map { ": \($0)" } ?? ""
     log(
       group, .alert,
-      "\(number): The \(title(worker)) \(record.sentence) while it was starting\(detail). \(retryText(group, now: now))")
+      "\(number): The \(title(worker)) \(record.sentence) during startup\(detail). \(retryText(group, now: now))")
   }
 }

@@ -14,7 +14,7 @@ extension Supervisor {
         if worker.malformedMessages == 1 {
           log(
             worker.group, .warning,
-            "WSGI0463: The \(title(worker)) sent its supervisor something that is no message: it is passed over.")
+            "WSGI0463: The \(title(worker)) sent a malformed control message; ignored.")
         }
       case .nothing: return
       case .ended:

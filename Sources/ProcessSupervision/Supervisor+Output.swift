@@ -61,8 +61,8 @@ extension Supervisor {
       guard let missing = group.outputLimit.takeMissing(now: now, isLast: isLast) else { continue }
       log(
         group, .warning,
-        "WSGI0644: \(missing.lines) lines (\(missing.bytes) bytes) of the processes of process group '\(group.plan.name)' are "
-          + "missing here: outside of requests they may together write \(LogRate.processes.sentence).")
+        "WSGI0644: Dropped \(missing.lines) log lines (\(missing.bytes) bytes) of the processes of group '\(group.plan.name)': "
+          + "outside requests they may together write \(LogRate.processes.sentence).")
     }
     for output in leftovers { reportMissing(of: output, now: now, isLast: isLast) }
   }
@@ -72,8 +72,8 @@ extension Supervisor {
     let group = output.group
     log(
       group, .warning,
-      "WSGI0458: \(missing.lines) lines (\(missing.bytes) bytes) of process \(output.pid) of process group "
-        + "'\(group.plan.name)' are missing here: outside of requests a process may write \(LogRate.process.sentence).")
+      "WSGI0458: Dropped \(missing.lines) log lines (\(missing.bytes) bytes) of process \(output.pid) of process group "
+        + "'\(group.plan.name)': outside requests a process may write \(LogRate.process.sentence).")
   }
 
   /// When the next such line is due; nil: nothing is missing.

@@ -35,8 +35,8 @@ extension Supervisor {
     guard let since = group.endingSince, now >= since &+ Self.queueAllowance else { return }
     log(
       group, .warning,
-      "WSGI0663: No process of process group '\(group.plan.name)' takes the requests that an earlier configuration left in its"
-        + " queue, and nobody waits for their answers any more: its processes are ended.")
+      "WSGI0663: No process of process group '\(group.plan.name)' takes the requests left in its queue by an earlier"
+        + " configuration, and no client waits for them any longer; ending its processes.")
     finish(group)
   }
 
@@ -73,12 +73,12 @@ extension Supervisor {
       switch old.count {
       case 0: "A process that has ended, or a program that it started,"
       case 1: "Process \(pids), or a program that it started,"
-      default: "One of the processes \(pids), or a program that they started,"
+      default: "One of processes \(pids), or a program that they started,"
       }
     log(
       group, .error,
-      "WSGI0672: \(who) has shut down the queue of process group '\(group.plan.name)', which no application has reason to do. The"
-        + " group has a new queue\(group.plan.settings.isService ? "." : ", and new processes are started.")")
+      "WSGI0672: \(who) has shut down the queue of process group '\(group.plan.name)', which no application should do."
+        + " Created a new queue\(group.plan.settings.isService ? "." : "; starting new processes.")")
   }
 
   private func renewalFailed(_ group: Group, _ number: Int32, now: Int64) {
@@ -86,7 +86,7 @@ extension Supervisor {
     log(
       group, .alert,
       "WSGI0673: The queue of process group '\(group.plan.name)' was shut down by one of its processes, and a new one cannot be"
-        + " made: \(String(cString: strerror(number))). It is tried again in a second.")
+        + " created: \(String(cString: strerror(number))). Trying again in one second.")
   }
 
   /// Those that had the old queue see its end when they have taken what it holds, and need not be told.

@@ -156,9 +156,9 @@ extension Supervisor {
     let script = reload.changes.first.map { String(decoding: $0.script, as: UTF8.self) } ?? ""
     log(
       group, .error,
-      "WSGI0460: Process group '\(group.plan.name)' keeps serving the code it has: the changed script '\(script)'"
-        + " \(reload.candidates.isEmpty ? "ended the processes that were to load it" : "does not load"). It is tried again when"
-        + " the script changes again.")
+      "WSGI0460: Reload failed: '\(script)'"
+        + " \(reload.candidates.isEmpty ? "ended the processes that were loading it" : "does not load"). Process group"
+        + " '\(group.plan.name)' keeps serving the old code until the script changes again.")
   }
 
   /// A change does not wait for a script that is tried again.

@@ -31,8 +31,8 @@ extension Supervisor {
         group.hasReportedFullSlots = true
         log(
           group, .warning,
-          "WSGI0464: Process group '\(group.plan.name)' has \(group.workers.count) processes that are still ending: further ones"
-            + " start when these have gone. A graceful-timeout would bound how long they may take.")
+          "WSGI0464: Cannot start a replacement in process group '\(group.plan.name)': \(group.workers.count) processes have"
+            + " not exited. Set graceful-timeout to bound how long they may take.")
       }
       return nil
     }
@@ -66,9 +66,9 @@ extension Supervisor {
   }
 
   func retryText(_ group: Group, now: Int64) -> String {
-    if group.isFinished || isStopping { return "It is not replaced." }
+    if group.isFinished || isStopping { return "It will not be replaced." }
     let wait = group.notBefore &- now
-    return wait <= 0 ? "A replacement is started." : "The next try is in \(seconds(wait))."
+    return wait <= 0 ? "Starting a replacement." : "The next attempt is in \(seconds(wait))."
   }
 
   func seconds(_ micros: Int64) -> String {
@@ -99,7 +99,7 @@ extension Supervisor {
     func pair(_ make: (UnsafeMutablePointer<Int32>) -> Int32) throws(LaunchFailure) -> [Int32] {
       var ends: [Int32] = [-1, -1]
       let result = make(&ends)
-      guard result == 0 else { throw LaunchFailure(what: "no pipes and sockets", errno: -result) }
+      guard result == 0 else { throw LaunchFailure(what: "cannot create pipes and sockets", errno: -result) }
       opened += ends
       return ends
     }
@@ -123,7 +123,7 @@ extension Supervisor {
       let relayedReports = try pair { wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), $0) }
       let relayedOutput = try pair { wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), $0) }
       let file = settings.makeFile()
-      guard file >= 0 else { throw LaunchFailure(what: "no memory file for the settings", errno: -file) }
+      guard file >= 0 else { throw LaunchFailure(what: "cannot create a memory file for the settings", errno: -file) }
       opened.append(file)
       // No tenant has a pipe before its only reader has left this process.
       let relay = try execute(

@@ -8,7 +8,7 @@ extension Supervisor {
   func stopAll(_ why: String?) {
     guard !isStopping else { return }
     isStopping = true
-    if let why { log(nil, .warning, "WSGI0459: \(why): all WSGI processes are stopped.") }
+    if let why { log(nil, .warning, "WSGI0459: \(why); stopping all WSGI processes.") }
     for group in groups { finish(group) }
   }
 
@@ -64,8 +64,8 @@ extension Supervisor {
     if worker.isChild { unattended.append(worker.pid) }
     log(
       group, .error,
-      "WSGI0660: The \(title(worker)) was killed and has not ended: it waits in the kernel, most likely for a file system that"
-        + " does not answer. It is waited for no longer; it ends when that file system answers or is unmounted.")
+      "WSGI0660: The \(title(worker)) was killed but has not exited: it is blocked in the kernel, most likely on a file system"
+        + " that does not answer. No longer waiting for it; it exits when that file system answers or is unmounted.")
     candidateEnded(worker, group)
   }
 
@@ -80,8 +80,8 @@ extension Supervisor {
       guard worker.endSeen == nil, !worker.isLeaving else { continue }
       log(
         group, .warning,
-        "WSGI0661: The \(title(worker)) can report nothing any more: its \(Relay.processName) has ended, or it has closed what"
-          + " leads there. It is replaced.")
+        "WSGI0661: The \(title(worker)) can no longer report anything: its \(Relay.processName) has ended, or it closed its"
+          + " connection to it. Replacing the process.")
       worker.line.send(.drain(.shutdownSignal))
       beginDraining(worker, group)
     }

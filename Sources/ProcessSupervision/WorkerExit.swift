@@ -41,21 +41,21 @@ public enum WorkerExit: Int32, CaseIterable, Sendable {
   public var sentence: String {
     switch self {
     case .settings: "could not read its settings"
-    case .version: "is of another version than the running module: restart httpd"
+    case .version: "differs in version from the running module; restart httpd"
     case .changeRoot: "could not change its root directory"
     case .setGroup: "could not set its group id"
     case .setGroups: "could not set its supplementary groups"
     case .setUser: "could not set its user id"
-    case .verification: "did not get the user, group and groups it asked for"
-    case .capabilities: "could not give up its capabilities"
-    case .privileges: "could not renounce new privileges"
+    case .verification: "did not get the user, group and supplementary groups it requested"
+    case .capabilities: "could not drop its capabilities"
+    case .privileges: "could not set no_new_privs"
     case .directory: "could not change to any working directory"
     case .engineMissing: "found no engine for its Python"
     case .engineUnusable: "could not use the engine for its Python"
     case .python: "could not initialise Python"
     case .threads: "could not start its threads"
-    case .startupTimeout: "did not load a script within its startup-timeout"
-    case .shutdownTimeout: "was still busy when its shutdown-timeout had passed"
+    case .startupTimeout: "did not load its script within startup-timeout"
+    case .shutdownTimeout: "was still busy after shutdown-timeout"
     }
   }
 }

@@ -16,7 +16,7 @@ extension Adapter {
     host.log(
       .warning,
       "WSGI0612: Script '\(running.script)' is still loading, after \(seconds) s, into the "
-        + "\(running.attachment.interpreter.label) \(place); requests for it wait. "
+        + "\(running.attachment.interpreter.label) \(place); requests for it are waiting. "
         + (stack.isEmpty ? "It runs no Python code." : stack.joined(separator: ", ") + "."))
   }
 
@@ -39,7 +39,7 @@ extension Adapter {
     let interpreter = group.isEmpty ? "main interpreter" : "sub-interpreter '\(group)'"
     host.log(
       .error,
-      "WSGI0614: WSGI script '\(String(decoding: script.path, as: UTF8.self))' does not load into the \(interpreter) \(place): "
-        + "the failure whose traceback stands above was repeated \(repeats == 1 ? "once" : "\(repeats) times").")
+      "WSGI0614: WSGI script '\(String(decoding: script.path, as: UTF8.self))' fails to load into the \(interpreter) \(place): "
+        + "the failure in the traceback above repeated \(repeats == 1 ? "once" : "\(repeats) times").")
   }
 }

@@ -58,8 +58,8 @@ extension Adapter {
     if case .tooMany(let limit) = failure {
       exchange.log(
         .error,
-        "WSGI0621: No interpreter for application group '\(group)': this process has \(limit) whose names came from "
-          + "requests, as many as WSGIMaxInterpreters allows. Fix the names in the configuration, or raise it.")
+        "WSGI0621: No interpreter for application group '\(group)': this process has \(limit) whose names come from "
+          + "requests (WSGIMaxInterpreters). Use fixed names in the configuration, or raise the limit.")
       return
     }
     let reason =
@@ -80,7 +80,7 @@ extension Adapter {
     failure = 0
     let attachment: Attachment
     do throws(InterpreterFailure) { attachment = try python.attachment(applicationGroup) } catch {
-      host.log(.error, "WSGI0087: No interpreter to load '\(String(decoding: script, as: UTF8.self))' into: \(error).")
+      host.log(.error, "WSGI0087: No interpreter for script '\(String(decoding: script, as: UTF8.self))': \(error).")
       return false
     }
     defer { python.release(attachment) }

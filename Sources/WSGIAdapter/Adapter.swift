@@ -115,7 +115,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
       waited &+= Adapter.stopStep
     }
     guard running.running().isEmpty else {
-      host.log(.info, "Requests are still running; the Python \(place) is left as it is.")
+      host.log(.info, "Requests are still running; Python \(place) is not finalised.")
       abandon()
       return
     }
@@ -133,8 +133,8 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
       sleep(Adapter.stopLimit)
       host.log(
         .warning,
-        "WSGI0505: Python did not end within \(Adapter.stopLimit) s: an application's thread or atexit function "
-          + "does not return. The process ends without it.")
+        "WSGI0505: Python did not finalise within \(Adapter.stopLimit) s: an application's thread or atexit function "
+          + "does not return. The process exits without finalising Python.")
       _exit(0)
     }
   }

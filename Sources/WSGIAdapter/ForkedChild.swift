@@ -23,8 +23,8 @@ extension InterpreterContents {
     flushStandardStreams()
     adapter.host.log(
       level,
-      "WSGI0600: Process \(getpid()), which WSGI script \(script) forked, has come back to the server and is ended: its request "
-        + "and its script are the parent's. A child is to end with os._exit().")
+      "WSGI0600: Process \(getpid()), which WSGI script \(script) forked, returned to the server and was ended: its request "
+        + "and its script belong to the parent. End child processes with os._exit().")
     _exit(status)
   }
 

@@ -45,14 +45,14 @@ struct InterpreterAdvice {
     switch refusal {
     case .secondTime:
       sentence =
-        "WSGI0501: \(subject) can be loaded once in a process: another application group of this process, or an attempt that "
-        + "failed, has loaded it before. "
+        "WSGI0501: \(subject) can be loaded once in a process: another application group of this process, or a failed "
+        + "attempt, has already loaded it. "
         + (isMain ? "Give" : "\(main), and give") + " each application that uses it a process group of its own."
     case .loading where hasOwnGIL:
       sentence =
-        "WSGI0501: \(subject) does not work in an interpreter with a GIL of its own, as application group '\(group)' has. "
-        + "Set 'WSGIPerInterpreterGIL Off' for it in <WSGIInterpreterOptions application-group=\(group)>; if it then works in "
-        + "no sub-interpreter at all: \(main)."
+        "WSGI0501: \(subject) does not work in an interpreter with a GIL of its own, such as application group '\(group)'. "
+        + "Set 'WSGIPerInterpreterGIL Off' for it in <WSGIInterpreterOptions application-group=\(group)>; if it works in no "
+        + "sub-interpreter at all: \(main)."
     case .loading, .subInterpreter:
       sentence =
         "WSGI0501: \(subject) works in Python's main interpreter only, and application group '\(group)' is a "

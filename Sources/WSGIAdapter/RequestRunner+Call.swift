@@ -36,7 +36,7 @@ extension RequestRunner {
     } catch is ScriptFailure {
       return ScriptAnswer(.unloadable)
     } catch {
-      adapter.logHere(.error, "WSGI0502: The request that the server sent cannot be read: \(error).")
+      adapter.logHere(.error, "WSGI0502: Cannot decode the request from the server: \(error).")
       return ScriptAnswer(.raised)
     }
   }

@@ -50,7 +50,7 @@ extension RequestRunner {
     contents.adapter.logHere(
       .warning,
       "WSGI0504: start_response() called again without exc_info before any output; PEP 3333 forbids that. "
-        + "The last call counts.")
+        + "The last call takes effect.")
   }
 
   /// Says once in each interpreter that a header's name ended with a colon, which was dropped.
@@ -59,7 +59,7 @@ extension RequestRunner {
     contents.adapter.logHere(
       .warning,
       "WSGI0640: WSGI script \(scriptLabel) sends a header whose name ends with a colon, \(bytesLiteral(name)) with value "
-        + "\(bytesLiteral(value)): the colon is dropped, here and from now on.")
+        + "\(bytesLiteral(value)); dropping the colon. Not logged again.")
   }
 
   /// Says once in each interpreter that a header was dropped which only the server may send.
@@ -67,7 +67,7 @@ extension RequestRunner {
     guard contents.hopWarning.isFirst else { return }
     contents.adapter.logHere(
       .warning,
-      "WSGI0641: WSGI script \(scriptLabel) sends header \(bytesLiteral(name)) with value \(bytesLiteral(value)), which concerns "
-        + "the connection and is the server's to send: it is dropped, here and from now on, and so are others of its kind.")
+      "WSGI0641: WSGI script \(scriptLabel) sends header \(bytesLiteral(name)) with value \(bytesLiteral(value)), which only "
+        + "the server may send; dropped, as are other headers that concern the connection. Not logged again.")
   }
 }

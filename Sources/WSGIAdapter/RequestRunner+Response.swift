@@ -151,8 +151,8 @@ extension RequestRunner {
   func cutShort() -> RequestOutcome {
     contents.adapter.logHere(
       .error,
-      "WSGI0503: The application's response has \(bytesSent) bytes, its Content-Length says \(head.contentLength); "
-        + "the connection is closed.")
+      "WSGI0503: The application's response has \(bytesSent) bytes, but its Content-Length is \(head.contentLength); "
+        + "closing the connection.")
     var outcome = done()
     outcome.end = .aborted
     return outcome

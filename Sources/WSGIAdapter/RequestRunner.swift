@@ -183,7 +183,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
     } catch is Raised {
       return handleException(request)
     } catch {
-      contents.adapter.logHere(.error, "WSGI0502: The request that the server sent cannot be read: \(error).")
+      contents.adapter.logHere(.error, "WSGI0502: Cannot decode the request from the server: \(error).")
       return failure(500)
     }
   }

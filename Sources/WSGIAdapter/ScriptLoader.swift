@@ -71,9 +71,9 @@ struct ScriptLoader {
     guard contents.retirementWarning.isFirst else { return }
     contents.adapter.logHere(
       .warning,
-      "WSGI0615: Script '\(text(request.path))' is tried again in the same \(contents.interpreter.label), which may still hold "
-        + "what it had imported when it failed: threads that it started keep \(Python.retiredLimit) earlier ones of that name "
-        + "from being ended. Mend the script and restart httpd, or let it start no threads while it is imported.")
+      "WSGI0615: Script '\(text(request.path))' is imported again in the same \(contents.interpreter.label), which may still "
+        + "hold modules of the failed import: threads that it started prevent \(Python.retiredLimit) earlier interpreters of "
+        + "that name from being ended. Fix the script and restart httpd, or start no threads during import.")
   }
 
   /// Whether a script whose import failed is to be tried again, here and now. A host that can gives the next attempt a process
@@ -108,7 +108,7 @@ struct ScriptLoader {
     guard !isTaken else { return }
     contents.adapter.logHere(
       .error,
-      "WSGI0613: Script '\(text(request.path))' is still loading into the \(contents.interpreter.label): the request is "
+      "WSGI0613: Script '\(text(request.path))' is still loading into the \(contents.interpreter.label); request "
         + "refused after connect-timeout.")
     throw .stillLoading
   }
@@ -213,9 +213,9 @@ struct ScriptLoader {
       contents.log(
         exception.object, "WSGI0105: Target WSGI script '\(path)' could not be read or compiled.", script: request.path)
     } else if isExit {
-      contents.log(exception.object, "WSGI0107: SystemExit raised by WSGI script '\(path)' while it was loaded; ignored.")
+      contents.log(exception.object, "WSGI0107: SystemExit raised by WSGI script '\(path)' during import; ignored.")
     } else {
-      contents.adapter.logHere(.error, "WSGI0109: Target WSGI script '\(path)' cannot be loaded as Python module.")
+      contents.adapter.logHere(.error, "WSGI0109: Target WSGI script '\(path)' cannot be loaded as a Python module.")
       contents.log(
         exception.object,
         "WSGI0174: Exception \(exception.object.typeName) while loading WSGI script '\(path)' into the "

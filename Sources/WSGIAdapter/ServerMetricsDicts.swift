@@ -66,7 +66,7 @@ extension Adapter {
     do throws(FlatFailure) {
       metrics = try ServerMetrics(decoding: bytes)
     } catch {
-      host.log(.error, "WSGI0512: The server's metrics cannot be read: \(error).")
+      host.log(.error, "WSGI0512: Cannot decode the server's metrics: \(error).")
       return .none()
     }
     return try metrics.makeDict()

@@ -21,15 +21,15 @@ extension Configuration {
     case .embedded, .daemon, .restricted: return nil
     case .unknown:
       let near = closest(to: name.description, among: groups.map(\.name.description))
-      let hint = near.map { " Did you mean '\($0)'?" } ?? " Define it, or name another."
+      let hint = near.map { " Did you mean '\($0)'?" } ?? " Define it, or use another group."
       return ConfigRefusal(
         message: "WSGI0620: WSGI process group not yet configured. No WSGIDaemonProcess defines '\(name)', which "
-          + "\(script.location) names.\(hint)",
+          + "\(script.location) refers to.\(hint)",
         server: server.id)
     case .notVisible:
       let owner = groups.first { $0.name == name }
       return ConfigRefusal(
-        message: "WSGI0620: WSGI process group not accessible. '\(name)', which \(script.location) names, belongs to the virtual "
+        message: "WSGI0620: WSGI process group not accessible. '\(name)', which \(script.location) uses, belongs to the virtual "
           + "host '\(owner?.server.name?.description ?? "")' (\(owner.map(\.location.description) ?? "")), this is "
           + "'\(server.name?.description ?? "")'. Declare it in the main server to share it.",
         server: server.id)

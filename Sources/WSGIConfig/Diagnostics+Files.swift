@@ -35,7 +35,7 @@ extension Diagnostics {
       for entry in path.split(Ascii.colon) where entry.bytes.first == Ascii.slash {
         guard let obstacle = system.obstacle(to: entry, for: embeddedCredentials) else { continue }
         warn(
-          309, "WSGIPythonPath\(place) has an entry that is of no use: \(obstacle.text(for: embeddedCredentials?.name ?? "")).")
+          309, "WSGIPythonPath\(place) has an unusable entry: \(obstacle.text(for: embeddedCredentials?.name ?? "")).")
       }
     }
   }
@@ -88,7 +88,7 @@ extension Diagnostics {
       guard let obstacle = system.obstacle(to: inRoot(entry, group), for: credentials) else { continue }
       warn(
         309, server: group.server.id,
-        "The process group '\(group.name)' (\(group.location)) has a python-path= entry that is of no use: "
+        "The process group '\(group.name)' (\(group.location)) has an unusable python-path= entry: "
           + "\(obstacle.text(for: credentials?.name ?? "")).")
     }
   }

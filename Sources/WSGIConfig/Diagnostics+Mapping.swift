@@ -25,7 +25,7 @@ extension Diagnostics {
       warn(
         300, server: alias.server,
         "WSGIScriptAlias \(alias.source) (\(alias.location)) is never reached: WSGIScriptAlias \(before.source) "
-          + "(\(before.location)) stands before it and matches all that it would. Put the longer path first.")
+          + "(\(before.location)) precedes it and matches the same URLs. Put the longer path first.")
       return
     }
   }
@@ -39,8 +39,8 @@ extension Diagnostics {
       guard global.restrictEmbedded == true else { return }
       warn(
         302, server: alias.server,
-        "WSGIScriptAlias \(alias.source) (\(alias.location)) runs in embedded mode, which WSGIRestrictEmbedded On refuses: "
-          + "every request will get 500. Give it a process-group=, or set WSGIProcessGroup.")
+        "WSGIScriptAlias \(alias.source) (\(alias.location)) runs in embedded mode, which WSGIRestrictEmbedded On forbids: "
+          + "every request will get 500. Set process-group= or WSGIProcessGroup.")
     case .missing(let name):
       warn(
         301, server: alias.server,
@@ -58,7 +58,7 @@ extension Diagnostics {
         warn(
           304, server: alias.server,
           "WSGIScriptAlias \(alias.source) (\(alias.location)) leads to the process group '\(group.name)', which has "
-            + "threads=0 (\(group.location)) and serves no requests. Give it threads, or the alias another group.")
+            + "threads=0 (\(group.location)) and serves no requests. Give it threads, or choose another group.")
       }
     }
   }
@@ -98,14 +98,14 @@ extension Diagnostics {
       if !use.isReferred, !use.isOpen {
         warn(
           305, server: group.server.id,
-          "The process group '\(group.name)' (\(group.location)) is used by nothing: its processes only cost memory. Name it in "
+          "The process group '\(group.name)' (\(group.location)) is not used by any directive and only costs memory. Name it in "
             + "WSGIProcessGroup or in the process-group= of an alias, or remove it.")
       }
       if let locale = group.worker.locale.map({ ByteText($0) }), !system.hasLocale(locale) {
         warn(
           306, server: group.server.id,
-          "The process group '\(group.name)' (\(group.location)) has locale=\(locale), which the system does not know. "
-            + "`locale -a` lists those it does; C.UTF-8 is always a good choice.")
+          "The process group '\(group.name)' (\(group.location)) has locale=\(locale), which does not exist on this system. "
+            + "`locale -a` lists those available; C.UTF-8 is always a good choice.")
       }
     }
   }

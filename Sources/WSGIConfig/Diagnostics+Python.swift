@@ -28,8 +28,8 @@ extension Diagnostics {
     if let directory = system.missingEngines, !configuration.groups.isEmpty || configuration.expectsEmbedded {
       warn(
         631,
-        "No application can run: there is no wsgi-engine-3.X.so in '\(directory)'. `make engine PYTHON=/usr/bin/python3` builds "
-          + "one, and `make install` puts it there.")
+        "No application can run: there is no wsgi-engine-3.X.so in '\(directory)'. Run `make engine PYTHON=/usr/bin/python3` "
+          + "and `make install`.")
     }
   }
 
@@ -40,7 +40,7 @@ extension Diagnostics {
     // `prefix:exec_prefix` is two directories, of which the first decides.
     let directory = path.split(Ascii.colon).first ?? path
     guard directory.bytes.first == Ascii.slash else {
-      warn(310, server: server, "\(what) is \(home), which is no absolute path. Give the directory of a Python environment.")
+      warn(310, server: server, "\(what) is \(home), which is not an absolute path. Use the directory of an environment.")
       return
     }
     if let obstacle = system.obstacle(to: directory, for: credentials) {
@@ -49,7 +49,7 @@ extension Diagnostics {
     }
     guard case .found(let isDirectory, _, _, _) = system.file(directory, credentials) else { return }
     guard isDirectory else {
-      warn(310, server: server, "\(what) is \(home), which is no directory. Give the directory above its bin.")
+      warn(310, server: server, "\(what) is \(home), which is not a directory. Set it to the parent of its bin directory.")
       return
     }
     let configuration = ByteText(directory.bytes + "/pyvenv.cfg".utf8)
@@ -60,8 +60,8 @@ extension Diagnostics {
     } else if !isInstallation(directory, credentials) {
       warn(
         310, server: server,
-        "\(what) is \(home), which is no Python environment: it has no pyvenv.cfg and no lib/python3.*. "
-          + "`python3 -m venv \(directory)` makes one.")
+        "\(what) is \(home), which is not a Python environment: it has neither pyvenv.cfg nor lib/python3.*. "
+          + "Run `python3 -m venv \(directory)` to create one.")
     }
   }
 
@@ -78,7 +78,7 @@ extension Diagnostics {
     guard !system.hasEngine(version.description) else { return }
     warn(
       311, server: server,
-      "\(what), for which no engine is installed. `make PYTHON=\(python) engine install` builds wsgi-engine-\(version).so.")
+      "\(what), for which no engine is installed. Run `make PYTHON=\(python) engine install` to build wsgi-engine-\(version).so.")
   }
 
   /// The version that a virtual environment's pyvenv.cfg says.

@@ -44,8 +44,8 @@ extension Diagnostics {
       warn(
         313, server: first.identity.id, isRemark: true,
         "The virtual host \(name)\(place) is the first on \(address): WSGIScriptAlias \(alias.source) also serves every host "
-          + "name that no other virtual host there has. Put a virtual host without applications before it, or give it "
-          + "ServerAlias * if that is meant."
+          + "name that no other virtual host there has. Put a virtual host without applications before it, or set "
+          + "ServerAlias * if this is intended."
       )
     }
   }

@@ -6,36 +6,39 @@ extension Directive {
 
   private static let mapping: [Directive] = [
     Directive(
-      "WSGIScriptAlias", .server, default: "–", "a URL path and the script it leads to, then options",
+      "WSGIScriptAlias", .server, default: "–", "a URL path and the WSGI script that serves it, then options",
       .line { (parse, line) throws(ConfigError) in try ScriptAlias.add(&parse, &line, isMatch: false) }),
     Directive(
-      "WSGIScriptAliasMatch", .server, default: "–", "a regular expression and the script it leads to, then options",
+      "WSGIScriptAliasMatch", .server, default: "–",
+      "a regular expression for URL paths and the WSGI script that serves them, then options",
       .line { (parse, line) throws(ConfigError) in try ScriptAlias.add(&parse, &line, isMatch: true) }),
     Directive(
-      "WSGIHandlerScript", .everywhere, default: "–", "a handler name and the script behind it, then options",
+      "WSGIHandlerScript", .everywhere, default: "–", "a handler name and the script that implements it, then options",
       .line { (parse, line) throws(ConfigError) in try HandlerScript.add(&parse, &line) }),
     Directive(
-      "WSGIDispatchScript", .everywhere, default: "none", "a script that may choose where a request runs, then options",
+      "WSGIDispatchScript", .everywhere, default: "none",
+      "a script that may choose a request's groups and callable, then options",
       .line { (parse, line) throws(ConfigError) in
         parse.scope.dispatchScript = try ServiceScript(.dispatch, &parse, &line)
       }),
     Directive(
-      "WSGIImportScript", .server, default: "–", "a script to load at process start, then both group options",
+      "WSGIImportScript", .server, default: "–",
+      "a script to load when a process starts, then process-group= and application-group=",
       .line { (parse, line) throws(ConfigError) in try ImportScript.add(&parse, &line) }),
     Directive(
       "WSGICallableObject", .everywhere, default: "application", "the name of the WSGI application object in its script",
       .one { (parse, word) in parse.scope.callableObject = NameTemplate(word, for: .callable) }),
     Directive(
-      "WSGICaseSensitivity", .global, default: "On", "whether the file system distinguishes case: On or Off",
+      "WSGICaseSensitivity", .global, default: "On", "On: the file system distinguishes upper and lower case",
       .flag { (parse, isOn) in parse.global.value.caseSensitivity = isOn }),
   ]
 
   private static let processes: [Directive] = [
     Directive(
-      "WSGIDaemonProcess", .server, default: "–", "the name of a process group, then options",
+      "WSGIDaemonProcess", .server, default: "–", "the name of a daemon process group to define, then options",
       .line { (parse, line) throws(ConfigError) in try DaemonGroup.add(&parse, &line) }),
     Directive(
-      "WSGIProcessGroup", .serverAndDirectory, default: "%{GLOBAL}", "the name of the process group to run in",
+      "WSGIProcessGroup", .serverAndDirectory, default: "%{GLOBAL}", "the name of the process group that applications run in",
       .one { (parse, word) in
         let name = NameTemplate(word, for: .processGroup)
         parse.scope.processGroup = name
@@ -43,17 +46,19 @@ extension Directive {
           GroupReference(name: name, server: parse.server.id, path: parse.path, location: parse.location))
       }),
     Directive(
-      "WSGIApplicationGroup", .serverAndDirectory, default: "%{RESOURCE}", "the name of the application group to run in",
+      "WSGIApplicationGroup", .serverAndDirectory, default: "%{RESOURCE}",
+      "the name of the application group (Python interpreter) that applications run in",
       .one { (parse, word) in
         let name = NameTemplate(word, for: .applicationGroup)
         parse.scope.applicationGroup = name
         if let fixed = name.fixedName { parse.global.value.applicationGroups.append(fixed) }
       }),
     Directive(
-      "WSGIRestrictProcess", .serverAndDirectory, default: "unrestricted", "the process groups that may be used here",
+      "WSGIRestrictProcess", .serverAndDirectory, default: "unrestricted",
+      "the names of the process groups that applications may use here",
       .line { (parse, line) throws(ConfigError) in try applyRestrictProcess(&parse, &line) }),
     Directive(
-      "WSGIRestrictEmbedded", .global, default: "Off", "whether requests are refused in embedded mode: On or Off",
+      "WSGIRestrictEmbedded", .global, default: "Off", "On: refuse to run applications in httpd's own processes",
       .flag { (parse, isOn) in parse.global.value.restrictEmbedded = isOn }),
   ]
 
@@ -65,7 +70,7 @@ extension Directive {
         parse.global.value.pythonHomeLocation = parse.location
       }),
     Directive(
-      "WSGIPythonEggs", .global, default: "none", "the directory that eggs are unpacked to",
+      "WSGIPythonEggs", .global, default: "none", "the directory in which Python eggs are unpacked",
       .one { (parse, word) in parse.global.value.engine.pythonEggs = word.bytes }),
     Directive(
       "WSGIPythonOptimize", .global, default: "0", "Python's optimisation level: 0, 1 or 2",
@@ -77,17 +82,17 @@ extension Directive {
       "WSGIPythonHashSeed", .global, default: "Python's own", "'random', or a number from 0 to 4294967295",
       .one { (parse, word) throws(ConfigError) in try applyHashSeed(&parse, word) }),
     Directive(
-      "WSGIDontWriteBytecode", .global, default: "Off", "whether Python writes no .pyc files: On or Off",
+      "WSGIDontWriteBytecode", .global, default: "Off", "On: Python writes no .pyc files",
       .flag { (parse, isOn) in parse.global.value.engine.dontWriteBytecode = isOn }),
     Directive(
-      "WSGIDestroyInterpreter", .global, default: "On", "whether interpreters are ended when a process ends: On or Off",
+      "WSGIDestroyInterpreter", .global, default: "On", "On: finalise Python's interpreters when a process exits",
       .flag { (parse, isOn) in parse.global.value.engine.destroysInterpreters = isOn }),
   ]
 
   private static let interpreters: [Directive] = [
     Directive(
       "WSGIMaxInterpreters", .global, default: "128",
-      "how many interpreters a process may have whose names come from requests",
+      "the highest number of interpreters in a process whose names come from requests",
       .one { (parse, word) throws(ConfigError) in
         guard let number = NumberSyntax.integer(word), (1...1_000_000).contains(number) else {
           throw ConfigError("WSGIMaxInterpreters must be a whole number from 1 to 1000000, not '\(word)'.")
@@ -95,49 +100,51 @@ extension Directive {
         parse.global.value.engine.maximumInterpreters = number
       }),
     Directive(
-      "<WSGIInterpreterOptions", .global, default: "–", "process-group=NAME and application-group=NAME, either or both or none",
+      "<WSGIInterpreterOptions", .global, default: "–",
+      "process-group=NAME, application-group=NAME, both or neither, to select interpreters",
       .section { (parse, line) throws(ConfigError) in try InterpreterOptions.open(&parse, &line) }),
     Directive(
-      "WSGIPythonPath", .global, default: "none", "directories to find Python modules in, separated by ':'", scopable: true,
+      "WSGIPythonPath", .global, default: "none", "directories to add to sys.path, separated by ':'", scopable: true,
       .one { (parse, word) in
         parse.setInterpreter { $0.pythonPath = word.bytes }
         if parse.global.value.openBlock == nil { parse.global.value.pythonPathLocation = parse.location }
       }),
     Directive(
-      "WSGISwitchInterval", .global, default: "Python's own", "seconds, above 0, after which Python switches threads",
+      "WSGISwitchInterval", .global, default: "Python's own", "seconds (greater than 0) after which Python switches threads",
       scopable: true,
       .one { (parse, word) throws(ConfigError) in
         let seconds = try positiveSeconds(word, of: "WSGISwitchInterval")
         parse.setInterpreter { $0.switchInterval = seconds }
       }),
     Directive(
-      "WSGIPerInterpreterGIL", .global, default: "Off", "whether each sub-interpreter has its own GIL: On or Off", scopable: true,
+      "WSGIPerInterpreterGIL", .global, default: "Off", "On: give each sub-interpreter its own GIL", scopable: true,
       .flag { (parse, isOn) in parse.setInterpreter { $0.perInterpreterGIL = isOn } }),
     Directive(
-      "WSGIFreeThreading", .global, default: "Off", "whether a free-threaded Python runs without the GIL: On or Off",
+      "WSGIFreeThreading", .global, default: "Off", "On: run a free-threaded Python without the GIL",
       scopable: true,
       .flag { (parse, isOn) in parse.setInterpreter { $0.freeThreading = isOn } }),
     Directive(
-      "WSGIRestrictStdin", .global, default: "Off", "whether reading sys.stdin is refused: On or Off", scopable: true,
+      "WSGIRestrictStdin", .global, default: "Off", "On: reading sys.stdin raises an exception", scopable: true,
       .flag { (parse, isOn) in parse.setInterpreter { $0.restrictStdin = isOn } }),
     Directive(
-      "WSGIRestrictStdout", .global, default: "Off", "whether writing sys.stdout is refused: On or Off", scopable: true,
+      "WSGIRestrictStdout", .global, default: "Off", "On: writing to sys.stdout raises an exception", scopable: true,
       .flag { (parse, isOn) in parse.setInterpreter { $0.restrictStdout = isOn } }),
     Directive(
-      "WSGIRestrictSignal", .global, default: "On", "whether signal handlers are not registered: On or Off", scopable: true,
+      "WSGIRestrictSignal", .global, default: "On", "On: ignore signal handlers that applications register", scopable: true,
       .flag { (parse, isOn) in parse.setInterpreter { $0.restrictSignal = isOn } }),
   ]
 
   private static let requests: [Directive] = [
-    scopeFlag("WSGIPassApacheRequest", .passApacheRequest, "whether environ holds the request record: On or Off"),
-    scopeFlag("WSGIPassAuthorization", .passAuthorization, "whether applications see HTTP_AUTHORIZATION: On or Off"),
-    scopeFlag("WSGIScriptReloading", .scriptReloading, "whether a changed script is loaded again: On or Off"),
-    scopeFlag("WSGIErrorOverride", .errorOverride, "whether httpd's error documents replace those of applications: On or Off"),
-    scopeFlag("WSGIChunkedRequest", .chunkedRequest, "whether chunked request bodies are accepted: On or Off"),
-    scopeFlag("WSGIIgnoreActivity", .ignoreActivity, "whether requests leave the inactivity timer alone: On or Off"),
-    scopeFlag("WSGIEnableSendfile", .enableSendfile, "whether files are sent by sendfile: On or Off"),
+    scopeFlag("WSGIPassApacheRequest", .passApacheRequest, "On: put httpd's request record into the WSGI environ"),
+    scopeFlag("WSGIPassAuthorization", .passAuthorization, "On: pass the Authorization header to applications"),
+    scopeFlag("WSGIScriptReloading", .scriptReloading, "On: reload a script when its file has changed"),
+    scopeFlag("WSGIErrorOverride", .errorOverride, "On: send httpd's error documents instead of those of applications"),
+    scopeFlag("WSGIChunkedRequest", .chunkedRequest, "On: accept chunked request bodies"),
+    scopeFlag("WSGIIgnoreActivity", .ignoreActivity, "On: requests do not reset the inactivity timer"),
+    scopeFlag("WSGIEnableSendfile", .enableSendfile, "On: send files of wsgi.file_wrapper with sendfile()"),
     Directive(
-      "WSGIMapHEADToGET", .everywhere, default: "Auto", "whether applications see HEAD as GET: On, Off or Auto",
+      "WSGIMapHEADToGET", .everywhere, default: "Auto",
+      "On: applications see HEAD as GET; Auto: only if an output filter needs the body; or Off",
       .one { (parse, word) throws(ConfigError) in
         if word.equalsIgnoringCase("Auto") {
           parse.scope.mapHEADToGET = .auto
@@ -148,13 +155,13 @@ extension Directive {
         }
       }),
     Directive(
-      "WSGITrustedProxyHeaders", .everywhere, default: "none", "the headers to believe of a trusted proxy",
+      "WSGITrustedProxyHeaders", .everywhere, default: "none", "the headers to accept from trusted proxies",
       .each { (parse, word) throws(ConfigError) in
         let header = try ProxyHeader(configured: word)
         parse.scope.trustedProxyHeaders = (parse.scope.trustedProxyHeaders ?? []) + [header]
       }),
     Directive(
-      "WSGITrustedProxies", .everywhere, default: "every peer", "the addresses or subnets of trusted proxies",
+      "WSGITrustedProxies", .everywhere, default: "every peer", "the IP addresses or subnets of trusted proxies",
       .each { (parse, word) throws(ConfigError) in
         let subnet = try applyProxy(word)
         parse.scope.trustedProxies = (parse.scope.trustedProxies ?? []) + [subnet]
@@ -179,38 +186,39 @@ extension Directive {
         parse.directoryConfig.value.authGroupScript = try ServiceScript(.authGroup, &parse, &line)
       }),
     Directive(
-      "WSGIGroupAuthoritative", .directoryAuth, default: "On", "accepted and without effect: On or Off",
+      "WSGIGroupAuthoritative", .directoryAuth, default: "On", "accepted for compatibility, has no effect: On or Off",
       .flag { (parse, isOn) in parse.directoryConfig.value.groupAuthoritative = isOn }),
   ]
 
   private static let telemetry: [Directive] = [
     Directive(
-      "WSGIServerMetrics", .global, default: "Off", "whether embedded applications can read httpd's scoreboard: On or Off",
+      "WSGIServerMetrics", .global, default: "Off", "On: embedded applications may read httpd's scoreboard",
       .flag { (parse, isOn) in parse.global.value.engine.serverMetrics = isOn }),
     Directive(
-      "WSGITelemetryService", .global, default: "none", "unix:PATH, then interval=SECONDS",
+      "WSGITelemetryService", .global, default: "none", "unix:PATH, the socket to send telemetry to, then interval=SECONDS",
       .line { (parse, line) throws(ConfigError) in try applyTelemetryService(&parse, &line) }),
     Directive(
-      "WSGISlowRequests", .global, default: "0", "seconds from which a request is reported as slow; 0 for never",
+      "WSGISlowRequests", .global, default: "0", "seconds after which a running request is reported as slow; 0: never",
       .one { (parse, word) throws(ConfigError) in try applySlowRequests(&parse, word) }),
     Directive(
-      "WSGITelemetryOptions", .global, default: "None", "CaptureUserAgent, None or All; or flags with + and -",
+      "WSGITelemetryOptions", .global, default: "None",
+      "what telemetry includes: CaptureUserAgent, None or All, or flags with + and -",
       .line { (parse, line) throws(ConfigError) in try applyTelemetryOptions(&parse, &line) }),
   ]
 
   /// What the reference needs and this module has no use for.
   private static let obsolete: [Directive] = [
     Directive(
-      "WSGISocketPrefix", .global, default: "–", "accepted and without effect",
+      "WSGISocketPrefix", .global, default: "–", "accepted for compatibility, has no effect",
       .one { (parse, _) in parse.noteObsolete("WSGISocketPrefix", "process groups are reached without socket files") }),
     Directive(
-      "WSGISocketRotation", .global, default: "–", "accepted and without effect: On or Off",
+      "WSGISocketRotation", .global, default: "–", "accepted for compatibility, has no effect: On or Off",
       .flag { (parse, _) in parse.noteObsolete("WSGISocketRotation", "process groups are reached without socket files") }),
     Directive(
-      "WSGIAcceptMutex", .global, default: "–", "accepted and without effect",
+      "WSGIAcceptMutex", .global, default: "–", "accepted for compatibility, has no effect",
       .one { (parse, word) throws(ConfigError) in try applyAcceptMutex(&parse, word) }),
     Directive(
-      "WSGIVerboseDebugging", .global, default: "–", "accepted and without effect: On or Off",
+      "WSGIVerboseDebugging", .global, default: "–", "accepted for compatibility, has no effect: On or Off",
       .flag { (parse, _) in parse.noteObsolete("WSGIVerboseDebugging", "write 'LogLevel wsgi:debug'") }),
   ]
 

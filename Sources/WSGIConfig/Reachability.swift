@@ -37,8 +37,8 @@ enum Obstacle: Equatable {
     switch self {
     case .missing(let path): "\(path) does not exist"
     case .denied(let path, let bit, let who, let mode):
-      "the user '\(user)' cannot \(bit == "x" ? "pass the directory" : "read") \(path): its mode \(octal(mode)) has no "
-        + "'\(bit)' for \(who.rawValue); 'chmod \(who.letter)+\(bit) \(path)' gives it"
+      "the user '\(user)' cannot \(bit == "x" ? "enter the directory" : "read") \(path): its mode \(octal(mode)) lacks "
+        + "'\(bit)' for \(who.rawValue); run 'chmod \(who.letter)+\(bit) \(path)'"
     }
   }
 

@@ -19,7 +19,7 @@ extension ProcessGroupLookup {
     switch self {
     case .embedded, .daemon: nil
     case .restricted:
-      Refusal(500, "WSGI0149: Process group '\(ByteText(name()))' is not one that WSGIRestrictProcess allows here.")
+      Refusal(500, "WSGI0149: Process group '\(ByteText(name()))' is not allowed here by WSGIRestrictProcess.")
     case .unknown: Refusal(500, "WSGI0150: No WSGI daemon process called '\(ByteText(name()))' has been configured.")
     case .notVisible:
       Refusal(

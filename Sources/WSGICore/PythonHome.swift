@@ -136,20 +136,20 @@ public enum EngineChoiceFailure: Error, Equatable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .noEngines(let directory):
-      "there is no wsgi-engine-3.X.so in '\(directory)'; build one with 'make engine PYTHON=/usr/bin/python3' and install it"
+      "there is no wsgi-engine-3.X.so in '\(directory)'; build and install one with 'make engine PYTHON=/usr/bin/python3'"
     case .noHome(let path):
-      "the Python home '\(path)' is no directory; name an existing virtual environment, or make this one with "
-        + "'python3 -m venv \(path)'"
+      "the Python home '\(path)' is not a directory; use an existing virtual environment, or create this one "
+        + "with 'python3 -m venv \(path)'"
     case .notPython(let path):
-      "the Python home '\(path)' has neither a pyvenv.cfg, as a virtual environment has, nor a lib/python3.X, as an "
-        + "installation has; make an environment with 'python3 -m venv \(path)', or name another"
+      "the Python home '\(path)' has neither pyvenv.cfg (virtual environment) nor lib/python3.X (installation); "
+        + "create an environment with 'python3 -m venv \(path)', or use another"
     case .denied(let path, let mode, let isDirectory, let what):
-      "\(what) cannot be used: the user of this process may not \(isDirectory ? "pass the directory" : "read") '\(path)', whose "
-        + "mode is 0\(String(mode & 0o7777, radix: 8)); 'chmod \(isDirectory ? "o+x" : "o+r") \(path)' lets it"
+      "\(what) cannot be used: the user of this process may not \(isDirectory ? "enter the directory" : "read") '\(path)', whose "
+        + "mode is 0\(String(mode & 0o7777, radix: 8)); run 'chmod \(isDirectory ? "o+x" : "o+r") \(path)'"
     case .otherVersion(let path, let version, let engines, let directory):
       "the Python home '\(path)' is for Python \(version), and '\(directory)' has an engine for "
         + "\(engines.map(\.description).joined(separator: ", ")); build one with 'make engine PYTHON=python\(version)', or "
-        + "make the environment anew"
+        + "recreate the environment"
     }
   }
 }

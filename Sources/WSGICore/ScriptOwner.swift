@@ -79,7 +79,7 @@ public enum ScriptOwner: Equatable, Sendable {
 
   private func reason(_ failure: ScriptOwnershipFailure) -> String {
     switch failure {
-    case .unreadable(let place): "The owner of the WSGI script\(suffix(place)) cannot be told"
+    case .unreadable(let place): "Cannot determine the owner of the WSGI script\(suffix(place))"
     case .wrongUser(let place): "The WSGI script\(suffix(place)) belongs to another user"
     case .wrongGroup(let place): "The WSGI script\(suffix(place)) belongs to another group"
     case .writableByGroup(let place): "The WSGI script\(suffix(place)) is writable by its group"

@@ -73,7 +73,7 @@ func wsgi_swift_engine_run(
       end: result.end.rawValue, status: result.status, script_loaded: result.scriptLoaded ? 1 : 0,
       interrupted: result.interrupted ? 1 : 0, script_modified: result.scriptModified, script_failure: result.scriptFailure)
   } catch {
-    host.log(.error, "WSGI0502: The request that the server sent cannot be read: \(error).")
+    host.log(.error, "WSGI0502: Cannot decode the request from the server: \(error).")
   }
 }
 
@@ -97,7 +97,7 @@ func wsgi_swift_engine_call(
     call.pointee.length = answer.bytes.count
     return answer.kind.rawValue
   } catch {
-    host.log(.error, "WSGI0502: The request that the server sent cannot be read: \(error).")
+    host.log(.error, "WSGI0502: Cannot decode the request from the server: \(error).")
     return Int32(WSGI_ANSWER_UNLOADABLE)
   }
 }

@@ -49,12 +49,12 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
       socket = try settings.target.map { path throws(TelemetrySocket.Failure) in try TelemetrySocket(path: path) }
     } catch {
       socket = nil
-      process.warn("WSGI0132: There is no telemetry \(process.place): \(Telemetry.explain(error)).")
+      process.warn("WSGI0132: Telemetry disabled \(process.place): \(Telemetry.explain(error)).")
     }
     guard socket != nil || slowRequests != nil else { return nil }
     if let socket { sendStarted(socket) }
     guard BackgroundThread.start({ [self] in loop() }) else {
-      process.warn("WSGI0133: There is no telemetry \(process.place): the system has no room for a thread.")
+      process.warn("WSGI0133: Telemetry disabled \(process.place): cannot create its thread.")
       return nil
     }
     let target = settings.target.map { " to 'unix:\($0)'" } ?? " of slow requests"
@@ -63,8 +63,8 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
 
   private static func explain(_ failure: TelemetrySocket.Failure) -> String {
     switch failure {
-    case .pathTooLong: "the path of WSGITelemetryService is longer than a socket's path may be"
-    case .noSocket(let code): "no socket can be made (\(String(cString: strerror(code))))"
+    case .pathTooLong: "the path of WSGITelemetryService is too long for a socket"
+    case .noSocket(let code): "cannot create a socket (\(String(cString: strerror(code))))"
     }
   }
 
@@ -190,7 +190,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
       "WSGI0510: Slow request: \(record.name) has run for \(SlowRequest.text(record.duration)) s so far "
         + "(WSGISlowRequests \(SlowRequest.text(slow.threshold)))\(record.suffix), \(process.place).")
     if !isComplete {
-      process.warn("WSGI0510: The GIL was not to be had within \(Telemetry.stackPatience) ms; what all threads seem to do:")
+      process.warn("WSGI0510: Could not acquire the GIL within \(Telemetry.stackPatience) ms; apparent stacks of all threads:")
     }
     for line in lines { process.warn("WSGI0510: \(line)") }
   }

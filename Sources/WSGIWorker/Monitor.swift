@@ -94,7 +94,7 @@ final class Monitor: Sendable {
   private func act(on verdict: Watch.Verdict, _ now: Int64) {
     switch verdict {
     case .interrupt(let request):
-      report("WSGI0410", "A request has run for \(Seconds.text(now &- request.since)): RequestTimeout is raised in it", request)
+      report("WSGI0410", "A request has run for \(Seconds.text(now &- request.since)); raising RequestTimeout in it", request)
       _ = pool.engine.interrupt(request.ticket)
     case .end(let reason, let drains, let request): end(reason, drains: drains, request, now)
     }
@@ -102,20 +102,21 @@ final class Monitor: Sendable {
 
   private func end(_ reason: ShutdownReason, drains: Bool, _ request: InFlight.Request?, _ now: Int64) {
     let settings = pool.settings
-    let how = drains && settings.gracefulTimeout > 0 ? "the others are waited for" : "the process is stopped"
+    let how = drains && settings.gracefulTimeout > 0 ? "finishing the other requests first" : "stopping the process"
     switch reason {
     case .requestTimeout:
       let age = Seconds.text(now &- (request?.since ?? now))
-      report("WSGI0411", "Request time limit exceeded, a request has run for \(age): \(how)", request)
+      report("WSGI0411", "Request time limit exceeded: a request has run for \(age); \(how)", request)
     case .startupTimeout:
-      report("WSGI0412", "No script was loaded within startup-timeout, \(Seconds.text(settings.startupTimeout)): \(how)", request)
+      report("WSGI0412", "No script loaded within startup-timeout (\(Seconds.text(settings.startupTimeout))); \(how)", request)
     case .deadlockTimeout:
       report(
-        "WSGI0413", "The GIL was not to be had for deadlock-timeout, \(Seconds.text(settings.deadlockTimeout)): \(how)", request)
+        "WSGI0413",
+        "No thread could acquire the GIL for \(Seconds.text(settings.deadlockTimeout)) (deadlock-timeout); \(how)", request)
     case .inactivityTimeout:
-      pool.log.write(.info, "Inactivity timeout of \(settings.title) expired: the process is stopped.")
+      pool.log.write(.info, "Inactivity timeout of \(settings.title) expired; stopping the process.")
     default:
-      pool.log.write(.info, "Restart interval of \(settings.title) expired: \(how).")
+      pool.log.write(.info, "Restart interval of \(settings.title) expired; \(how).")
     }
     if drains, settings.gracefulTimeout > 0 { pool.drain(reason) } else { pool.stop(reason) }
   }

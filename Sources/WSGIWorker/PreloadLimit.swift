@@ -63,8 +63,8 @@ final class PreloadLimit: Sendable {
     let stack = engine.stack(0, milliseconds: PreloadLimit.stackPatience).joined(separator: ", ")
     log.write(
       .warning,
-      "WSGI0412: Script '\(name)' was not loaded within startup-timeout, \(Seconds.text(settings.startupTimeout)): the process"
-        + " is stopped (process group '\(settings.groupName)'). \(stack.isEmpty ? "It runs no Python code" : stack).")
+      "WSGI0412: Script '\(name)' did not load within startup-timeout (\(Seconds.text(settings.startupTimeout)));"
+        + " stopping the process (process group '\(settings.groupName)'). \(stack.isEmpty ? "It runs no Python code" : stack).")
     engine.abandon()
     control.send(.startFailed("script '\(name)'"))
     _exit(WorkerExit.startupTimeout.rawValue)

@@ -73,7 +73,7 @@ final class RequestPool: Sendable {
         living.add(.max)
         log.write(
           .error,
-          "WSGI0022: Only \(index) of \(settings.threads) threads could be started: \(String(cString: strerror(failure))).")
+          "WSGI0022: Could only start \(index) of \(settings.threads) threads: \(String(cString: strerror(failure))).")
         return index > 0
       }
     }
@@ -171,7 +171,7 @@ final class RequestPool: Sendable {
   /// A thread found that a source of requests is at its end.
   func sourceEnded(_ source: Int32) {
     guard turns.ended(source) else { return }
-    log.write(.info, "No more requests can come for daemon process \(settings.title): it finishes.")
+    log.write(.info, "Queue of daemon process \(settings.title) closed; finishing remaining requests.")
   }
 
   /// A thread leaves: no more requests are taken.

@@ -48,9 +48,9 @@ struct RequestThread: ~Copyable {
         case .ended: worker.sourceEnded(source)
         case .malformed(let what):
           worker.log.write(
-            .error, "WSGI0080: A message in the queue of the process group is no request (\(what)): dropped.")
+            .error, "WSGI0080: Dropped a malformed message from the queue of the process group (\(what)).")
         case .failed(let error):
-          worker.log.write(.error, "WSGI0401: The queue of the process group cannot be read: errno \(error).")
+          worker.log.write(.error, "WSGI0401: Cannot read the queue of the process group: errno \(error).")
           worker.sourceEnded(source)
         }
         guard let next = worker.turns.source(index) else {
@@ -101,7 +101,7 @@ struct RequestThread: ~Copyable {
   private mutating func admit(_ envelope: QueueEnvelope) -> Bool {
     logLevel = envelope.logLevel
     guard let head = try? RequestHead(decoding: reader.head) else {
-      worker.log.write(.error, "WSGI0080: A request in the queue of the process group cannot be read.")
+      worker.log.write(.error, "WSGI0080: Cannot decode a request from the queue of the process group.")
       channel.fail(status: 500)
       return false
     }
@@ -157,8 +157,8 @@ struct RequestThread: ~Copyable {
     log(
       .info,
       change.failure == 0
-        ? "The script changed: the request waits for a process with its new code."
-        : "The script's import failed before: the request waits for a process that tries it afresh.")
+        ? "Script changed; holding the request for a process with the new code."
+        : "The script's import failed before; holding the request for a process that imports it afresh.")
     guard let descriptor = channel.detach() else { return .refused }
     let request = Reloads.Kept(change: change, channel: descriptor, envelope: envelope, head: Array(reader.head))
     let verdict = worker.reloads.keep(request, worker.control)

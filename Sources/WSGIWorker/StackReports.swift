@@ -52,9 +52,9 @@ final class StackReports: Sendable {
     engine.withLock { engine in
       guard let engine else { return }
       let (lines, isComplete) = engine.allStacks(milliseconds: Self.patience)
-      var text = "SIGQUIT: what the threads of daemon process \(title) do"
-      if !isComplete { text += ", read without the GIL, which a thread keeps" }
-      write(lines.isEmpty ? "\(text): \(isComplete ? "none runs Python code" : "this Python cannot show it")." : "\(text):")
+      var text = "SIGQUIT: stacks of the threads of daemon process \(title)"
+      if !isComplete { text += ", read without the GIL, which a thread holds" }
+      write(lines.isEmpty ? "\(text): \(isComplete ? "none runs Python code" : "Python cannot show them")." : "\(text):")
       for line in lines { write(line) }
     }
   }

@@ -98,7 +98,7 @@ final class WorkerProcess {
   private func leaveForCPULimit() {
     log.write(
       .warning,
-      "WSGI0414: The cpu-time-limit of process group '\(settings.groupName)' is used up: process \(getpid()) ends.")
+      "WSGI0414: Process \(getpid()) of process group '\(settings.groupName)' has used up its cpu-time-limit; ending it.")
     if settings.gracefulTimeout > 0 { pool.drain(.cpuTimeLimit) } else { pool.stop(.cpuTimeLimit) }
   }
 

@@ -33,9 +33,9 @@ import WSGICore
     let failure = DaemonFailure.workerEnded(pid: 0)
     #expect(
       failure.message(group: "shop", end: end, isCut: true)
-        == "WSGI0119: Daemon process 7 of group 'shop' ended while it sent the response: it was killed by signal 9.")
+        == "WSGI0119: Daemon process 7 of group 'shop' ended while sending the response: it was killed by signal 9.")
     #expect(
       failure.message(group: "shop", end: nil, isCut: false)
-        == "WSGI0146: A daemon process of group 'shop' ended before it answered.")
+        == "WSGI0146: A daemon process of group 'shop' ended before it responded.")
   }
 }

@@ -70,11 +70,11 @@ private final class ParentProcess {
       wait("supervisor \(round)") { parent.supervisors.count == round }
       kill(parent.supervisors[round - 1], SIGKILL)
     }
-    wait("the last one has taken over") { parent.log.contains("Process group 'g' goes on with 2 processes: ") }
+    wait("the last one has taken over") { parent.log.contains("Process group 'g' continues with 2 processes: ") }
     #expect(isAlive(worker))
     // Output and reports still arrive, orders too, and a death is noticed.
     kill(worker, SIGKILL)
-    wait("the end is known") { parent.log.contains("WSGI0451: The process \(worker) of process group 'g' ended") }
+    wait("the end is known") { parent.log.contains("WSGI0451: The process \(worker) of process group 'g' exited") }
     #expect(parent.servingPid().map { $0 != worker } == true)
     parent.order("stop")
     wait("all has stopped") { parent.log.contains("stopped") }
@@ -85,7 +85,7 @@ private final class ParentProcess {
     wait("the first words") { parent.log.contains("before") }
     let worker = try #require(parent.servingPid())
     kill(parent.supervisors[0], SIGKILL)
-    wait("another supervisor") { parent.supervisors.count == 2 && parent.log.contains("goes on with 1 processes") }
+    wait("another supervisor") { parent.supervisors.count == 2 && parent.log.contains("continues with 1 processes") }
     parent.order("send say after")
     wait("its words") { parent.log.contains("after") }
     #expect(parent.servingPid() == worker)

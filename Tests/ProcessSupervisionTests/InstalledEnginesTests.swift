@@ -80,8 +80,8 @@ import WSGICore
     #expect(version(python: "/venv/bin/python3", root: path) == "3.10")
     #expect(version(home: "/opt", root: path) == "3.12")
     #expect(version(home: path + "/future").contains("is for Python 3.29"))
-    #expect(version(home: path + "/none").contains("is no directory"))
-    #expect(version(home: path + "/alone").contains("neither a pyvenv.cfg"))
+    #expect(version(home: path + "/none").contains("is not a directory"))
+    #expect(version(home: path + "/alone").contains("neither pyvenv.cfg"))
   }
 
   @Test(arguments: ["fifo", "/dev/zero", "/dev/tty", "/"])
@@ -92,7 +92,7 @@ import WSGICore
     } else {
       tree.link("odd/pyvenv.cfg", to: what)
     }
-    #expect(version(home: tree.path + "/odd").contains("neither a pyvenv.cfg"))
+    #expect(version(home: tree.path + "/odd").contains("neither pyvenv.cfg"))
     #expect(SmallFile.bytes(of: tree.path + "/odd/pyvenv.cfg") == nil)
   }
 

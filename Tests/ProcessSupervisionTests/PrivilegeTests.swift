@@ -99,7 +99,7 @@ private let isRoot: Bool = {
     ])
     wait("the causes") { it.hasLogged("WSGI0003") && it.log.count { $0.contains("WSGI0007") } >= 2 }
     #expect(
-      it.hasLogged("could not change its root directory (exit code 66) while it was starting: chroot(/nonexistent): No such"))
+      it.hasLogged("could not change its root directory (exit code 66) during startup: chroot(/nonexistent): No such"))
     #expect(it.hasLogged("a worker does not run as root"))
     it.finish()
   }
@@ -134,7 +134,7 @@ private let isRoot: Bool = {
     var group = SupervisionCase.Group("g", "privileges ready spin")
     group.settings.cpuTimeLimit = 1
     let it = try SupervisionCase([group])
-    wait("the limit ends it", seconds: 60) { it.hasLogged("its cpu-time-limit was used up") }
+    wait("the limit ends it", seconds: 60) { it.hasLogged("it used up its cpu-time-limit") }
     #expect(it.board().ends.contains { $0.flags.contains(.cpuLimit) })
     it.finish()
   }

@@ -31,9 +31,9 @@ import WSGICore
     wait("the pace is set") { it.hasLogged("WSGI0662") }
     // 22 at once, two for each second that they took, and one a second that was no longer young; the last two are on their way.
     let most = 22 + 3 * Int((ContinuousClock.now - start).components.seconds + 1) + 2
-    #expect(it.log.count { $0.contains("process group 'hasty' ended (maximum_requests)") } <= most)
+    #expect(it.log.count { $0.contains("process group 'hasty' exited (maximum_requests)") } <= most)
     #expect(it.log.count { $0.contains("WSGI0662") } == 1)
-    wait("it goes on nevertheless") { it.log.count { $0.contains("ended (maximum_requests)") } >= 25 }
+    wait("it goes on nevertheless") { it.log.count { $0.contains("exited (maximum_requests)") } >= 25 }
     #expect(it.ready(1) == 1)
     it.finish()
   }
@@ -44,7 +44,7 @@ import WSGICore
     it.send("answered")
     it.send("exit 5")
     wait("the end") { it.hasLogged("exited with code 5") }
-    #expect(it.log.contains { $0.contains("exited with code 5") && $0.hasSuffix("A replacement is started.") })
+    #expect(it.log.contains { $0.contains("exited with code 5") && $0.hasSuffix("Starting a replacement.") })
     it.finish()
   }
 

@@ -79,7 +79,7 @@ import Testing
       expected: [(301, "WSGIProcessGroup nowhere (test.conf:1)")]),
     Case(
       what: "embedded and forbidden", lines: ["WSGIRestrictEmbedded On", "WSGIScriptAlias / /srv/b.wsgi"],
-      expected: [(302, "which WSGIRestrictEmbedded On refuses")]),
+      expected: [(302, "which WSGIRestrictEmbedded On forbids")]),
     Case(
       what: "group of another host", lines: ["WSGIScriptAlias / /srv/b.wsgi process-group=v"], virtual: ["WSGIDaemonProcess v"],
       expected: [(303, "belongs to another virtual host")]),
@@ -87,8 +87,8 @@ import Testing
       what: "a service that gets requests",
       lines: ["WSGIDaemonProcess s threads=0", "WSGIScriptAlias / /srv/b.wsgi process-group=s"], expected: [(304, "threads=0")]),
     Case(
-      what: "a group that nothing uses", lines: ["WSGIDaemonProcess a"], expected: [(305, "'a' (test.conf:1) is used by nothing")]
-    ),
+      what: "a group that nothing uses", lines: ["WSGIDaemonProcess a"],
+      expected: [(305, "'a' (test.conf:1) is not used by any directive")]),
     Case(what: "a group by server", lines: ["WSGIDaemonProcess a", "WSGIProcessGroup a"]),
     Case(what: "a group by section", lines: ["WSGIDaemonProcess a"], section: ("*.wsgi", ["WSGIProcessGroup a"])),
     Case(
@@ -101,7 +101,7 @@ import Testing
     Case(what: "a group by dispatch", lines: ["WSGIDaemonProcess a", "WSGIDispatchScript /srv/b.wsgi"]),
     Case(
       what: "unknown locale", lines: ["WSGIDaemonProcess a locale=xx_XX", "WSGIProcessGroup a"],
-      expected: [(306, "locale=xx_XX, which the system does not know")]),
+      expected: [(306, "locale=xx_XX, which does not exist on this system")]),
     Case(
       what: "missing script", lines: ["WSGIScriptAlias / /srv/none.wsgi"],
       expected: [(307, "WSGIScriptAlias / (test.conf:1) leads to /srv/none.wsgi, but /srv/none.wsgi does not exist.")]),
@@ -115,7 +115,7 @@ import Testing
       expected: [
         (
           307,
-          "the user 'shop' cannot pass the directory /srv/in: its mode 0750 has no 'x' for others; 'chmod o+x /srv/in' gives it."
+          "the user 'shop' cannot enter the directory /srv/in: its mode 0750 lacks 'x' for others; run 'chmod o+x /srv/in'."
         )
       ]),
     Case(
@@ -128,12 +128,12 @@ import Testing
       what: "the group option replaces groups",
       lines: ["WSGIDaemonProcess a user=shop supplementary-groups=www", "WSGIScriptAlias / /srv/app.wsgi process-group=a"],
       change: { $0.files["/srv/app.wsgi"] = (false, 0o640, 0, 50) },
-      expected: [(307, "cannot read /srv/app.wsgi: its mode 0640 has no 'r' for others; 'chmod o+r /srv/app.wsgi' gives it.")]),
+      expected: [(307, "cannot read /srv/app.wsgi: its mode 0640 lacks 'r' for others; run 'chmod o+r /srv/app.wsgi'.")]),
     Case(
       what: "owner bits count for the owner",
       lines: ["WSGIDaemonProcess a user=shop", "WSGIScriptAlias / /srv/app.wsgi process-group=a"],
       change: { $0.files["/srv/app.wsgi"] = (false, 0o044, 1001, 0) },
-      expected: [(307, "has no 'r' for owner; 'chmod u+r /srv/app.wsgi' gives it")]),
+      expected: [(307, "lacks 'r' for owner; run 'chmod u+r /srv/app.wsgi'")]),
     Case(
       what: "embedded runs as httpd's user", lines: ["WSGIScriptAlias / /srv/app.wsgi"],
       change: { $0.files["/srv/app.wsgi"] = (false, 0o640, 1001, 2001) }, expected: [(307, "the user 'www-data' cannot read")]),
@@ -156,20 +156,20 @@ import Testing
     Case(
       what: "no home", lines: ["WSGIPythonHome /none"],
       expected: [(310, "WSGIPythonHome (test.conf:1) is /none, but /none does not exist.")]),
-    Case(what: "a relative home", lines: ["WSGIPythonHome venv"], expected: [(310, "no absolute path")]),
-    Case(what: "a file as home", lines: ["WSGIPythonHome /srv/app.wsgi"], expected: [(310, "no directory")]),
+    Case(what: "a relative home", lines: ["WSGIPythonHome venv"], expected: [(310, "not an absolute path")]),
+    Case(what: "a file as home", lines: ["WSGIPythonHome /srv/app.wsgi"], expected: [(310, "not a directory")]),
     Case(
       what: "no environment", lines: ["WSGIDaemonProcess a python-home=/empty", "WSGIProcessGroup a"],
-      expected: [(310, "no Python environment: it has no pyvenv.cfg")]),
+      expected: [(310, "not a Python environment: it has neither pyvenv.cfg")]),
     Case(
       what: "no engine", lines: ["WSGIDaemonProcess a python-home=/venv312", "WSGIProcessGroup a"],
       expected: [
-        (311, "environment of Python 3.12, for which no engine is installed. `make PYTHON=/venv312/bin/python engine")
+        (311, "environment of Python 3.12, for which no engine is installed. Run `make PYTHON=/venv312/bin/python engine")
       ]),
     Case(what: "python", lines: ["WSGIDaemonProcess a python=/usr/bin/python3.11", "WSGIProcessGroup a"]),
     Case(
       what: "python without engine", lines: ["WSGIDaemonProcess a python=/usr/bin/python3.12", "WSGIProcessGroup a"],
-      expected: [(311, "is Python 3.12, for which no engine is installed. `make PYTHON=/usr/bin/python3.12 engine")]),
+      expected: [(311, "is Python 3.12, for which no engine is installed. Run `make PYTHON=/usr/bin/python3.12 engine")]),
     Case(
       what: "no such python", lines: ["WSGIDaemonProcess a python=/usr/bin/python3.99", "WSGIProcessGroup a"],
       expected: [(310, "/usr/bin/python3.99 does not exist")]),

@@ -61,7 +61,7 @@ struct RenderingTests {
     #expect(page.contains("content=\"7\""))
     #expect(!text(StatusPage.render(sample(), refresh: 0)).contains("http-equiv"))
     #expect(page.contains("1,246"))
-    #expect(page.contains("6 × worker died. Last: a process died with the request, 1.0 s ago."))
+    #expect(page.contains("6 × worker died. Last: a process died while handling the request, 1.0 s ago."))
     #expect(page.contains("process 41 was killed by &lt;b&gt;"))
     #expect(page.contains("2001-09-09 01:46:40 UTC"))
     #expect(page.contains("3.5 MB"))

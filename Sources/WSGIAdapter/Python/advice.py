@@ -93,7 +93,7 @@ def _refusal(component, wanted, path):
                _group_name(about.st_gid)))
     lacking = wanted & ~(about.st_mode >> shift & 7)
     if not lacking:
-        return line + ' Its mode would allow that: see access control lists, AppArmor and SELinux.'
+        return line + ' Its mode allows that: check access control lists, AppArmor and SELinux.'
     letters = ('r' if lacking & os.R_OK else '') + ('x' if lacking & os.X_OK else '')
     return line + " 'chmod %s+%s %s' allows it." % (who, letters, component)
 

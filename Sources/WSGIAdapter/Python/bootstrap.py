@@ -372,8 +372,8 @@ def configure(info):
         import signal
         signal.signal(signal.SIGTERM, _leave_service)
     elif settings.get('threads') == '0':
-        native.log(4, 'WSGI0090: A service script in a sub-interpreter cannot be told to end, Python handles signals in the'
-                   ' main interpreter only: give it application-group=%{GLOBAL}', None, 0)
+        native.log(4, 'WSGI0090: Cannot stop a service script in a sub-interpreter: Python handles signals in the'
+                   ' main interpreter only. Set application-group=%{GLOBAL}.', None, 0)
     if info['restrict_signal']:
         import signal
         signal.signal = SignalIntercept(signal.signal)

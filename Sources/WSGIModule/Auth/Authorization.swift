@@ -35,8 +35,8 @@ func wsgi_swift_check_group(
     }
     call.report("WSGI0060: Authorization of user '\(ByteText(user))' failed: the user is in no required group.")
     return other
-  case .otherItem(let type): call.report("WSGI0050: groups_for_user() must give str or bytes, not \(type).")
-  case .wideItem: call.report("WSGI0049: groups_for_user() must give str of latin-1 characters only.")
+  case .otherItem(let type): call.report("WSGI0050: groups_for_user() must yield str or bytes, not \(type).")
+  case .wideItem: call.report("WSGI0049: groups_for_user() must yield str with latin-1 characters only.")
   case .missing: call.report("WSGI0052: Target WSGI group authorization script does not provide 'groups_for_user'.")
   case .other(let type): call.report("WSGI0051: groups_for_user() must return an iterable, not \(type).")
   case .unavailable(let reason): call.report("WSGI0048: Python cannot be used for authorization: \(reason).")

@@ -55,12 +55,12 @@ struct ServiceCall {
   ) -> ServiceAnswer {
     ThreadState.withHeadWriter { writer in
       guard let head = encode(&writer, environ) else {
-        report("WSGI0550: The request's headers are more than can be passed to a script.")
+        report("WSGI0550: The request's headers are too large to pass to a script.")
         return .failed
       }
       let answer = run(function, encode(arguments), options, head)
       guard let answer else {
-        report("WSGI0551: What \(function)() returned is longer than can be used.")
+        report("WSGI0551: The value that \(function)() returned is too long.")
         return .failed
       }
       return answer

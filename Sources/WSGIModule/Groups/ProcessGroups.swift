@@ -37,7 +37,7 @@ final class ProcessGroups {
     let parts = configs.enumerated().map { GroupParts($0.element, $0.offset, generation, logs) }
     let host = SupervisorHost(log: { logs.write($0, of: nil) }, metrics: { Scoreboard.pairs() })
     guard let book = generation.book, let supervisor = SupervisorHandle(groups: parts.map(\.plan), host: host) else {
-      log(.alert, generation.mainServer, "WSGI0356: No memory or descriptors for process groups; none is started.")
+      log(.alert, generation.mainServer, "WSGI0356: Cannot start any process group: out of memory or file descriptors.")
       return (parts.enumerated().compactMap { $0.element.childGroup($0.offset, generation, nil) }, nil)
     }
     let groups = parts.enumerated().compactMap {
@@ -63,7 +63,7 @@ final class ProcessGroups {
     if failure != 0 {
       log(
         .alert, logs.mainServer,
-        "WSGI0357: The supervisor of the process groups cannot be started: \(String(cString: strerror(failure))).")
+        "WSGI0357: Cannot start the supervisor of the process groups: \(String(cString: strerror(failure))).")
       restart = ProcessGroups.now() &+ 1_000_000
       return
     }
@@ -80,10 +80,10 @@ final class ProcessGroups {
     case .restartNow:
       log(
         .error, logs.mainServer,
-        "WSGI0358: The supervisor of the process groups ended unexpectedly; another takes over. Workers live on.")
+        "WSGI0358: The supervisor of the process groups ended unexpectedly; starting another. Daemon processes keep running.")
       startSupervisor()
     case .restart(let notBefore):
-      log(.error, logs.mainServer, "WSGI0358: The supervisor of the process groups ended unexpectedly again; it is restarted.")
+      log(.error, logs.mainServer, "WSGI0358: The supervisor of the process groups ended unexpectedly again; restarting it.")
       restart = notBefore
     }
   }

@@ -20,8 +20,8 @@ enum Examination {
     for user in lookout.lost {
       log(
         .warning, mainServer,
-        "WSGI0632: What the user '\(user)' is to use could not be looked at within \(FileProbe.patience) ms: its scripts, "
-          + "directories and Python are not checked. See whether a file system among them does not answer.")
+        "WSGI0632: Could not examine the files of user '\(user)' within \(FileProbe.patience) ms; not checking its scripts, "
+          + "directories and Python. Check whether one of their file systems does not answer.")
     }
   }
 }

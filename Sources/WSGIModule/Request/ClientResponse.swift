@@ -133,7 +133,7 @@ struct ClientResponse: ~Copyable {
       }
       objection = found
     } catch {}
-    log(.error, request: request, script: script, "WSGI0148: The head of the response cannot be sent: \(objection).")
+    log(.error, request: request, script: script, "WSGI0148: Cannot send the response headers: \(objection).")
     return ExchangeFailure.badHead.rawValue
   }
 

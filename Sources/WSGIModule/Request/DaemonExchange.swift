@@ -102,8 +102,8 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
       if response.hasTimedOut {
         WSGIModule.log(
           .info, request: request, script: script,
-          "WSGI0118: The client took nothing of the response for response-socket-timeout of process group '\(group.name)', "
-            + "or the timeout that stands in for it: the response is given up.")
+          "WSGI0118: The client read none of the response within response-socket-timeout (or socket-timeout) of process "
+            + "group '\(group.name)'; response aborted.")
       }
     case .failed(let failure):
       let end = end(failure)
@@ -132,8 +132,8 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
     if let excess {
       WSGIModule.log(
         .error, request: request, script: script,
-        "WSGI0144: The response headers of an application of process group '\(group.name)' \(excess). Raise it, or have the "
-          + "application send less.")
+        "WSGI0144: The response headers of an application of process group '\(group.name)' \(excess). Raise the "
+          + "limit, or send fewer headers.")
       return
     }
     if case .overloaded(let crowding) = failure { return report(crowding) }
@@ -148,20 +148,20 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
     case .queueLimit:
       let facts = wsgi_httpd_get_facts()
       message =
-        "WSGI0353: Process group '\(group.name)' has \(group.row.inFlightNow) requests in flight, and its queue-limit is"
+        "WSGI0353: Process group '\(group.name)' is at its limit: \(group.row.inFlightNow) requests in flight, queue-limit"
         + " \(group.queue?.inFlightLimit ?? 0) (MaxRequestWorkers:"
-        + " \(Int(facts.maximum_processes) &* Int(facts.maximum_threads))): the request is refused. Give the group more processes"
-        + " or threads, or a larger queue-limit."
+        + " \(Int(facts.maximum_processes) &* Int(facts.maximum_threads))); answered 503. Add processes or"
+        + " threads, or raise queue-limit."
     case .givenUp:
       message =
-        "WSGI0671: The processes of process group '\(group.name)' take nothing from its queue, where requests that were given up"
-        + " leave no room: the request is refused. See whether a process is stopped, or what its threads do."
+        "WSGI0671: The queue of process group '\(group.name)' is full of abandoned requests, and no process reads it; answered"
+        + " 503. Check whether its processes are stopped (SIGSTOP) or hang."
     case .threads(let holder):
       message =
-        "WSGI0670: \(holder.sentence(group.name)): the other threads are kept for other requests. ThreadsPerChild and"
-        + " MaxRequestWorkers give httpd more of them."
+        "WSGI0670: \(holder.sentence(group.name)), the rest is reserved for other requests; answered 503. Raise"
+        + " ThreadsPerChild and MaxRequestWorkers for more."
     }
-    if passedOver > 0 { message += " \(passedOver) more requests have been refused so since this was last logged." }
+    if passedOver > 0 { message += " \(passedOver) more requests were refused for this reason since it was last logged." }
     WSGIModule.log(.error, request: request, script: script, message)
   }
 }
@@ -170,9 +170,9 @@ extension ThreadShares.Holder {
   /// Who has as many threads as may be, as a sentence.
   fileprivate func sentence(_ group: String) -> String {
     switch self {
-    case .group: "Process group '\(group)' has its share of httpd's threads"
-    case .user: "The groups of process group '\(group)''s user have their share of httpd's threads"
-    case .allGroups: "All process groups, '\(group)' among them, have their share of httpd's threads"
+    case .group: "Process group '\(group)' uses up its share of httpd's threads"
+    case .user: "The process groups of the user of '\(group)' use up their share of httpd's threads"
+    case .allGroups: "All process groups together, including '\(group)', use up their share of httpd's threads"
     }
   }
 }

@@ -34,12 +34,12 @@ extension ScriptHandler {
         throw Refusal(
           500,
           "WSGI0624: The dispatch script '\(ByteText(script.path))' of an .htaccess file chose process group "
-            + "'\(ByteText(destination.processGroup))', which is not its author's to choose; the request is not run.")
+            + "'\(ByteText(destination.processGroup))'; a script of an .htaccess file may not choose one. Request not run.")
       }
     case .unloadable: return
     case .unavailable(let reason):
       throw Refusal(500, "WSGI0085: Python cannot be used for dispatch script '\(ByteText(script.path))': \(reason).")
-    default: throw Refusal(500, "WSGI0355: Dispatch script '\(ByteText(script.path))' failed; the request is not run.")
+    default: throw Refusal(500, "WSGI0355: Dispatch script '\(ByteText(script.path))' failed; request not run.")
     }
   }
 }

@@ -49,10 +49,10 @@ enum EngineFailure: Error, CustomStringConvertible {
     case .noEngine(let failure): failure.description
     case .unloadable(let path, let reason): "the engine '\(path)' cannot be loaded: \(reason)"
     case .otherBuild(let path):
-      "the engine '\(path)' belongs to another build of mod_wsgi; build it anew with 'make engine' and install it"
+      "the engine '\(path)' belongs to another build of mod_wsgi; rebuild and install it with 'make engine'"
     case .notStarted(let reason): reason
     }
   }
 
-  fileprivate static var lastError: String { dlerror().map { String(cString: $0) } ?? "no reason is known" }
+  fileprivate static var lastError: String { dlerror().map { String(cString: $0) } ?? "unknown reason" }
 }

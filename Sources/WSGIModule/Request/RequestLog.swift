@@ -39,7 +39,7 @@ struct RequestLog: ~Copyable {
     let owner = group.map { "the requests of process group '\($0.name)'" } ?? "embedded applications"
     log(
       .warning, request: request, script: nil,
-      "WSGI0643: \(dropped.lines) lines (\(dropped.bytes) bytes) of \(owner) are missing in the log: together they may write "
+      "WSGI0643: Dropped \(dropped.lines) log lines (\(dropped.bytes) bytes) of \(owner): together they may write "
         + "\(LogRate.group.sentence).")
   }
 
@@ -69,7 +69,7 @@ struct RequestLog: ~Copyable {
   private static func tell(_ dropped: DroppedRecords, _ request: OpaquePointer, _ script: UnsafePointer<CChar>) {
     log(
       .warning, request: request, script: script,
-      "WSGI0642: \(dropped.lines) lines (\(dropped.bytes) bytes) of this request are missing here: a request may write "
+      "WSGI0642: Dropped \(dropped.lines) log lines (\(dropped.bytes) bytes) of this request: a request may write "
         + "\(LogRate.request.sentence).")
   }
 }

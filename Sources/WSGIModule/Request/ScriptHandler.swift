@@ -136,7 +136,7 @@ struct ScriptHandler {
     if handlerScript != nil { flags.insert(.handlerScript) }
     if destination.isOpenName { flags.insert(.openName) }
     guard fields.headers.count + fields.variables.count + Environ.ownPairs < RequestHead.pairLimit else {
-      throw Refusal(431, "WSGI0352: The request has more headers than can be passed to an application.")
+      throw Refusal(431, "WSGI0352: The request has too many headers to pass to an application.")
     }
     let script = script
     let path = rawBytes(of: try root?.inside(script: script) ?? script)
@@ -157,7 +157,7 @@ struct ScriptHandler {
     let pairs = environ.write(to: &writer.writer)
     let head = writer.finish(pairs: pairs)
     guard head.count <= RequestHead.limit else {
-      throw Refusal(431, "WSGI0352: The request's headers are larger than can be passed to an application.")
+      throw Refusal(431, "WSGI0352: The request's headers are too large to pass to an application.")
     }
     return head
   }
@@ -210,7 +210,7 @@ struct ScriptHandler {
   private func notStarted(_ destination: Destination) -> Refusal {
     Refusal(
       500,
-      "WSGI0151: Process group '\(ByteText(destination.processGroup))' was not started; the log of httpd's start says why.")
+      "WSGI0151: Process group '\(ByteText(destination.processGroup))' was not started; earlier log entries say why.")
   }
 
   private func runDaemon(

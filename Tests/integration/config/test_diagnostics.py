@@ -41,9 +41,9 @@ ODD = {
     "unreachable": (ALIAS + "\n" + ALIAS.replace("/x", "/x/y"), [
         ("0300", "WSGIScriptAlias /x/y", "httpd.conf:", "longer path first")]),
     "no such group": (GROUP + ALIAS + " process-group=shpo", [
-        ("0301", "process group 'shpo'", "Did you mean 'shop'?"), ("0305", "'shop'", "is used by nothing")]),
+        ("0301", "process group 'shpo'", "Did you mean 'shop'?"), ("0305", "'shop'", "is not used by any directive")]),
     "no such group in a section": ("<Location /x>\nWSGIProcessGroup nosuch\n</Location>", [("0301", "WSGIProcessGroup nosuch")]),
-    "embedded refused": ("WSGIRestrictEmbedded On\n" + ALIAS, [("0302", "WSGIRestrictEmbedded On refuses", "500")]),
+    "embedded refused": ("WSGIRestrictEmbedded On\n" + ALIAS, [("0302", "WSGIRestrictEmbedded On forbids", "500")]),
     "group of another host": (VHOST % ("first", "WSGIDaemonProcess one\n" + ALIAS + " process-group=one")
                               + VHOST % ("second", ALIAS + " process-group=one"),
                               [("0303", "another virtual host"), ("0313", "first on 127.0.0.1:")]),
@@ -59,7 +59,7 @@ ODD = {
     "no path": ("WSGIDaemonProcess shop python-path={lib}:{root}/nosuch\n" + ALIAS + " process-group=shop",
                 [("0309", "python-path=", "{root}/nosuch does not exist")]),
     "no embedded path": ("WSGIPythonPath {root}/nosuch\n" + ALIAS, [("0309", "WSGIPythonPath", "{root}/nosuch does not exist")]),
-    "no environment": ("WSGIPythonHome {docs}\n" + ALIAS, [("0310", "WSGIPythonHome", "no pyvenv.cfg", "-m venv {docs}")]),
+    "no environment": ("WSGIPythonHome {docs}\n" + ALIAS, [("0310", "WSGIPythonHome", "neither pyvenv.cfg", "-m venv {docs}")]),
     "no directory": ("WSGIDaemonProcess shop python-home={root}/nosuch\n" + ALIAS + " process-group=shop",
                      [("0310", "python-home=", "{root}/nosuch does not exist")]),
     "no engine": ("WSGIDaemonProcess shop python-home={root}/other\n" + ALIAS + " process-group=shop",
@@ -135,8 +135,8 @@ def test_a_directory_in_the_way_is_named_with_the_missing_bit(make, permissions)
     found = warnings(output)
     assert code == 0 and len(found) == 2
     for line, user in zip(found, ("www-data", "daemon")):
-        assert "WSGI0307" in line and "the user '%s' cannot pass the directory %s/closed" % (user, httpd.root) in line
-        assert "its mode %04o has no 'x' for others" % permissions in line
+        assert "WSGI0307" in line and "the user '%s' cannot enter the directory %s/closed" % (user, httpd.root) in line
+        assert "its mode %04o lacks 'x' for others" % permissions in line
 
 
 @ROOT_ONLY
@@ -146,7 +146,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_missing_bit(make):
     os.chown(path, pwd.getpwnam("daemon").pw_uid, -1)
     os.chmod(path, 0o600)
     (line,) = warnings(httpd.check()[1])
-    assert "WSGI0307" in line and "the user 'www-data' cannot read %s: its mode 0600 has no 'r'" % path in line
+    assert "WSGI0307" in line and "the user 'www-data' cannot read %s: its mode 0600 lacks 'r'" % path in line
 
 
 @pytest.mark.skipif(not os.path.exists(os.path.join(query_apxs("LIBEXECDIR"), "mod_mpm_prefork.so")),

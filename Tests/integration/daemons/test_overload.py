@@ -45,7 +45,7 @@ def test_overload_stays_in_its_group():
         assert others == ["static", 200]
         # One line for all of them, with what there is to weigh.
         line, = server.log.lines("WSGI0353")
-        assert re.search(r"Process group 'small' has \d+ requests in flight, and its queue-limit is 20 "
+        assert re.search(r"Process group 'small' is at its limit: \d+ requests in flight, queue-limit 20 "
                          r"\(MaxRequestWorkers: 240\)", line), line
         assert server.get("/small/pid").status == 200
 

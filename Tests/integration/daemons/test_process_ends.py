@@ -49,7 +49,7 @@ ENDS = {
     "segfault": ("/site/segfault", 502, r"was killed by signal 11 \(SIGSEGV\)"),
     "abort": ("/site/abort", 502, r"was killed by signal 6 \(SIGABRT\)"),
     "exit": ("/site/leave/3", 502, r"exited with code 3"),
-    "exit 0": ("/site/leave/0", 502, r"ended"),
+    "exit 0": ("/site/leave/0", 502, r"exited"),
     "exit 255": ("/site/leave/255", 502, r"255"),
     "an exit code of a worker's own": ("/site/leave/70", 502, r"exited with code 70"),
     "deadlock with the GIL": ("/gil/gil", 504, r"deadlock_timeout"),
@@ -76,7 +76,7 @@ def test_ends(server, row):
 def test_the_deadlock_is_named_with_its_stack(server):
     mark = server.log.mark()
     server.get("/gil/gil")
-    line, = server.log.wait_for(r"WSGI0413: The GIL was not to be had for deadlock-timeout, 1 s", mark)
+    line, = server.log.wait_for(r"WSGI0413: No thread could acquire the GIL for 1 s \(deadlock-timeout\)", mark)
     # The stack of a thread that keeps the GIL can be read with CPython's own means up to 3.12.
     assert re.search(r"app\.wsgi.* in gil\b", line) or not reads_stacks_without_gil(server), line
 
@@ -122,7 +122,7 @@ def test_a_request_that_waits_too_long_is_interrupted(server):
     answer = server.get("/slow/lock")
     assert answer.status == 504, (answer, server.log.text(mark))
     line, = server.log.wait_for("WSGI0410", mark)
-    assert re.search(r"RequestTimeout is raised in it .*app\.wsgi.* in lock\b", line), line
+    assert re.search(r"raising RequestTimeout in it .*app\.wsgi.* in lock\b", line), line
     assert server.get("/slow/pid").text == before
 
 

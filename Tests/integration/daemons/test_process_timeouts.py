@@ -100,7 +100,7 @@ def test_inactivity_timeout(server):
     pid = pid_of(server, "inactive")
     server.log.wait_for("Inactivity timeout", mark)
     ended(pid)
-    server.log.wait_for(r"process %d of .* ended \(inactivity_timeout\)" % pid, mark)
+    server.log.wait_for(r"process %d of .* exited \(inactivity_timeout\)" % pid, mark)
     assert pid_of(server, "inactive") != pid
 
 
@@ -171,7 +171,7 @@ def test_cpu_time_limit(server):
     pid, mark = pid_of(server, "cpu"), server.log.mark()
     with blocked(server, "cpu", "burn") as client:
         assert client.read_response().status == 502
-    assert len(server.log.wait_for("WSGI0414: The cpu-time-limit of process group 'cpu' is used up", mark)) == 1
+    assert len(server.log.wait_for(r"WSGI0414: Process \d+ of process group 'cpu' has used up its cpu-time-limit", mark)) == 1
     line, = server.log.wait_for("WSGI0146", mark)
     assert "cpu_time_limit" in line or "cpu-time-limit" in line, line
     assert pid_of(server, "cpu") != pid

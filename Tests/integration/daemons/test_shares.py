@@ -86,7 +86,7 @@ def test_two_slow_groups_leave_threads_to_a_third():
                 wait_until(lambda: is_idle(server, "third"), "the end of the request")
             assert [answer.text for answer in run_together(20, lambda _: server.get("/static.txt"))] == ["static"] * 20
         hold(server, ["one", "two"], 200, check)
-        assert server.log.lines("WSGI0670: Process group '(one|two)' has its share of httpd's threads")
+        assert server.log.lines("WSGI0670: Process group '(one|two)' uses up its share of httpd's threads")
 
 
 def test_groups_of_many_processes_share_too():
@@ -120,7 +120,7 @@ def test_what_a_stopped_group_leaves_in_its_queue_stops_no_other():
                 statuses = run_together(60, lambda _: server.get("/stopped/pid").status)
                 assert set(statuses) <= {503, 504}, statuses
             assert server.get("/other/pid").status == 200
-            assert server.log.lines("WSGI0671: The processes of process group 'stopped'")
+            assert server.log.lines("WSGI0671: The queue of process group 'stopped'")
         finally:
             os.kill(pid, signal.SIGCONT)
         wait_until(lambda: server.get("/stopped/pid").status == 200, "the group's return")

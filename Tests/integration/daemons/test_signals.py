@@ -93,7 +93,7 @@ def test_quit_shows_the_stacks_of_all_threads(server):
     with held(server, "/site/wait_for", "/sub/wait_for", "/site/deep") as gate:
         assert server.get("/sub/thread?file=" + gate).status == 200
         text = stacks(server, pid, [
-            r"WSGI0650: SIGQUIT: what the threads of daemon process 'site' \(pid=%d\) do:\n" % pid,
+            r"WSGI0650: SIGQUIT: stacks of the threads of daemon process 'site' \(pid=%d\):\n" % pid,
             r"WSGI0650: Thread \d+, request \S+, in the main interpreter executing file .*app\.wsgi.*, in wait_until_there\n"
             r".*WSGI0650: called from file .* in wait_for\n",
             r"WSGI0650: Thread \d+, request \S+, in the sub-interpreter 'sub' executing file .* in wait_until_there\n",
@@ -106,7 +106,7 @@ def test_quit_shows_the_stacks_of_all_threads(server):
 
 def test_quit_where_nothing_runs(server):
     pid = pid_of(server)
-    stacks(server, pid, [r"process 'site' \(pid=%d\) do: none runs Python code\." % pid])
+    stacks(server, pid, [r"process 'site' \(pid=%d\): none runs Python code\." % pid])
     assert pid_of(server) == pid
 
 
@@ -118,12 +118,12 @@ def test_quit_while_the_gil_is_kept(server):
         server.log.wait_for("keeping the GIL", mark)
         # The second time the one who waits for the GIL waits still.
         for _ in range(2):
-            text = stacks(server, pid, [r"read without the GIL, which a thread keeps"])
+            text = stacks(server, pid, [r"read without the GIL, which a thread holds"])
             if "this Python cannot show it" not in text:
                 server.log.wait_for(r'WSGI0650:   File ".*app\.wsgi", line \d+ in gil', mark)
         open(gate, "w").close()
     assert pid_of(server) == pid
-    stacks(server, pid, [r"do: none runs Python code\."])
+    stacks(server, pid, [r"\): none runs Python code\."])
 
 
 SIGNALS = {
@@ -139,7 +139,7 @@ def test_every_signal_does_what_it_is_said_to(server, number):
     os.kill(pid, number)
     reason = SIGNALS[number]
     if reason:
-        server.log.wait_for(r"process %d of process group 'site' ended \(%s\)" % (pid, reason), mark)
+        server.log.wait_for(r"process %d of process group 'site' exited \(%s\)" % (pid, reason), mark)
         assert pid_of(server) != pid
         return
     if number in (signal.SIGHUP, signal.SIGUSR2):
@@ -195,4 +195,4 @@ def test_a_process_whose_script_is_loading(threads):
             server.log.wait_for(r"takes requests \(pid=%d\)" % pid)
         else:
             os.kill(pid, signal.SIGTERM)
-            server.log.wait_for("process %d of process group 'slow' ended" % pid)
+            server.log.wait_for("process %d of process group 'slow' exited" % pid)

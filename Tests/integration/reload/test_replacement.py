@@ -173,7 +173,7 @@ def test_workers_outlive_their_supervisor():
                 os.kill(old, signal.SIGKILL)
                 load.wait_for(50)
                 wait_until(lambda: supervisor(server) not in (None, old), lambda: "another supervisor:\n" + server.story())
-                server.log.wait_for("goes on with 2 processes", count=count)
+                server.log.wait_for("continues with 2 processes", count=count)
                 load.wait_for(20)
             assert sorted(workers(server)) == before
         assert not load.failures, (load.failures[:5], server.story())
@@ -211,7 +211,7 @@ def test_a_request_that_waits_for_new_code_outlives_its_supervisor():
             for pid in os.listdir(left):
                 os.kill(int(pid), signal.SIGKILL)
             os.kill(old, signal.SIGKILL)
-            server.log.wait_for("goes on with 2 processes")
+            server.log.wait_for("continues with 2 processes")
             open(os.path.join(left, "go"), "w").close()
             assert client.read_response("GET").text.endswith(" 1")
 

@@ -121,10 +121,10 @@ WSGIDaemonProcess site connect-timeout=0 startup-timeout=1 threads=2
 WSGIScriptAlias /site {apps}/hangs.wsgi process-group=site application-group=%{GLOBAL}
 """) as server:
         own = server.log.wait_for("WSGI0412: Script")[0]
-        assert "Script '%s' was not loaded within startup-timeout, 1 s" % server.script in own
+        assert "Script '%s' did not load within startup-timeout (1 s)" % server.script in own
         assert "in wait_for_the_gate" in own
         line = server.log.wait_for("WSGI0412: The process")[0]
-        assert "did not load a script within its startup-timeout" in line and "next try is in" in line
+        assert "did not load its script within startup-timeout" in line and "next attempt is in" in line
         assert server.httpd.get("/site").status == 503
         server.open_gate()
         wait_until(lambda: server.httpd.get("/site").status == 200, "a process that loads it")

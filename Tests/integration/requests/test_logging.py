@@ -103,7 +103,7 @@ def test_a_request_that_floods_the_log_is_held_back(site, mode):
     site.get(mode, "/flood?lines=%d&word=flood-%s" % (total, mode))
     site.log.wait_for("WSGI0642", mark)
     site.flush_log(mode)
-    dropped = sum(int(re.search(r"WSGI0642: (\d+) lines \((\d+) bytes\)", line).group(1))
+    dropped = sum(int(re.search(r"WSGI0642: Dropped (\d+) log lines \((\d+) bytes\)", line).group(1))
                   for line in site.log.lines("WSGI0642", mark))
     written = len(site.log.lines("flood-%s line" % mode, mark))
     assert written >= 10_000 and written + dropped == total, (written, dropped)
@@ -120,8 +120,8 @@ def test_a_process_that_floods_the_log_outside_of_requests_is_held_back(make_htt
 
     # Nothing that follows brings it out.
     def is_complete():
-        told = server.log.lines(r"WSGI0458: \d+ lines \(\d+ bytes\) of process \d+ of process group 'one'")
-        missing = sum(int(re.search(r"WSGI0458: (\d+)", line).group(1)) for line in told)
+        told = server.log.lines(r"WSGI0458: Dropped \d+ log lines \(\d+ bytes\) of process \d+ of process group 'one'")
+        missing = sum(int(re.search(r"WSGI0458: Dropped (\d+)", line).group(1)) for line in told)
         return missing > 0 and len(server.log.lines("outside line")) + missing == 20_000
 
     wait_until(is_complete, lambda: "%d written, and %s" % (
@@ -140,8 +140,8 @@ def test_the_requests_of_a_group_share_a_limit(make_httpd):
         assert server.get("/app/flood?lines=%d&word=shared" % lines).status == 200
 
     def missing():
-        told = server.log.lines(r"WSGI0643: \d+ lines \(\d+ bytes\) of the requests of process group 'one'")
-        return sum(int(re.search(r"WSGI0643: (\d+)", line).group(1)) for line in told)
+        told = server.log.lines(r"WSGI0643: Dropped \d+ log lines \(\d+ bytes\) of the requests of process group 'one'")
+        return sum(int(re.search(r"WSGI0643: Dropped (\d+)", line).group(1)) for line in told)
 
     # Each request keeps to the limit of a request; how many it takes depends on how fast they are, since the limit is a rate.
     for _ in range(10):
@@ -191,7 +191,7 @@ def test_the_processes_of_a_group_share_a_limit():
     counts, stop = server.make_directory("counts", 0o777), server.unused_path("stop")
     with open(os.path.join(server.apps, "many.wsgi"), "w") as script:
         script.write(FLOOD % {"stop": stop, "counts": counts})
-    told = r"WSGI0644: (\d+) lines \(\d+ bytes\) of the processes of process group 'many' are missing here: outside of requests"
+    told = r"WSGI0644: Dropped (\d+) log lines \(\d+ bytes\) of the processes of group 'many': outside requests"
 
     def missing(pattern):
         return sum(int(re.search(pattern, line).group(1)) for line in server.log.lines(pattern))
@@ -206,7 +206,7 @@ def test_the_processes_of_a_group_share_a_limit():
         total = sum(int(open(os.path.join(counts, name)).read()) for name in os.listdir(counts))
 
         def passed_and_missing():
-            return len(server.log.lines("together line")), missing(r"WSGI0458: (\d+)"), missing(told)
+            return len(server.log.lines("together line")), missing(r"WSGI0458: Dropped (\d+)"), missing(told)
         wait_until(lambda: sum(passed_and_missing()) == total, lambda: "%s of %d" % (passed_and_missing(), total))
         assert passed_and_missing()[0] >= 20_000
 

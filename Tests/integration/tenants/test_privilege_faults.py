@@ -42,7 +42,7 @@ def test_a_process_that_is_still_root_runs_no_python():
         # The library is in place, and harmless where it is to be.
         assert server.get("/none").text == "served"
         for name in FAILS + LIES:
-            line = server.log.wait_for(r"process group '%s' .* while it was starting" % name)[0]
+            line = server.log.wait_for(r"process group '%s' .* during startup" % name)[0]
             assert ":alert]" in line and "WSGI0" in line, line
         assert server.get("/capset").status == 503
         served = set(os.listdir(marks))

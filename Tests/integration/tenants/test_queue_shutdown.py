@@ -41,7 +41,7 @@ def test_a_queue_that_was_shut_down_is_replaced_and_nobody_else_notices():
     with Httpd(TENANTS + SEVERAL, apps="tenants", name="shutdown", processes=4, mpm="prefork") as server, \
             server.client() as one, server.client() as two, server.client() as three, server.client() as bystander:
         good = bystander.request("GET", "/good/pid").text
-        for name, who in (("bad", "Process %s,"), ("many", "One of the processes ")):
+        for name, who in (("bad", "Process %s,"), ("many", "One of processes ")):
             for client in (one, two, three):
                 assert client.request("GET", "/%s/pid" % name).status == 200
             for _ in range(2):
@@ -119,7 +119,7 @@ def test_a_queue_that_is_shut_down_again_and_again_is_renewed_at_a_bounded_pace(
     with server:
         server.expected_crashes = True
         first = server.get("/good/pid").text
-        server.log.wait_for("WSGI0662: Processes of process group 'endless' .* from now on 2 are started a second")
+        server.log.wait_for("WSGI0662: Processes of process group 'endless' .* at most 2 per second from now on")
         mark = server.log.mark()
         server.log.wait_for("WSGI0672: .* process group 'endless'", mark, count=3)
         renewals = len(server.log.lines("WSGI0672: .* process group 'endless'"))
@@ -157,7 +157,7 @@ def test_a_supervisor_that_takes_over_has_the_new_queue():
         served = server.get("/bad/pid").text
         first = named(server.pid, "wsgi-supervisor")[0]
         os.kill(first, signal.SIGKILL)
-        server.log.wait_for("goes on with 1 processes: %s" % served)
+        server.log.wait_for("continues with 1 processes: %s" % served)
         assert server.get("/bad/pid").text == served
         os.kill(int(served), signal.SIGKILL)
         server.log.wait_for("WSGI0451")
