@@ -37,7 +37,7 @@ typedef struct wsgi_log_record {
   size_t length;
 } wsgi_log_record;
 
-/* What the host process offers the engine, outside any request.  Functions may be called from any thread, with or without
+/* Functions of the host process for the engine, outside any request.  Functions may be called from any thread, with or without
  * the GIL, and do not call back into the engine. */
 typedef struct wsgi_host {
   void *context;

@@ -3,7 +3,7 @@ import Glibc
 
 /// Bytes received from the channel and not yet used, and a descriptor that came with them.
 struct ChannelInput: ~Copyable {
-  /// What one receive takes at most, and what the buffer holds unless a frame's head is longer.
+  /// The most that one receive takes, and the size of the buffer unless a frame's head is longer.
   static let ordinarySize = 64 << 10
 
   private var base: UnsafeMutableRawPointer

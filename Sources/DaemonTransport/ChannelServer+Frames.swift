@@ -56,7 +56,7 @@ extension ChannelServer {
     }
   }
 
-  /// What is left of a part when `skip` bytes before its end are done.
+  /// The rest of a part when `skip` bytes before its end are done.
   @inline(__always)
   private func part(_ bytes: UnsafeRawBufferPointer?, _ skip: inout Int) -> iovec {
     guard let bytes, let start = bytes.baseAddress else { return iovec(iov_base: nil, iov_len: 0) }

@@ -10,7 +10,7 @@ public struct ChannelServer: ~Copyable {
   let workerID: UInt32
   let socketTimeout: Int64
   var input = ChannelInput()
-  /// What the channel did not take at once of bytes that were promised to be sent.
+  /// Bytes that were promised to be sent and that the channel did not take at once.
   var pending: [UInt8] = []
   var pendingSent = 0
   var failure: ExchangeFailure?

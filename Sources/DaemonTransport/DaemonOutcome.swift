@@ -14,7 +14,7 @@ public enum DaemonOutcome: Equatable, Sendable {
   case clientGone
 }
 
-/// What went wrong between an httpd child and a process group.
+/// A failure between an httpd child and a process group.
 public enum DaemonFailure: Error, Equatable, Sendable {
   /// So many requests of the group, or of others beside it, are in flight that one more would keep a thread of httpd that
   /// others need.
@@ -69,7 +69,7 @@ extension DaemonFailure {
     terms.message?(FailurePlace(group: group, end: end, isCut: isCut))
   }
 
-  /// What a failure is to the client, to the figures, and in the log.
+  /// How a failure appears to the client, in the figures and in the log.
   private var terms: FailureTerms {
     switch self {
     case .overloaded: FailureTerms(503, .overloaded)
@@ -135,7 +135,7 @@ public struct ProcessEnd: Sendable {
   }
 }
 
-/// What a line about a failure names.
+/// The names in a log line about a failure.
 private struct FailurePlace {
   let group: String
   let end: ProcessEnd?

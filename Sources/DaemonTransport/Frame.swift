@@ -1,4 +1,4 @@
-/// What a frame on the channel is. Below 16: from the worker; from 16: from the httpd child.
+/// The kind of a frame on the channel. Below 16: from the worker; from 16: from the httpd child.
 public enum FrameKind: UInt8, Sendable {
   /// The request has left the queue (only where the envelope asked to be told).
   case taken = 1
@@ -92,7 +92,7 @@ public enum FrameFailure: Error, Equatable, Sendable {
 }
 
 extension FrameFailure: CustomStringConvertible {
-  /// What came, as a phrase.
+  /// A phrase for the log.
   public var description: String {
     switch self {
     case .badMark: "bytes that are not a frame"
@@ -108,7 +108,7 @@ extension FrameFailure: CustomStringConvertible {
 
 public enum ChannelSide: Sendable { case child, worker }
 
-/// What a channel is made of.
+/// The sockets of a channel.
 ///
 /// It always is a pair of sockets: a pipe is locked while a writer copies into it, and a process that never gets on with that
 /// would keep the reader, a thread of httpd's, for good. A plain one carries neither a request body nor a descriptor, and the
@@ -147,7 +147,7 @@ extension FrameHeader {
 }
 
 extension FrameKind {
-  /// What a frame of this kind may hold.
+  /// The contents allowed in a frame of this kind.
   @inline(__always)
   var rule: (flags: UInt8, head: UInt32, leastData: UInt32, mostData: UInt32) {
     switch self {

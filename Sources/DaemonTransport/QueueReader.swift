@@ -4,7 +4,7 @@ import WSGICore
 
 /// Takes requests from a group's queue. One per thread of a worker: it owns the buffer that the request's head lies in.
 public struct QueueReader: ~Copyable {
-  /// What waiting on the queue brought.
+  /// The result of waiting on the queue.
   public enum Received {
     /// A request: `head` holds it, and the caller owns the channel.
     case request(channel: Int32, QueueEnvelope)
@@ -111,7 +111,7 @@ public struct QueueReader: ~Copyable {
     return true
   }
 
-  /// What was known only when the request was queued, put where the engine reads it.
+  /// Values known only when the request was queued, put where the engine reads them.
   private func stamp(_ envelope: QueueEnvelope) {
     guard headCount >= RequestHead.queueStartOffset + 8 else { return }
     let start = largeHead ?? buffer + QueueEnvelope.size

@@ -83,7 +83,7 @@ public struct RequestOwners: @unchecked Sendable {
   /// No process has a number as large.
   private static let begun: UInt32 = 1 << 31
 
-  /// What was noted of this very request; nil: nothing.
+  /// The note of this very request, if there is one.
   private func word(of envelope: QueueEnvelope) -> UInt32? {
     guard envelope.place > 0, envelope.place <= count else { return nil }
     let word = words[Int(envelope.place) - 1].load(ordering: .relaxed)

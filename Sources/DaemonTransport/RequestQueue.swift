@@ -14,7 +14,7 @@ public struct RequestQueue: ~Copyable {
   static let messageLimit = QueueEnvelope.size + inlineHead
   static let inlineHead = 64 << 10
 
-  /// What an ordinary request takes of the buffer, the kernel's bookkeeping included.
+  /// The share of the buffer that an ordinary request takes, including the kernel's bookkeeping.
   private static let ordinaryRequest = 8 << 10
   private static let leastBuffer = 256 << 10
   private static let mostBuffer = 64 << 20
@@ -46,7 +46,7 @@ public enum QueueFailure: Error, Equatable, Sendable {
   }
 }
 
-/// What stands before the request head in a queue message.
+/// The header of a queue message, before the request head.
 ///
 /// Layout, 32 bytes in host order: u32 magic, u32 flags, u32 head length, i32 log level, i64 queue start (microseconds since the
 /// epoch), u32 attempt, u32 place on the group's `RequestOwners` (0: none).
@@ -64,7 +64,7 @@ public struct QueueEnvelope: Equatable, Sendable {
     static let bytesOnly = Flags(rawValue: 8)
   }
 
-  /// What the channel that comes along is.
+  /// The kind of the channel that comes along.
   public var channelKind: ChannelKind { flags.contains(.plain) ? .plain : .socket }
 
   /// Whether files may be sent on it as descriptors.

@@ -32,7 +32,7 @@ public struct EndRecord: Equatable, Sendable {
   public var ended: Int64
   public var cause: Cause
   public var flags: Flags
-  /// What the worker said it ended for.
+  /// The reason that the worker gave.
   public var reason: ShutdownReason?
 
   public init(
@@ -50,7 +50,7 @@ public struct EndRecord: Equatable, Sendable {
   /// It ended of its own accord and in good order.
   public var isNormal: Bool { cause == .exited(code: 0) && reason != nil || cause == .unknown && reason != nil }
 
-  /// What happened, to follow "the process": "was killed by signal 11 (SIGSEGV), core dumped".
+  /// The end, to follow "the process": "was killed by signal 11 (SIGSEGV), core dumped".
   public var sentence: String {
     var text = causeText
     if let reason { text += isNormal ? " (\(reason.name))" : " while ending for \(reason.name)" }

@@ -2,7 +2,7 @@ import CPosix
 import Glibc
 import WSGICore
 
-/// What a file is, its symbolic links followed, as a process of some user sees it.
+/// The type of a file, following symbolic links, as a process of some user sees it.
 public enum FileFacts: Equatable, Sendable {
   case missing
   /// The system would not say, or an access control list makes the permission bits half the truth.

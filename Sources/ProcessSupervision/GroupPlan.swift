@@ -51,7 +51,7 @@ public struct GroupPlan {
   }
 }
 
-/// What the supervisor needs of the process that it runs in.
+/// Functions that the supervisor needs of the process that it runs in.
 public struct SupervisorHost {
   /// Writes a record that belongs to no group into the main server's ErrorLog.
   public var log: (SupervisorLog) -> Void

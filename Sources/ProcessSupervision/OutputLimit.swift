@@ -3,7 +3,7 @@ import WSGICore
 /// How much of what a worker, or all workers of a group, write outside of requests goes into the log, and what is to be said of
 /// the rest. Times in microseconds of the monotonic clock.
 struct OutputLimit {
-  /// What is missing is told in one line a second.
+  /// Dropped lines are reported in one line a second.
   static let pause: Int64 = 1_000_000
 
   private var allowance: LogAllowance

@@ -13,7 +13,7 @@ public enum ShutdownReason: UInt32, CaseIterable, Sendable {
   case scriptReload
   case signalPipeError
 
-  /// What `process_stopping` subscribers get as `shutdown_reason`.
+  /// The `shutdown_reason` given to `process_stopping` subscribers.
   public var name: String {
     switch self {
     case .shutdownSignal: "shutdown_signal"

@@ -88,7 +88,7 @@ public final class Supervisor {
 
   // MARK: the loop
 
-  /// What a polled descriptor belongs to.
+  /// The owner of a polled descriptor.
   private enum Source {
     case parent
     case commands

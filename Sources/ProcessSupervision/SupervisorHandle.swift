@@ -25,7 +25,7 @@ public final class SupervisorHandle {
   private var lastStart: Int64 = 0
   /// The configuration has ended, or everything is to: a supervisor may end of its own accord.
   private var isEnding = false
-  /// What only the parent and its supervisors need is open here.
+  /// The descriptors that only the parent and its supervisors need are open here.
   private var holdsReadEnds = true
 
   /// The most a supervisor may need to stop all workers, in microseconds.
@@ -81,7 +81,7 @@ public final class SupervisorHandle {
     return 0
   }
 
-  /// What is to be done about a supervisor that has ended.
+  /// The action to take when a supervisor has ended.
   public enum NextStep: Equatable, Sendable {
     /// Nothing: its work is done, and the generation can be thrown away.
     case discard

@@ -2,7 +2,7 @@ import CPosix
 import Glibc
 import WSGICore
 
-/// What a worker finds open, beside stdin (`/dev/null`), stdout and stderr (both to the supervisor).
+/// Descriptors that a worker inherits, beside stdin (`/dev/null`), stdout and stderr (both to the supervisor).
 public enum WorkerDescriptor: Int32, CaseIterable, Sendable {
   case settings = 3
   case queue

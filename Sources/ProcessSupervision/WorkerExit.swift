@@ -37,7 +37,7 @@ public enum WorkerExit: Int32, CaseIterable, Sendable {
     }
   }
 
-  /// What went wrong, to follow "the process".
+  /// The failure, to follow "the process".
   public var sentence: String {
     switch self {
     case .settings: "could not read its settings"

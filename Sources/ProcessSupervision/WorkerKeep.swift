@@ -8,7 +8,7 @@ public struct WorkerKeep: Sendable {
   /// Both ends, which every process but the parent and its supervisor has to close.
   public let descriptors: (Int32, Int32)
 
-  /// What a worker is reached by.
+  /// The descriptors that reach a worker.
   struct Ends: Equatable {
     var instance: UInt64
     /// Where orders are sent, and where the relay passes on reports and output.

@@ -50,7 +50,7 @@ final class WorkerOutput {
     return found
   }
 
-  /// What is left of a line that has no end.
+  /// The rest of an unfinished line.
   func finishLine() -> [[UInt8]] {
     var found: [[UInt8]] = []
     lines.finish { found.append($0) }

@@ -41,7 +41,7 @@ public struct WorkerScoreboard: @unchecked Sendable {
     return (min(max(threads, 1), 65536) &* placeSize &+ page &- 1) / page &* page
   }
 
-  /// What a worker's threads do.
+  /// The activity of a worker's threads.
   public struct Activity: Equatable, Sendable {
     public var busy = 0
     public var completed: UInt64 = 0

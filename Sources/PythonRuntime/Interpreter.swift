@@ -12,7 +12,7 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
   /// A request brought it into being, with a name that no configuration fixes.
   let hasOpenName: Bool
   let state: OpaquePointer
-  /// What the room above keeps for each interpreter.
+  /// Context of the room above for each interpreter.
   public var contents: AnyObject?
   /// It may be retired: no script has loaded in it, and CPython can end it while the process goes on.
   public let isDisposable: Atomic<Bool>
@@ -83,7 +83,7 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   public let interpreter: Interpreter
   let state: UnsafeMutablePointer<PyThreadState>
   public let environ = EnvironBuilder()
-  /// What the room above keeps for each thread and interpreter.
+  /// Context of the room above for each thread and interpreter.
   public var contents: AnyObject?
   /// CPython's identity of this thread.
   public var identity: UInt { UInt(wsgi_py_thread_ident(state)) }

@@ -1,7 +1,7 @@
 import CPython
 import Synchronization
 
-/// What Python is started with.
+/// Python's start options.
 public struct PythonStart {
   /// The interpreter that this Python behaves as: `sys.executable`, and what it finds its library and environment by.
   public var program: String?

@@ -6,7 +6,7 @@ public struct StackFrame {
   public let line: Int32
 }
 
-/// What a thread does in an interpreter.
+/// The activity of a thread in an interpreter.
 public struct ThreadStack {
   /// CPython's identity of the thread.
   public let identity: UInt

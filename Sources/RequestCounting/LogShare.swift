@@ -13,7 +13,7 @@ public struct LogShare: @unchecked Sendable {
 
   init(words: UnsafeMutablePointer<RequestBook.Word>) { base = words }
 
-  /// What all applications of the calling process may write; kept until it ends.
+  /// The log limit of all applications of the calling process; kept until it ends.
   public static func ofProcess() -> LogShare { LogShare(words: RequestBook.words(8)) }
 
   private var lineDue: UnsafeMutablePointer<Word> { base }

@@ -4,7 +4,7 @@ import WSGICore
 /// What the status page reads. Every word is atomic by itself: a sum may be ahead of another by the requests that end while it
 /// is made.
 extension RequestBook {
-  /// What was counted of a group since the book was made.
+  /// The counters of a group since the book was made.
   public func counts(of row: Row) -> RequestCounts {
     var counts = RequestCounts()
     func load(_ word: UnsafeMutablePointer<Word>) -> UInt64 { UInt64(bitPattern: Int64(word.pointee.load(ordering: .relaxed))) }
@@ -57,7 +57,7 @@ extension RequestBook {
   }
 }
 
-/// What was counted of a group's requests.
+/// The counters of a group's requests.
 public struct RequestCounts: Equatable, Sendable {
   public struct Failure: Equatable, Sendable {
     public var cause: RequestCause

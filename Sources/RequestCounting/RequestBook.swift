@@ -105,7 +105,7 @@ public struct RequestBook: @unchecked Sendable {
     var givenUp: UnsafeMutablePointer<Word> { words + 1 }
     /// The last cause of failure, and when.
     var lastFailure: UnsafeMutablePointer<Word> { words + 2 }
-    /// What the group's requests may write to the log.
+    /// The log limit of the group's requests.
     public var logShare: LogShare { LogShare(words: words + Layout.line) }
     @inline(__always)
     func stripe(_ index: Int) -> UnsafeMutablePointer<Word> { words + (Row.firstStripe &+ index &* Offset.stripe) }

@@ -28,7 +28,7 @@ extension InterpreterContents {
     _exit(status)
   }
 
-  /// What Python's own exit makes of a SystemExit.
+  /// The exit status that Python derives from a SystemExit.
   private static func exitStatus(_ exception: PyObj) -> Int32 {
     do throws(Raised) {
       let code = try exception.attribute("code")

@@ -1,7 +1,7 @@
 import PythonRuntime
 import WSGIMeasurement
 
-// What the garbage collector of an interpreter tells, and is asked.
+// Statistics of an interpreter's garbage collector.
 
 extension InterpreterContents {
   /// The `gc.callbacks` entry: `phase` is "start" or "stop". Attached.

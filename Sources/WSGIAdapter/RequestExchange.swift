@@ -45,7 +45,7 @@ open class RequestExchange {
   open var requestRecord: UnsafeMutableRawPointer? { nil }
 }
 
-/// What the process offers outside requests. Callable from any thread, with or without the GIL.
+/// Functions of the process outside requests. Callable from any thread, with or without the GIL.
 open class ProcessHost: @unchecked Sendable {  // implementations keep no mutable state
   public init() {}
   open func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {}

@@ -81,7 +81,7 @@ extension RequestRunner {
     } catch { contents.logException("WSGI0104: Cannot publish event '\(event)'") }
   }
 
-  /// What every event of a request says.
+  /// The fields common to all events of a request.
   private func makePayload() throws(Raised) -> PyRef {
     let payload = try PyRef.dict()
     if let id = requestID.object { try payload.object.setItem("request_id", id) }

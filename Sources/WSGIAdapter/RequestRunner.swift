@@ -50,7 +50,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
   var body = FlatWriter(capacity: 16384)
   var gathered = GatheredOutput()
   var bytesSent: Int64 = 0
-  /// What the application has read and offered so far.
+  /// Counts of what the application has read and sent so far.
   var traffic = RequestMeter.Traffic()
   var contentLength: Int64 = -1
   var isHead = false
@@ -59,7 +59,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
   private(set) var takenUp: Int64 = 0
   /// request_started has been published, and what it led to is to be.
   private(set) var isPublished = false
-  /// What a subscriber to request_started wants called in place of the application.
+  /// A callable that a request_started subscriber set in place of the application.
   var substitute = KeptRef()
   /// Counts calls of auth, access and dispatch functions.
   var callNumber: UInt64 = 0

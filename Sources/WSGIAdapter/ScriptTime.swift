@@ -2,7 +2,7 @@ import Glibc
 import WSGICore
 
 extension ScriptTime {
-  /// What the file says now, links followed.
+  /// The file's current time, following links.
   static func now(_ path: UnsafeRawBufferPointer) -> Int64 {
     withUnsafeTemporaryAllocation(byteCount: path.count + 1, alignment: 1) { text in
       text.copyMemory(from: path)

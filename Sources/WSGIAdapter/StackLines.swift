@@ -56,7 +56,7 @@ extension Adapter {
     }
   }
 
-  /// What `threading` calls its threads, by their identity.
+  /// Names of `threading`'s threads, by identity.
   private static func threadNames(_ gil: borrowing GILToken) -> [UInt: String] {
     var names: [UInt: String] = [:]
     do throws(Raised) {
@@ -89,7 +89,7 @@ extension Adapter {
     return lines
   }
 
-  /// What a pipe holds.
+  /// The capacity of a pipe.
   private static func lines(from descriptor: Int32) -> [String] {
     var buffer = [UInt8](repeating: 0, count: 65536)
     let count = read(descriptor, &buffer, buffer.count)

@@ -16,7 +16,7 @@ public struct AliasMatch {
 }
 
 public enum AliasMatching {
-  /// What a regular expression matched: `$0` to `$9`, nil where a group took no part.
+  /// The match of a regular expression: `$0` to `$9`, nil where a group took no part.
   public typealias Captures = [Range<Int>?]
 
   /// The first alias that matches `uri`. `regex` runs a compiled expression on the URI; it is not called for plain aliases,

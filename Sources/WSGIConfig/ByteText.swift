@@ -40,7 +40,7 @@ public struct ByteText: Hashable, Sendable, ExpressibleByStringLiteral, CustomSt
 @inline(__always)
 func asciiLowercase(_ byte: UInt8) -> UInt8 { byte >= 0x41 && byte <= 0x5A ? byte | 0x20 : byte }
 
-/// What C's `isspace` calls white space, in the C locale.
+/// White space as C's `isspace` defines it in the C locale.
 @inline(__always)
 func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (byte >= 0x09 && byte <= 0x0D) }
 

@@ -10,7 +10,7 @@ public struct ChangedRoot: Sendable {
     self.path = end.map { [UInt8](path.bytes[...$0]) } ?? []
   }
 
-  /// What to leave off; nil: the path leads to a place that cannot be seen from inside.
+  /// The length of the prefix to remove; nil: the path leads to a place that cannot be seen from inside.
   @inline(__always)
   public func prefixLength(of outside: Span<UInt8>) -> Int? {
     let count = path.count

@@ -13,7 +13,7 @@ public struct ConfigLine {
 
   public var isAtEnd: Bool { position >= bytes.count }
 
-  /// What is left, for messages.
+  /// The rest of the line, for messages.
   public var rest: ByteText { ByteText(bytes[position...]) }
 
   /// The next word, nil at the end of the line. A quoted empty word is an empty text.

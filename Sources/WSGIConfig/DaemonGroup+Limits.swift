@@ -1,6 +1,6 @@
 import WSGICore
 
-// What a group may take of httpd.
+// Limits on a group's use of httpd.
 
 extension DaemonGroup {
   /// How many requests httpd may have in flight for the group: queue-limit, or where that is not given all but an eighth of its

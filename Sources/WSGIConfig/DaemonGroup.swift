@@ -5,7 +5,7 @@ public struct DaemonGroup: Sendable {
   /// The server that declared it; `id` 0 makes it everybody's.
   public var server: ServerIdentity
   public var location: ConfigLocation
-  /// What the group's processes are told. Its options are rows of `WorkerSettings` and `EngineSettings`.
+  /// Settings of the group's processes. Its options are rows of `WorkerSettings` and `EngineSettings`.
   public var worker = WorkerSettings()
 
   // MARK: who it runs as, and where
@@ -48,7 +48,7 @@ public struct DaemonGroup: Sendable {
   public var name: ByteText { ByteText(worker.engine.processGroup) }
 }
 
-/// What a changed script does to its process group.
+/// How a process group reacts to a changed script.
 public enum ReloadPolicy: Equatable, Sendable {
   /// A process that sees the change ends, whether or not the new code loads.
   case restart

@@ -5,7 +5,7 @@ public struct DaemonProcessOption: Sendable {
   typealias Apply = @Sendable (inout DaemonGroup, ByteText, ParseEnvironment) throws(ConfigError) -> Void
 
   public let name: String
-  /// What is written where the option is not, for the documentation.
+  /// The default, for the documentation.
   public let defaultValue: String
   /// The reference module does not have it.
   public let isAddition: Bool
@@ -132,7 +132,7 @@ extension OptionForm {
     }
   }
 
-  /// What a setting holds of a text; nil: its standard.
+  /// The value of a setting given as text; nil: its default.
   fileprivate func read(_ text: ByteText, _ name: String) throws(ConfigError) -> [UInt8]? {
     switch syntax {
     case .text: return text.isEmpty ? nil : text.bytes

@@ -7,7 +7,7 @@ public struct Destination {
   /// The configuration does not fix the application group: a process has so many such interpreters and no more.
   public var isOpenName: Bool
   public var callableObject: [UInt8]
-  /// What `processGroup` leads to.
+  /// The result of looking up `processGroup`.
   public var lookup: ProcessGroupLookup
   /// Every flag has its value.
   public let flags: ScopeFlags

@@ -12,7 +12,7 @@ public struct Diagnostic: Equatable, Sendable, CustomStringConvertible {
   public var description: String { "WSGI0\(number): \(message)" }
 }
 
-/// What diagnostics ask of the system, injected so that this room stays pure.
+/// System functions that diagnostics need, injected so that this room stays pure.
 public struct SystemFacts {
   /// A file, its symbolic links followed.
   public enum File: Equatable, Sendable {

@@ -1,6 +1,6 @@
 import WSGICore
 
-// What leads where: aliases and process groups.
+// Checks of aliases and process groups.
 
 extension Diagnostics {
   mutating func checkAliases() {

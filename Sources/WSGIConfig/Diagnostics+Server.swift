@@ -1,4 +1,4 @@
-// What the server around the applications makes of them.
+// Checks of the server around the applications.
 
 extension Diagnostics {
   mutating func checkServers() {

@@ -206,7 +206,7 @@ extension Directive {
       .line { (parse, line) throws(ConfigError) in try applyTelemetryOptions(&parse, &line) }),
   ]
 
-  /// What the reference needs and this module has no use for.
+  /// Directives that only the reference needs.
   private static let obsolete: [Directive] = [
     Directive(
       "WSGISocketPrefix", .global, default: "–", "accepted for compatibility, has no effect",

@@ -24,7 +24,7 @@ public enum DirectiveContext: Sendable {
 
 /// One directive: a row of the table that httpd's command table is made from. All are registered RAW_ARGS.
 public struct Directive: Sendable {
-  /// What the directive takes, and what is done with it.
+  /// The arguments of the directive, and the action on them.
   public enum Arguments: Sendable {
     case flag(@Sendable (inout ConfigParse, Bool) throws(ConfigError) -> Void)
     case one(@Sendable (inout ConfigParse, ByteText) throws(ConfigError) -> Void)
@@ -38,9 +38,9 @@ public struct Directive: Sendable {
 
   public let name: StaticString
   public let context: DirectiveContext
-  /// What holds where the directive is not, for the documentation.
+  /// The default, for the documentation.
   public let defaultValue: StaticString
-  /// What the argument is; ends httpd's "takes one argument, …".
+  /// A description of the argument; ends httpd's "takes one argument, …".
   public let usage: StaticString
   /// Has a meaning of its own inside `<WSGIInterpreterOptions>`.
   public let isScopable: Bool

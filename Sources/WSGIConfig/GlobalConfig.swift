@@ -1,8 +1,8 @@
 import WSGICore
 
-/// What is configured once for the whole server; only the main server may say it, and all process groups belong to it.
+/// Settings of the whole server; only the main server may set them, and all process groups belong to it.
 public struct GlobalConfig: Sendable {
-  /// What engines are told, as far as it is the same for all: most directives set a value of it.
+  /// Settings that are the same for all engines; most directives set one of them.
   public var engine = EngineSettings()
   public var pythonHomeLocation: ConfigLocation?
   public var pythonPathLocation: ConfigLocation?

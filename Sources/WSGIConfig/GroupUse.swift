@@ -9,7 +9,7 @@ enum AliasRoute: Equatable {
   case open
 }
 
-/// What leads to a process group.
+/// The uses of a process group.
 struct GroupUse {
   /// Aliases that lead to it.
   var aliases: [ScriptAlias] = []

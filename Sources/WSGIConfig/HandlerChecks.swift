@@ -1,6 +1,6 @@
 import WSGICore
 
-/// What httpd knows of the resource that a request is for.
+/// httpd's knowledge of the resource that a request is for.
 public struct ScriptResource: Sendable {
   public var exists = true
   public var isDirectory = false

@@ -17,12 +17,12 @@ public enum NameTemplate: Hashable, Sendable {
   /// The empty name: embedded mode, or the main interpreter.
   public static let global = NameTemplate.fixed([])
 
-  /// What a name is used for decides which expansions it has.
+  /// The use of a name decides which expansions it has.
   public enum Use: Sendable {
     case processGroup, applicationGroup, scriptInterpreter, callable
   }
 
-  /// What decided on a name that was made for a request.
+  /// The source of a name that was made for a request.
   enum Origin {
     case configuration
     /// A script's URL path.

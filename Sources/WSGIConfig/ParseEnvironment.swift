@@ -23,7 +23,7 @@ public struct UserRecord: Equatable, Sendable {
 /// A regular expression that the httpd side compiled and keeps; 0 is none.
 public typealias RegexHandle = UInt
 
-/// What reading a directive asks of the system, injected so that this room stays pure.
+/// System functions that reading a directive needs, injected so that this room stays pure.
 public struct ParseEnvironment {
   /// The process has an effective uid of 0.
   public var isRoot: Bool

@@ -1,6 +1,6 @@
 import WSGICore
 
-/// What making a name asks of a request. Nothing is asked for a name that is fixed.
+/// The values of a request that names are made of. Nothing is asked for a name that is fixed.
 ///
 /// The functions append bytes, so that a name is made in one buffer.
 public protocol RequestFacts {

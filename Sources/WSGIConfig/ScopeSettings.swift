@@ -27,7 +27,7 @@ public struct ScopeFlags: Equatable, Sendable {
     return merged
   }
 
-  /// What holds where no scope says anything.
+  /// The default where no scope sets a value.
   public static let defaults: ScopeFlags = {
     var flags = ScopeFlags()
     for flag in Flag.allCases { flags[flag] = flag == .scriptReloading }
@@ -42,7 +42,7 @@ public struct ScopeFlags: Equatable, Sendable {
 /// WSGIMapHEADToGET.
 public enum HeadMapping: Sendable { case off, on, auto }
 
-/// What may be said for a server and again for a directory; nil or empty is "not said here".
+/// Settings of a server or a directory; nil or empty is "not set here".
 ///
 /// httpd has the settings of nested sections merged for each request, so that a copy must cost little: but for the flags, they
 /// are one reference to values that never change.

@@ -1,4 +1,4 @@
-/// What is configured for a server, main or virtual.
+/// The configuration of a server, main or virtual.
 public struct ServerConfig: Sendable {
   public var scope = ScopeSettings()
   /// In the order they are tried.
@@ -15,7 +15,7 @@ public struct ServerConfig: Sendable {
   }
 }
 
-/// What is configured for a directory-type section or an `.htaccess` file. A copy costs little, as for `ScopeSettings`.
+/// The configuration of a directory-type section or an `.htaccess` file. A copy costs little, as for `ScopeSettings`.
 public struct DirectoryConfig: Sendable {
   public var scope = ScopeSettings()
   private var auth: Shared<AuthScripts>?

@@ -10,7 +10,7 @@ public enum EnvironChange: Equatable, Sendable {
   }
 }
 
-/// What the headers of a proxy change for a request.
+/// Changes to a request by the headers of a proxy.
 public struct ProxyOutcome: Equatable, Sendable {
   /// One for a variable at most.
   public private(set) var changes: [EnvironChange] = []

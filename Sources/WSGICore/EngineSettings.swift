@@ -64,7 +64,7 @@ public struct EngineSettings: SettingsTable {
 
   public static let rows = own + shared
 
-  /// What each process group has for itself.
+  /// Settings of each process group.
   private static let own: [Setting<EngineSettings>] = [
     Setting("process-group", \.processGroup),
     Setting("processes", \.processes),

@@ -155,7 +155,7 @@ public struct FlatReader {
 
   @inlinable public var remaining: Int { bytes.count &- position }
 
-  /// What has not been read.
+  /// The unread rest.
   public var rest: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[offset...]) }
 
   @inlinable @inline(__always)

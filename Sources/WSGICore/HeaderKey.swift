@@ -1,4 +1,4 @@
-/// What becomes of a request header in environ.
+/// The environ key of a request header.
 public enum HeaderKey: Sendable {
   case plain, contentType, contentLength, authorization, proxyAuthorization
   /// `Proxy`, which would become the HTTP_PROXY that HTTP clients obey; and names that another name could be mistaken for.

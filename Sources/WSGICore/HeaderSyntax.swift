@@ -1,4 +1,4 @@
-/// What may stand in a header, as HTTP says and httpd demands.
+/// Bytes allowed in a header, as HTTP defines and httpd requires.
 public enum HeaderSyntax {
   /// A header's name: at least one byte, letters, digits and some signs.
   public static func isToken(_ name: UnsafeRawBufferPointer) -> Bool {

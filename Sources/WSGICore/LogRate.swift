@@ -83,7 +83,7 @@ public struct LogAllowance: Sendable {
     return true
   }
 
-  /// What was not written since this was last asked; nil: nothing.
+  /// Records dropped since the last call, if any.
   public mutating func takeDropped() -> DroppedRecords? {
     guard dropped.lines > 0 else { return nil }
     defer { dropped = DroppedRecords() }

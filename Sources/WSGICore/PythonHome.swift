@@ -31,11 +31,11 @@ public struct PythonVersion: Hashable, Comparable, Sendable, CustomStringConvert
   }
 }
 
-/// What was found where a `python-home` points to.
+/// The content of a `python-home`.
 public struct PythonHome: Sendable {
   public let path: String
   public let isDirectory: Bool
-  /// What its `pyvenv.cfg` says; nil where there is none, or none that can be read.
+  /// The content of its `pyvenv.cfg`; nil if it is missing or unreadable.
   public let environment: PythonEnvironment?
   /// The versions of its `lib/python3.X` directories: it is an installation.
   public let installed: [PythonVersion]
@@ -48,7 +48,7 @@ public struct PythonHome: Sendable {
   }
 }
 
-/// What a virtual environment's `pyvenv.cfg` says.
+/// The content of a virtual environment's `pyvenv.cfg`.
 public struct PythonEnvironment: Sendable {
   private let entries: [(key: String, value: String)]
 

@@ -1,4 +1,4 @@
-/// What an application is to run for, and with: the fixed part of an encoded request head.
+/// The fixed part of an encoded request head.
 ///
 /// Layout: u32 magic, u32 total length, u32 flags, u32 attempt (0: not queued), i64 content length (-1: none or unknown),
 /// i64 script mtime (`ScriptTime`), i64 request start, i64 queue start (microseconds since the epoch; 0: none), then four counted

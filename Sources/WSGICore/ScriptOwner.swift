@@ -1,4 +1,4 @@
-/// What the system says of a file: whose it is, and who may write it.
+/// Owner and permissions of a file.
 public struct FileOwnership: Equatable, Sendable {
   public let user: UInt32
   public let group: UInt32

@@ -25,7 +25,7 @@ public enum Phase: Int, CaseIterable {
   public var isDaemonOnly: Bool { self == .queue || self == .daemon }
 }
 
-/// What a request that has ended amounted to. Times are nanoseconds.
+/// Totals of a finished request. Times are nanoseconds.
 public struct RequestTotals: Sendable {
   var status: Int32 = 0
   /// Indexed by `Phase`.

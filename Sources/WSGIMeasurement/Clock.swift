@@ -1,6 +1,6 @@
 import Glibc
 
-/// What time it is.
+/// The current time.
 public enum Clock {
   /// Microseconds since the epoch.
   public static func epoch() -> Int64 {

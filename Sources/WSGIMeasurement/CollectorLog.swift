@@ -11,7 +11,7 @@ struct CollectorEvent {
   var uncollectable: Int
 }
 
-/// What the `gc` module says of an interpreter.
+/// The `gc` statistics of an interpreter.
 public struct CollectorSnapshot: Sendable {
   var interpreter: [UInt8]
   /// Counts, thresholds, collections, collected and uncollectable of three generations each; enabled; frozen objects.

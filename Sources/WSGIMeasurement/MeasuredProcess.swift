@@ -1,4 +1,4 @@
-/// What the reports are set to.
+/// Settings of the reports.
 public struct TelemetrySettings {
   /// The path of the service's socket; nil where there is none.
   public var target: String?

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// What happened in this process between two looks at it. Times are nanoseconds unless they say otherwise.
+/// Activity of this process between two samples. Times are nanoseconds unless they say otherwise.
 public struct MetricsSample: Sendable {
   public struct PhaseTimes: Sendable {
     public var total: UInt64 = 0

@@ -146,7 +146,7 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
     live[Live.outputTime] = outputTime
   }
 
-  /// What a request was made of, as its runner counted.
+  /// The parts of a request, as its runner counted them.
   public struct Traffic {
     public var inputBytes: UInt64 = 0
     public var inputReads: UInt64 = 0

@@ -1,7 +1,7 @@
 import Glibc
 import WSGICore
 
-// What goes into which field of a datagram; the numbers are those of the wire format that `mod_wsgi-telemetry` reads.
+// The fields of a datagram; the numbers are those of the wire format that `mod_wsgi-telemetry` reads.
 
 /// Which process reports.
 struct TelemetryIdentity: Sendable {

@@ -38,7 +38,7 @@ public struct StatusPage {
     text += "</body>\n</html>\n"
   }
 
-  /// What a tab shows: how many groups are in trouble comes first.
+  /// The title in a browser tab, beginning with the number of groups in trouble.
   private mutating func writeTitle(_ report: StatusReport) {
     let troubled = report.groups.count { $0.state.isTrouble }
     if troubled > 0 {

@@ -1,6 +1,6 @@
 import WSGICore
 
-// What is told of a group from what is counted of it.
+// Figures of a group, computed from its counters.
 
 extension StatusReport.GroupState {
   /// The state of a group that was started: `ready` of its `wanted` processes take requests.

@@ -62,7 +62,7 @@ final class Reloads: Sendable {
     }
   }
 
-  /// What becomes of a request that found a change; unless it is kept it is still the caller's.
+  /// The fate of a request that found a change; unless it is kept, it still belongs to the caller.
   enum Verdict {
     case kept
     /// Another request waits for the change already, or has had its answer: this one is for the code that is here.

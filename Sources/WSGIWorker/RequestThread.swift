@@ -5,7 +5,7 @@ import Glibc
 import ProcessSupervision
 import WSGICore
 
-/// What a thread keeps between the requests that it runs. It is never moved: the engine is given its address.
+/// State that a thread keeps between requests. It is never moved: the engine is given its address.
 struct RequestThread: ~Copyable {
   let index: Int
   unowned(unsafe) let worker: RequestPool

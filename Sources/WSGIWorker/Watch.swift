@@ -1,7 +1,7 @@
 import Glibc
 import ProcessSupervision
 
-/// What the timeouts of a process group say at a moment. Each holds by itself, whatever the others are set to.
+/// The verdict of a process group's timeouts at a moment. Each holds by itself, whatever the others are set to.
 ///
 /// Times in milliseconds of the monotonic clock; a limit of 0 is none.
 struct Watch {
@@ -20,7 +20,7 @@ struct Watch {
     var staleAge: Int64 { request &+ interrupt }
   }
 
-  /// What is measured against the limits; 0: it has not happened.
+  /// Times measured against the limits; 0: not yet.
   struct Facts {
     /// When the first request began, until a script has been loaded.
     var waitsForScriptSince: Int64 = 0

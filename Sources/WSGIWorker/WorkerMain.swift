@@ -12,7 +12,7 @@ enum WorkerMain {
     var sentence: String
   }
 
-  /// What the engine is given for the life of the process.
+  /// Values given to the engine for the life of the process.
   private final class Host {
     let log: ProcessLog
     let metrics: MetricsDesk

@@ -207,7 +207,7 @@ typedef struct wsgi_httpd_table {
   size_t count;
 } wsgi_httpd_table;
 
-/* What the handler decides by, before anything is built. */
+/* Facts for the handler's decisions, before anything is built. */
 typedef struct wsgi_httpd_target {
   const char *_Nullable filename;
   const char *_Nullable path_info;
@@ -222,7 +222,7 @@ typedef struct wsgi_httpd_target {
 } wsgi_httpd_target;
 wsgi_httpd_target wsgi_httpd_get_target(request_rec *request);
 
-/* What the environ is made of. */
+/* Values for the environ. */
 typedef struct wsgi_httpd_request {
   const char *method, *protocol, *uri;
   const char *_Nullable the_request;
@@ -259,12 +259,12 @@ typedef struct wsgi_httpd_request {
 } wsgi_httpd_request;
 wsgi_httpd_request wsgi_httpd_get_request(request_rec *request);
 
-/* What names are expanded with. */
+/* Values for the expansion of names. */
 uint32_t wsgi_httpd_request_port(request_rec *request);
 /* Request notes, then the request's environment table, then the process's environment. */
 const char *_Nullable wsgi_httpd_request_variable(request_rec *request, const char *name);
 
-/* What hooks look at. */
+/* Facts for hooks. */
 typedef struct wsgi_httpd_view {
   server_rec *server;
   void *_Nullable directory_config;

@@ -1,4 +1,4 @@
-/* What is known of a request. */
+/* Properties of a request. */
 #include "private.h"
 
 #include <apr_hash.h>

@@ -1,4 +1,4 @@
-/* What is known of servers, of the MPM and of httpd itself, and its log. */
+/* Properties of servers, of the MPM and of httpd itself, and its log. */
 #include "private.h"
 
 #include <ap_mpm.h>

@@ -88,7 +88,7 @@ void wsgi_swift_native_released(void *context);
 
 /* MARK: start and interpreters */
 
-/* What Python is initialised with; strings are UTF-8 or bytes of the file system, NULL where not set. */
+/* Options for initialising Python; strings are UTF-8 or bytes of the file system, NULL where not set. */
 typedef struct wsgi_py_start {
   const char *program;      /* the interpreter that stands for this Python: sys.executable */
   const char *home;

@@ -4,7 +4,7 @@ import Glibc
 import WSGIConfig
 import WSGICore
 
-/// What a function of an auth, access or dispatch script answered.
+/// The return value of a function of an auth, access or dispatch script.
 enum ServiceAnswer {
   case none, yes, no
   case text([UInt8])
@@ -32,7 +32,7 @@ enum ServiceAnswer {
 struct ServiceCall {
   let request: OpaquePointer
   let script: ServiceScript
-  /// What is set for the request; every flag has its value.
+  /// Settings of the request; every flag has a value.
   let flags: ScopeFlags
 
   struct Options: OptionSet {

@@ -17,7 +17,7 @@ final class ChildGroup: Sendable {
   let queue: GroupQueue?
   /// How the group stands, as its supervisor says.
   let scoreboard: GroupScoreboard?
-  /// What each of its threads does; nil where there are none, or no memory for it.
+  /// The activity of each of its threads; nil if there are none, or no memory for it.
   private let workers: WorkerScoreboard?
   /// Says which refusals are logged.
   let refusals = RefusalPace()
@@ -50,7 +50,7 @@ final class ChildGroup: Sendable {
   /// Whether that is only because its first one starts.
   var isStarting: Bool { scoreboard.map { $0.ready == 0 } ?? true }
 
-  /// What a process's threads do, as it says; nil: not known.
+  /// The activity of a process's threads, as it reports it; nil: unknown.
   func activity(of process: GroupScoreboard.Process) -> WorkerScoreboard.Activity? {
     process.state == .starting || process.state == .candidate ? nil : workers?.activity(ofSlot: process.slot)
   }

@@ -90,7 +90,7 @@ extension GroupPlan {
     }
   }
 
-  /// What httpd was started with, byte for byte.
+  /// httpd's initial environment, byte for byte.
   private static var startEnvironment: [[UInt8]] {
     var entries: [[UInt8]] = []
     var next = environ

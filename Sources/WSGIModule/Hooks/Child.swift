@@ -3,7 +3,7 @@ import Glibc
 import RequestCounting
 import WSGIConfig
 
-/// What an httpd child has beside what it inherited.
+/// State of an httpd child beside what it inherited.
 final class Child: Sendable {
   let process = getpid()
   let python: EmbeddedPython

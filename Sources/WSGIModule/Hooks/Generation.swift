@@ -15,7 +15,7 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
   let pool: OpaquePointer
   /// Those of `configuration.groups`, in their order; none where there is no memory for the book.
   private(set) var groups: [ChildGroup] = []
-  /// What the parent has of the groups; nil where none is declared.
+  /// The parent's side of the groups; nil if none is declared.
   private(set) var processGroups: ProcessGroups?
   /// Counts requests: a row for embedded mode, and behind it one for each of `configuration.groups`; nil: no memory for it.
   let book: RequestBook?
@@ -94,7 +94,7 @@ extension ServerFacts {
 }
 
 extension EngineSettings {
-  /// What engines tell applications of httpd.
+  /// Information on httpd for applications.
   mutating func addServer(_ facts: wsgi_httpd_facts) {
     apacheVersion = "\(facts.major).\(facts.minor).\(facts.patch)"
     apacheDescription = ByteText(facts.description).bytes

@@ -21,7 +21,7 @@ struct ClientResponse: ~Copyable {
   private(set) var phase = Phase.awaitingHead
   /// The client took nothing for as long as it may.
   private(set) var hasTimedOut = false
-  /// What was sent is not whole, and the client sees that.
+  /// The response is incomplete, and the client can tell.
   private(set) var wasCut = false
   /// How much of Content-Length is still to come; -1 where the application gave none.
   private var remaining: Int64 = -1

@@ -3,11 +3,11 @@ import CHTTPD
 import RequestCounting
 import WSGICore
 
-/// What an httpd child offers the engine outside any request. It lives as long as the process, as the engine keeps it.
+/// Functions that an httpd child offers the engine outside any request. They live as long as the process, as the engine keeps it.
 struct HostTable: @unchecked Sendable {  // the table is constant
   let pointer: UnsafePointer<wsgi_host>
 
-  /// What all applications in this httpd child may write to the log.
+  /// The log limit of all applications in this httpd child.
   static let logShare = LogShare.ofProcess()
 
   init(server: OpaquePointer) {

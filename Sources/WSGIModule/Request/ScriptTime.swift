@@ -2,7 +2,7 @@ import Glibc
 import WSGICore
 
 extension ScriptTime {
-  /// What the file says now, links followed.
+  /// The file's current time, following links.
   static func now(_ path: UnsafePointer<CChar>) -> Int64 {
     var about = stat()
     guard stat(path, &about) == 0 else { return unknown }
