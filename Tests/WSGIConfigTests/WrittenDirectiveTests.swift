@@ -1,7 +1,7 @@
 import Testing
 import WSGIConfig
 
-/// A directive of a text, one a line; a section ends with `</`.
+/// A directive of a text, one a line; a section ends with `</`. A node keeps its tree, as in httpd.
 private final class Node: WrittenDirective {
   let name: ByteText
   let arguments: ByteText
@@ -9,7 +9,7 @@ private final class Node: WrittenDirective {
   let line: UInt32
   private(set) var next: Node?
   private(set) var firstChild: Node?
-  private(set) unowned(unsafe) var parent: Node?
+  private(set) var parent: Node?
 
   private init(_ name: String, _ arguments: String, _ line: UInt32, _ parent: Node?) {
     self.name = ByteText(name)
