@@ -3,4 +3,7 @@
 Each is tried once more when it fails; what its first failure said is shown at the end all the same. Any other test that fails
 has failed.
 """
-QUARANTINE = {}
+QUARANTINE = {
+    "requests/test_logging.py::test_a_process_that_floods_the_log_outside_of_requests_is_held_back":
+        "once 20,001 lines of 20,000 were written or reported as dropped; which the other was is not known",
+}

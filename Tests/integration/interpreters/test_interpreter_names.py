@@ -120,7 +120,7 @@ def test_only_so_many_come_into_being(make, mode, way):
     answers = [ask(index) for index in range(count)]
     assert [answer.status for answer in answers] == [200] * 3 + [503] * (count - 3), answers
     line = server.log.wait_for("WSGI0621", mark)[0]
-    assert "3 whose names came from requests" in line and "WSGIMaxInterpreters" in line, line
+    assert "3 whose names come from requests" in line and "WSGIMaxInterpreters" in line, line
     # Those that are there go on.
     assert [ask(index).status for index in range(3)] == [200] * 3
     # What the configuration fixes is not counted.
