@@ -51,9 +51,9 @@ extension RequestRunner {
       guard let function = try self.function(call.function, of: script) else { return ScriptAnswer(.missing) }
       let environ = try makeServiceEnviron(request, call.flags, gil)
       let result = try self.call(function, environ, arguments, gil)
-      return call.flags.contains(.wantsList)
+      return call.flags.contains(.list)
         ? try list(result.object, call, request)
-        : try single(result.object, usesUTF8: call.flags.contains(.usesUTF8))
+        : try single(result.object, usesUTF8: call.flags.contains(.utf8))
     } catch {
       logCallException(place(call.function, request), secret: call.flags.contains(.secret) ? arguments.last : nil)
       return ScriptAnswer(.raised)
@@ -74,7 +74,7 @@ extension RequestRunner {
         guard let function = try self.function(name, of: script) else { continue }
         if environ.object == nil { environ.set(try makeServiceEnviron(request, call.flags, gil), gil) }
         let result = try function.call(environ.orNone)
-        let answer = try single(result.object, usesUTF8: call.flags.contains(.usesUTF8))
+        let answer = try single(result.object, usesUTF8: call.flags.contains(.utf8))
         let key = Array(name.utf8)
         switch answer.kind {
         case .none: key.withUnsafeBytes { writer.appendPair(nullFor: $0) }
@@ -127,7 +127,7 @@ extension RequestRunner {
 
   /// A fresh dict of the head's pairs, with what such scripts get besides.
   private func makeServiceEnviron(
-    _ request: RequestHead, _ flags: ScriptCall.Flags, _ gil: borrowing GILToken
+    _ request: RequestHead, _ flags: CallFlags, _ gil: borrowing GILToken
   ) throws(Raised) -> PyRef {
     let environ = try PyRef.dict()
     let dict = environ.object
@@ -171,7 +171,7 @@ extension RequestRunner {
   }
 
   /// httpd's strings end at a NUL: what stands before one must not pass for the whole.
-  private func whole(_ kind: ScriptAnswer.Kind, _ bytes: UnsafeRawBufferPointer) throws(Raised) -> ScriptAnswer {
+  private func whole(_ kind: AnswerKind, _ bytes: UnsafeRawBufferPointer) throws(Raised) -> ScriptAnswer {
     guard !bytes.contains(0) else { throw Raised(.valueError, "result must not hold a NUL character") }
     return ScriptAnswer(kind, Array(bytes))
   }
@@ -187,7 +187,7 @@ extension RequestRunner {
     var writer = FlatWriter(capacity: 256)
     writer.append(UInt32(0))
     var count: UInt32 = 0
-    var kind = ScriptAnswer.Kind.list
+    var kind = AnswerKind.list
     let empty = UnsafeRawBufferPointer(start: nil, count: 0)
     do throws(Raised) {
       while let item = try iterator.next() {

@@ -4,18 +4,9 @@ import Synchronization
 import WSGICore
 import WSGIMeasurement
 
-/// How a request is to be run; the raw values are `WSGI_RUN_*` of engine.h.
-public struct RunFlags: OptionSet, Sendable {
-  public let rawValue: UInt32
-  public init(rawValue: UInt32) { self.rawValue = rawValue }
-  public static let rejectsStale = RunFlags(rawValue: 1)
-  public static let newCode = RunFlags(rawValue: 2)
-}
-
 /// How a request ended; `engine.h` explains.
 public struct RequestOutcome: Sendable {
-  public enum End: Int32, Sendable { case done = 0, failed, aborted, stale }
-  public var end: End = .done
+  public var end = RequestEnd.done
   public var status: Int32 = 200
   public var scriptLoaded = false
   /// Of `stale`: the script's time (`ScriptTime`).

@@ -63,7 +63,7 @@ func wsgi_swift_engine_run(
 ) {
   guard let outcome else { return }
   outcome.pointee = wsgi_outcome(
-    end: Int32(WSGI_FAILED), status: 500, script_loaded: 0, interrupted: 0, script_modified: 0, script_failure: 0)
+    end: RequestEnd.failed.rawValue, status: 500, script_loaded: 0, interrupted: 0, script_modified: 0, script_failure: 0)
   guard let adapter, let functions else { return }
   let host = HostExchange(exchange, functions)
   do throws(FlatFailure) {
@@ -82,7 +82,7 @@ func wsgi_swift_engine_call(
   _ exchange: UnsafeMutableRawPointer?, _ functions: UnsafePointer<wsgi_exchange>?, _ head: UnsafePointer<UInt8>?,
   _ length: Int, _ call: UnsafeMutablePointer<wsgi_call>?
 ) -> Int32 {
-  guard let adapter, let functions, let call else { return Int32(WSGI_ANSWER_UNLOADABLE) }
+  guard let adapter, let functions, let call else { return AnswerKind.unloadable.rawValue }
   let host = HostExchange(exchange, functions)
   let buffer = UnsafeMutableRawBufferPointer(start: call.pointee.buffer, count: call.pointee.capacity)
   do throws(FlatFailure) {
@@ -90,15 +90,15 @@ func wsgi_swift_engine_call(
     let arguments = UnsafeRawBufferPointer(start: call.pointee.arguments, count: call.pointee.arguments_length)
     let wanted = ScriptCall(
       function: call.pointee.function.map { String(cString: $0) } ?? "", arguments: arguments,
-      flags: ScriptCall.Flags(rawValue: call.pointee.flags), capacity: buffer.count)
+      flags: CallFlags(rawValue: call.pointee.flags), capacity: buffer.count)
     let answer = adapter.call(wanted, request, host)
-    guard answer.bytes.count <= buffer.count else { return Int32(WSGI_ANSWER_TOO_LONG) }
+    guard answer.bytes.count <= buffer.count else { return AnswerKind.tooLong.rawValue }
     buffer.copyBytes(from: answer.bytes)
     call.pointee.length = answer.bytes.count
     return answer.kind.rawValue
   } catch {
     host.log(.error, "WSGI0502: Cannot decode the request from the server: \(error).")
-    return Int32(WSGI_ANSWER_UNLOADABLE)
+    return AnswerKind.unloadable.rawValue
   }
 }
 
@@ -118,7 +118,7 @@ func wsgi_swift_engine_stacks(
     var text = line
     text.withUTF8 { utf8 in
       var record = wsgi_log_record(
-        level: Int32(WSGI_LOG_INFO), line: 0, file: nil, text: utf8.baseAddress, length: utf8.count)
+        level: LogLevel.info.rawValue, line: 0, file: nil, text: utf8.baseAddress, length: utf8.count)
       sink(context, &record)
     }
   }

@@ -18,17 +18,17 @@ final class HostExchange: RequestExchange {
   }
 
   override func read(into buffer: UnsafeMutableRawBufferPointer) -> Int64 {
-    guard let read = functions.pointee.read else { return Int64(WSGI_IO_FAILED) }
+    guard let read = functions.pointee.read else { return Int64(ExchangeFailure.failed.rawValue) }
     return read(context, buffer.baseAddress?.assumingMemoryBound(to: UInt8.self), buffer.count)
   }
 
   override func send(head: UnsafeRawBufferPointer?, body: UnsafeRawBufferPointer, flags: SendFlags) -> Int32 {
-    guard let send = functions.pointee.send else { return Int32(WSGI_IO_FAILED) }
+    guard let send = functions.pointee.send else { return ExchangeFailure.failed.rawValue }
     return send(context, HostExchange.bytes(head), head?.count ?? 0, HostExchange.bytes(body), body.count, flags.rawValue)
   }
 
   override func sendFile(head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64) -> Int32 {
-    guard let send = functions.pointee.send_file else { return Int32(WSGI_IO_FAILED) }
+    guard let send = functions.pointee.send_file else { return ExchangeFailure.failed.rawValue }
     return send(context, HostExchange.bytes(head), head?.count ?? 0, descriptor, offset, length)
   }
 
@@ -37,7 +37,7 @@ final class HostExchange: RequestExchange {
     withRecord(level, text, file: file, line: line) { log(context, $0) }
   }
 
-  override var logLevel: Int32 { functions.pointee.log_level?(context) ?? Int32(WSGI_LOG_INFO) }
+  override var logLevel: Int32 { functions.pointee.log_level?(context) ?? LogLevel.info.rawValue }
 
   override func started(_ microseconds: Int64) { functions.pointee.started?(context, microseconds) }
 
@@ -73,7 +73,7 @@ final class EngineHost: ProcessHost, @unchecked Sendable {  // the table is immu
     withRecord(level, text, file: file, line: line) { log(host.pointee.context, $0) }
   }
 
-  override var logLevel: Int32 { host.pointee.log_level?(host.pointee.context) ?? Int32(WSGI_LOG_INFO) }
+  override var logLevel: Int32 { host.pointee.log_level?(host.pointee.context) ?? LogLevel.info.rawValue }
 
   override func serverMetrics() -> [UInt8]? {
     guard let ask = host.pointee.server_metrics else { return nil }

@@ -60,7 +60,7 @@ struct EngineImage: @unchecked Sendable {
     var outcome = wsgi_outcome()
     table.pointee.run?(
       exchange, functions, head.baseAddress?.assumingMemoryBound(to: UInt8.self), head.count, ticket,
-      UInt32(hasNewCode ? WSGI_RUN_REJECT_STALE | WSGI_RUN_NEW_CODE : WSGI_RUN_REJECT_STALE), &outcome)
+      (hasNewCode ? [.rejectsStale, .newCode] : RunFlags.rejectsStale).rawValue, &outcome)
     return outcome
   }
 

@@ -11,18 +11,19 @@ enum RequestExchange {
     table.initialize(
       to: wsgi_exchange(
         read: {
-          thread($0)?.pointee.read(into: UnsafeMutableRawBufferPointer(start: $1, count: $2)) ?? Int64(WSGI_IO_FAILED)
+          thread($0)?.pointee.read(into: UnsafeMutableRawBufferPointer(start: $1, count: $2))
+            ?? Int64(ExchangeFailure.failed.rawValue)
         },
         send: { context, head, headLength, body, bodyLength, flags in
           thread(context)?.pointee.send(
             head: head.map { UnsafeRawBufferPointer(start: $0, count: headLength) },
             body: UnsafeRawBufferPointer(start: body, count: bodyLength), flags: .init(rawValue: flags))
-            ?? Int32(WSGI_IO_FAILED)
+            ?? ExchangeFailure.failed.rawValue
         },
         send_file: { context, head, headLength, descriptor, offset, length in
           thread(context)?.pointee.sendFile(
             head: head.map { UnsafeRawBufferPointer(start: $0, count: headLength) }, descriptor: descriptor, offset: offset,
-            length: length) ?? Int32(WSGI_IO_FAILED)
+            length: length) ?? ExchangeFailure.failed.rawValue
         },
         log: { context, record in
           if let record { thread(context)?.pointee.log(record.pointee) }

@@ -102,8 +102,8 @@ final class RequestPool: Sendable {
   func end(_ thread: Int, _ outcome: wsgi_outcome) {
     if outcome.script_loaded != 0, !hasScript.load(ordering: .relaxed) { scriptLoaded() }
     if outcome.script_failure != 0 { importFailed() }
-    inFlight.end(thread, isRun: outcome.end != Int32(WSGI_STALE))
-    if settings.maximumRequests > 0, outcome.end != Int32(WSGI_STALE) { countRequest() }
+    inFlight.end(thread, isRun: outcome.end != RequestEnd.stale.rawValue)
+    if settings.maximumRequests > 0, outcome.end != RequestEnd.stale.rawValue { countRequest() }
     if !lifecycle.isRunning { stopIfDrained() }
   }
 

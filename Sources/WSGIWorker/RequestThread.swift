@@ -78,7 +78,7 @@ struct RequestThread: ~Copyable {
         thread, RequestExchange.functions, thread.pointee.reader.head, ticket: ticket, hasNewCode: hasNewCode)
       if isWatched { worker.pace.observe(waited: wsgi_posix_waits() != waits, now: now) }
       var isKept = false
-      if outcome.end == Int32(WSGI_STALE) {
+      if outcome.end == RequestEnd.stale.rawValue {
         switch thread.pointee.keep(envelope, outcome) {
         case .kept: isKept = true
         case .refused: break
@@ -140,9 +140,9 @@ struct RequestThread: ~Copyable {
 
   /// Says how the request ended.
   private mutating func conclude(_ outcome: wsgi_outcome) {
-    switch outcome.end {
-    case Int32(WSGI_DONE), Int32(WSGI_STALE): break
-    case Int32(WSGI_FAILED): channel.fail(status: outcome.status)
+    switch RequestEnd(rawValue: outcome.end) {
+    case .done, .stale: break
+    case .failed: channel.fail(status: outcome.status)
     default: channel.abort()
     }
   }

@@ -1,4 +1,3 @@
-import CEngine
 import CPosix
 import DaemonTransport
 import Glibc

@@ -89,13 +89,13 @@ extension AdapterTests {
 
     // MARK: Content-Length
 
-    private static let lengths: [(String, [String], String, RequestOutcome.End)] = [
+    private static let lengths: [(String, [String], String, RequestEnd)] = [
       ("return [b'ab']", ["Content-Length: 2"], "ab", .done), ("return []", ["Content-Length: 0"], "", .done),
       ("return iter([b'ab'])", [], "ab", .done), ("return iter([])", ["Content-Length: 0"], "", .done),
     ]
 
     @Test(arguments: lengths)
-    func lengthsThatWereNotGiven(code: String, headers: [String], body: String, end: RequestOutcome.End) {
+    func lengthsThatWereNotGiven(code: String, headers: [String], body: String, end: RequestEnd) {
       let (exchange, outcome) = run("start_response('200 OK', [])\n" + code)
       #expect(exchange.head?.headers == headers && exchange.text == body && outcome.end == end)
     }

@@ -1,5 +1,6 @@
 import CHTTPD
 import WSGIConfig
+import WSGICore
 
 /// A request in one of httpd's auth phases.
 struct AuthPhase {
@@ -27,7 +28,7 @@ struct AuthPhase {
   }
 
   func run(
-    _ call: ServiceCall, _ function: StaticString, _ arguments: [UnsafePointer<CChar>], _ options: ServiceCall.Options
+    _ call: ServiceCall, _ function: StaticString, _ arguments: [UnsafePointer<CChar>], _ options: CallFlags
   ) -> ServiceAnswer {
     if call.script.isOfAccessFile, let obstacle = Generation.current?.configuration.obstacleToAccessFileScript(where: destination)
     {

@@ -35,22 +35,13 @@ struct ServiceCall {
   /// Settings of the request; every flag has a value.
   let flags: ScopeFlags
 
-  struct Options: OptionSet {
-    let rawValue: UInt32
-    static let list = Options(rawValue: UInt32(WSGI_CALL_WANTS_LIST))
-    static let utf8 = Options(rawValue: UInt32(WSGI_CALL_UTF8))
-    static let each = Options(rawValue: UInt32(WSGI_CALL_EACH))
-    static let auth = Options(rawValue: UInt32(WSGI_CALL_AUTH))
-    static let secret = Options(rawValue: UInt32(WSGI_CALL_SECRET))
-  }
-
   /// The most that an answer may hold. A user of a large directory may be in thousands of groups.
   private static let textLimit = 64 << 10
   private static let listLimit = 4 << 20
 
   /// Calls `function` with an environ, which `environ` appends and counts, and `arguments`, which are latin-1.
   func call(
-    _ function: StaticString, _ arguments: [UnsafePointer<CChar>], _ options: Options,
+    _ function: StaticString, _ arguments: [UnsafePointer<CChar>], _ options: CallFlags,
     environ: (wsgi_httpd_request, inout FlatWriter) -> Int
   ) -> ServiceAnswer {
     ThreadState.withHeadWriter { writer in
@@ -110,7 +101,7 @@ struct ServiceCall {
 
   /// nil: the answer is too long.
   private func run(
-    _ function: StaticString, _ arguments: [UInt8], _ options: Options, _ head: UnsafeRawBufferPointer
+    _ function: StaticString, _ arguments: [UInt8], _ options: CallFlags, _ head: UnsafeRawBufferPointer
   ) -> ServiceAnswer? {
     guard let python = Child.current?.python else { return .unavailable("it has not been initialised") }
     var exchange = EmbeddedExchange(
@@ -132,7 +123,7 @@ struct ServiceCall {
           }
         }
         guard let kind else { return .unavailable(python.reason) }
-        guard kind != WSGI_ANSWER_TOO_LONG else { return nil }
+        guard kind != AnswerKind.tooLong.rawValue else { return nil }
         let answer = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer).prefix(call.length))
         return ServiceAnswer(kind, answer, isChoices: options.contains(.each))
       }
@@ -144,20 +135,20 @@ extension ServiceAnswer {
   /// Reads what `wsgi_engine.call` gave. What is not known to be an answer is none.
   fileprivate init(_ kind: Int32, _ bytes: UnsafeRawBufferPointer, isChoices: Bool) {
     self =
-      switch Int(kind) {
-      case WSGI_ANSWER_NONE: .none
-      case WSGI_ANSWER_TRUE: .yes
-      case WSGI_ANSWER_FALSE: .no
-      case WSGI_ANSWER_STRING: .text([UInt8](bytes))
-      case WSGI_ANSWER_BYTES: .bytes([UInt8](bytes))
-      case WSGI_ANSWER_LIST: ServiceAnswer(pairs: bytes, isChoices: isChoices, isWhole: true)
-      case WSGI_ANSWER_CUT_LIST: ServiceAnswer(pairs: bytes, isChoices: isChoices, isWhole: false)
-      case WSGI_ANSWER_OTHER: .other(String(decoding: bytes, as: UTF8.self))
-      case WSGI_ANSWER_BAD_ITEM: .otherItem(String(decoding: bytes, as: UTF8.self))
-      case WSGI_ANSWER_NOT_LATIN1: .wideItem
-      case WSGI_ANSWER_MISSING: .missing
-      case WSGI_ANSWER_UNLOADABLE: .unloadable
-      case WSGI_ANSWER_NO_INTERPRETER: .unavailable("its interpreter cannot be used, as the line before this one says")
+      switch AnswerKind(rawValue: kind) {
+      case .none: .none
+      case .yes: .yes
+      case .no: .no
+      case .string: .text([UInt8](bytes))
+      case .bytes: .bytes([UInt8](bytes))
+      case .list: ServiceAnswer(pairs: bytes, isChoices: isChoices, isWhole: true)
+      case .cutList: ServiceAnswer(pairs: bytes, isChoices: isChoices, isWhole: false)
+      case .other: .other(String(decoding: bytes, as: UTF8.self))
+      case .badItem: .otherItem(String(decoding: bytes, as: UTF8.self))
+      case .notLatin1: .wideItem
+      case .missing: .missing
+      case .unloadable: .unloadable
+      case .noInterpreter: .unavailable("its interpreter cannot be used, as the line before this one says")
       default: .failed
       }
   }

@@ -1,5 +1,6 @@
 import CHTTPD
 import WSGIConfig
+import WSGICore
 
 // WSGIDispatchScript: a script that may choose where a request runs.
 

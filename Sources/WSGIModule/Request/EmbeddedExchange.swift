@@ -57,7 +57,7 @@ struct EmbeddedExchange: ~Copyable {
   mutating func conclude(_ outcome: wsgi_outcome) -> Int32 {
     switch response.phase {
     case .sending: response.cut()
-    case .awaitingHead where outcome.end == WSGI_FAILED:
+    case .awaitingHead where outcome.end == RequestEnd.failed.rawValue:
       return (400...599).contains(outcome.status) ? outcome.status : 500
     default: break
     }

@@ -60,7 +60,7 @@ struct RequestAccount {
       cause = .clientGone
     } else if outcome.interrupted != 0 {
       cause = .timedOut
-    } else if outcome.end == WSGI_FAILED {
+    } else if outcome.end == RequestEnd.failed.rawValue {
       cause = .applicationFailed
     } else if response.wasCut {
       cause = .responseCut
