@@ -57,8 +57,8 @@ extension DaemonFailure {
   /// The status to answer with when nothing was sent.
   public var status: Int32 { terms.status }
 
-  /// What the figures of the process group count it as. A worker says 504 both for its queue-timeout and where the application
-  /// let request-timeout pass; a group that has a queue-timeout is taken to mean that.
+  /// The cause under which the group's figures count this failure. A worker reports 504 both for queue-timeout and for
+  /// request-timeout; in a group with a queue-timeout it counts as that.
   public func cause(isQueueLimited: Bool) -> RequestCause {
     if case .answered(504) = self { return isQueueLimited ? .queueTimeout : .timedOut }
     return terms.cause

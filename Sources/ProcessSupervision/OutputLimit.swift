@@ -22,7 +22,7 @@ struct OutputLimit {
   /// When what is missing is to be told; nil: nothing is.
   var due: Int64? { missingSince.map { $0 &+ OutputLimit.pause } }
 
-  /// What is to be told now; of a writer that has come to its end whatever is missing.
+  /// The dropped records to report now. For a writer that has ended, all of them.
   mutating func takeMissing(now: Int64, isLast: Bool = false) -> DroppedRecords? {
     guard let due, isLast || now >= due else { return nil }
     missingSince = nil

@@ -1,7 +1,7 @@
 import CPosix
 import Glibc
 
-/// What is needed to give a group a new queue when one of its processes has shut the old one down, which ends it for everybody.
+/// Replaces a group's queue after one of its processes has shut it down, which closes it for every process.
 ///
 /// The supervisor keeps a write end of its own: while it has that, a queue comes to its end by `shutdown` alone. Both ends of the
 /// new queue are left as one message in a socket pair that was made before httpd had children. Whoever has the old queue, or

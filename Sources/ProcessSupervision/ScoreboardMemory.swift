@@ -1,8 +1,8 @@
 import CPosix
 import Glibc
 
-/// What the supervisor knows of every group, for those who cannot ask it: memory that it writes, its successor inherits, and
-/// httpd children read. Children have no writable mapping, and cannot make one.
+/// Shared memory in which the supervisor publishes the state of every group. The supervisor writes it, its successor inherits
+/// it, and httpd's children read it; they have no writable mapping and cannot make one.
 ///
 /// The parent makes it before any fork. It holds 64-bit words only: first the next instance number, then a row per group. How
 /// many rows there are, and for how many processes each, is fixed with it; a group that comes later takes a row that is free.

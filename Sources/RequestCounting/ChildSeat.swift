@@ -20,7 +20,7 @@ public final class ChildSeat: @unchecked Sendable {
   public let index: Int
   // SAFETY: in the book's mapping, or never freed; only reached through atomics.
   private let words: UnsafeMutablePointer<Word>
-  /// What all groups have in flight together: of this child, or of all, as the shares have it.
+  /// The requests in flight of all groups together: in this child, or in the whole server where shares apply to that.
   private let all: UnsafeMutablePointer<Word>
   private let users: UnsafeMutablePointer<Word>
   private let paces: UnsafeMutablePointer<Word>

@@ -1,8 +1,8 @@
 import Synchronization
 import WSGICore
 
-/// What the status page reads. Every word is atomic by itself: a sum may be ahead of another by the requests that end while it
-/// is made.
+/// The counters that the status page reads. Each word is atomic by itself, so sums may differ by the requests that end while
+/// they are read.
 extension RequestBook {
   /// The counters of a group since the book was made.
   public func counts(of row: Row) -> RequestCounts {
