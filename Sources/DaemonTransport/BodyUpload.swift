@@ -67,10 +67,10 @@ struct BodyUpload: ~Copyable {
   }
 
   /// Gets the next piece from the client; false when none is there now.
-  mutating func readNext<Host: DaemonClientHost & ~Copyable>(host: inout Host) -> Bool {
+  mutating func readNext<Origin: RequestOrigin & ~Copyable>(origin: inout Origin) -> Bool {
     let space = UnsafeMutableRawBufferPointer(start: room() + FrameHeader.size, count: BodyUpload.chunk)
     isHeldBack = false
-    switch host.readBody(into: space) {
+    switch origin.readBody(into: space) {
     case .bytes(let count):
       guard count > 0, count <= BodyUpload.chunk else { return false }
       fill(FrameHeader(.body, data: count), bytes: count, last: false)
@@ -103,19 +103,19 @@ struct BodyUpload: ~Copyable {
 extension DaemonClient {
   /// While the body is on its way, both sides are served: whichever of client and worker has something, until the worker has
   /// sent bytes. So an application may answer before it has read everything, and neither side waits for the other for ever.
-  mutating func exchangeBody<Host: DaemonClientHost & ~Copyable>(
-    _ conversation: inout Conversation, host: inout Host
+  mutating func exchangeBody<Origin: RequestOrigin & ~Copyable>(
+    _ reader: inout ResponseReader, origin: inout Origin
   ) -> Wait {
     var lastProgress = monotonicMilliseconds()
     var needsClient = false
     while upload.isActive {
-      if !upload.hasPending { needsClient = !upload.readNext(host: &host) }
+      if !upload.hasPending { needsClient = !upload.readNext(origin: &origin) }
       if upload.isHeldBack { lastProgress = monotonicMilliseconds() }
-      if upload.hasPending, upload.send(to: conversation.channel) {
+      if upload.hasPending, upload.send(to: reader.channel) {
         lastProgress = monotonicMilliseconds()
         if !upload.hasPending { continue }
       }
-      switch input.receive(from: conversation.channel, wait: false, most: conversation.appetite) {
+      switch input.receive(from: reader.channel, wait: false, most: reader.appetite) {
       case .bytes: return .bytes
       case .ended: return .ended
       case .strayDescriptor: return .strayDescriptor
@@ -123,10 +123,10 @@ extension DaemonClient {
       }
       if !upload.isActive { break }
       let now = monotonicMilliseconds()
-      if let deadline = conversation.flushDeadline, deadline <= now {
-        guard flush(&conversation, host: &host) else { return .clientGone }
+      if let deadline = reader.flushDeadline, deadline <= now {
+        guard flush(&reader, origin: &origin) else { return .clientGone }
       }
-      let limit = needsClient ? host.bodyTimeoutMilliseconds : conversation.group.socketTimeout
+      let limit = needsClient ? origin.bodyTimeoutMilliseconds : reader.group.socketTimeout
       if limit > 0, now &- lastProgress >= limit {
         guard needsClient else { return .timedOut }
         upload.fail(.timedOut)
@@ -134,7 +134,7 @@ extension DaemonClient {
         lastProgress = now
         continue
       }
-      pause(conversation, needsClient: needsClient, host: &host)
+      pause(reader, needsClient: needsClient, origin: &origin)
     }
     // The body is complete: from here the worker alone has something to say.
     return .bytes
@@ -142,18 +142,18 @@ extension DaemonClient {
 
   /// Waits for whichever side comes first. Never long: a filter of httpd that limits the rate of a body is only asked while
   /// the body is read.
-  private func pause<Host: DaemonClientHost & ~Copyable>(
-    _ conversation: Conversation, needsClient: Bool, host: inout Host
+  private func pause<Origin: RequestOrigin & ~Copyable>(
+    _ reader: ResponseReader, needsClient: Bool, origin: inout Origin
   ) {
     var longest: Int64 = 1000
     var client: Int32 = -1
     if needsClient {
-      client = host.bodyDescriptor
+      client = origin.bodyDescriptor
       if client < 0 { longest = 5 }
       if upload.isHeldBack { longest = 0 }
     }
-    if let deadline = conversation.flushDeadline { longest = min(longest, max(0, deadline &- monotonicMilliseconds())) }
+    if let deadline = reader.flushDeadline { longest = min(longest, max(0, deadline &- monotonicMilliseconds())) }
     let events = readable | (upload.hasPending ? writable : 0)
-    _ = waitUntilReady(conversation.channel, for: events, or: client, for: readable, milliseconds: longest)
+    _ = waitUntilReady(reader.channel, for: events, or: client, for: readable, milliseconds: longest)
   }
 }

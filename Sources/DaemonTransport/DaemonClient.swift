@@ -26,8 +26,8 @@ public struct DaemonClient: ~Copyable {
   /// Runs one request: waits in the queue, and then sees to body and response until the response is complete or cannot be.
   ///
   /// `head` is the encoded `RequestHead`; `logLevel` the highest level that the request's log would keep.
-  public mutating func run<Host: DaemonClientHost & ~Copyable>(
-    _ head: UnsafeRawBufferPointer, on group: GroupQueue, logLevel: Int32, host: inout Host
+  public mutating func run<Origin: RequestOrigin & ~Copyable>(
+    _ head: UnsafeRawBufferPointer, on group: GroupQueue, logLevel: Int32, origin: inout Origin
   ) -> DaemonOutcome {
     if let crowding = seat.enterWithPatience(group.row, limit: group.inFlightLimit, queue: group.writeEnd) {
       return .failed(.overloaded(crowding))
@@ -42,14 +42,14 @@ public struct DaemonClient: ~Copyable {
     envelope.logLevel = logLevel
     if group.queueTimeout > 0 { envelope.flags = .announce }
     while true {
-      switch attempt(head, envelope, on: group, host: &host) {
+      switch attempt(head, envelope, on: group, origin: &origin) {
       case .ended(let outcome):
         if case .failed(let failure) = outcome, failure.isGivingUp { seat.giveUp(group.row) }
         return outcome
       case .stale:
         guard envelope.attempt < group.attempts else { return .failed(.requeuedTooOften(attempts: envelope.attempt)) }
         envelope.attempt += 1
-        host.requeued(attempt: envelope.attempt)
+        origin.requeued(attempt: envelope.attempt)
       }
     }
   }
@@ -60,8 +60,8 @@ public struct DaemonClient: ~Copyable {
   }
 
   /// One time through the queue, on a channel of its own.
-  private mutating func attempt<Host: DaemonClientHost & ~Copyable>(
-    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, on group: GroupQueue, host: inout Host
+  private mutating func attempt<Origin: RequestOrigin & ~Copyable>(
+    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, on group: GroupQueue, origin: inout Origin
   ) -> Attempt {
     let kind = channelKind(head, group.row.slot)
     var envelope = envelope
@@ -80,14 +80,14 @@ public struct DaemonClient: ~Copyable {
     if let failure = enqueue(head, envelope, channel: pair.far, on: group) { return .ended(.failed(failure)) }
     // Where nobody looks whether the worker has died, its end of the channel must be the only one.
     if watch == nil { pair.closeFar() }
-    if !host.isServed() || host.isStarting() || group.queueTimeout > 0 {
-      if let failure = awaitTaking(pair.near, on: group, host: &host) { return .ended(.failed(failure)) }
+    if !origin.isServed() || origin.isStarting() || group.queueTimeout > 0 {
+      if let failure = awaitTaking(pair.near, on: group, origin: &origin) { return .ended(.failed(failure)) }
     }
     input.reset(acceptsDescriptors: kind == .socket && group.acceptsDescriptors)
     upload.reset()
-    var conversation = Conversation(channel: pair.near, kind, group: group, wantsRanges: wantsRanges(head), watch: watch)
-    let result = converse(&conversation, host: &host)
-    if conversation.sendsFile, group.acceptsDescriptors { expectFiles(group.row.slot) }
+    var reader = ResponseReader(channel: pair.near, kind, group: group, wantsRanges: wantsRanges(head), watch: watch)
+    let result = readResponse(&reader, origin: &origin)
+    if reader.sendsFile, group.acceptsDescriptors { expectFiles(group.row.slot) }
     if watch != nil, case .ended(.done) = result, input.count == 0 {
       spare = consume pair
       return result
@@ -182,15 +182,15 @@ public struct DaemonClient: ~Copyable {
   /// Waits for a process to take the request where that is limited. The request stays in the queue meanwhile, so that the first
   /// process to be ready has it at once; a process that finds it after we gave up sees a closed channel.
   @inline(never)
-  private func awaitTaking<Host: DaemonClientHost & ~Copyable>(
-    _ channel: Int32, on group: GroupQueue, host: inout Host
+  private func awaitTaking<Origin: RequestOrigin & ~Copyable>(
+    _ channel: Int32, on group: GroupQueue, origin: inout Origin
   ) -> DaemonFailure? {
     let start = monotonicMilliseconds()
     var served = false
     while true {
       let waited = monotonicMilliseconds() &- start
-      let isExpected = host.isServed()
-      served = served || isExpected && !host.isStarting()
+      let isExpected = origin.isServed()
+      served = served || isExpected && !origin.isStarting()
       if !served, !isExpected, waited >= group.connectTimeout { return .notServed }
       // The worker measures the same time and says so with a reason: let it be first.
       if group.queueTimeout > 0, waited >= group.queueTimeout &+ 250 { return .queueTimedOut }

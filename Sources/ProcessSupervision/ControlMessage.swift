@@ -1,6 +1,6 @@
 import WSGICore
 
-/// What a worker and its supervisor say to each other, one packet each, on the `ControlLine` between them.
+/// What a worker and its supervisor say to each other, one packet each, on the `ControlChannel` between them.
 ///
 /// A packet is at most `limit` bytes, and the only length that its reader believes is the one the kernel reports. Layout, in host
 /// order: u32 kind, u32 number, u64 value, then the text or the counted parts of the kind.

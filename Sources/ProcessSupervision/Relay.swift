@@ -106,10 +106,10 @@ public enum Relay {
       switch passReport() {
       case .something: continue
       case .ended: return false
-      case .nothing: return ControlLine(socket: supervisorReports).send(.passedOn)
+      case .nothing: return ControlChannel(socket: supervisorReports).send(.passedOn)
       }
     }
-    return ControlLine(socket: supervisorReports).send(.passedOn)
+    return ControlChannel(socket: supervisorReports).send(.passedOn)
   }
 
   private static func passReport() -> Passed {

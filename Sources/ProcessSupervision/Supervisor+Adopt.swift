@@ -3,18 +3,18 @@ import Glibc
 import WSGICore
 
 extension Supervisor {
-  /// Takes over the workers of a supervisor that is no more, if there was one: the board says who they were, the keep how to
-  /// reach them.
+  /// Takes over the workers of a supervisor that has ended, if there was one: the scoreboard says who they were, the store how
+  /// to reach them.
   func adoptWorkers() {
-    var kept: [UInt64: WorkerKeep.Ends] = [:]
-    for ends in keep.copies() { kept[ends.instance] = ends }
+    var kept: [UInt64: DescriptorStore.Ends] = [:]
+    for ends in store.copies() { kept[ends.instance] = ends }
     let seen = Set(kept.keys)
     for group in groups {
       for (index, slot) in group.scoreboard.slots.enumerated() where slot.pid > 0 {
         adopt(slot, index, group, kept.removeValue(forKey: slot.instance))
       }
       settleCandidates(group)
-      for worker in group.workers where worker.state == .ready { worker.line.send(.takenOver) }
+      for worker in group.workers where worker.state == .ready { worker.channel.send(.takenOver) }
       if !group.workers.isEmpty {
         let pids = group.workers.map { "\($0.pid)" }.joined(separator: ", ")
         log(
@@ -24,10 +24,10 @@ extension Supervisor {
     }
     for ends in kept.values { ends.closeAll() }
     let living = Set(groups.flatMap { $0.workers.map(\.instance) })
-    if seen.contains(where: { !living.contains($0) }) { keep.remove { !living.contains($0) } }
+    if seen.contains(where: { !living.contains($0) }) { store.remove { !living.contains($0) } }
   }
 
-  private func adopt(_ slot: GroupScoreboard.Slot, _ index: Int, _ group: Group, _ ends: WorkerKeep.Ends?) {
+  private func adopt(_ slot: GroupScoreboard.Slot, _ index: Int, _ group: Group, _ ends: DescriptorStore.Ends?) {
     let worker = Worker(
       group: group, slot: index, pid: slot.pid, isChild: false, ends: ends ?? .init(instance: slot.instance),
       state: WorkerState(rawValue: slot.state) ?? .starting, startedEpoch: slot.started,
@@ -68,10 +68,10 @@ extension Supervisor {
   /// What it said is with its relay at most, which has had time to pass it on.
   private func takeLastWords(of worker: Worker) {
     let deadline = wsgi_posix_monotonic() &+ Self.lastWordsAllowance
-    worker.line.askForRest()
+    worker.channel.askForRest()
     receive(from: worker)
-    while worker.line.incoming >= 0, !worker.hasHungUp, !worker.hasSaidAll, wsgi_posix_monotonic() < deadline {
-      if worker.line.wait(milliseconds: 20) { receive(from: worker) }
+    while worker.channel.incoming >= 0, !worker.hasHungUp, !worker.hasSaidAll, wsgi_posix_monotonic() < deadline {
+      if worker.channel.wait(milliseconds: 20) { receive(from: worker) }
     }
   }
 
@@ -80,7 +80,7 @@ extension Supervisor {
     let candidates = group.workers.filter { $0.state == .candidate }
     guard let first = candidates.map(\.instance).min() else { return }
     for worker in group.workers where worker.isActive && worker.instance < first {
-      worker.line.send(.drain(.scriptReload))
+      worker.channel.send(.drain(.scriptReload))
       beginDraining(worker, group)
     }
     for candidate in candidates {

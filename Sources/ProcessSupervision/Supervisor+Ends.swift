@@ -24,7 +24,7 @@ extension Supervisor {
     group.scoreboard.record(record)
     group.scoreboard[slot: worker.slot] = .init()
     let instance = worker.instance
-    keep.remove { $0 == instance }
+    store.remove { $0 == instance }
     worker.closeDescriptors()
     adjustBackoff(worker, group, record, now: now)
     report(worker, group, record, now: now)
@@ -34,11 +34,11 @@ extension Supervisor {
   /// Whether what a worker said last, which explains its end, has come, or has had its time.
   private func hasSaidAll(_ worker: Worker, now: Int64) -> Bool {
     receive(from: worker)
-    if worker.line.incoming < 0 || worker.hasHungUp { return true }
+    if worker.channel.incoming < 0 || worker.hasHungUp { return true }
     guard let seen = worker.endSeen else {
       worker.endSeen = now
       worker.hasSaidAll = false
-      worker.line.askForRest()
+      worker.channel.askForRest()
       return false
     }
     return worker.hasSaidAll || now >= seen &+ Self.lastWordsAllowance

@@ -27,7 +27,7 @@ extension Supervisor {
     /// Of all its processes, outside of requests.
     var outputLimit = OutputLimit(.processes)
     /// Of a service group: none is started beside them.
-    var predecessors: [Predecessor] = []
+    var predecessors: [EndingService] = []
 
     init(_ plan: GroupPlan, _ scoreboard: GroupScoreboard) {
       self.plan = plan

@@ -5,9 +5,9 @@ import WSGICore
 extension Supervisor {
   /// Takes what a worker has sent, so much at a time that no worker can keep the loop to itself.
   func receive(from worker: Worker) {
-    guard worker.line.incoming >= 0, !worker.hasHungUp else { return }
+    guard worker.channel.incoming >= 0, !worker.hasHungUp else { return }
     for _ in 0..<64 {
-      switch worker.line.receive() {
+      switch worker.channel.receive() {
       case .message(let message, _): handle(message, from: worker)
       case .malformed:
         worker.malformedMessages = worker.malformedMessages &+ 1
@@ -74,11 +74,11 @@ extension Supervisor {
       group.metrics = host.metrics()
     }
     guard group.plan.settings.serverMetrics, let pairs = group.metrics else {
-      worker.line.send(.metrics(ticket: ticket))
+      worker.channel.send(.metrics(ticket: ticket))
       return
     }
     let file = pairs.withUnsafeBytes { raw in raw.baseAddress.map { wsgi_posix_sealed_file($0, raw.count) } ?? -EINVAL }
-    worker.line.send(.metrics(ticket: ticket), descriptor: file)
+    worker.channel.send(.metrics(ticket: ticket), descriptor: file)
     if file >= 0 { close(file) }
   }
 }

@@ -92,7 +92,7 @@ extension Supervisor {
   /// Those that had the old queue see its end when they have taken what it holds, and need not be told.
   private func replace(_ old: [Worker], _ group: Group) {
     // What candidates were to take over goes back to the queue with the workers that have it.
-    for worker in old where worker.state == .candidate { worker.line.send(.drain(.shutdownSignal)) }
+    for worker in old where worker.state == .candidate { worker.channel.send(.drain(.shutdownSignal)) }
     for worker in old where !worker.isLeaving { beginDraining(worker, group) }
     group.reload = nil
   }

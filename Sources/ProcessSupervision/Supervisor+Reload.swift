@@ -17,7 +17,7 @@ extension Supervisor {
     if group.reload == nil { beginReload(change, group) }
     guard let reload = group.reload else {
       // No new worker can be had now: its request goes back to the queue, and it makes room for one that will come.
-      worker.line.send(.drain(.scriptReload))
+      worker.channel.send(.drain(.scriptReload))
       return
     }
     switch reload.phase {
@@ -28,7 +28,7 @@ extension Supervisor {
     }
     // It may have been started since, and have read the script before it changed.
     if case .switching = reload.phase, worker.state == .ready {
-      worker.line.send(.drain(.scriptReload))
+      worker.channel.send(.drain(.scriptReload))
       beginDraining(worker, group)
     } else {
       group.reload?.old.insert(worker.instance)
@@ -64,7 +64,7 @@ extension Supervisor {
     let script = WorkerSettings.Script(
       script: change.script, applicationGroup: change.applicationGroup, failure: change.failure)
     guard group.reload == nil, now >= group.nextRetry, let candidate = start(group, candidate: script, now: now) else {
-      worker.line.send(.reloadRefused(change))
+      worker.channel.send(.reloadRefused(change))
       return
     }
     group.nextRetry = now &+ Self.retryPause
@@ -83,14 +83,14 @@ extension Supervisor {
     // that a tenant has sent to it.
     shutdown(pair[0], Int32(SHUT_RD))
     defer { close(pair[0]) }
-    let isExpected = candidate.line.send(.takeOver, descriptor: pair[1])
+    let isExpected = candidate.channel.send(.takeOver, descriptor: pair[1])
     close(pair[1])
-    if isExpected { worker.line.send(.handOver, descriptor: pair[0]) }
+    if isExpected { worker.channel.send(.handOver, descriptor: pair[0]) }
   }
 
   private func tellOthers(_ message: ControlMessage, _ group: Group) {
     guard let old = group.reload?.old else { return }
-    for worker in group.workers where worker.state == .ready && old.contains(worker.instance) { worker.line.send(message) }
+    for worker in group.workers where worker.state == .ready && old.contains(worker.instance) { worker.channel.send(message) }
   }
 
   /// A candidate that has ended has failed.
@@ -133,7 +133,7 @@ extension Supervisor {
       if let worker = group.workers.first(where: { $0.instance == instance && !$0.isDone }) { handOver(from: worker, reload) }
     }
     for worker in group.workers where makesRoom(worker, reload) && worker.isActive {
-      worker.line.send(.drain(.scriptReload))
+      worker.channel.send(.drain(.scriptReload))
       if worker.state == .ready { told.insert(worker.instance) }
       beginDraining(worker, group)
     }
@@ -148,7 +148,7 @@ extension Supervisor {
   private func refuse(_ reload: Group.Reload, _ group: Group) {
     if reload.isRetry { return refuseRetry(reload, group) }
     for candidate in reload.candidates {
-      candidate.line.send(.drain(.scriptReload))
+      candidate.channel.send(.drain(.scriptReload))
       beginDraining(candidate, group)
     }
     for change in reload.changes { tellOthers(.reloadRefused(change), group) }
@@ -175,18 +175,18 @@ extension Supervisor {
     var failure: UInt32?
     for candidate in reload.candidates {
       if case .failed(let number) = candidate.verdict { failure = number }
-      candidate.line.send(.drain(.scriptReload))
+      candidate.channel.send(.drain(.scriptReload))
       beginDraining(candidate, group)
     }
     guard var change = reload.changes.first else { return }
     if let failure, failure != 0 { change.failure = failure }
-    for worker in group.workers where reload.waiting.contains(worker.instance) { worker.line.send(.reloadRefused(change)) }
+    for worker in group.workers where reload.waiting.contains(worker.instance) { worker.channel.send(.reloadRefused(change)) }
   }
 
   /// A candidate becomes a worker like the others.
   func begin(_ candidate: Worker) {
     guard candidate.state == .candidate, !candidate.isDone else { return }
-    candidate.line.send(.begin)
+    candidate.channel.send(.begin)
     setState(candidate, candidate.readySince == nil ? .starting : .ready)
   }
 }

@@ -53,7 +53,7 @@ extension Supervisor {
       group.scoreboard[slot: slot] = GroupScoreboard.Slot(
         pid: worker.pid, state: worker.state.rawValue, instance: worker.instance,
         startTicks: ProcessFacts.startTicks(worker.pid) ?? 0, started: worker.startedEpoch)
-      _ = keep.put(launched.ends)
+      _ = store.put(launched.ends)
       return worker
     case .failure(let failure):
       group.backoff.failedToStart(started: now, now: now)
@@ -86,7 +86,7 @@ extension Supervisor {
   private struct Launched {
     var pid: Int32
     var relay: Int32
-    var ends: WorkerKeep.Ends
+    var ends: DescriptorStore.Ends
   }
 
   private struct LaunchFailure: Error {
@@ -145,7 +145,7 @@ extension Supervisor {
       let pid = try execute(
         group.plan.arguments, group.plan.environment, descriptors, given: [output[1], file, orders[1], reports[1]])
       unattended.removeAll { $0 == relay }
-      let ends = WorkerKeep.Ends(
+      let ends = DescriptorStore.Ends(
         instance: settings.instance, orders: orders[0], reports: relayedReports[0], output: relayedOutput[0])
       return .success(Launched(pid: pid, relay: relay, ends: ends))
     } catch {

@@ -26,7 +26,7 @@ extension Supervisor {
     let wasStarting = worker.state == .starting || worker.state == .candidate
     setState(worker, .stopping)
     worker.killAt = wsgi_posix_monotonic() &+ group.plan.stopAllowance
-    let isTold = worker.line.outgoing >= 0 && worker.line.send(.stop)
+    let isTold = worker.channel.outgoing >= 0 && worker.channel.send(.stop)
     // One that starts may be deep in somebody's import and read no message; one that cannot be told is signalled.
     if wasStarting || !isTold { worker.signal(SIGTERM) }
   }
@@ -59,7 +59,7 @@ extension Supervisor {
     group.scoreboard.record(record)
     group.scoreboard[slot: worker.slot] = .init()
     let instance = worker.instance
-    keep.remove { $0 == instance }
+    store.remove { $0 == instance }
     worker.closeDescriptors()
     if worker.isChild { unattended.append(worker.pid) }
     log(
@@ -82,7 +82,7 @@ extension Supervisor {
         group, .warning,
         "WSGI0661: The \(title(worker)) can no longer report anything: its \(Relay.processName) has ended, or it closed its"
           + " connection to it. Replacing the process.")
-      worker.line.send(.drain(.shutdownSignal))
+      worker.channel.send(.drain(.shutdownSignal))
       beginDraining(worker, group)
     }
   }

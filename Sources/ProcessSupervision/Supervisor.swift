@@ -10,9 +10,9 @@ import WSGICore
 public final class Supervisor {
   let groups: [Group]
   let memory: ScoreboardMemory
-  let keep: WorkerKeep
+  let store: DescriptorStore
   let host: SupervisorHost
-  private let commands: ControlLine
+  private let commands: ControlChannel
   private let parent: Int32
   private let parentDescriptor: Int32
   let nullDevice: Int32
@@ -28,8 +28,8 @@ public final class Supervisor {
   /// - commands: this process's end of the socket on which its parent sends `stop`.
   /// - parent: the process whose end is this one's.
   init(
-    groups: [GroupPlan], memory: ScoreboardMemory, keep: WorkerKeep, commands: Int32, parent: Int32,
-    after predecessors: [Predecessor] = [],
+    groups: [GroupPlan], memory: ScoreboardMemory, store: DescriptorStore, commands: Int32, parent: Int32,
+    after predecessors: [EndingService] = [],
     lifelines: (requests: Lifeline, services: Lifeline) = (.none, .none), host: SupervisorHost
   ) {
     (requestLifeline, serviceLifeline) = lifelines
@@ -41,9 +41,9 @@ public final class Supervisor {
       if group.plan.settings.isService { group.predecessors = predecessors.filter { $0.group == group.plan.name } }
     }
     self.memory = memory
-    self.keep = keep
+    self.store = store
     self.host = host
-    self.commands = ControlLine(socket: commands)
+    self.commands = ControlChannel(socket: commands)
     self.parent = parent
     parentDescriptor = max(wsgi_posix_pidfd(parent), -1)
     nullDevice = open("/dev/null", O_RDWR | O_CLOEXEC)
@@ -119,7 +119,7 @@ public final class Supervisor {
         watch(group.queue.readEnd, .queue(group), events: 0)
       }
       for worker in group.workers {
-        watch(worker.hasHungUp ? -1 : worker.line.incoming, .reports(worker))
+        watch(worker.hasHungUp ? -1 : worker.channel.incoming, .reports(worker))
         watch(worker.output.descriptor, .output(worker.output))
         watch(worker.endSeen == nil ? worker.pidfd : -1, .process(worker))
       }

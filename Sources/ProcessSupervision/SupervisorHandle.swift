@@ -13,7 +13,7 @@ public final class SupervisorHandle {
   private var requestLifeline: Lifeline
   private var serviceLifeline: Lifeline
   public private(set) var memory: ScoreboardMemory
-  private let keep: WorkerKeep
+  private let store: DescriptorStore
   /// The parent's end, and the supervisor's.
   private let commands: [Int32]
   private let host: SupervisorHost
@@ -37,14 +37,14 @@ public final class SupervisorHandle {
     let slots = groups.reduce(0) { $0 &+ GroupScoreboard.slotCount(processes: $1.processes) }
     guard let requestLifeline = Lifeline.make(), let serviceLifeline = Lifeline.make() else { return nil }
     guard case .success(let memory) = ScoreboardMemory.make(processes: groups.map(\.processes)),
-      let keep = WorkerKeep.make(capacity: slots),
+      let store = DescriptorStore.make(capacity: slots),
       wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0
     else { return nil }
     self.requestLifeline = requestLifeline
     self.serviceLifeline = serviceLifeline
     self.groups = groups
     self.memory = memory
-    self.keep = keep
+    self.store = store
     commands = pair
     self.host = host
     stopAllowance = (groups.map(\.stopAllowance).max() ?? 0) &+ 1_000_000
@@ -60,7 +60,7 @@ public final class SupervisorHandle {
 
   /// Starts a supervisor, which lets `predecessors` end before it starts services. `inChild` is called in it first, to close
   /// what it must not hold. The result is 0, or errno's value.
-  public func start(after predecessors: [Predecessor] = [], _ inChild: () -> Void) -> Int32 {
+  public func start(after predecessors: [EndingService] = [], _ inChild: () -> Void) -> Int32 {
     let parent = getpid()
     let pid = wsgi_posix_fork()
     if pid < 0 { return -pid }
@@ -71,7 +71,7 @@ public final class SupervisorHandle {
       serviceLifeline.letGo()
       close(commands[0])
       Supervisor(
-        groups: groups, memory: memory, keep: keep, commands: commands[1], parent: parent, after: predecessors,
+        groups: groups, memory: memory, store: store, commands: commands[1], parent: parent, after: predecessors,
         lifelines: (requestLifeline, serviceLifeline), host: host
       ).run()
       _exit(0)
@@ -117,7 +117,7 @@ public final class SupervisorHandle {
   public func orderStop() {
     isEnding = true
     guard getpid() == owner, pid > 0 else { return }
-    ControlLine(socket: commands[0]).send(.stop)
+    ControlChannel(socket: commands[0]).send(.stop)
   }
 
   /// Waits until the supervisor has stopped all, which it does within the groups' shutdown timeouts, or kills it, and waits a
@@ -139,12 +139,12 @@ public final class SupervisorHandle {
   }
 
   /// The processes of service groups that have not ended yet, for the generation that comes after this one.
-  public func services() -> [Predecessor] {
-    var found: [Predecessor] = []
+  public func services() -> [EndingService] {
+    var found: [EndingService] = []
     for (row, group) in groups.enumerated() where group.settings.isService {
       let until = wsgi_posix_monotonic() &+ group.stopAllowance &+ 1_000_000
       for slot in memory.reader(row)?.slots ?? [] where slot.pid > 0 {
-        found.append(Predecessor(group: group.name, pid: slot.pid, startTicks: slot.startTicks, until: until))
+        found.append(EndingService(group: group.name, pid: slot.pid, startTicks: slot.startTicks, until: until))
       }
     }
     return found
@@ -189,7 +189,7 @@ public final class SupervisorHandle {
     for group in groups where group.queue.offer >= 0 { close(group.queue.offer) }
     requestLifeline.lookAway()
     serviceLifeline.lookAway()
-    keep.closeBoth()
+    store.closeBoth()
   }
 
   private func closeWriteEnd(_ index: Int) {

@@ -18,7 +18,7 @@ final class Worker {
   let isChild: Bool
   /// -1: the kernel has none; the process is looked at from time to time.
   let pidfd: Int32
-  let line: ControlLine
+  let channel: ControlChannel
   let output: WorkerOutput
   let started: Int64
   /// Microseconds since the epoch.
@@ -54,7 +54,8 @@ final class Worker {
   var queueNumber = 0
 
   init(
-    group: Supervisor.Group, slot: Int, pid: Int32, isChild: Bool, ends: WorkerKeep.Ends, relay: Int32 = 0, state: WorkerState,
+    group: Supervisor.Group, slot: Int, pid: Int32, isChild: Bool, ends: DescriptorStore.Ends, relay: Int32 = 0,
+    state: WorkerState,
     startedEpoch: Int64, memoryKills: UInt64
   ) {
     self.group = group
@@ -62,7 +63,7 @@ final class Worker {
     self.pid = pid
     instance = ends.instance
     self.isChild = isChild
-    line = ControlLine(reports: ends.reports, orders: ends.orders)
+    channel = ControlChannel(reports: ends.reports, orders: ends.orders)
     output = WorkerOutput(group: group, pid: pid, descriptor: ends.output, relay: relay)
     self.state = state
     self.startedEpoch = startedEpoch
@@ -92,7 +93,7 @@ final class Worker {
   /// Closes what belongs to the process; its output may have more to say.
   func closeDescriptors() {
     if pidfd >= 0 { close(pidfd) }
-    if line.incoming >= 0 { close(line.incoming) }
-    if line.outgoing >= 0 { close(line.outgoing) }
+    if channel.incoming >= 0 { close(channel.incoming) }
+    if channel.outgoing >= 0 { close(channel.outgoing) }
   }
 }

@@ -28,6 +28,6 @@ public struct ChangedRoot: Sendable {
   public func outside(_ inside: ByteText) -> ByteText { ByteText(path + inside.bytes) }
 }
 
-extension DaemonGroup {
+extension GroupConfig {
   public var changedRoot: ChangedRoot? { worker.changeRoot.map { ChangedRoot(ByteText($0)) } }
 }

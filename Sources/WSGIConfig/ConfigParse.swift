@@ -11,14 +11,14 @@ public struct ConfigParse {
   public var isAccessFile: Bool
   public var environment: ParseEnvironment
 
-  public let global: Holder<GlobalConfig>
-  public let serverConfig: Holder<ServerConfig>
+  public let global: Box<GlobalConfig>
+  public let serverConfig: Box<ServerConfig>
   /// Only used where `path` is set.
-  public let directoryConfig: Holder<DirectoryConfig>
+  public let directoryConfig: Box<DirectoryConfig>
 
   public init(
     location: ConfigLocation, server: ServerIdentity, path: ByteText?, isAccessFile: Bool, environment: ParseEnvironment,
-    global: Holder<GlobalConfig>, serverConfig: Holder<ServerConfig>, directoryConfig: Holder<DirectoryConfig>
+    global: Box<GlobalConfig>, serverConfig: Box<ServerConfig>, directoryConfig: Box<DirectoryConfig>
   ) {
     self.location = location
     self.server = server

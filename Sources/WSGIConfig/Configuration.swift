@@ -6,7 +6,7 @@ public final class Configuration: Sendable {
   public let global: GlobalConfig
   public let servers: [ConfiguredServer]
   /// As `global.groups`, each server with its final name.
-  public let groups: [DaemonGroup]
+  public let groups: [GroupConfig]
   /// For each group, whether all that leads to it is one application.
   public let servesSingleApplication: [Bool]
   let groupUse: [GroupUse]

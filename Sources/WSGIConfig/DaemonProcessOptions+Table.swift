@@ -135,7 +135,7 @@ extension DaemonProcessOption {
     return UInt32(exactly: number)
   }
 
-  private static func twoOwners(_ group: DaemonGroup) -> ConfigError {
+  private static func twoOwners(_ group: GroupConfig) -> ConfigError {
     ConfigError("Only one of script-user and script-group allowed. Remove one of them from '\(group.name)'.")
   }
 }

@@ -2,7 +2,7 @@ import WSGICore
 
 /// One option of WSGIDaemonProcess.
 public struct DaemonProcessOption: Sendable {
-  typealias Apply = @Sendable (inout DaemonGroup, ByteText, ParseEnvironment) throws(ConfigError) -> Void
+  typealias Apply = @Sendable (inout GroupConfig, ByteText, ParseEnvironment) throws(ConfigError) -> Void
 
   public let name: String
   /// The default, for the documentation.
@@ -19,7 +19,7 @@ public struct DaemonProcessOption: Sendable {
   }
 }
 
-extension DaemonGroup {
+extension GroupConfig {
   /// Applies WSGIDaemonProcess.
   static func add(_ parse: inout ConfigParse, _ line: inout ConfigLine) throws(ConfigError) {
     guard let name = line.nextWord(), !name.isEmpty else {
@@ -29,7 +29,7 @@ extension DaemonGroup {
       throw ConfigError(
         "Name duplicates previous WSGI daemon definition. '\(name)' was defined at \(parse.global.value.groups[index].location).")
     }
-    var group = DaemonGroup(name: name, server: parse.server, location: parse.location)
+    var group = GroupConfig(name: name, server: parse.server, location: parse.location)
     while true {
       let option: (name: ByteText, value: ByteText)
       do {
@@ -65,7 +65,7 @@ func invalidDaemon(_ thing: String, _ option: String, _ value: ByteText, _ expec
 }
 
 extension DaemonProcessOption {
-  typealias Set<Value> = @Sendable (inout DaemonGroup, Value) -> Void
+  typealias Set<Value> = @Sendable (inout GroupConfig, Value) -> Void
 
   /// The option that a row of the settings describes.
   init?(_ row: Setting<WorkerSettings>) {

@@ -62,7 +62,7 @@ extension Diagnostics {
 
   /// Inside the new root the same path has to lead to the script, whose name is given from outside.
   private mutating func checkInside(
-    _ path: ByteText, _ what: String, _ group: DaemonGroup, _ root: ChangedRoot, _ server: UInt
+    _ path: ByteText, _ what: String, _ group: GroupConfig, _ root: ChangedRoot, _ server: UInt
   ) {
     guard root.prefixLength(of: path.bytes.span) == nil else { return }
     warn(
@@ -72,7 +72,7 @@ extension Diagnostics {
   }
 
   /// WSGI0308 and WSGI0309: `home` and `python-path`.
-  private mutating func checkDirectories(of group: DaemonGroup) {
+  private mutating func checkDirectories(of group: GroupConfig) {
     let credentials = credentials(of: group)
     if let home = group.worker.engine.home.map({ ByteText($0) }),
       let obstacle = system.obstacle(to: inRoot(home, group), for: credentials)
@@ -93,7 +93,7 @@ extension Diagnostics {
     }
   }
 
-  func inRoot(_ path: ByteText, _ group: DaemonGroup) -> ByteText { group.changedRoot?.outside(path) ?? path }
+  func inRoot(_ path: ByteText, _ group: GroupConfig) -> ByteText { group.changedRoot?.outside(path) ?? path }
 
   /// Whom httpd children run as.
   var embeddedCredentials: FileCredentials? {
@@ -103,7 +103,7 @@ extension Diagnostics {
   }
 
   /// Whom a group's processes run as.
-  func credentials(of group: DaemonGroup) -> FileCredentials? {
+  func credentials(of group: GroupConfig) -> FileCredentials? {
     guard let user = group.user ?? system.user else { return nil }
     let primary = group.group ?? system.group ?? user.gid
     return FileCredentials(

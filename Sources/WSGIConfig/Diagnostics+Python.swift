@@ -65,7 +65,7 @@ extension Diagnostics {
     }
   }
 
-  private mutating func checkInterpreter(_ python: ByteText, _ group: DaemonGroup, _ credentials: FileCredentials?) {
+  private mutating func checkInterpreter(_ python: ByteText, _ group: GroupConfig, _ credentials: FileCredentials?) {
     let what = "The python= of the process group '\(group.name)' (\(group.location))"
     if let obstacle = system.obstacle(to: inRoot(python, group), for: credentials) {
       warn(310, server: group.server.id, "\(what) is \(python), but \(obstacle.text(for: credentials?.name ?? "")).")

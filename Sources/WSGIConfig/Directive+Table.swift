@@ -36,7 +36,7 @@ extension Directive {
   private static let processes: [Directive] = [
     Directive(
       "WSGIDaemonProcess", .server, default: "–", "the name of a daemon process group to define, then options",
-      .line { (parse, line) throws(ConfigError) in try DaemonGroup.add(&parse, &line) }),
+      .line { (parse, line) throws(ConfigError) in try GroupConfig.add(&parse, &line) }),
     Directive(
       "WSGIProcessGroup", .serverAndDirectory, default: "%{GLOBAL}", "the name of the process group that applications run in",
       .one { (parse, word) in

@@ -31,7 +31,7 @@ extension GlobalConfig {
   /// The settings of the engine in a process of `group`.
   ///
   /// - user: whom the process runs as: the group's own user, or httpd's.
-  public func settings(for group: DaemonGroup, user: UserRecord?) -> EngineSettings {
+  public func settings(for group: GroupConfig, user: UserRecord?) -> EngineSettings {
     var settings = group.worker.engine
     settings.inherit(engine)
     if settings.python == nil, settings.pythonHome == nil { settings.pythonHome = engine.pythonHome }

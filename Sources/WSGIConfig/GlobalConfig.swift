@@ -17,7 +17,7 @@ public struct GlobalConfig: Sendable {
 
   // MARK: process groups
   /// In the order of their declaration.
-  public var groups: [DaemonGroup] = []
+  public var groups: [GroupConfig] = []
   public var imports: [ImportScript] = []
   /// Where a WSGIProcessGroup stands, for diagnostics and for `%{AUTO}`.
   public var references: [GroupReference] = []

@@ -1,6 +1,6 @@
 /// What httpd keeps a pointer to: a configuration value that directives still fill in. It is written while the
 /// configuration is read (an `.htaccess` file: while its request's thread reads it) and constant afterwards.
-public final class Holder<Value> {
+public final class Box<Value> {
   public var value: Value
   public init(_ value: Value) { self.value = value }
 }

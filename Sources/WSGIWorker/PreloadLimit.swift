@@ -14,14 +14,14 @@ final class PreloadLimit: Sendable {
   private let settings: WorkerSettings
   private let engine: EngineImage
   private let log: ProcessLog
-  private let control: ControlLine
+  private let control: ControlChannel
   private let state = Mutex(State())
   private let bell = Wakeup()
 
   /// How long the stack may take to read, in milliseconds.
   private static let stackPatience: UInt32 = 300
 
-  init(_ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlLine) {
+  init(_ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlChannel) {
     self.settings = settings
     self.engine = engine
     self.log = log

@@ -7,9 +7,9 @@ import WSGICore
 final class ProcessLog: Sendable {
   /// The highest level that the log would keep.
   let level: Int32
-  private let control: ControlLine
+  private let control: ControlChannel
 
-  init(level: Int32, control: ControlLine = .worker) {
+  init(level: Int32, control: ControlChannel = .worker) {
     self.level = level
     self.control = control
   }

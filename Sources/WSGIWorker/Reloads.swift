@@ -72,7 +72,7 @@ final class Reloads: Sendable {
   }
 
   /// Keeps a request that found `change`, or that its script is to be tried again.
-  func keep(_ request: Kept, _ control: ControlLine) -> Verdict {
+  func keep(_ request: Kept, _ control: ControlChannel) -> Verdict {
     var request = request
     return state.withLock { state in
       guard !state.isClosed else { return .refused }
@@ -123,7 +123,7 @@ final class Reloads: Sendable {
   }
 
   /// Asks another supervisor for every process that a request waits for. The result are the requests for which that failed.
-  func askAgain(_ control: ControlLine) -> [Kept] {
+  func askAgain(_ control: ControlChannel) -> [Kept] {
     state.withLock { state in
       var lost: [Kept] = []
       state.kept.removeAll { request in

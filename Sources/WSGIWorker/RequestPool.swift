@@ -11,17 +11,17 @@ final class RequestPool: Sendable {
   let settings: WorkerSettings
   let engine: EngineImage
   let log: ProcessLog
-  let control: ControlLine
+  let control: ControlChannel
   let processID: UInt32
   /// The group's, as opposed to one that was handed over.
   private let queue: Int32
   /// Where httpd's children find out which process had a request.
   let owners: RequestOwners?
-  let turns: Turns
+  let election: LeaderElection
   let inFlight: InFlight
   let lifecycle = Lifecycle()
   let reloads = Reloads()
-  let pace: Pace
+  let contention: GILContention
   /// Threads that have not ended.
   let living = Wakeup()
   /// Says to whoever runs the process that it is to be shut down.
@@ -36,7 +36,7 @@ final class RequestPool: Sendable {
 
   init(
     _ settings: WorkerSettings, _ engine: EngineImage, queue: Int32, owners: RequestOwners? = nil,
-    activity: UnsafeMutableRawPointer? = nil, log: ProcessLog, control: ControlLine = .worker,
+    activity: UnsafeMutableRawPointer? = nil, log: ProcessLog, control: ControlChannel = .worker,
     stopped: @escaping @Sendable () -> Void
   ) {
     self.settings = settings
@@ -47,16 +47,16 @@ final class RequestPool: Sendable {
     self.queue = queue
     self.owners = owners
     processID = UInt32(bitPattern: getpid())
-    pace = Pace(holdsTurns: !settings.runsInParallel)
-    turns = Turns(count: settings.threads, queue: queue)
+    contention = GILContention(holdsLead: !settings.runsInParallel)
+    election = LeaderElection(count: settings.threads, queue: queue)
     inFlight = InFlight(count: settings.threads, memory: activity)
   }
 
   /// Starts the threads; false when not one can be had.
   func start() -> Bool {
-    // Without an understudy a turn that is held would stay so; with one thread there is nobody to pass it to.
+    // Without an understudy a lead that is held would stay so; with one thread there is nobody to pass it to.
     if settings.threads > 1 {
-      let failure = WorkerThread.start("wsgi:turns", stackSize: settings.stackSize) { [turns] in turns.runUnderstudy() }
+      let failure = WorkerThread.start("wsgi:leader", stackSize: settings.stackSize) { [election] in election.runUnderstudy() }
       guard failure == 0 else { return false }
     }
     for index in 0..<settings.threads {
@@ -139,11 +139,11 @@ final class RequestPool: Sendable {
     let allowance = allowance ?? settings.gracefulTimeout
     let deadline = allowance > 0 ? monotonicMilliseconds() &+ allowance : nil
     guard lifecycle.beginDraining(reason, deadline: deadline) else { return }
-    turns.leaveQueue()
+    election.leaveQueue()
     returnKept()
     // Who is told that we drain relies on it: the thread that waits on the queue must have left it.
     var patience = 200
-    while turns.interrupt(), patience > 0 {
+    while election.interrupt(), patience > 0 {
       usleep(1000)
       patience -= 1
     }
@@ -154,14 +154,14 @@ final class RequestPool: Sendable {
   /// The process ends now.
   func stop(_ reason: ShutdownReason) {
     guard lifecycle.beginStopping(reason) else { return }
-    turns.close()
+    election.close()
     returnKept()
     stopped()
   }
 
   /// Ends the process when it has drained.
   func stopIfDrained() {
-    guard lifecycle.phase == .draining, !turns.isOpen else { return }
+    guard lifecycle.phase == .draining, !election.isOpen else { return }
     let limits = settings.limits
     let now = monotonicMilliseconds()
     let isBusy = inFlight.requests.contains { limits.staleAge == 0 || now &- $0.since <= limits.staleAge }
@@ -170,7 +170,7 @@ final class RequestPool: Sendable {
 
   /// A thread found that a source of requests is at its end.
   func sourceEnded(_ source: Int32) {
-    guard turns.ended(source) else { return }
+    guard election.ended(source) else { return }
     log.write(.info, "Queue of daemon process \(settings.title) closed; finishing remaining requests.")
   }
 
@@ -226,8 +226,8 @@ final class RequestPool: Sendable {
 
   // MARK: for the monitor
 
-  func facts(lastFreeGIL: Int64) -> Watch.Facts {
-    Watch.Facts(
+  func facts(lastFreeGIL: Int64) -> Timeouts.Facts {
+    Timeouts.Facts(
       waitsForScriptSince: waitsForScriptSince.load(ordering: .relaxed), lastActivity: lastActivity.load(ordering: .relaxed),
       lastFreeGIL: lastFreeGIL)
   }
@@ -238,8 +238,8 @@ extension WorkerSettings {
   /// How messages name this process, which others of its group write into the same log.
   var title: String { "'\(groupName)' (pid=\(getpid()))" }
 
-  var limits: Watch.Limits {
-    Watch.Limits(
+  var limits: Timeouts.Limits {
+    Timeouts.Limits(
       request: requestTimeout, interrupt: interruptTimeout, startup: startupTimeout, deadlock: deadlockTimeout,
       inactivity: inactivityTimeout, restart: restartInterval, threads: engine.threads)
   }

@@ -8,7 +8,7 @@ import WSGICore
 /// State that a thread keeps between requests. It is never moved: the engine is given its address.
 struct RequestThread: ~Copyable {
   let index: Int
-  unowned(unsafe) let worker: RequestPool
+  unowned(unsafe) let pool: RequestPool
   var reader = QueueReader()
   var channel: ChannelServer
   private var number: UInt64 = 0
@@ -19,42 +19,42 @@ struct RequestThread: ~Copyable {
   /// httpd's id of it, which lies in `reader`.
   private var requestID = UnsafeRawBufferPointer(start: nil, count: 0)
 
-  init(_ index: Int, _ worker: RequestPool) {
+  init(_ index: Int, _ pool: RequestPool) {
     self.index = index
-    self.worker = worker
-    channel = ChannelServer(workerID: worker.processID, socketTimeout: worker.settings.socketTimeout)
+    self.pool = pool
+    channel = ChannelServer(workerID: pool.processID, socketTimeout: pool.settings.socketTimeout)
   }
 
   /// Takes requests and runs them until no more are taken.
   static func serve(_ thread: UnsafeMutablePointer<RequestThread>) {
     let index = thread.pointee.index
-    let worker = thread.pointee.worker
-    while var source = worker.turns.take(index) {
+    let pool = thread.pointee.pool
+    while var source = pool.election.take(index) {
       waiting: while true {
         switch thread.pointee.reader.receive(from: source) {
         case .request(let channel, let envelope):
-          worker.owners?.note(envelope, pid: worker.processID)
+          pool.owners?.note(envelope, pid: pool.processID)
           thread.pointee.envelope = envelope
           let now = monotonicMilliseconds()
-          let isBrisk = worker.pace.isBrisk(now: now)
-          worker.turns.pass(index, holds: isBrisk)
-          if worker.isTooOld(for: source) {
+          let isBrisk = pool.contention.isBrisk(now: now)
+          pool.election.pass(index, holds: isBrisk)
+          if pool.isTooOld(for: source) {
             thread.pointee.returnUnread(channel, envelope)
           } else {
-            run(thread, channel, envelope, now, isBrisk: isBrisk, hasNewCode: worker.isHandedOver(source))
+            run(thread, channel, envelope, now, isBrisk: isBrisk, hasNewCode: pool.isHandedOver(source))
           }
           break waiting
         case .interrupted: break
-        case .ended: worker.sourceEnded(source)
+        case .ended: pool.sourceEnded(source)
         case .malformed(let what):
-          worker.log.write(
+          pool.log.write(
             .error, "WSGI0080: Dropped a malformed message from the queue of the process group (\(what)).")
         case .failed(let error):
-          worker.log.write(.error, "WSGI0401: Cannot read the queue of the process group: errno \(error).")
-          worker.sourceEnded(source)
+          pool.log.write(.error, "WSGI0401: Cannot read the queue of the process group: errno \(error).")
+          pool.sourceEnded(source)
         }
-        guard let next = worker.turns.source(index) else {
-          worker.drained()
+        guard let next = pool.election.source(index) else {
+          pool.drained()
           return
         }
         source = next
@@ -69,14 +69,14 @@ struct RequestThread: ~Copyable {
     thread.pointee.channel.open(channel, envelope.channelKind, takesDescriptors: envelope.takesDescriptors)
     if thread.pointee.admit(envelope) {
       thread.pointee.number &+= 1
-      let worker = thread.pointee.worker
-      let ticket = worker.begin(
+      let pool = thread.pointee.pool
+      let ticket = pool.begin(
         thread.pointee.index, number: thread.pointee.number, id: thread.pointee.requestID, now: now)
-      let isWatched = isBrisk && thread.pointee.number & (Pace.sample &- 1) == 0
+      let isWatched = isBrisk && thread.pointee.number & (GILContention.sample &- 1) == 0
       let waits = isWatched ? wsgi_posix_waits() : 0
-      var outcome = worker.engine.run(
-        thread, RequestExchange.functions, thread.pointee.reader.head, ticket: ticket, hasNewCode: hasNewCode)
-      if isWatched { worker.pace.observe(waited: wsgi_posix_waits() != waits, now: now) }
+      var outcome = pool.engine.run(
+        thread, ExchangeTable.functions, thread.pointee.reader.head, ticket: ticket, hasNewCode: hasNewCode)
+      if isWatched { pool.contention.observe(waited: wsgi_posix_waits() != waits, now: now) }
       var isKept = false
       if outcome.end == RequestEnd.stale.rawValue {
         switch thread.pointee.keep(envelope, outcome) {
@@ -85,13 +85,13 @@ struct RequestThread: ~Copyable {
         case .foundBefore:
           // Another request waits for the new code already: this one need not.
           thread.pointee.reader.clear(.scriptReloading)
-          outcome = worker.engine.run(
-            thread, RequestExchange.functions, thread.pointee.reader.head, ticket: ticket, hasNewCode: hasNewCode)
+          outcome = pool.engine.run(
+            thread, ExchangeTable.functions, thread.pointee.reader.head, ticket: ticket, hasNewCode: hasNewCode)
         }
       }
       thread.pointee.conclude(outcome)
       if !isKept { thread.pointee.channel.close() }
-      worker.end(thread.pointee.index, outcome)
+      pool.end(thread.pointee.index, outcome)
     } else {
       thread.pointee.channel.close()
     }
@@ -101,16 +101,16 @@ struct RequestThread: ~Copyable {
   private mutating func admit(_ envelope: QueueEnvelope) -> Bool {
     logLevel = envelope.logLevel
     guard let head = try? RequestHead(decoding: reader.head) else {
-      worker.log.write(.error, "WSGI0080: Cannot decode a request from the queue of the process group.")
+      pool.log.write(.error, "WSGI0080: Cannot decode a request from the queue of the process group.")
       channel.fail(status: 500)
       return false
     }
     requestID = head.requestID ?? UnsafeRawBufferPointer(start: nil, count: 0)
-    marksActivity = worker.settings.inactivityTimeout > 0 && !head.flags.contains(.ignoreActivity)
+    marksActivity = pool.settings.inactivityTimeout > 0 && !head.flags.contains(.ignoreActivity)
     if envelope.flags.contains(.announce) { channel.announce() }
     let waited = epochMicroseconds() &- envelope.queueStart
-    if waited > 500_000 || worker.settings.queueTimeout > 0, !isStillWanted(head) { return false }
-    if envelope.attempt > Reloads.attempts || worker.reloads.leavesAlone(head) { reader.clear(.scriptReloading) }
+    if waited > 500_000 || pool.settings.queueTimeout > 0, !isStillWanted(head) { return false }
+    if envelope.attempt > Reloads.attempts || pool.reloads.leavesAlone(head) { reader.clear(.scriptReloading) }
     return true
   }
 
@@ -118,12 +118,12 @@ struct RequestThread: ~Copyable {
   private mutating func isStillWanted(_ head: RequestHead) -> Bool {
     // The httpd child has given up, and has said so.
     if channel.peerHasGone() { return false }
-    let limit = worker.settings.queueTimeout
+    let limit = pool.settings.queueTimeout
     let age = epochMicroseconds() &- head.requestStart
     if limit > 0, head.requestStart > 0, age / 1000 > limit {
       log(
         .error,
-        "WSGI0084: Queue timeout expired for WSGI daemon process '\(worker.settings.groupName)': no thread took the request"
+        "WSGI0084: Queue timeout expired for WSGI daemon process '\(pool.settings.groupName)': no thread took the request"
           + " within \(limit / 1000) seconds.")
       channel.fail(status: 504)
       return false
@@ -150,7 +150,7 @@ struct RequestThread: ~Copyable {
   /// Keeps the request, channel and all, for a process with new code. `refused`: it has been handed back.
   private mutating func keep(_ envelope: QueueEnvelope, _ outcome: wsgi_outcome) -> Reloads.Verdict {
     guard let head = try? RequestHead(decoding: reader.head) else { return .refused }
-    if worker.reloads.leavesAlone(head) { return .foundBefore }
+    if pool.reloads.leavesAlone(head) { return .foundBefore }
     let change = ScriptChange(
       script: Array(head.script), applicationGroup: Array(head.applicationGroup), modified: outcome.script_modified,
       failure: outcome.script_failure)
@@ -161,7 +161,7 @@ struct RequestThread: ~Copyable {
         : "The script's import failed before; holding the request for a process that imports it afresh.")
     guard let descriptor = channel.detach() else { return .refused }
     let request = Reloads.Kept(change: change, channel: descriptor, envelope: envelope, head: Array(reader.head))
-    let verdict = worker.reloads.keep(request, worker.control)
+    let verdict = pool.reloads.keep(request, pool.control)
     guard verdict != .kept else { return .kept }
     channel.open(descriptor, envelope.channelKind, takesDescriptors: envelope.takesDescriptors)
     if verdict == .refused { channel.handBack() }
@@ -172,14 +172,14 @@ struct RequestThread: ~Copyable {
 
   /// The application is about to be called, or imported first.
   mutating func begin(isCall: Bool) {
-    worker.owners?.noteBegun(envelope, pid: worker.processID)
-    if isCall, marksActivity { worker.markActivity() }
+    pool.owners?.noteBegun(envelope, pid: pool.processID)
+    if isCall, marksActivity { pool.markActivity() }
   }
 
   mutating func send(
     head: UnsafeRawBufferPointer?, body: UnsafeRawBufferPointer, flags: SendFlags
   ) -> Int32 {
-    if marksActivity, !body.isEmpty || flags.contains(.end) { worker.markActivity() }
+    if marksActivity, !body.isEmpty || flags.contains(.end) { pool.markActivity() }
     do throws(ExchangeFailure) {
       try channel.send(head: head, body: body, flags: flags)
       return 0
@@ -189,7 +189,7 @@ struct RequestThread: ~Copyable {
   }
 
   mutating func sendFile(head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64) -> Int32 {
-    if marksActivity { worker.markActivity() }
+    if marksActivity { pool.markActivity() }
     do throws(ExchangeFailure) {
       try channel.sendFile(head: head, descriptor: descriptor, offset: offset, length: length)
       return 0
@@ -199,7 +199,7 @@ struct RequestThread: ~Copyable {
   }
 
   mutating func read(into buffer: UnsafeMutableRawBufferPointer) -> Int64 {
-    if marksActivity { worker.markActivity() }
+    if marksActivity { pool.markActivity() }
     do throws(ExchangeFailure) {
       return Int64(try channel.read(into: buffer))
     } catch {
@@ -219,7 +219,7 @@ struct RequestThread: ~Copyable {
       var record = record
       record.text = piece.baseAddress?.assumingMemoryBound(to: UInt8.self)
       record.length = piece.count
-      worker.log.write(record, prefix: requestPrefix())
+      pool.log.write(record, prefix: requestPrefix())
     } while !rest.isEmpty
   }
 

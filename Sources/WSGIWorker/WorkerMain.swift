@@ -15,9 +15,9 @@ enum WorkerMain {
   /// Values given to the engine for the life of the process.
   private final class Host {
     let log: ProcessLog
-    let metrics: MetricsDesk
+    let metrics: ScoreboardQuery
 
-    init(_ log: ProcessLog, _ metrics: MetricsDesk) {
+    init(_ log: ProcessLog, _ metrics: ScoreboardQuery) {
       self.log = log
       self.metrics = metrics
     }
@@ -25,7 +25,7 @@ enum WorkerMain {
 
   /// The result is the process's exit code.
   static func run() -> Int32 {
-    let control = ControlLine.worker
+    let control = ControlChannel.worker
     do throws(Failure) {
       return try run(control)
     } catch {
@@ -34,7 +34,7 @@ enum WorkerMain {
     }
   }
 
-  private static func run(_ control: ControlLine) throws(Failure) -> Int32 {
+  private static func run(_ control: ControlChannel) throws(Failure) -> Int32 {
     guard let (settings, bytes) = WorkerSettings.read() else {
       throw Failure(exit: .settings, sentence: "its settings cannot be read")
     }
@@ -55,17 +55,17 @@ enum WorkerMain {
       throw Failure(exit: .threads, sentence: "signals: \(String(cString: strerror(errno)))")
     }
     setLocale(settings, log)
-    let metrics = MetricsDesk(control, isOffered: settings.serverMetrics)
-    let orders = Orders(control, metrics: metrics)
-    let failure = orders.start(stackSize: settings.stackSize)
+    let metrics = ScoreboardQuery(control, isOffered: settings.serverMetrics)
+    let receiver = ControlReceiver(control, metrics: metrics)
+    let failure = receiver.start(stackSize: settings.stackSize)
     if failure != 0 { throw Failure(exit: .threads, sentence: String(cString: strerror(failure))) }
     let engine = try (early ?? loadEngine(settings)).get()
     try startPython(engine, bytes, log, metrics)
     let noThread = stacks.start(engine, stackSize: settings.stackSize)
     if noThread != 0 { throw Failure(exit: .threads, sentence: String(cString: strerror(noThread))) }
     return settings.isService
-      ? runServices(settings, engine, log, control, orders, stacks)
-      : try serve(settings, engine, log, control, orders, stacks, activity)
+      ? runServices(settings, engine, log, control, receiver, stacks)
+      : try serve(settings, engine, log, control, receiver, stacks, activity)
   }
 
   /// root: what to put before the names of Python, where it is not the process's root directory yet.
@@ -96,7 +96,7 @@ enum WorkerMain {
   }
 
   private static func startPython(
-    _ engine: EngineImage, _ bytes: [UInt8], _ log: ProcessLog, _ metrics: MetricsDesk
+    _ engine: EngineImage, _ bytes: [UInt8], _ log: ProcessLog, _ metrics: ScoreboardQuery
   ) throws(Failure) {
     let host = UnsafeMutablePointer<wsgi_host>.allocate(capacity: 1)
     host.initialize(
@@ -127,7 +127,7 @@ enum WorkerMain {
   // MARK: requests
 
   private static func serve(
-    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlLine, _ orders: Orders,
+    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlChannel, _ receiver: ControlReceiver,
     _ stacks: StackReports, _ activity: UnsafeMutableRawPointer?
   ) throws(Failure) -> Int32 {
     // A script that does not load is the engine's to log; the request that needs it tries again.
@@ -143,19 +143,19 @@ enum WorkerMain {
       throw Failure(exit: .threads, sentence: "signals: \(String(cString: strerror(errno)))")
     }
     if hasFailed { process.importFailed() }
-    return process.run(orders, stacks, verdict: verdict)
+    return process.run(receiver, stacks, verdict: verdict)
   }
 
   // MARK: service scripts
 
   /// Runs the scripts one after the other on this thread, where Python handles the signals.
   private static func runServices(
-    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlLine, _ orders: Orders,
+    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlChannel, _ receiver: ControlReceiver,
     _ stacks: StackReports
   ) -> Int32 {
-    orders.deliverToService()
+    receiver.deliverToService()
     control.send(.ready)
-    for script in settings.imports where !orders.isServiceEnding {
+    for script in settings.imports where !receiver.isServiceEnding {
       var failure: UInt32 = 0
       _ = engine.load(script, failure: &failure)
     }

@@ -10,16 +10,17 @@ final class WorkerProcess {
   private let settings: WorkerSettings
   private let engine: EngineImage
   private let log: ProcessLog
-  private let control: ControlLine
+  private let control: ControlChannel
   /// Signals arrive here, one byte each; 0: the process is to be shut down.
   private let events: (read: Int32, write: Int32)
   private let pool: RequestPool
-  private let monitor: Monitor
+  private let monitor: TimeoutMonitor
   private let dispatcher: SignalDispatcher
 
   /// nil: no sockets for the events, no handler for the signals, or no memory for the board of owners.
   init?(
-    _ settings: WorkerSettings, _ engine: EngineImage, log: ProcessLog, control: ControlLine, activity: UnsafeMutableRawPointer?
+    _ settings: WorkerSettings, _ engine: EngineImage, log: ProcessLog, control: ControlChannel,
+    activity: UnsafeMutableRawPointer?
   ) {
     var ends: [Int32] = [-1, -1]
     guard wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), &ends) == 0, fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0,
@@ -42,7 +43,7 @@ final class WorkerProcess {
       var zero: UInt8 = 0
       _ = write(bell, &zero, 1)
     }
-    monitor = Monitor(pool)
+    monitor = TimeoutMonitor(pool)
     dispatcher = SignalDispatcher(engine, stackSize: settings.stackSize)
   }
 
@@ -50,14 +51,14 @@ final class WorkerProcess {
   func importFailed() { pool.importFailed() }
 
   /// Serves until the process is to end, and ends Python. `verdict` is a candidate's.
-  func run(_ orders: Orders, _ stacks: StackReports, verdict: ControlMessage?) -> Int32 {
+  func run(_ receiver: ControlReceiver, _ stacks: StackReports, verdict: ControlMessage?) -> Int32 {
     var failure = monitor.start()
     if failure == 0, settings.candidate == nil, !pool.start() { failure = EAGAIN }
     guard failure == 0 else {
       control.send(.startFailed("no threads: \(String(cString: strerror(failure)))"))
       return WorkerExit.threads.rawValue
     }
-    orders.deliver(to: pool, awaitsBegin: settings.candidate != nil)
+    receiver.deliver(to: pool, awaitsBegin: settings.candidate != nil)
     if let verdict { control.send(verdict) }
     control.send(.ready)
     log.write(.info, "Daemon process '\(settings.groupName)' takes requests (pid=\(getpid())).")
@@ -123,7 +124,7 @@ final class WorkerProcess {
 /// Ends a process that does not get its shutdown done.
 enum Reaper {
   static func start(
-    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlLine, _ reason: ShutdownReason
+    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlChannel, _ reason: ShutdownReason
   ) {
     guard settings.shutdownTimeout > 0 else { return }
     let title = settings.title

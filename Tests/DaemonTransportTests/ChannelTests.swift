@@ -51,45 +51,45 @@ extension ChannelServer {
 
 @Suite struct ChannelTests {
   @Test(arguments: [ChannelKind.socket, .plain]) func aSmallResponseIsOneFrame(kind: ChannelKind) throws {
-    var host = RecordingHost()
-    let outcome = try converse(on: kind, host: &host) { channel, _ in channel.say(head: "HEAD", bytes(20), .end) }
+    var origin = RecordingOrigin()
+    let outcome = try converse(on: kind, origin: &origin) { channel, _ in channel.say(head: "HEAD", bytes(20), .end) }
     #expect(outcome == .done)
-    #expect(host.head == Array("HEAD".utf8))
-    #expect(host.body == bytes(20))
-    #expect(host.reads == 0)
-    #expect(host.flushes == 0)
+    #expect(origin.head == Array("HEAD".utf8))
+    #expect(origin.body == bytes(20))
+    #expect(origin.reads == 0)
+    #expect(origin.flushes == 0)
   }
 
   @Test(arguments: [0, 1, 65_520, 65_536, 200_001, 17 << 20], [ChannelKind.socket, .plain])
   func bodiesOfAnySizeComeDown(size: Int, kind: ChannelKind) throws {
-    var host = RecordingHost()
+    var origin = RecordingOrigin()
     let whole = bytes(size)
-    let outcome = try converse(on: kind, host: &host) { channel, _ in
+    let outcome = try converse(on: kind, origin: &origin) { channel, _ in
       channel.say(head: "H")
       channel.say(whole)
       channel.say([], .end)
     }
     #expect(outcome == .done)
-    #expect(host.body == whole)
+    #expect(origin.body == whole)
   }
 
   @Test(arguments: [(0, 100), (1, 1), (70_000, 17), (300_000, 4096), (5 << 20, 1 << 20)])
   func bodiesOfAnySizeGoUp(size: Int, piece: Int) throws {
-    var host = RecordingHost()
-    host.upload = bytes(size)
-    host.uploadPiece = 30_011
-    let outcome = try converse(host: &host) { channel, _ in
+    var origin = RecordingOrigin()
+    origin.upload = bytes(size)
+    origin.uploadPiece = 30_011
+    let outcome = try converse(origin: &origin) { channel, _ in
       guard case .success(let all) = channel.gather(piece) else { return }
       channel.say(head: "H", all, .end)
     }
     #expect(outcome == .done)
-    #expect(host.body == bytes(size))
+    #expect(origin.body == bytes(size))
   }
 
   @Test func bothDirectionsAtOnceDoNotDeadLock() throws {
-    var host = RecordingHost()
-    host.upload = bytes(8 << 20)
-    let outcome = try converse(host: &host) { channel, _ in
+    var origin = RecordingOrigin()
+    origin.upload = bytes(8 << 20)
+    let outcome = try converse(origin: &origin) { channel, _ in
       var buffer = [UInt8](repeating: 0, count: 100_000)
       channel.say(head: "H", bytes(1 << 20))
       while true {
@@ -100,49 +100,49 @@ extension ChannelServer {
       channel.say([], .end)
     }
     #expect(outcome == .done)
-    #expect(host.body == bytes(1 << 20) + bytes(8 << 20))
+    #expect(origin.body == bytes(1 << 20) + bytes(8 << 20))
   }
 
   @Test func aResponseNeedNotWaitForTheBody() throws {
-    var host = RecordingHost()
-    host.upload = bytes(8 << 20)
-    let outcome = try converse(host: &host) { channel, _ in
+    var origin = RecordingOrigin()
+    origin.upload = bytes(8 << 20)
+    let outcome = try converse(origin: &origin) { channel, _ in
       var one: UInt8 = 0
       _ = withUnsafeMutableBytes(of: &one) { try? channel.read(into: $0) }
       channel.say(head: "413", bytes(300_000), .end)
     }
     #expect(outcome == .done)
-    #expect(host.body.count == 300_000)
-    #expect(host.uploaded < 2 << 20)
+    #expect(origin.body.count == 300_000)
+    #expect(origin.uploaded < 2 << 20)
   }
 
   @Test func aBodyThatNobodyReadsIsNotAskedFor() throws {
-    var host = RecordingHost()
-    host.upload = bytes(100)
-    let outcome = try converse(host: &host) { channel, _ in channel.say(head: "H", [], .end) }
+    var origin = RecordingOrigin()
+    origin.upload = bytes(100)
+    let outcome = try converse(origin: &origin) { channel, _ in channel.say(head: "H", [], .end) }
     #expect(outcome == .done)
-    #expect(host.reads == 0)
+    #expect(origin.reads == 0)
   }
 
   @Test(arguments: [ExchangeFailure.closed, .timedOut, .tooLarge, .failed])
   func theApplicationLearnsWhyABodyFailed(failure: ExchangeFailure) throws {
-    var host = RecordingHost()
-    host.upload = bytes(1000)
-    host.uploadFailure = failure
-    let outcome = try converse(host: &host) { channel, _ in
+    var origin = RecordingOrigin()
+    origin.upload = bytes(1000)
+    origin.uploadFailure = failure
+    let outcome = try converse(origin: &origin) { channel, _ in
       guard case .failure(let why) = channel.gather() else { return channel.abort() }
       // It stays that way.
       guard case .failure(why) = channel.gather() else { return channel.abort() }
       channel.say(head: "\(why)", [], .end)
     }
     #expect(outcome == .done)
-    #expect(host.head == Array("\(failure)".utf8))
+    #expect(origin.head == Array("\(failure)".utf8))
   }
 
   @Test func aClientThatStopsSendingIsTimedOut() throws {
-    var host = RecordingHost()
-    host.uploadStalls = true
-    let outcome = try converse(host: &host) { channel, _ in
+    var origin = RecordingOrigin()
+    origin.uploadStalls = true
+    let outcome = try converse(origin: &origin) { channel, _ in
       guard case .failure(.timedOut) = channel.gather() else { return channel.abort() }
       channel.fail(status: 408)
     }
@@ -152,21 +152,21 @@ extension ChannelServer {
   // MARK: ends
 
   @Test(arguments: [ChannelKind.socket, .plain]) func deathBeforeTheHeadIsAFailure(kind: ChannelKind) throws {
-    var host = RecordingHost()
-    #expect(try converse(on: kind, host: &host) { _, _ in } == .failed(.workerEnded(pid: 0)))
+    var origin = RecordingOrigin()
+    #expect(try converse(on: kind, origin: &origin) { _, _ in } == .failed(.workerEnded(pid: 0)))
   }
 
   @Test(arguments: [ChannelKind.socket, .plain]) func deathBehindTheHeadIsACut(kind: ChannelKind) throws {
-    var host = RecordingHost()
+    var origin = RecordingOrigin()
     #expect(
-      try converse(on: kind, host: &host) { channel, _ in channel.say(head: "H", bytes(10)) } == .cut(.workerEnded(pid: 77)))
-    #expect(host.body == bytes(10))
+      try converse(on: kind, origin: &origin) { channel, _ in channel.say(head: "H", bytes(10)) } == .cut(.workerEnded(pid: 77)))
+    #expect(origin.body == bytes(10))
   }
 
   @Test func deathWhileTheBodyGoesUp() throws {
-    var host = RecordingHost()
-    host.upload = bytes(4 << 20)
-    let outcome = try converse(host: &host) { channel, _ in
+    var origin = RecordingOrigin()
+    origin.upload = bytes(4 << 20)
+    let outcome = try converse(origin: &origin) { channel, _ in
       var one: UInt8 = 0
       _ = withUnsafeMutableBytes(of: &one) { try? channel.read(into: $0) }
     }
@@ -174,11 +174,13 @@ extension ChannelServer {
   }
 
   @Test(arguments: [ChannelKind.socket, .plain]) func failedAndAborted(kind: ChannelKind) throws {
-    var host = RecordingHost()
-    #expect(try converse(on: kind, host: &host) { channel, _ in channel.fail(status: 504) } == .failed(.answered(status: 504)))
-    #expect(try converse(on: kind, host: &host) { channel, _ in channel.fail(status: 200) } == .failed(.answered(status: 500)))
-    #expect(try converse(on: kind, host: &host) { channel, _ in channel.abort() } == .failed(.answered(status: 500)))
-    let cut = try converse(on: kind, host: &host) { channel, _ in
+    var origin = RecordingOrigin()
+    #expect(
+      try converse(on: kind, origin: &origin) { channel, _ in channel.fail(status: 504) } == .failed(.answered(status: 504)))
+    #expect(
+      try converse(on: kind, origin: &origin) { channel, _ in channel.fail(status: 200) } == .failed(.answered(status: 500)))
+    #expect(try converse(on: kind, origin: &origin) { channel, _ in channel.abort() } == .failed(.answered(status: 500)))
+    let cut = try converse(on: kind, origin: &origin) { channel, _ in
       channel.say(head: "H")
       channel.fail(status: 500)
     }
@@ -186,20 +188,21 @@ extension ChannelServer {
   }
 
   @Test(arguments: [ChannelKind.socket, .plain]) func aStaleProcessHandsTheRequestBack(kind: ChannelKind) throws {
-    var host = RecordingHost()
-    let outcome = try converse(on: kind, host: &host) { channel, number in
+    var origin = RecordingOrigin()
+    let outcome = try converse(on: kind, origin: &origin) { channel, number in
       if number < 3 { channel.handBack() } else { channel.say(head: "H", [], .end) }
     }
     #expect(outcome == .done)
-    #expect(host.requeues == [2, 3])
-    #expect(try converse(on: kind, host: &host) { channel, _ in channel.handBack() } == .failed(.requeuedTooOften(attempts: 3)))
+    #expect(origin.requeues == [2, 3])
+    #expect(
+      try converse(on: kind, origin: &origin) { channel, _ in channel.handBack() } == .failed(.requeuedTooOften(attempts: 3)))
   }
 
   @Test(arguments: [ChannelKind.socket, .plain]) func aClientThatGoesIsSeenByTheApplication(kind: ChannelKind) throws {
-    var host = RecordingHost()
-    host.clientGoesAfter = 100_000
-    host.keepsBody = false
-    let outcome = try converse(on: kind, host: &host) { channel, _ in
+    var origin = RecordingOrigin()
+    origin.clientGoesAfter = 100_000
+    origin.keepsBody = false
+    let outcome = try converse(on: kind, origin: &origin) { channel, _ in
       channel.say(head: "H")
       for _ in 0..<1000 where channel.say(bytes(10_000)) == nil {}
       let last = channel.say(bytes(1))
@@ -209,37 +212,39 @@ extension ChannelServer {
   }
 
   @Test(arguments: [ChannelKind.socket, .plain]) func aRefusedHeadIsAFailure(kind: ChannelKind) throws {
-    var host = RecordingHost()
-    host.refusesHead = true
-    #expect(try converse(on: kind, host: &host) { channel, _ in channel.say(head: "H", [], .end) } == .failed(.headRefused))
+    var origin = RecordingOrigin()
+    origin.refusesHead = true
+    #expect(try converse(on: kind, origin: &origin) { channel, _ in channel.say(head: "H", [], .end) } == .failed(.headRefused))
   }
 
   @Test(arguments: [ChannelKind.socket, .plain]) func silenceIsTimedOut(kind: ChannelKind) throws {
-    var host = RecordingHost()
+    var origin = RecordingOrigin()
     let short: (inout GroupQueue) -> Void = { $0.socketTimeout = 30 }
     // The worker waits until its channel is closed.
-    let before = try converse(on: kind, host: &host, change: short) { channel, _ in while !channel.peerHasGone() { usleep(1000) }
+    let before = try converse(on: kind, origin: &origin, change: short) { channel, _ in
+      while !channel.peerHasGone() { usleep(1000) }
     }
     #expect(before == .failed(.timedOut))
-    let behind = try converse(on: kind, host: &host, change: short) { channel, _ in
+    let behind = try converse(on: kind, origin: &origin, change: short) { channel, _ in
       channel.say(head: "H", bytes(5), .flush)
       while !channel.peerHasGone() { usleep(1000) }
     }
     #expect(behind == .cut(.timedOut))
-    #expect(host.flushes == 1)
+    #expect(origin.flushes == 1)
   }
 
   // MARK: limits of the queue
 
   @Test func overloadIsRefusedAtOnce() throws {
-    var host = RecordingHost()
-    let outcome = try converse(host: &host, change: { $0.inFlightLimit = 0 }) { channel, _ in channel.say(head: "H", [], .end) }
+    var origin = RecordingOrigin()
+    let outcome = try converse(origin: &origin, change: { $0.inFlightLimit = 0 }) { channel, _ in channel.say(head: "H", [], .end)
+    }
     #expect(outcome == .failed(.overloaded(.queueLimit)))
   }
 
   @Test func aGroupWithoutProcessesIsGivenConnectTimeout() throws {
-    var host = RecordingHost()
-    host.served = false
+    var origin = RecordingOrigin()
+    origin.served = false
     let book = try #require(RequestBook(rows: 1, children: 1))
     let row = try #require(book.row(0))
     var group = GroupQueue(row: row, writeEnd: 0)
@@ -247,10 +252,10 @@ extension ChannelServer {
     group.writeEnd = queue.writeEnd.number
     group.connectTimeout = 20
     var client = DaemonClient(seat: book.takeSeat(pid: 1))
-    #expect(requestHead().withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .failed(.notServed))
-    host.served = true
+    #expect(requestHead().withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) } == .failed(.notServed))
+    origin.served = true
     group.queueTimeout = 20
-    #expect(requestHead().withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .failed(.queueTimedOut))
+    #expect(requestHead().withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) } == .failed(.queueTimedOut))
     book.unmap()
   }
 
@@ -262,12 +267,12 @@ extension ChannelServer {
     group.connectTimeout = 30
     group.socketTimeout = 1
     var client = DaemonClient(seat: book.takeSeat(pid: 1))
-    var host = RecordingHost()
+    var origin = RecordingOrigin()
     let head = requestHead(environ: [("K", String(repeating: "v", count: 30_000))])
     var outcome = DaemonOutcome.failed(.timedOut)
     var sent = 0
     while outcome == .failed(.timedOut), sent < 1000 {
-      outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) }
+      outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) }
       sent += 1
     }
     #expect(outcome == .failed(.queueFull))
@@ -285,15 +290,15 @@ extension ChannelServer {
       }
       close(readEnd)
     }
-    #expect(head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .done)
+    #expect(head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) } == .done)
     _ = consume queue
     server.join()
     book.unmap()
   }
 
   @Test(arguments: [ChannelKind.socket, .plain]) func theChildIsToldWhereItAskedForThat(kind: ChannelKind) throws {
-    var host = RecordingHost()
-    let outcome = try converse(on: kind, host: &host, change: { $0.queueTimeout = 10_000 }) { channel, _ in
+    var origin = RecordingOrigin()
+    let outcome = try converse(on: kind, origin: &origin, change: { $0.queueTimeout = 10_000 }) { channel, _ in
       channel.announce()
     }
     #expect(outcome == .failed(.workerEnded(pid: 77)))
@@ -302,29 +307,29 @@ extension ChannelServer {
   // MARK: flushes and logs
 
   @Test(arguments: [ChannelKind.socket, .plain]) func blocksThatFollowEachOtherAreFlushedTogether(kind: ChannelKind) throws {
-    var host = RecordingHost()
-    let outcome = try converse(on: kind, host: &host, change: { $0.flushDelay = 2000 }) { channel, _ in
+    var origin = RecordingOrigin()
+    let outcome = try converse(on: kind, origin: &origin, change: { $0.flushDelay = 2000 }) { channel, _ in
       channel.say(head: "H", bytes(10), .flush)
       for _ in 0..<50 { channel.say(bytes(10), .flush) }
       channel.say([], .end)
     }
     #expect(outcome == .done)
-    #expect(host.body.count == 510)
-    #expect(host.flushes == 0)
+    #expect(origin.body.count == 510)
+    #expect(origin.flushes == 0)
   }
 
   @Test(arguments: [ChannelKind.socket, .plain]) func bytesBeyondTheBufferSizeAreFlushed(kind: ChannelKind) throws {
-    var host = RecordingHost()
-    let outcome = try converse(on: kind, host: &host, change: { $0.flushSize = 65_536 }) { channel, _ in
+    var origin = RecordingOrigin()
+    let outcome = try converse(on: kind, origin: &origin, change: { $0.flushSize = 65_536 }) { channel, _ in
       channel.say(head: "H", bytes(1 << 20), .end)
     }
     #expect(outcome == .done)
-    #expect((8...17).contains(host.flushes))
+    #expect((8...17).contains(origin.flushes))
   }
 
   @Test(arguments: [ChannelKind.socket, .plain]) func logRecordsArriveInOrder(kind: ChannelKind) throws {
-    var host = RecordingHost()
-    let outcome = try converse(on: kind, host: &host) { channel, _ in
+    var origin = RecordingOrigin()
+    let outcome = try converse(on: kind, origin: &origin) { channel, _ in
       var taken = [channel.record(3, "first", file: "app.py", line: 12)]
       channel.say(head: "H")
       taken.append(channel.record(7, String(repeating: "x", count: 100_000)))
@@ -333,16 +338,16 @@ extension ChannelServer {
       #expect(taken == [true, true, false])
     }
     #expect(outcome == .done)
-    #expect(host.logs.count == 2)
-    #expect(host.logs.first == "3 app.py:12 first")
-    #expect(host.logs.last?.utf8.count == "7 :0 ".utf8.count + FrameLimits.logText)
+    #expect(origin.logs.count == 2)
+    #expect(origin.logs.first == "3 app.py:12 first")
+    #expect(origin.logs.last?.utf8.count == "7 :0 ".utf8.count + FrameLimits.logText)
   }
 
   @Test(arguments: [ChannelKind.socket, .plain]) func anAttemptThatWouldWaitTakesNothing(kind: ChannelKind) throws {
-    var host = RecordingHost()
-    host.keepsBody = false
+    var origin = RecordingOrigin()
+    origin.keepsBody = false
     let sent = Sent()
-    let outcome = try converse(on: kind, host: &host) { channel, _ in
+    let outcome = try converse(on: kind, origin: &origin) { channel, _ in
       channel.say(head: "H")
       var count = 0
       // A piece that cannot be taken whole is either kept whole or refused whole.
@@ -354,7 +359,7 @@ extension ChannelServer {
       sent.count = count
     }
     #expect(outcome == .done)
-    #expect(host.written == sent.count * 7001)
+    #expect(origin.written == sent.count * 7001)
   }
 
   private final class Sent: @unchecked Sendable { var count = 0 }
@@ -369,9 +374,9 @@ extension ChannelServer {
   }
 
   private func sendFile(
-    _ descriptor: Int32, _ offset: Int64, _ length: Int64, head: String? = "H", host: inout RecordingHost
+    _ descriptor: Int32, _ offset: Int64, _ length: Int64, head: String? = "H", origin: inout RecordingOrigin
   ) throws -> DaemonOutcome {
-    try converse(host: &host) { channel, _ in
+    try converse(origin: &origin) { channel, _ in
       if head == nil { channel.say(head: "H") }
       Array((head ?? "").utf8).withUnsafeBytes { h in
         try? channel.sendFile(head: head == nil ? nil : h, descriptor: descriptor, offset: offset, length: length)
@@ -381,12 +386,12 @@ extension ChannelServer {
 
   @Test func aFileCrossesAsADescriptor() throws {
     try withFile(5000) { (file: Int32) throws in
-      var host = RecordingHost()
-      #expect(try sendFile(file, 100, 4900, host: &host) == .done)
-      #expect(host.file == .init(size: 5000, offset: 100, length: 4900))
-      host.file = nil
-      #expect(try sendFile(file, 0, 0, head: nil, host: &host) == .done)
-      #expect(host.file == .init(size: 5000, offset: 0, length: 0))
+      var origin = RecordingOrigin()
+      #expect(try sendFile(file, 100, 4900, origin: &origin) == .done)
+      #expect(origin.file == .init(size: 5000, offset: 100, length: 4900))
+      origin.file = nil
+      #expect(try sendFile(file, 0, 0, head: nil, origin: &origin) == .done)
+      #expect(origin.file == .init(size: 5000, offset: 0, length: 0))
     }
   }
 
@@ -401,37 +406,37 @@ extension ChannelServer {
   @Test(arguments: [0, 1, 100_000, 17 << 20]) func onAPlainChannelAFileCrossesAsItsBytes(size: Int) throws {
     let contents = bytes(size + 10)
     try withContents(contents) { (file: Int32) throws in
-      var host = RecordingHost()
-      let outcome = try converse(on: .plain, host: &host) { channel, _ in
+      var origin = RecordingOrigin()
+      let outcome = try converse(on: .plain, origin: &origin) { channel, _ in
         Array("HEAD".utf8).withUnsafeBytes {
           try? channel.sendFile(head: $0, descriptor: file, offset: 3, length: Int64(size))
         }
       }
       #expect(outcome == .done)
-      #expect(host.head == Array("HEAD".utf8))
-      #expect(host.body == Array(contents[3..<(3 + size)]))
-      #expect(host.file == nil)
+      #expect(origin.head == Array("HEAD".utf8))
+      #expect(origin.body == Array(contents[3..<(3 + size)]))
+      #expect(origin.file == nil)
     }
   }
 
   @Test func aFileThatIsShorterThanItWasSaidToBeIsACut() throws {
     try withContents(bytes(1000)) { (file: Int32) throws in
-      var host = RecordingHost()
-      let outcome = try converse(on: .plain, host: &host) { channel, _ in
+      var origin = RecordingOrigin()
+      let outcome = try converse(on: .plain, origin: &origin) { channel, _ in
         Array("HEAD".utf8).withUnsafeBytes {
           try? channel.sendFile(head: $0, descriptor: file, offset: 0, length: 2000)
         }
         channel.abort()
       }
       #expect(outcome == .cut(.workerEnded(pid: 77)))
-      #expect(host.body == bytes(1000))
+      #expect(origin.body == bytes(1000))
     }
   }
 
   @Test func afterAFileTheClientBringsSocketsThatTakeThem() throws {
-    let kinds = try channels(answeringWithAFile: 2) { client, host, group in
+    let kinds = try channels(answeringWithAFile: 2) { client, origin, group in
       for _ in 0..<70 {
-        #expect(requestHead([]).withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .done)
+        #expect(requestHead([]).withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) } == .done)
       }
     }
     #expect(kinds == [.plain, .plain] + [ChannelKind](repeating: .socket, count: 64) + [.plain, .plain, .plain, .plain])
@@ -439,9 +444,9 @@ extension ChannelServer {
 
   /// What httpd is to cut parts from must cross as a file, the first time as well.
   @Test func aRequestForPartsBringsASocketThatTakesFiles() throws {
-    let kinds = try channels(answeringWithAFile: 0) { client, host, group in
+    let kinds = try channels(answeringWithAFile: 0) { client, origin, group in
       for flags in [RequestHead.Flags.wantsRanges, [], .wantsRanges] {
-        #expect(requestHead(flags).withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) } == .done)
+        #expect(requestHead(flags).withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) } == .done)
       }
     }
     #expect(kinds == [.socket, .plain, .socket])
@@ -449,7 +454,7 @@ extension ChannelServer {
 
   /// The channels of the requests that `body` has run by a worker, whose answer to one of them (from 1) is a file.
   private func channels(
-    answeringWithAFile number: Int, _ body: (inout DaemonClient, inout RecordingHost, GroupQueue) -> Void
+    answeringWithAFile number: Int, _ body: (inout DaemonClient, inout RecordingOrigin, GroupQueue) -> Void
   ) throws -> [ChannelKind] {
     let queue = try RequestQueue(backlog: 100)
     let readEnd = dup(queue.readEnd.number)
@@ -474,8 +479,8 @@ extension ChannelServer {
     let book = try #require(RequestBook(rows: 1, children: 1))
     let row = try #require(book.row(0))
     var client = DaemonClient(seat: book.takeSeat(pid: 1))
-    var host = RecordingHost()
-    body(&client, &host, GroupQueue(row: row, writeEnd: queue.writeEnd.number))
+    var origin = RecordingOrigin()
+    body(&client, &origin, GroupQueue(row: row, writeEnd: queue.writeEnd.number))
     _ = consume queue
     server.join()
     book.unmap()
@@ -487,25 +492,25 @@ extension ChannelServer {
   @Test func nothingButARangeOfAReadableFileIsTaken() throws {
     let refused = DaemonOutcome.failed(.protocolViolation(.badDescriptor))
     try withFile(5000) { (file: Int32) throws in
-      var host = RecordingHost()
-      #expect(try sendFile(file, 100, 4901, host: &host) == refused)
-      #expect(try sendFile(file, -1, 10, host: &host) == refused)
-      #expect(try sendFile(file, 1, -1, host: &host) == refused)
-      #expect(try sendFile(file, .max, .max, host: &host) == refused)
+      var origin = RecordingOrigin()
+      #expect(try sendFile(file, 100, 4901, origin: &origin) == refused)
+      #expect(try sendFile(file, -1, 10, origin: &origin) == refused)
+      #expect(try sendFile(file, 1, -1, origin: &origin) == refused)
+      #expect(try sendFile(file, .max, .max, origin: &origin) == refused)
       var pipes: [Int32] = [-1, -1]
       #expect(pipe(&pipes) == 0)
-      #expect(try sendFile(pipes[0], 0, 0, host: &host) == refused)
+      #expect(try sendFile(pipes[0], 0, 0, origin: &origin) == refused)
       for end in pipes { close(end) }
       let directory = open("/tmp", O_RDONLY)
-      #expect(try sendFile(directory, 0, 0, host: &host) == refused)
+      #expect(try sendFile(directory, 0, 0, origin: &origin) == refused)
       close(directory)
       let device = open("/dev/zero", O_RDONLY)
-      #expect(try sendFile(device, 0, 0, host: &host) == refused)
+      #expect(try sendFile(device, 0, 0, origin: &origin) == refused)
       close(device)
       let writeOnly = open("/proc/self/fd/\(file)", O_WRONLY)
-      #expect(try sendFile(writeOnly, 0, 0, host: &host) == refused)
+      #expect(try sendFile(writeOnly, 0, 0, origin: &origin) == refused)
       close(writeOnly)
-      #expect(host.file == nil)
+      #expect(origin.file == nil)
     }
   }
 }

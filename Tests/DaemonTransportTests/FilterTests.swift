@@ -22,48 +22,48 @@ import WSGICore
   }
 
   @Test func whatAFilterHoldsBackIsAskedForAgain() throws {
-    var host = RecordingHost()
-    host.upload = bytes(1000)
-    host.uploadPiece = 10
-    host.heldBack = 20
-    let outcome = try converse(host: &host) { channel, _ in
+    var origin = RecordingOrigin()
+    origin.upload = bytes(1000)
+    origin.uploadPiece = 10
+    origin.heldBack = 20
+    let outcome = try converse(origin: &origin) { channel, _ in
       let length = FilterTests.bodyLength(&channel)
       _ = sendMessage(FilterTests.response("\(length)", [], .end), to: channel.channel)
       channel.hasEnded = true
     }
     #expect(outcome == .done)
-    #expect(host.head == Array("1000".utf8) && host.reads > 2000)
+    #expect(origin.head == Array("1000".utf8) && origin.reads > 2000)
   }
 
   /// A body of which nothing ever comes out of a filter does not keep the answer from the client.
   @Test func aWorkerIsHeardWhileAFilterHoldsEverythingBack() throws {
-    var host = RecordingHost()
-    host.heldBack = .max
-    let outcome = try converse(host: &host) { channel, _ in
+    var origin = RecordingOrigin()
+    origin.heldBack = .max
+    let outcome = try converse(origin: &origin) { channel, _ in
       _ = sendMessage(FilterTests.frame(FrameHeader(.wantBody, extra: 1)), to: channel.channel)
       _ = sendMessage(FilterTests.response("early", bytes(10), .end), to: channel.channel)
       channel.hasEnded = true
     }
     #expect(outcome == .done)
-    #expect(host.head == Array("early".utf8) && host.body == bytes(10))
+    #expect(origin.head == Array("early".utf8) && origin.body == bytes(10))
   }
 
   @Test func theLastBytesComeWithTheEnd() throws {
-    var host = RecordingHost()
-    let outcome = try converse(host: &host) { channel, _ in
+    var origin = RecordingOrigin()
+    let outcome = try converse(origin: &origin) { channel, _ in
       _ = sendMessage(FilterTests.response("H", bytes(100), []), to: channel.channel)
       let last = FrameHeader(.data, flags: .end, data: 50, extra: 1)
       _ = sendMessage(FilterTests.frame(last, bytes(50)), to: channel.channel)
       channel.hasEnded = true
     }
     #expect(outcome == .done)
-    #expect(host.body == bytes(100) + bytes(50) && host.endings == [50])
+    #expect(origin.body == bytes(100) + bytes(50) && origin.endings == [50])
   }
 
   /// However the channel cuts it.
   @Test(arguments: [0, 1, 1000, 64 << 10]) func aResponseToTakeRangesOfComesInOnePiece(size: Int) throws {
-    var host = RecordingHost()
-    let outcome = try converse(flags: .wantsRanges, host: &host) { channel, _ in
+    var origin = RecordingOrigin()
+    let outcome = try converse(flags: .wantsRanges, origin: &origin) { channel, _ in
       let raw = FilterTests.response("head", bytes(size), .end)
       let piece = size > 1000 ? 5000 : 1
       for start in stride(from: 0, to: raw.count, by: piece) {
@@ -72,13 +72,13 @@ import WSGICore
       channel.hasEnded = true
     }
     #expect(outcome == .done)
-    #expect(host.body == bytes(size) && host.endings == (size == 0 ? [] : [size]))
+    #expect(origin.body == bytes(size) && origin.endings == (size == 0 ? [] : [size]))
   }
 
   @Test func aLongerOneDoesNotWaitForItsEnd() throws {
-    var host = RecordingHost()
+    var origin = RecordingOrigin()
     let size = (64 << 10) + 1
-    let outcome = try converse(flags: .wantsRanges, host: &host) { channel, _ in
+    let outcome = try converse(flags: .wantsRanges, origin: &origin) { channel, _ in
       let raw = FilterTests.response("head", bytes(size), .end)
       for start in stride(from: 0, to: raw.count, by: 5000) {
         _ = sendMessage(raw[start..<min(start + 5000, raw.count)], to: channel.channel)
@@ -86,6 +86,6 @@ import WSGICore
       channel.hasEnded = true
     }
     #expect(outcome == .done)
-    #expect(host.body == bytes(size))
+    #expect(origin.body == bytes(size))
   }
 }

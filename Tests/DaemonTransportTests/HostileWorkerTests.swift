@@ -79,12 +79,12 @@ import WSGICore
     signal(SIGPIPE, SIG_IGN)
     var seen: [String: Int] = [:]
     for _ in 0..<rounds {
-      var host = RecordingHost()
-      host.upload = bytes(1000)
-      let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) }
+      var origin = RecordingOrigin()
+      origin.upload = bytes(1000)
+      let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) }
       seen[String("\(outcome)".prefix { $0 != "(" }), default: 0] += 1
       // Nothing reaches the client before a head did.
-      if host.head.isEmpty { #expect(host.body.isEmpty && host.file == nil) }
+      if origin.head.isEmpty { #expect(origin.body.isEmpty && origin.file == nil) }
     }
     #expect(row.inFlightNow == 0)
     #expect(seen.keys.contains("done") && seen.keys.contains("failed") && seen.keys.contains("cut"))
@@ -127,8 +127,8 @@ import WSGICore
       group.acceptsDescriptors = false
       var client = DaemonClient(seat: book.takeSeat(pid: 1))
       for _ in 0..<2 {
-        var host = RecordingHost()
-        let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) }
+        var origin = RecordingOrigin()
+        let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) }
         if outcome == .done { answered.add() }
       }
     }

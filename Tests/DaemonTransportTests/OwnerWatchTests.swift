@@ -58,8 +58,8 @@ import WSGICore
       group.owners = board
       group.socketTimeout = timeout
       group.attempts = 2
-      var host = RecordingHost()
-      outcomes.append(requestHead(flags).withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) })
+      var origin = RecordingOrigin()
+      outcomes.append(requestHead(flags).withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) })
     }
     _ = consume queue
     server.join()
@@ -219,8 +219,8 @@ import WSGICore
     var client = DaemonClient(seat: book.takeSeat(pid: 1))
     var group = GroupQueue(row: try #require(book.row(0)), writeEnd: queue.writeEnd.number)
     group.owners = board
-    var host = RecordingHost()
-    let outcome = requestHead([]).withUnsafeBytes { client.run($0, on: group, logLevel: 0, host: &host) }
+    var origin = RecordingOrigin()
+    let outcome = requestHead([]).withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) }
     #expect(outcome == .done)
     _ = consume queue
     server.join()

@@ -36,8 +36,8 @@ struct Dice: RandomNumberGenerator {
   }
 }
 
-/// What a host saw. `text` and counts are enough to compare.
-struct RecordingHost: DaemonClientHost, ~Copyable {
+/// What a origin saw. `text` and counts are enough to compare.
+struct RecordingOrigin: RequestOrigin, ~Copyable {
   var head: [UInt8] = []
   var body: [UInt8] = []
   var keepsBody = true
@@ -59,7 +59,7 @@ struct RecordingHost: DaemonClientHost, ~Copyable {
   var uploaded = 0
   var uploadFailure: ExchangeFailure?
   var uploadStalls = false
-  /// So many reads bring bytes that the host keeps for itself, before each one that gives some.
+  /// So many reads bring bytes that the origin keeps for itself, before each one that gives some.
   var heldBack = 0
   private var heldSince = 0
   var uploadPiece = 64 << 10
@@ -189,7 +189,7 @@ extension QueueReader {
 
 /// Runs one request against a scripted worker, which gets the queue's requests one by one, and joins it afterwards.
 func converse(
-  on kind: ChannelKind = .socket, flags: RequestHead.Flags? = nil, host: inout RecordingHost,
+  on kind: ChannelKind = .socket, flags: RequestHead.Flags? = nil, origin: inout RecordingOrigin,
   change: (inout GroupQueue) -> Void = { _ in },
   worker: @escaping @Sendable (inout ChannelServer, Int) -> Void
 ) throws -> DaemonOutcome {
@@ -216,7 +216,7 @@ func converse(
   var client = DaemonClient(seat: book.takeSeat(pid: 1))
   // A request with a body brings a socket pair.
   let head = requestHead(flags ?? (kind == .socket ? .hasBody : []))
-  let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 6, host: &host) }
+  let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 6, origin: &origin) }
   #expect(row.inFlightNow == 0)
   _ = consume queue
   server.join()

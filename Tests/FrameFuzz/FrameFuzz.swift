@@ -8,8 +8,8 @@ import WSGICore
 // Three readers of bytes that a less trusted process wrote, under libFuzzer (`make fuzz`): the httpd child's reader of a worker's
 // frames, the worker's of a child's, and the worker's of the queue. The first byte says which, and how the bytes are cut.
 
-/// A host that does what it is asked, and holds what it was promised.
-private struct Host: DaemonClientHost {
+/// A origin that does what it is asked, and holds what it was promised.
+private struct Origin: RequestOrigin {
   var hasBegun = false
   var left = 1000
 
@@ -116,8 +116,8 @@ private final class Worker: @unchecked Sendable {
     endpoint.attempts = 2
     endpoint.flushDelay = 0
     endpoint.socketTimeout = 10_000
-    var host = Host()
-    let outcome = head.withUnsafeBytes { client.run($0, on: endpoint, logLevel: 15, host: &host) }
+    var origin = Host()
+    let outcome = head.withUnsafeBytes { client.run($0, on: endpoint, logLevel: 15, origin: &origin) }
     precondition(outcome != .failed(.timedOut), "still waiting when the worker had gone")
   }
 }

@@ -38,9 +38,9 @@ import WSGICore
     isRoot: true, userNamed: { $0 == user.name ? user : nil }, userWithID: { $0 == user.uid ? user : nil },
     groupNamed: { $0 == "www" ? 33 : nil }, compileRegex: { $0.contains("(((") ? nil : 1 }, supplementaryGroupLimit: 4,
     hasGroupWithID: { $0 == 33 })
-  let global = Holder(GlobalConfig())
-  let server = Holder(ServerConfig())
-  let directory = Holder(DirectoryConfig())
+  let global = Box(GlobalConfig())
+  let server = Box(ServerConfig())
+  let directory = Box(DirectoryConfig())
   for (number, line) in bytes.split(separator: 0).prefix(20).enumerated() {
     guard let first = line.first else { continue }
     let directive = Directive.table[Int(first) % Directive.table.count]

@@ -277,18 +277,18 @@ extension String {
   }
 
   @Test func whatIsKeptIsFound() throws {
-    let keep = try #require(WorkerKeep.make(capacity: 10))
+    let store = try #require(DescriptorStore.make(capacity: 10))
     for instance in 1...50 as ClosedRange<UInt64> {
-      #expect(keep.put(.init(instance: instance, orders: 0, reports: 1, output: 2)))
+      #expect(store.put(.init(instance: instance, orders: 0, reports: 1, output: 2)))
     }
-    keep.remove { $0 % 2 == 0 }
-    #expect(keep.copies().map(\.instance) == (1...50).filter { $0 % 2 == 1 })
-    let kept = keep.copies()
+    store.remove { $0 % 2 == 0 }
+    #expect(store.copies().map(\.instance) == (1...50).filter { $0 % 2 == 1 })
+    let kept = store.copies()
     #expect(kept.map(\.instance) == (1...50).filter { $0 % 2 == 1 })
     for ends in kept { ends.closeAll() }
-    keep.remove { _ in true }
-    #expect(keep.copies().isEmpty)
-    keep.closeBoth()
+    store.remove { _ in true }
+    #expect(store.copies().isEmpty)
+    store.closeBoth()
   }
 }
 

@@ -64,11 +64,11 @@ import WSGICore
       GroupPlan(
         name: $0, processes: 1, settings: WorkerSettings(), program: [], arguments: [], environment: [])
     }
-    let keep = try #require(WorkerKeep.make(capacity: 10))
+    let store = try #require(DescriptorStore.make(capacity: 10))
     var commands: [Int32] = [-1, -1]
     try #require(wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &commands) == 0)
     let supervisor = Supervisor(
-      groups: plans, memory: try ScoreboardMemory.make(processes: [1, 1]).get(), keep: keep, commands: commands[1],
+      groups: plans, memory: try ScoreboardMemory.make(processes: [1, 1]).get(), store: store, commands: commands[1],
       parent: getppid(),
       host: SupervisorHost(log: { _ in }))
     var writers: [Int32] = []
@@ -85,7 +85,7 @@ import WSGICore
     wait("the oldest is given up") { send(writers[1], "x", 1, Int32(MSG_NOSIGNAL)) == -1 && errno == EPIPE }
     #expect(send(writers[100], "x", 1, Int32(MSG_NOSIGNAL)) == 1)
     for end in writers + commands { close(end) }
-    keep.closeBoth()
+    store.closeBoth()
   }
 
   @Test func aProcessThatTakesNothingDoesNotKeepItsGeneration() throws {

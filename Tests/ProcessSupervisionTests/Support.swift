@@ -120,7 +120,7 @@ final class SupervisionCase: Sendable {
   private let memory: ScoreboardMemory
   private let boards: [GroupScoreboard]
   let scratch = ScratchDirectory()
-  private let keep: WorkerKeep
+  private let store: DescriptorStore
   private let commands: [Int32]
   private let readEnds: [Int32]
   private let writeEnds: Mutex<[Int32]>
@@ -131,7 +131,7 @@ final class SupervisionCase: Sendable {
     let memory = try ScoreboardMemory.make(processes: groups.map(\.processes)).get()
     self.memory = memory
     boards = groups.indices.compactMap { memory.reader($0) }
-    keep = try #require(WorkerKeep.make(capacity: 100))
+    store = try #require(DescriptorStore.make(capacity: 100))
     var pair: [Int32] = [-1, -1]
     try #require(wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0)
     commands = pair
@@ -161,7 +161,7 @@ final class SupervisionCase: Sendable {
     let host = SupervisorHost(
       log: { [self] record in logged.withLock { $0.append((nil, record)) } }, metrics: { metrics.flatMap { $0() } })
     let supervisor = Supervisor(
-      groups: plans, memory: memory, keep: keep, commands: pair[1], parent: getppid(), host: host)
+      groups: plans, memory: memory, store: store, commands: pair[1], parent: getppid(), host: host)
     let body = Unmanaged.passRetained(
       ThreadBody {
         supervisor.run()
@@ -222,12 +222,12 @@ final class SupervisionCase: Sendable {
   /// Ends everything, and checks that nothing is left.
   func finish(at location: SourceLocation = #_sourceLocation) {
     let last = boards.indices.flatMap { pids($0) }
-    ControlLine(socket: commands[0]).send(.stop)
+    ControlChannel(socket: commands[0]).send(.stop)
     guard wait("the supervisor ends", at: location, until: { isFinished }) else { return }
     for pid in last { #expect(!isAlive(pid), "process \(pid) is left", sourceLocation: location) }
     #expect(boards.indices.allSatisfy { pids($0).isEmpty }, sourceLocation: location)
     closeQueues()
     for end in readEnds + commands { close(end) }
-    keep.closeBoth()
+    store.closeBoth()
   }
 }

@@ -22,7 +22,7 @@ import WSGICore
 //   serve             take orders and requests until told to end
 final class Probe {
   let settings: WorkerSettings
-  let line = ControlLine.worker
+  let channel = ControlChannel.worker
   var isStubborn = false
   var loadsBadly = false
   var loadsNever = false
@@ -43,12 +43,12 @@ final class Probe {
     let argument = words.count > 1 ? String(words[1]) : ""
     switch words.first {
     case "privileges":
-      for warning in Privileges.drop(settings) { line.send(.log(ControlLog(level: 4, text: Array(warning.utf8)))) }
+      for warning in Privileges.drop(settings) { channel.send(.log(ControlLog(level: 4, text: Array(warning.utf8)))) }
     case "say": write(1, argument + "\n", argument.utf8.count + 1)
     case "err": write(2, argument, argument.utf8.count)
     case "flood": for number in 0..<(Int(argument) ?? 0) { run("say=\(number)") }
-    case "ready": line.send(.ready)
-    case "fail": line.send(.startFailed(argument))
+    case "ready": channel.send(.ready)
+    case "fail": channel.send(.startFailed(argument))
     case "exit": _exit(Int32(argument) ?? 1)
     case "signal":
       signal(Int32(argument) ?? 9, SIG_DFL)
@@ -70,7 +70,7 @@ final class Probe {
       signal(SIGTERM, SIG_IGN)
     case "badload": loadsBadly = true
     case "noload": loadsNever = true
-    case "answered": line.send(.answered)
+    case "answered": channel.send(.answered)
     case "leave": end(.maximumRequests)
     case "spin": while true {}
     case "serve": serve()
@@ -91,11 +91,11 @@ final class Probe {
       rename(words[1] + ".new", words[1])
     case "changed":
       pending.append((Array(words[1].utf8), Array("note \(words[2])".utf8)))
-      line.send(.reloadWanted(ScriptChange(script: Array(words[1].utf8), applicationGroup: [], modified: 1)))
+      channel.send(.reloadWanted(ScriptChange(script: Array(words[1].utf8), applicationGroup: [], modified: 1)))
     case "failed":
       pending.append((Array(words[1].utf8), Array("note \(words[3])".utf8)))
       let failure = UInt32(words[2]) ?? 0
-      line.send(.reloadWanted(ScriptChange(script: Array(words[1].utf8), applicationGroup: [], modified: 1, failure: failure)))
+      channel.send(.reloadWanted(ScriptChange(script: Array(words[1].utf8), applicationGroup: [], modified: 1, failure: failure)))
     case let command?: run("\(command)=\(words.dropFirst().joined(separator: "="))")
     case nil: break
     }
@@ -103,9 +103,9 @@ final class Probe {
 
   func end(_ reason: ShutdownReason) {
     guard !isStubborn else { return }
-    line.send(.draining(reason))
+    channel.send(.draining(reason))
     for queue in queues { while takeRequest(from: queue, flags: 0) {} }
-    line.send(.ended(reason))
+    channel.send(.ended(reason))
     _exit(0)
   }
 
@@ -146,9 +146,9 @@ final class Probe {
   func serve() {
     if let candidate = settings.candidate {
       run("say=candidate:\(String(decoding: candidate.script, as: UTF8.self))")
-      if !loadsNever { line.send(loadsBadly ? .loadFailed(candidate.failure &+ 1) : .loaded) }
+      if !loadsNever { channel.send(loadsBadly ? .loadFailed(candidate.failure &+ 1) : .loaded) }
     }
-    line.send(.ready)
+    channel.send(.ready)
     while true {
       var entries = [pollfd(fd: 5, events: Int16(POLLIN), revents: 0)]
       if takesRequests {
@@ -158,7 +158,7 @@ final class Probe {
       }
       poll(&entries, nfds_t(entries.count), -1)
       if entries[0].revents != 0 {
-        switch line.receive() {
+        switch channel.receive() {
         case .message(let order, let descriptor): obey(order, descriptor)
         case .ended: end(.shutdownSignal)
         case .malformed, .nothing: break

@@ -13,7 +13,7 @@ import WSGICore
     #expect(Set(DaemonProcessOption.table.map(\.name)).count == 50)
   }
 
-  func group(_ options: String, isRoot: Bool = true) throws -> DaemonGroup {
+  func group(_ options: String, isRoot: Bool = true) throws -> GroupConfig {
     var config = TestConfig()
     config.environment = testEnvironment(isRoot: isRoot)
     if let message = config.read("WSGIDaemonProcess a \(options)") { throw ConfigError(message) }
@@ -43,7 +43,7 @@ import WSGICore
   }
 
   /// An option, and what of the group it sets.
-  static let accepted: [(String, @Sendable (DaemonGroup) -> Bool)] = [
+  static let accepted: [(String, @Sendable (GroupConfig) -> Bool)] = [
     ("user=shop", { $0.user?.uid == 1001 && $0.group == nil }), ("user=#1001", { $0.user?.name == "shop" && $0.group == nil }),
     ("group=staff", { $0.group == 50 }), ("group=#4711", { $0.group == 4711 }),
     ("supplementary-groups=www,#7,,staff", { $0.supplementaryGroups == [33, 7, 50] }),

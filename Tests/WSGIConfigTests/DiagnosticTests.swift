@@ -212,7 +212,7 @@ import Testing
     for line in test.lines { #expect(config.read(line) == nil, "\(line)") }
     let main = config.serverConfig.value
     config.server = ServerIdentity(id: 9, name: "v")
-    config.serverConfig = Holder(ServerConfig())
+    config.serverConfig = Box(ServerConfig())
     for line in test.virtual { #expect(config.read(line) == nil, "\(line)") }
     config.server = .main
     if let (path, lines) = test.section {

@@ -20,9 +20,9 @@ struct TestConfig {
   var path: ByteText?
   var isAccessFile = false
   var environment = testEnvironment()
-  let global = Holder(GlobalConfig())
-  var serverConfig = Holder(ServerConfig())
-  var directoryConfig = Holder(DirectoryConfig())
+  let global = Box(GlobalConfig())
+  var serverConfig = Box(ServerConfig())
+  var directoryConfig = Box(DirectoryConfig())
   var line = 0
 
   /// Applies a line; the message of its refusal, or nil.

@@ -97,7 +97,7 @@ enum FakeEngine {
 final class TestWorker: @unchecked Sendable {
   let pool: RequestPool
   /// The supervisor's end of the line.
-  let supervisor: ControlLine
+  let supervisor: ControlChannel
   let stopped = Wakeup()
   private var ends: [Int32] = [-1, -1]
 
@@ -109,8 +109,8 @@ final class TestWorker: @unchecked Sendable {
     settings.logLevel = 8
     change(&settings)
     #expect(wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &ends) == 0)
-    supervisor = ControlLine(socket: ends[0])
-    let line = ControlLine(socket: ends[1])
+    supervisor = ControlChannel(socket: ends[0])
+    let control = ControlChannel(socket: ends[1])
     let stopped = stopped
     // Threads inherit what is blocked where tests run; a worker starts with nothing blocked.
     var nothing = sigset_t()
@@ -118,7 +118,7 @@ final class TestWorker: @unchecked Sendable {
     pthread_sigmask(SIG_SETMASK, &nothing, nil)
     pool = RequestPool(
       settings, EngineImage(table: FakeEngine.table), queue: dup(queue.readEnd.number),
-      log: ProcessLog(level: settings.logLevel, control: line), control: line
+      log: ProcessLog(level: settings.logLevel, control: control), control: control
     ) { stopped.set(1) }
     if starts { try #require(pool.start()) }
   }
@@ -141,7 +141,7 @@ final class TestWorker: @unchecked Sendable {
       let left = pool.living.value
       if left == 0 { return true }
       // The thread that waits on the queue may have missed the first call.
-      pool.turns.interrupt()
+      pool.election.interrupt()
       pool.living.wait(while: left, milliseconds: 100)
     }
     return false
@@ -157,7 +157,7 @@ final class TestClients: @unchecked Sendable {
     var logs: [String] = []
   }
 
-  private final class Host: DaemonClientHost {
+  private final class Origin: RequestOrigin {
     var answer = Answer(outcome: .done)
     func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead { .end }
     var bodyDescriptor: Int32 { -1 }
@@ -198,7 +198,7 @@ final class TestClients: @unchecked Sendable {
 
   /// Runs a request and gives its answer.
   func run(_ callable: String, requestStart: Int64 = 0, modified: Int64 = 0) -> Answer {
-    var host = Host()
+    var origin = Origin()
     guard let book = RequestBook(rows: 1, children: 1), let row = book.row(0) else {
       return Answer(outcome: .failed(.system(errno: ENOMEM)))
     }
@@ -207,10 +207,10 @@ final class TestClients: @unchecked Sendable {
     var endpoint = GroupQueue(row: row, writeEnd: queue)
     endpoint.socketTimeout = 20_000
     endpoint.attempts = 50
-    host.answer.outcome = TestClients.head(callable, requestStart: requestStart, modified: modified).withUnsafeBytes {
-      client.run($0, on: endpoint, logLevel: 8, host: &host)
+    origin.answer.outcome = TestClients.head(callable, requestStart: requestStart, modified: modified).withUnsafeBytes {
+      client.run($0, on: endpoint, logLevel: 8, origin: &origin)
     }
-    return host.answer
+    return origin.answer
   }
 
   /// Runs requests at the same time; `finish` gives their answers.

@@ -131,7 +131,7 @@ import WSGICore
     // The new process reads what is handed over to its end before anything else.
     let handed = try RequestQueue(backlog: 10)
     let candidate = try TestWorker(queue, starts: false)
-    candidate.pool.turns.add(dup(handed.readEnd.number))
+    candidate.pool.election.add(dup(handed.readEnd.number))
     candidate.pool.reloads.isBeingReloaded(change)
     old.pool.handOver(to: dup(handed.writeEnd.number))
     _ = consume handed
@@ -148,7 +148,7 @@ import WSGICore
     let queue = try RequestQueue(backlog: 100)
     let handed = try RequestQueue(backlog: 10)
     let candidate = try TestWorker(queue, starts: false)
-    candidate.pool.turns.add(dup(handed.readEnd.number))
+    candidate.pool.election.add(dup(handed.readEnd.number))
     let clients = TestClients(handed)
     clients.start("hello")
     candidate.pool.drain(.scriptReload)

@@ -6,14 +6,14 @@ import WSGICore
 struct AuthPhase {
   let request: OpaquePointer
   let view: wsgi_httpd_view
-  let directory: DirectoryHolder
+  let directory: DirectoryBox
   private let server: ServerObject
 
   /// nil where the server is not configured (yet, or any more).
   init?(_ request: OpaquePointer) {
     view = wsgi_httpd_look_at(request)
     guard Generation.current != nil, let server = ServerObject.of(view.server),
-      let directory = directoryHolder(view.directory_config)
+      let directory = directoryBox(view.directory_config)
     else { return nil }
     self.request = request
     self.server = server
@@ -23,7 +23,7 @@ struct AuthPhase {
   /// A call of one of the script's functions, for `run`; nil where no script is configured.
   func call(_ script: ServiceScript?) -> ServiceCall? {
     guard let script else { return nil }
-    let flags = ScopeFlags.defaults.overlaid(by: server.holder.value.scope.flags).overlaid(by: directory.value.scope.flags)
+    let flags = ScopeFlags.defaults.overlaid(by: server.box.value.scope.flags).overlaid(by: directory.value.scope.flags)
     return ServiceCall(request: request, script: script, flags: flags)
   }
 
@@ -44,7 +44,7 @@ struct AuthPhase {
   private var destination: ProcessGroupLookup {
     let alias = view.note.map { Unmanaged<ScriptAlias>.fromOpaque($0).takeUnretainedValue() }
     return Generation.current?.configuration.processGroup(
-      server: server.identity, server.holder.value, directory.value, alias: alias, handler: nil,
+      server: server.identity, server.box.value, directory.value, alias: alias, handler: nil,
       RequestNames(request: request, view: view)
     ).lookup ?? .unknown
   }

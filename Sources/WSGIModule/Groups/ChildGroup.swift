@@ -9,7 +9,7 @@ import WSGICore
 /// Those of the configuration are made in the parent before any child; they are constant, and used on all threads of the
 /// children. What is shared with other processes is given by its slot, so that a child can make one for a group that comes later.
 final class ChildGroup: Sendable {
-  let config: WSGIConfig.DaemonGroup
+  let config: GroupConfig
   /// The configuration's: to ask it for that would copy it, for every request.
   let changedRoot: ChangedRoot?
   let row: RequestBook.Row
@@ -23,7 +23,7 @@ final class ChildGroup: Sendable {
   let refusals = RefusalPace()
 
   init(
-    _ config: WSGIConfig.DaemonGroup, _ row: RequestBook.Row, queue: GroupQueue? = nil, scoreboard: GroupScoreboard? = nil,
+    _ config: GroupConfig, _ row: RequestBook.Row, queue: GroupQueue? = nil, scoreboard: GroupScoreboard? = nil,
     workers: WorkerScoreboard? = nil
   ) {
     self.config = config

@@ -10,13 +10,13 @@ import WSGICore
 /// children have of it.
 struct GroupParts {
   private(set) var plan: GroupPlan
-  private let config: WSGIConfig.DaemonGroup
+  private let config: GroupConfig
   private var owners: RequestOwners?
   private var workers: WorkerScoreboard?
   private let server: OpaquePointer?
 
   /// `place`: that in the configuration. Where the group cannot be started its plan has no queue, which has been logged.
-  init(_ config: WSGIConfig.DaemonGroup, _ place: Int, _ generation: Generation, _ logs: LogTargets) {
+  init(_ config: GroupConfig, _ place: Int, _ generation: Generation, _ logs: LogTargets) {
     self.config = config
     server = logs.server(of: place)
     let facts = wsgi_httpd_get_facts()
@@ -92,7 +92,7 @@ struct GroupParts {
 extension GroupQueue {
   /// The limits that a group's directive sets for httpd's children.
   fileprivate init(
-    _ row: RequestBook.Row, _ queue: RenewableQueue, _ group: WSGIConfig.DaemonGroup, _ server: OpaquePointer?,
+    _ row: RequestBook.Row, _ queue: RenewableQueue, _ group: GroupConfig, _ server: OpaquePointer?,
     _ facts: wsgi_httpd_facts
   ) {
     self.init(row: row, writeEnd: queue.writeEnd)

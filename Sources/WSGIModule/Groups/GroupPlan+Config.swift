@@ -14,7 +14,7 @@ extension GroupPlan {
     return EngineChoiceFailure.noEngines(directory: engines.directory).description
   }
 
-  init(_ group: WSGIConfig.DaemonGroup, _ generation: Generation, _ facts: wsgi_httpd_facts) {
+  init(_ group: GroupConfig, _ generation: Generation, _ facts: wsgi_httpd_facts) {
     let global = generation.configuration.global
     let user = GroupPlan.user(of: group)
     let server = OpaquePointer(bitPattern: group.server.id) ?? generation.mainServer
@@ -43,7 +43,7 @@ extension GroupPlan {
   }
 
   /// Who the group's processes run as.
-  static func userID(of group: WSGIConfig.DaemonGroup) -> UInt32 {
+  static func userID(of group: GroupConfig) -> UInt32 {
     guard geteuid() == 0 else { return geteuid() }
     var userID: UInt32 = 0
     var groupID: UInt32 = 0
@@ -52,13 +52,13 @@ extension GroupPlan {
   }
 
   /// The group's user, or httpd's.
-  private static func user(of group: WSGIConfig.DaemonGroup) -> UserRecord? {
+  private static func user(of group: GroupConfig) -> UserRecord? {
     if let user = group.user { return user }
     return getpwuid(userID(of: group)).map(UserRecord.init(entry:))
   }
 
   /// Looked up here: a worker asks no name service while it is root.
-  private static func credentials(_ group: WSGIConfig.DaemonGroup, _ user: UserRecord?) -> WorkerSettings.Credentials {
+  private static func credentials(_ group: GroupConfig, _ user: UserRecord?) -> WorkerSettings.Credentials {
     var userID: UInt32 = 0
     var groupID: UInt32 = 0
     _ = wsgi_httpd_user(&userID, &groupID)
@@ -70,7 +70,7 @@ extension GroupPlan {
   }
 
   /// Where the worker starts: `home`, or the user's own where that is not httpd's.
-  private static func directory(_ group: WSGIConfig.DaemonGroup, _ user: UserRecord?) -> [UInt8]? {
+  private static func directory(_ group: GroupConfig, _ user: UserRecord?) -> [UInt8]? {
     if let home = group.worker.engine.home { return home }
     var userID: UInt32 = 0
     var groupID: UInt32 = 0
@@ -82,7 +82,7 @@ extension GroupPlan {
   /// What Debian's password database says of users who have none.
   private static let noHome: ByteText = "/nonexistent"
 
-  private static func arguments(_ group: WSGIConfig.DaemonGroup) -> [[UInt8]] {
+  private static func arguments(_ group: GroupConfig) -> [[UInt8]] {
     switch group.displayName {
     case nil: [Array("wsgi-worker".utf8), group.name.bytes]
     case "%{GROUP}": [Array("(wsgi:\(group.name))".utf8)]

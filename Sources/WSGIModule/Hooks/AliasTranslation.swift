@@ -6,10 +6,10 @@ import WSGIConfig
 @c @implementation
 func wsgi_swift_translate_name(_ request: OpaquePointer) -> Int32 {
   let view = wsgi_httpd_look_at(request)
-  guard let server = ServerObject.of(view.server), !server.holder.value.aliases.isEmpty, let uri = view.uri
+  guard let server = ServerObject.of(view.server), !server.box.value.aliases.isEmpty, let uri = view.uri
   else { return HookResult.declined }
   let path = UnsafeBufferPointer(rebasing: rawBytes(of: uri).bindMemory(to: UInt8.self)[...])
-  let match = AliasMatching.first(of: server.holder.value.aliases, matching: path.span) { captures(of: $0, in: uri) }
+  let match = AliasMatching.first(of: server.box.value.aliases, matching: path.span) { captures(of: $0, in: uri) }
   guard let match else { return HookResult.declined }
   var filename: [UInt8] = []
   match.appendFilename(uri: path.span, to: &filename)

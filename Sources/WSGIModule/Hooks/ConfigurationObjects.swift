@@ -3,15 +3,15 @@ import WSGIConfig
 
 // The objects that httpd keeps for servers and directory sections. Each belongs to the pool it was made in, and goes with it.
 
-typealias DirectoryHolder = Holder<DirectoryConfig>
+typealias DirectoryBox = Box<DirectoryConfig>
 
 /// What httpd keeps for a server: what is configured for it and, once the configuration has been read, who it is.
 final class ServerObject: @unchecked Sendable {  // constant once httpd serves requests
-  let holder: Holder<ServerConfig>
+  let box: Box<ServerConfig>
   let identity: ServerIdentity
 
-  init(_ holder: Holder<ServerConfig>, identity: ServerIdentity = .main) {
-    self.holder = holder
+  init(_ box: Box<ServerConfig>, identity: ServerIdentity = .main) {
+    self.box = box
     self.identity = identity
   }
 
@@ -25,7 +25,7 @@ final class ServerObject: @unchecked Sendable {  // constant once httpd serves r
   static func identifyAll(from mainServer: OpaquePointer, _ pool: OpaquePointer) {
     for server in allServers(from: mainServer) {
       guard let object = ServerObject.of(server) else { continue }
-      wsgi_httpd_set_server_config(server, own(ServerObject(object.holder, identity: ServerIdentity(server)), pool))
+      wsgi_httpd_set_server_config(server, own(ServerObject(object.box, identity: ServerIdentity(server)), pool))
     }
   }
 }
@@ -60,7 +60,7 @@ extension ConfiguredServer {
       var line: UInt32 = 0
       let file = wsgi_httpd_server_file(server, &line).map { String(cString: $0) }
       return ConfiguredServer(
-        identity: ServerIdentity(server), config: object.holder.value, addresses: isVirtual ? addresses(of: server) : [],
+        identity: ServerIdentity(server), config: object.box.value, addresses: isVirtual ? addresses(of: server) : [],
         aliases: names(of: server), location: file.map { ConfigLocation(file: $0, line: Int(line)) })
     }
   }
@@ -84,10 +84,10 @@ extension ConfiguredServer {
 /// The configuration being read, from `pre_config` until `post_config` has made a `Generation` of it.
 ///
 /// It is touched on the parent's main thread alone: httpd reads its configuration there before it starts any child.
-enum ConfigurationReading {
-  nonisolated(unsafe) static var global = Holder(GlobalConfig())
+enum PendingConfiguration {
+  nonisolated(unsafe) static var global = Box(GlobalConfig())
 
-  static func begin() { global = Holder(GlobalConfig()) }
+  static func begin() { global = Box(GlobalConfig()) }
 
   /// What has been read, when it has been to the end.
   static func configuration(_ mainServer: OpaquePointer) -> Configuration {
@@ -96,8 +96,8 @@ enum ConfigurationReading {
 }
 
 /// What httpd has for a directory section, or all that apply to a request; borrowed from its pool.
-func directoryHolder(_ object: UnsafeMutableRawPointer?) -> DirectoryHolder? {
-  object.map { Unmanaged<DirectoryHolder>.fromOpaque($0).takeUnretainedValue() }
+func directoryBox(_ object: UnsafeMutableRawPointer?) -> DirectoryBox? {
+  object.map { Unmanaged<DirectoryBox>.fromOpaque($0).takeUnretainedValue() }
 }
 
 /// Gives an object to a pool.
@@ -114,7 +114,7 @@ func wsgi_swift_release(_ object: UnsafeMutableRawPointer) {
 
 @c @implementation
 func wsgi_swift_create_server_config(_ pool: OpaquePointer, _ server: OpaquePointer?) -> UnsafeMutableRawPointer? {
-  own(ServerObject(Holder(ServerConfig())), pool)
+  own(ServerObject(Box(ServerConfig())), pool)
 }
 
 @c @implementation
@@ -122,14 +122,14 @@ func wsgi_swift_merge_server_config(
   _ pool: OpaquePointer, _ base: UnsafeMutableRawPointer?, _ added: UnsafeMutableRawPointer?
 ) -> UnsafeMutableRawPointer? {
   guard let base, let added else { return base ?? added }
-  let main = Unmanaged<ServerObject>.fromOpaque(base).takeUnretainedValue().holder
-  let virtual = Unmanaged<ServerObject>.fromOpaque(added).takeUnretainedValue().holder
-  return own(ServerObject(Holder(ServerConfig.merge(main.value, virtual.value))), pool)
+  let main = Unmanaged<ServerObject>.fromOpaque(base).takeUnretainedValue().box
+  let virtual = Unmanaged<ServerObject>.fromOpaque(added).takeUnretainedValue().box
+  return own(ServerObject(Box(ServerConfig.merge(main.value, virtual.value))), pool)
 }
 
 @c @implementation
 func wsgi_swift_create_directory_config(_ pool: OpaquePointer, _ directory: UnsafePointer<CChar>?) -> UnsafeMutableRawPointer? {
-  own(DirectoryHolder(DirectoryConfig()), pool)
+  own(DirectoryBox(DirectoryConfig()), pool)
 }
 
 /// httpd merges the sections that apply to a request for each request anew.
@@ -138,10 +138,10 @@ func wsgi_swift_merge_directory_config(
   _ pool: OpaquePointer, _ base: UnsafeMutableRawPointer?, _ added: UnsafeMutableRawPointer?
 ) -> UnsafeMutableRawPointer? {
   guard let base, let added else { return base ?? added }
-  let outer = Unmanaged<DirectoryHolder>.fromOpaque(base).takeUnretainedValue()
-  let inner = Unmanaged<DirectoryHolder>.fromOpaque(added).takeUnretainedValue()
+  let outer = Unmanaged<DirectoryBox>.fromOpaque(base).takeUnretainedValue()
+  let inner = Unmanaged<DirectoryBox>.fromOpaque(added).takeUnretainedValue()
   // Nothing on one side: the other side's object serves, and outlives the merged one as httpd's base configuration does.
   if outer.value.isEmpty { return added }
   if inner.value.isEmpty { return base }
-  return own(DirectoryHolder(DirectoryConfig.merge(outer.value, inner.value)), pool)
+  return own(DirectoryBox(DirectoryConfig.merge(outer.value, inner.value)), pool)
 }

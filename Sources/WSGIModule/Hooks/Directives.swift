@@ -39,8 +39,8 @@ private func apply(
     server: ServerIdentity(place.server),
     path: place.path.map { ByteText($0) }, isAccessFile: isAccessFile, environment: environment(of: place),
     // A request's thread reads .htaccess files: it may not touch what all share.
-    global: isAccessFile ? Holder(GlobalConfig()) : ConfigurationReading.global,
-    serverConfig: server.holder, directoryConfig: directoryHolder(directoryConfig) ?? Holder(DirectoryConfig()))
+    global: isAccessFile ? Box(GlobalConfig()) : PendingConfiguration.global,
+    serverConfig: server.box, directoryConfig: directoryBox(directoryConfig) ?? Box(DirectoryConfig()))
   if directive.isSection {
     try directive.apply(arguments, to: &parse)
     defer { parse.closeInterpreterOptions() }

@@ -44,7 +44,7 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
   }
 
   /// The row of a group by its place in `configuration.groups`; that of embedded mode comes before them.
-  func row(_ place: Int, for group: WSGIConfig.DaemonGroup) -> RequestBook.Row? {
+  func row(_ place: Int, for group: GroupConfig) -> RequestBook.Row? {
     book?.row(place + 1, user: users[GroupPlan.userID(of: group)])
   }
 
@@ -56,7 +56,7 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
 
   /// Puts to use what has been read.
   static func begin(_ mainServer: OpaquePointer, _ pool: OpaquePointer) -> Generation {
-    let generation = Generation(ConfigurationReading.configuration(mainServer), mainServer, pool)
+    let generation = Generation(PendingConfiguration.configuration(mainServer), mainServer, pool)
     current = generation
     ServerObject.identifyAll(from: mainServer, pool)
     wsgi_httpd_watch_configuration(pool)
@@ -107,7 +107,7 @@ extension EngineSettings {
 
 @c @implementation
 func wsgi_swift_pre_config(_ pool: OpaquePointer) -> Int32 {
-  ConfigurationReading.begin()
+  PendingConfiguration.begin()
   return HookResult.ok
 }
 
@@ -115,11 +115,11 @@ func wsgi_swift_pre_config(_ pool: OpaquePointer) -> Int32 {
 /// what is odd.
 @c @implementation
 func wsgi_swift_check_config(_ pool: OpaquePointer, _ mainServer: OpaquePointer) -> Int32 {
-  let configuration = ConfigurationReading.configuration(mainServer)
+  let configuration = PendingConfiguration.configuration(mainServer)
   let refusals = configuration.refusals
   for refusal in refusals { log(.error, OpaquePointer(bitPattern: refusal.server) ?? mainServer, refusal.message) }
   guard refusals.isEmpty else { return HookResult.refused }
-  if wsgi_httpd_is_config_test() != 0 { Examination.report(configuration, mainServer) }
+  if wsgi_httpd_is_config_test() != 0 { StartupWarnings.report(configuration, mainServer) }
   return HookResult.ok
 }
 
@@ -135,7 +135,7 @@ func wsgi_swift_post_config(_ pool: OpaquePointer, _ mainServer: OpaquePointer) 
   // Now, and not before: the error logs are open.
   let engines = EngineDirectory.installed.versions.sorted().map(\.description).joined(separator: ", ")
   log(.info, mainServer, "mod_wsgi \(ModuleVersion.text) with engines for Python \(engines.isEmpty ? "(none)" : engines).")
-  Examination.report(generation.configuration, mainServer)
+  StartupWarnings.report(generation.configuration, mainServer)
   // At a graceful restart httpd keeps its scoreboard, and goes on with it at once.
   if wsgi_httpd_has_scoreboard() != 0 { generation.processGroups?.startSupervisor() }
   return HookResult.ok

@@ -29,7 +29,7 @@ extension ScriptHandler {
       }
       generation.configuration.redirect(
         &destination, processGroup: choice("process_group"), applicationGroup: choice("application_group"),
-        callableObject: choice("callable_object"), server: server.identity, server.holder.value, directory.value,
+        callableObject: choice("callable_object"), server: server.identity, server.box.value, directory.value,
         RequestNames(request: request, view: view))
       guard !script.isOfAccessFile || destination.lookup == unchanged.lookup else {
         throw Refusal(

@@ -14,13 +14,13 @@ func wsgi_swift_handler(_ request: OpaquePointer) -> Int32 {
   let view = wsgi_httpd_look_at(request)
   guard let name = view.handler, let generation = Generation.current else { return HookResult.declined }
   if strcmp(name, "wsgi-status") == 0 { return StatusHandler(request: request, generation: generation).run() }
-  guard let server = ServerObject.of(view.server), let directory = directoryHolder(view.directory_config) else {
+  guard let server = ServerObject.of(view.server), let directory = directoryBox(view.directory_config) else {
     return HookResult.declined
   }
   var handlerScript: HandlerScript?
   if !isScriptHandler(name) {
     let name = UnsafeBufferPointer(rebasing: rawBytes(of: name).bindMemory(to: UInt8.self)[...])
-    handlerScript = generation.configuration.handlerScript(named: name.span, server.holder.value, directory.value)
+    handlerScript = generation.configuration.handlerScript(named: name.span, server.box.value, directory.value)
     guard handlerScript != nil else { return HookResult.declined }
   }
   let handler = ScriptHandler(
@@ -43,13 +43,13 @@ struct ScriptHandler {
   let view: wsgi_httpd_view
   let generation: Generation
   let server: ServerObject
-  let directory: DirectoryHolder
+  let directory: DirectoryBox
   let handlerScript: HandlerScript?
   let alias: ScriptAlias?
   let target: wsgi_httpd_target
 
   init(
-    request: OpaquePointer, view: wsgi_httpd_view, generation: Generation, server: ServerObject, directory: DirectoryHolder,
+    request: OpaquePointer, view: wsgi_httpd_view, generation: Generation, server: ServerObject, directory: DirectoryBox,
     handlerScript: HandlerScript?
   ) {
     self.request = request
@@ -70,7 +70,7 @@ struct ScriptHandler {
   func run() throws(Refusal) -> Int32 {
     try ScriptResource(target).check(isAliased: alias != nil, handlerScript: handlerScript)
     var destination = generation.configuration.destination(
-      server: server.identity, server.holder.value, directory.value, alias: alias, handler: handlerScript,
+      server: server.identity, server.box.value, directory.value, alias: alias, handler: handlerScript,
       RequestNames(request: request, view: view))
     let body = try RequestBody(
       transferEncoding: target.transfer_encoding.map { rawBytes(of: $0) },
@@ -219,9 +219,9 @@ struct ScriptHandler {
     guard let queue = group.queue, let seat = Child.current?.seat else { throw notStarted(destination) }
     let timeout = ClientTimeout(request, group.config.responseSocketTimeout, group.config.worker.socketTimeout)
     defer { timeout.restore() }
-    var exchange = DaemonExchange(request, of: group, script: script, response: response(for: destination))
+    var exchange = DaemonRequest(request, of: group, script: script, response: response(for: destination))
     let outcome = ThreadState.withDaemonClient(seat: seat) { client in
-      client.run(head, on: queue, logLevel: wsgi_httpd_request_log_level(request), host: &exchange)
+      client.run(head, on: queue, logLevel: wsgi_httpd_request_log_level(request), origin: &exchange)
     }
     let result = exchange.conclude(outcome)
     account.note(outcome, exchange.response, group)

@@ -4,7 +4,7 @@ import ProcessSupervision
 /// The verdict of a process group's timeouts at a moment. Each holds by itself, whatever the others are set to.
 ///
 /// Times in milliseconds of the monotonic clock; a limit of 0 is none.
-struct Watch {
+struct Timeouts {
   struct Limits {
     var request: Int64 = 0
     var interrupt: Int64 = 0
@@ -90,7 +90,7 @@ struct Watch {
   /// How long it takes at least until there may be something to do. What begins meanwhile has a whole limit before it, so that
   /// nobody need tell.
   func pause(_ requests: [InFlight.Request], _ facts: Facts, now: Int64) -> Int64 {
-    var least = Watch.longestPause
+    var least = Timeouts.longestPause
     func consider(_ limit: Int64, since: Int64) {
       guard limit > 0 else { return }
       least = min(least, limit)

@@ -6,7 +6,7 @@ import WSGIConfig
 import WSGICore
 
 /// One request of an application that runs in a daemon process: what its client in this httpd child is offered.
-struct DaemonExchange: DaemonClientHost, ~Copyable {
+struct DaemonRequest: RequestOrigin, ~Copyable {
   let request: OpaquePointer
   private let group: ChildGroup
   private(set) var response: ClientResponse
@@ -47,7 +47,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
 
   mutating func begin(_ head: UnsafeRawBufferPointer) -> Bool {
     // Encoded it is no shorter than as HTTP has it.
-    if head.count > group.config.headerBufferSize ?? WSGIConfig.DaemonGroup.headerLineSize, isTooLarge(head) { return false }
+    if head.count > group.config.headerBufferSize ?? GroupConfig.headerLineSize, isTooLarge(head) { return false }
     return response.begin(head, script: script) == 0
   }
 
@@ -57,7 +57,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
       guard sizes.all > headerLimit else { return false }
       excess = "take \(sizes.all) bytes, and its header-buffer-size allows \(headerLimit)"
     } else {
-      let most = WSGIConfig.DaemonGroup.headerLineSize
+      let most = GroupConfig.headerLineSize
       guard sizes.longest > most else { return false }
       excess = "have one of \(sizes.longest) bytes, and without header-buffer-size \(most) are allowed"
     }
@@ -112,7 +112,7 @@ struct DaemonExchange: DaemonClientHost, ~Copyable {
         if case .overloaded = failure { wsgi_httpd_spare_thread(request) }
         if failure.status == 503 {
           let pool = wsgi_httpd_request_pool(request)
-          wsgi_httpd_add_error_header(request, poolCopy("Retry-After", pool), poolCopy(DaemonExchange.retryAfter, pool))
+          wsgi_httpd_add_error_header(request, poolCopy("Retry-After", pool), poolCopy(DaemonRequest.retryAfter, pool))
         }
         return end?.isTimeout == true ? 504 : failure.status
       }

@@ -4,14 +4,14 @@ import Synchronization
 
 /// Who waits on the queue: of all idle threads one, the leader.
 ///
-/// A thread that has taken a request passes the turn to the idle thread that was busy last, whose stack and interpreter state are
-/// still warm, or leaves it free; a thread that becomes idle takes a free turn. So threads do not contend for the queue, and
+/// A thread that has taken a request passes the lead to the idle thread that was busy last, whose stack and interpreter state are
+/// still warm, or leaves it free; a thread that becomes idle takes a free lead. So threads do not contend for the queue, and
 /// those that are not needed sleep.
 ///
-/// Where requests are short and do not wait (`Pace`), the thread that ran one is back before another would have woken up and
-/// contended with it for the GIL. Then the turn is held for it, and the understudy, a thread that does nothing else, passes the
-/// turn on if it does not come back within a millisecond.
-final class Turns: @unchecked Sendable {
+/// Where requests are short and do not wait (`GILContention`), the thread that ran one is back before another would have woken up
+/// and contended with it for the GIL. Then the lead is held for it, and the understudy, a thread that does nothing else, passes
+/// the lead on if it does not come back within a millisecond.
+final class LeaderElection: @unchecked Sendable {
   // SAFETY: `state` guards what `idle` points to.
   private struct State {
     /// The thread that waits on the queue, and its handle; -1: none.
@@ -23,7 +23,7 @@ final class Turns: @unchecked Sendable {
     var handed: [Int32] = []
     var queue: Int32
 
-    /// How often the turn was held, and whether it is.
+    /// How often the lead was held, and whether it is.
     var holds: UInt64 = 0
     var isHeld = false
     var understudySleeps = false
@@ -55,7 +55,7 @@ final class Turns: @unchecked Sendable {
 
   deinit { idle.deallocate() }
 
-  /// Waits for `thread`'s turn. The result is the descriptor to wait on; nil: no more requests are taken.
+  /// Waits until `thread` leads. The result is the descriptor to wait on; nil: no more requests are taken.
   func take(_ thread: Int) -> Int32? {
     let found = state.withLock { state -> Int32? in
       if state.source < 0 { return -1 }
@@ -78,7 +78,7 @@ final class Turns: @unchecked Sendable {
     return source(thread)
   }
 
-  /// Where the leader goes on waiting; nil: nowhere, and the turn is given up.
+  /// Where the leader goes on waiting; nil: nowhere, and the lead is given up.
   func source(_ thread: Int) -> Int32? {
     let (source, freed) = state.withLock { state -> (Int32, [Int]) in
       if state.source >= 0 { return (state.source, []) }
@@ -95,7 +95,7 @@ final class Turns: @unchecked Sendable {
     return (0..<state.idleCount).map { idle[$0] }
   }
 
-  /// The leader has a request: somebody else waits for the next, at once or, if the turn is held, when it turns out to take long.
+  /// The leader has a request: somebody else waits for the next, at once or, if the lead is held, when it turns out to take long.
   func pass(_ thread: Int, holds: Bool) {
     let (next, wakes) = state.withLock { state -> (Int, Bool) in
       guard holds, state.idleCount > 0 else { return (promote(&state), false) }
@@ -110,7 +110,7 @@ final class Turns: @unchecked Sendable {
     if wakes { understudy.set(1, waking: 1) }
   }
 
-  /// Makes the thread that was busy last the leader. -1: none is idle, and the turn is free.
+  /// Makes the thread that was busy last the leader. -1: none is idle, and the lead is free.
   private func promote(_ state: inout State) -> Int {
     state.isHeld = false
     state.leader = -1
@@ -123,7 +123,7 @@ final class Turns: @unchecked Sendable {
 
   // MARK: understudy
 
-  /// Passes on a turn that is held too long. Runs until no more requests are taken.
+  /// Passes on a lead that is held too long. Runs until no more requests are taken.
   func runUnderstudy() {
     var seen: UInt64 = 0
     var quiet = 0
@@ -133,17 +133,17 @@ final class Turns: @unchecked Sendable {
         if state.isHeld, state.holds == seen { return (promote(&state), true) }
         quiet = state.holds == seen ? quiet + 1 : 0
         seen = state.holds
-        state.understudySleeps = quiet > Turns.patience
+        state.understudySleeps = quiet > LeaderElection.patience
         return (-1, true)
       }
       if next >= 0 { called[next].set(1, waking: 1) }
       if !mayStay { return }
-      if quiet > Turns.patience {
+      if quiet > LeaderElection.patience {
         while understudy.value == 0 { understudy.wait(while: 0) }
         understudy.set(0, waking: 0)
         quiet = 0
       }
-      understudy.wait(while: 0, milliseconds: Turns.tick)
+      understudy.wait(while: 0, milliseconds: LeaderElection.tick)
     }
   }
 
@@ -192,7 +192,7 @@ final class Turns: @unchecked Sendable {
     interrupt()
   }
 
-  /// How many threads wait for their turn.
+  /// How many threads wait for the lead.
   var waiting: Int { state.withLock { $0.idleCount } }
 
   /// Requests may still come.

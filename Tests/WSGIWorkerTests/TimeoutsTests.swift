@@ -3,9 +3,9 @@ import Testing
 
 @testable import WSGIWorker
 
-@Suite struct WatchTests {
-  private func limits(_ change: (inout Watch.Limits) -> Void) -> Watch.Limits {
-    var limits = Watch.Limits()
+@Suite struct TimeoutsTests {
+  private func limits(_ change: (inout Timeouts.Limits) -> Void) -> Timeouts.Limits {
+    var limits = Timeouts.Limits()
     change(&limits)
     return limits
   }
@@ -17,14 +17,14 @@ import Testing
   }
 
   @Test func nothingSetIsNothingToDo() {
-    var watch = Watch(Watch.Limits(), now: 0)
-    let facts = Watch.Facts(waitsForScriptSince: 1, lastActivity: 1, lastFreeGIL: 1)
+    var watch = Timeouts(Timeouts.Limits(), now: 0)
+    let facts = Timeouts.Facts(waitsForScriptSince: 1, lastActivity: 1, lastFreeGIL: 1)
     #expect(watch.look([request(1, since: 0)], facts, now: .max / 2) == nil)
     #expect(watch.pause([request(1, since: 0)], facts, now: 10) == 60_000)
   }
 
   @Test func aRequestTooLongEndsTheProcess() {
-    var watch = Watch(limits { $0.request = 1000 }, now: 0)
+    var watch = Timeouts(limits { $0.request = 1000 }, now: 0)
     #expect(watch.look([request(1, since: 100)], .init(), now: 1099) == nil)
     #expect(watch.pause([request(1, since: 100)], .init(), now: 600) == 500)
     let old = request(1, since: 100)
@@ -35,7 +35,7 @@ import Testing
   }
 
   @Test func aRequestTooLongIsInterruptedFirst() {
-    var watch = Watch(limits { ($0.request, $0.interrupt) = (1000, 500) }, now: 0)
+    var watch = Timeouts(limits { ($0.request, $0.interrupt) = (1000, 500) }, now: 0)
     let (first, second) = (request(1, since: 1), request(2, since: 2))
     #expect(watch.look([first, second], .init(), now: 2000) == .interrupt(first))
     #expect(watch.look([first, second], .init(), now: 2001) == .interrupt(second))
@@ -48,29 +48,29 @@ import Testing
   }
 
   @Test func aGILThatIsNeverFreeEndsTheProcess() {
-    var watch = Watch(limits { $0.deadlock = 300 }, now: 0)
+    var watch = Timeouts(limits { $0.deadlock = 300 }, now: 0)
     #expect(watch.look([], .init(lastFreeGIL: 100), now: 399) == nil)
     #expect(watch.look([], .init(lastFreeGIL: 100), now: 400) == .end(.deadlockTimeout, drains: false))
   }
 
   @Test func startupIsLimitedFromTheFirstRequestToTheFirstScript() {
-    var watch = Watch(limits { $0.startup = 300 }, now: 0)
+    var watch = Timeouts(limits { $0.startup = 300 }, now: 0)
     #expect(watch.look([], .init(), now: 10_000) == nil)
     #expect(watch.look([], .init(waitsForScriptSince: 10_000), now: 10_299) == nil)
     #expect(watch.look([], .init(waitsForScriptSince: 10_000), now: 10_300) == .end(.startupTimeout, drains: false))
   }
 
   @Test func inactivityWaitsForRequestsThatAreNotStale() {
-    var watch = Watch(limits { ($0.inactivity, $0.request, $0.interrupt) = (300, 1_000_000, 1) }, now: 0)
+    var watch = Timeouts(limits { ($0.inactivity, $0.request, $0.interrupt) = (300, 1_000_000, 1) }, now: 0)
     #expect(watch.look([], .init(), now: 100_000) == nil)
-    let facts = Watch.Facts(lastActivity: 1000)
+    let facts = Timeouts.Facts(lastActivity: 1000)
     #expect(watch.look([], facts, now: 1299) == nil)
     #expect(watch.look([request(1, since: 1000)], facts, now: 1300) == nil)
     #expect(watch.look([], facts, now: 1300) == .end(.inactivityTimeout, drains: false))
   }
 
   @Test func theRestartIntervalDrains() {
-    var watch = Watch(limits { $0.restart = 1000 }, now: 500)
+    var watch = Timeouts(limits { $0.restart = 1000 }, now: 500)
     #expect(watch.look([], .init(), now: 1499) == nil)
     #expect(watch.pause([], .init(), now: 1400) == 100)
     #expect(watch.look([], .init(), now: 1500) == .end(.restartInterval, drains: false))
@@ -78,8 +78,8 @@ import Testing
   }
 
   @Test func aThingThatIsOverdueDoesNotKeepTheMonitorBusy() {
-    let watch = Watch(limits { ($0.inactivity, $0.restart) = (100, 100) }, now: 1)
+    let watch = Timeouts(limits { ($0.inactivity, $0.restart) = (100, 100) }, now: 1)
     #expect(watch.pause([request(1, since: 1)], .init(lastActivity: 1), now: 50_000) == 100)
-    #expect(Watch(limits { $0.restart = 5000 }, now: 1).pause([], .init(), now: 50_000) == 1000)
+    #expect(Timeouts(limits { $0.restart = 5000 }, now: 1).pause([], .init(), now: 50_000) == 1000)
   }
 }

@@ -4,7 +4,7 @@ import WSGICore
 
 /// How the engine reaches the httpd child of the request that a thread runs: the table of `wsgi_exchange`, whose first argument
 /// is that thread's `RequestThread`.
-enum RequestExchange {
+enum ExchangeTable {
   // SAFETY: written once, before the first request, and never freed.
   nonisolated(unsafe) static let functions: UnsafePointer<wsgi_exchange> = {
     let table = UnsafeMutablePointer<wsgi_exchange>.allocate(capacity: 1)

@@ -4,7 +4,7 @@ import Glibc
 /// Where a supervisor leaves its ends of its workers' sockets, so that they outlive it: as messages under way in a socket pair of
 /// which the parent keeps both ends. The next supervisor finds them there; when the parent is gone as well, they are closed,
 /// and the workers see that nobody is left.
-public struct WorkerKeep: Sendable {
+public struct DescriptorStore: Sendable {
   /// Both ends, which every process but the parent and its supervisor has to close.
   public let descriptors: (Int32, Int32)
 
@@ -24,7 +24,7 @@ public struct WorkerKeep: Sendable {
   }
 
   /// Makes the pair, for so many workers at most.
-  public static func make(capacity: Int) -> WorkerKeep? {
+  public static func make(capacity: Int) -> DescriptorStore? {
     var pair: (Int32, Int32) = (-1, -1)
     let result = withUnsafeMutableBytes(of: &pair) { raw in
       guard let start = raw.bindMemory(to: Int32.self).baseAddress else { return -ENOMEM }
@@ -33,7 +33,7 @@ public struct WorkerKeep: Sendable {
     guard result == 0 else { return nil }
     // A message counts with the kernel's bookkeeping, about 1 KiB.
     _ = wsgi_posix_send_buffer(pair.0, Int32(clamping: max(capacity, 64) &* 4096))
-    return WorkerKeep(descriptors: pair)
+    return DescriptorStore(descriptors: pair)
   }
 
   public func closeBoth() {

@@ -2,7 +2,7 @@ import WSGICore
 
 // Limits on a group's use of httpd.
 
-extension DaemonGroup {
+extension GroupConfig {
   /// How many requests httpd may have in flight for the group: queue-limit, or where that is not given all but an eighth of its
   /// threads, which stays free for others.
   public func inFlightLimit(httpdThreads: Int) -> Int {

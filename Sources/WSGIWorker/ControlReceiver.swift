@@ -4,22 +4,22 @@ import ProcessSupervision
 import Synchronization
 
 /// Receives what the supervisor says, on a thread of its own, and sees that it is done.
-final class Orders: Sendable {
-  private enum Receiver {
+final class ControlReceiver: Sendable {
+  private enum Recipient {
     /// Python is being started; what comes is kept until that is done.
     case starting([(message: ControlMessage, descriptor: Int32)])
     case pool(RequestPool, awaitsBegin: Bool)
     case service
   }
 
-  private let line: ControlLine
-  private let receiver = Mutex(Receiver.starting([]))
-  private let metrics: MetricsDesk
+  private let channel: ControlChannel
+  private let recipient = Mutex(Recipient.starting([]))
+  private let metrics: ScoreboardQuery
   /// A service process was told to end.
   private let isEnding = Atomic<Bool>(false)
 
-  init(_ line: ControlLine, metrics: MetricsDesk) {
-    self.line = line
+  init(_ channel: ControlChannel, metrics: ScoreboardQuery) {
+    self.channel = channel
     self.metrics = metrics
   }
 
@@ -27,8 +27,8 @@ final class Orders: Sendable {
   func start(stackSize: Int) -> Int32 {
     WorkerThread.start("wsgi:control", stackSize: stackSize) { [self] in
       while true {
-        guard line.wait(milliseconds: -1) else { continue }
-        switch line.receive() {
+        guard channel.wait(milliseconds: -1) else { continue }
+        switch channel.receive() {
         case .message(let message, let descriptor): receive(message, descriptor)
         case .malformed, .nothing: continue
         case .ended:
@@ -49,10 +49,10 @@ final class Orders: Sendable {
   /// From now on orders are for the scripts of a service process, which run on the main thread.
   func deliverToService() { replay(.service) }
 
-  private func replay(_ next: sending Receiver) {
-    let early = receiver.withLock { receiver in
-      guard case .starting(let early) = receiver else { return [(message: ControlMessage, descriptor: Int32)]() }
-      receiver = next
+  private func replay(_ next: sending Recipient) {
+    let early = recipient.withLock { recipient in
+      guard case .starting(let early) = recipient else { return [(message: ControlMessage, descriptor: Int32)]() }
+      recipient = next
       return early
     }
     for (message, descriptor) in early { receive(message, descriptor) }
@@ -60,18 +60,18 @@ final class Orders: Sendable {
 
   private func receive(_ message: ControlMessage, _ descriptor: Int32) {
     if case .metrics(let ticket) = message { return metrics.answer(ticket, descriptor) }
-    let action = receiver.withLock { receiver -> (@Sendable () -> Void)? in
-      switch receiver {
+    let action = recipient.withLock { recipient -> (@Sendable () -> Void)? in
+      switch recipient {
       case .starting(var early):
         if message == .stop || early.count >= 64 { _exit(0) }
         early.append((message, descriptor))
-        receiver = .starting(early)
+        recipient = .starting(early)
         return nil
       case .service: return { [self] in endService(message) }
       case .pool(let pool, let awaitsBegin):
-        let begins = awaitsBegin && Orders.ends(waiting: message)
-        if begins { receiver = .pool(pool, awaitsBegin: false) }
-        return { Orders.obey(message, descriptor, pool, begins: begins) }
+        let begins = awaitsBegin && ControlReceiver.ends(waiting: message)
+        if begins { recipient = .pool(pool, awaitsBegin: false) }
+        return { ControlReceiver.obey(message, descriptor, pool, begins: begins) }
       }
     }
     action?()
@@ -91,7 +91,7 @@ final class Orders: Sendable {
     case .drain(let reason): pool.drain(reason)
     case .stop: pool.stop(.shutdownSignal)
     case .handOver: if descriptor >= 0 { pool.handOver(to: descriptor) }
-    case .takeOver: if descriptor >= 0 { pool.turns.add(descriptor) }
+    case .takeOver: if descriptor >= 0 { pool.election.add(descriptor) }
     case .reloading(let change): pool.reloads.isBeingReloaded(change)
     case .reloadRefused(let change): pool.keepCode(change)
     case .takenOver: pool.askAgain()

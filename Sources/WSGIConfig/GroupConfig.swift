@@ -1,7 +1,7 @@
 import WSGICore
 
 /// A WSGIDaemonProcess: a process group. Optional values are those that something else decides where they are not given.
-public struct DaemonGroup: Sendable {
+public struct GroupConfig: Sendable {
   /// The server that declared it; `id` 0 makes it everybody's.
   public var server: ServerIdentity
   public var location: ConfigLocation

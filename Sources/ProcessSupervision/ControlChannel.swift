@@ -2,14 +2,14 @@ import CPosix
 import Glibc
 import WSGICore
 
-/// One end of the line between a worker and its supervisor. It borrows its descriptors: whoever made them closes them. Only
+/// One end of the channel between a worker and its supervisor. It borrows its descriptors: whoever made them closes them. Only
 /// `wait` waits; any thread may send, one receives.
 ///
 /// Orders go to the worker through a SOCK_SEQPACKET socket, of which only that direction can be used, and may carry a descriptor.
 /// Reports come from it through a pipe in packet mode to its `Relay`, and from there through a SOCK_SEQPACKET socket: to read a
 /// tenant's pipe, or to close a descriptor that a tenant has chosen (a lingering connection, a pipe that somebody keeps locked),
 /// could hold the supervisor up for as long as the tenant likes.
-public struct ControlLine: Sendable {
+public struct ControlChannel: Sendable {
   enum Medium: Sendable {
     case socket
     case pipe
@@ -30,10 +30,10 @@ public struct ControlLine: Sendable {
   }
 
   /// The worker's end. `Privileges.drop` has SIGPIPE ignored, without which a report that nobody can read any more is deadly.
-  public static let worker = ControlLine(
+  public static let worker = ControlChannel(
     incoming: WorkerDescriptor.orders.rawValue, .socket, outgoing: WorkerDescriptor.reports.rawValue, .pipe)
 
-  /// The supervisor's end of a worker's line.
+  /// The supervisor's end of a worker's channel.
   init(reports: Int32, orders: Int32) { self.init(incoming: reports, .relay, outgoing: orders, .socket) }
 
   /// One end of a socket pair, for orders both ways.
@@ -72,7 +72,7 @@ public struct ControlLine: Sendable {
   /// Asks the relay to say when all that the worker has said is passed on.
   func askForRest() {
     guard incomingMedium == .relay, incoming >= 0 else { return }
-    ControlLine(socket: incoming).send(.passOn)
+    ControlChannel(socket: incoming).send(.passOn)
   }
 
   /// The next message, if one is there.

@@ -4,9 +4,9 @@ import WSGICore
 
 /// Looks after the timeouts, on a thread of its own. What it asks of Python has a limit, so that a process whose GIL is never
 /// to be had again comes to its end as well.
-final class Monitor: Sendable {
+final class TimeoutMonitor: Sendable {
   private let pool: RequestPool
-  private let watch: Mutex<Watch>
+  private let timeouts: Mutex<Timeouts>
   private let lastFreeGIL = Atomic<Int64>(0)
   private let bell = Wakeup()
   private let probing = Wakeup()
@@ -18,7 +18,7 @@ final class Monitor: Sendable {
 
   init(_ pool: RequestPool) {
     self.pool = pool
-    watch = Mutex(Watch(pool.settings.limits, now: monotonicMilliseconds()))
+    timeouts = Mutex(Timeouts(pool.settings.limits, now: monotonicMilliseconds()))
   }
 
   /// Starts the threads; an errno value, or 0.
@@ -42,7 +42,7 @@ final class Monitor: Sendable {
       probing.set(2)
       probing.wait(while: 2, milliseconds: 50)
     }
-    watch.withLock { _ in }
+    timeouts.withLock { _ in }
   }
 
   // MARK: threads
@@ -53,11 +53,11 @@ final class Monitor: Sendable {
       let now = monotonicMilliseconds()
       let facts = pool.facts(lastFreeGIL: lastFreeGIL.load(ordering: .relaxed))
       var pause: Int64 = 0
-      watch.withLock { watch in
+      timeouts.withLock { timeouts in
         if isEnding.load(ordering: .sequentiallyConsistent) { return }
         let requests = pool.inFlight.requests
-        pause = watch.pause(requests, facts, now: now)
-        guard pool.lifecycle.isRunning, let verdict = watch.look(requests, facts, now: now) else { return }
+        pause = timeouts.pause(requests, facts, now: now)
+        guard pool.lifecycle.isRunning, let verdict = timeouts.look(requests, facts, now: now) else { return }
         act(on: verdict, now)
         // There may be more to say than one thing.
         pause = 10
@@ -76,7 +76,7 @@ final class Monitor: Sendable {
       pool.stop(pool.lifecycle.reason)
     }
     pool.stopIfDrained()
-    return pool.turns.interrupt() ? 5 : 100
+    return pool.election.interrupt() ? 5 : 100
   }
 
   private func probe() {
@@ -91,7 +91,7 @@ final class Monitor: Sendable {
 
   // MARK: verdicts
 
-  private func act(on verdict: Watch.Verdict, _ now: Int64) {
+  private func act(on verdict: Timeouts.Verdict, _ now: Int64) {
     switch verdict {
     case .interrupt(let request):
       report("WSGI0410", "A request has run for \(Seconds.text(now &- request.since)); raising RequestTimeout in it", request)
@@ -126,7 +126,7 @@ final class Monitor: Sendable {
     let id = request.flatMap { pool.inFlight.id(of: $0) }.map { ", request \($0)" } ?? ""
     var text = "\(number): \(what) (daemon process \(pool.settings.title)\(id))."
     if let request {
-      let frames = pool.engine.stack(request.ticket, milliseconds: Monitor.stackPatience)
+      let frames = pool.engine.stack(request.ticket, milliseconds: TimeoutMonitor.stackPatience)
       text += frames.isEmpty ? " It runs no Python code." : " " + frames.joined(separator: ", ") + "."
     }
     pool.log.write(.warning, text)

@@ -2,7 +2,7 @@ import WSGICore
 
 /// What a request's host, an httpd child, offers the client that has the request run by a daemon process. All functions are
 /// called on the thread that called `DaemonClient.run`, within that call.
-public protocol DaemonClientHost: ~Copyable {
+public protocol RequestOrigin: ~Copyable {
   /// Reads what is there of the request body, without waiting. `capacity` is at least 32 KiB.
   mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead
   /// A descriptor that becomes readable when `readBody` may bring more; -1 where there is none (HTTP/2), and it is tried again
@@ -33,7 +33,7 @@ public protocol DaemonClientHost: ~Copyable {
   mutating func requeued(attempt: UInt32)
 }
 
-extension DaemonClientHost where Self: ~Copyable {
+extension RequestOrigin where Self: ~Copyable {
   public func isStarting() -> Bool { false }
 }
 

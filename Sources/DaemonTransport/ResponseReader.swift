@@ -2,7 +2,7 @@ import CPosix
 import Glibc
 
 /// Where the exchange of one request with its worker stands.
-struct Conversation {
+struct ResponseReader {
   let channel: Int32
   let kind: ChannelKind
   let group: GroupQueue
@@ -47,23 +47,23 @@ extension DaemonClient {
   }
 
   /// Reads frames and does what they say until the request is over.
-  mutating func converse<Host: DaemonClientHost & ~Copyable>(
-    _ conversation: inout Conversation, host: inout Host
+  mutating func readResponse<Origin: RequestOrigin & ~Copyable>(
+    _ reader: inout ResponseReader, origin: inout Origin
   ) -> Attempt {
     while true {
       do {
-        switch try take(&conversation, host: &host) {
+        switch try take(&reader, origin: &origin) {
         case .attempt(let attempt): return attempt
         case .needs(let bytes): input.makeRoom(for: bytes)
         }
       } catch {
-        return conversation.ended(.protocolViolation(error))
+        return reader.ended(.protocolViolation(error))
       }
-      switch upload.isActive ? exchangeBody(&conversation, host: &host) : receive(&conversation, host: &host) {
+      switch upload.isActive ? exchangeBody(&reader, origin: &origin) : receive(&reader, origin: &origin) {
       case .bytes: continue
-      case .timedOut: return conversation.ended(.timedOut)
-      case .ended: return conversation.ended(.workerEnded(pid: conversation.workerID))
-      case .strayDescriptor: return conversation.ended(.protocolViolation(.badDescriptor))
+      case .timedOut: return reader.ended(.timedOut)
+      case .ended: return reader.ended(.workerEnded(pid: reader.workerID))
+      case .strayDescriptor: return reader.ended(.protocolViolation(.badDescriptor))
       case .clientGone: return .ended(.clientGone)
       }
     }
@@ -72,58 +72,58 @@ extension DaemonClient {
   // MARK: frames
 
   /// Uses up what lies in the input.
-  private mutating func take<Host: DaemonClientHost & ~Copyable>(
-    _ conversation: inout Conversation, host: inout Host
+  private mutating func take<Origin: RequestOrigin & ~Copyable>(
+    _ reader: inout ResponseReader, origin: inout Origin
   ) throws(FrameFailure) -> Step {
     while true {
-      if conversation.dataLeft > 0 {
+      if reader.dataLeft > 0 {
         if input.count == 0 { return .needs(1) }
-        if let step = passData(&conversation, host: &host) { return step }
+        if let step = passData(&reader, origin: &origin) { return step }
         continue
       }
       guard input.count >= FrameHeader.size else { return .needs(FrameHeader.size) }
       let header = try FrameHeader(decoding: input.bytes, from: .worker)
-      if let step = try begin(header, &conversation, host: &host) { return step }
+      if let step = try begin(header, &reader, origin: &origin) { return step }
     }
   }
 
   /// Starts on a frame; nil: go on with the next bytes.
   @inline(__always)
-  private mutating func begin<Host: DaemonClientHost & ~Copyable>(
-    _ header: FrameHeader, _ conversation: inout Conversation, host: inout Host
+  private mutating func begin<Origin: RequestOrigin & ~Copyable>(
+    _ header: FrameHeader, _ reader: inout ResponseReader, origin: inout Origin
   ) throws(FrameFailure) -> Step? {
     switch header.kind {
     case .response:
-      guard !conversation.begun, header.headLength > 0 else { throw .outOfTurn(.response) }
+      guard !reader.begun, header.headLength > 0 else { throw .outOfTurn(.response) }
       let whole = FrameHeader.size + Int(header.headLength)
-      let isWanted = conversation.wantsRanges && header.flags.contains(.end) && header.dataLength <= FrameLimits.wholeResponse
+      let isWanted = reader.wantsRanges && header.flags.contains(.end) && header.dataLength <= FrameLimits.wholeResponse
       let wanted = isWanted ? whole + Int(header.dataLength) : whole
       guard input.count >= wanted else { return .needs(wanted) }
-      conversation.workerID = header.extra
+      reader.workerID = header.extra
       let head = UnsafeRawBufferPointer(start: input.bytes + FrameHeader.size, count: Int(header.headLength))
-      guard host.begin(head) else { return .attempt(.ended(.failed(.headRefused))) }
-      conversation.begun = true
+      guard origin.begin(head) else { return .attempt(.ended(.failed(.headRefused))) }
+      reader.begun = true
       input.drop(whole)
-      return startData(header, &conversation)
+      return startData(header, &reader)
     case .data:
-      guard conversation.begun else { throw .outOfTurn(.data) }
+      guard reader.begun else { throw .outOfTurn(.data) }
       input.drop(FrameHeader.size)
-      return startData(header, &conversation)
-    case .log: return takeLog(header, host: &host)
-    case .file: return try takeFile(header, &conversation, host: &host)
+      return startData(header, &reader)
+    case .log: return takeLog(header, origin: &origin)
+    case .file: return try takeFile(header, &reader, origin: &origin)
     case .wantBody:
-      guard conversation.kind == .socket, upload.want() else { throw .outOfTurn(.wantBody) }
-      conversation.workerID = header.extra
-    case .taken: conversation.workerID = header.extra
+      guard reader.kind == .socket, upload.want() else { throw .outOfTurn(.wantBody) }
+      reader.workerID = header.extra
+    case .taken: reader.workerID = header.extra
     case .stale:
-      guard !conversation.begun, !upload.wasWanted else { throw .outOfTurn(.stale) }
+      guard !reader.begun, !upload.wasWanted else { throw .outOfTurn(.stale) }
       return .attempt(.stale)
     case .failed:
-      guard !conversation.begun else { throw .outOfTurn(.failed) }
+      guard !reader.begun else { throw .outOfTurn(.failed) }
       let status = (400...599).contains(header.extra) ? Int32(header.extra) : 500
       return .attempt(.ended(.failed(.answered(status: status))))
     case .aborted:
-      guard conversation.begun else { throw .outOfTurn(.aborted) }
+      guard reader.begun else { throw .outOfTurn(.aborted) }
       return .attempt(.ended(.cut(.aborted)))
     case .body, .bodyFailed: throw .wrongDirection(header.kind)
     }
@@ -132,66 +132,66 @@ extension DaemonClient {
   }
 
   @inline(__always)
-  private func startData(_ header: FrameHeader, _ conversation: inout Conversation) -> Step? {
-    conversation.dataLeft = Int(header.dataLength)
-    conversation.dataFlags = header.flags
-    if header.flags.contains(.ofFile) { conversation.sendsFile = true }
-    return conversation.dataLeft == 0 ? finishData(&conversation) : nil
+  private func startData(_ header: FrameHeader, _ reader: inout ResponseReader) -> Step? {
+    reader.dataLeft = Int(header.dataLength)
+    reader.dataFlags = header.flags
+    if header.flags.contains(.ofFile) { reader.sendsFile = true }
+    return reader.dataLeft == 0 ? finishData(&reader) : nil
   }
 
   /// Behind the last byte of a frame.
   @inline(__always)
-  private func finishData(_ conversation: inout Conversation) -> Step? {
-    if conversation.dataFlags.contains(.end) { return .attempt(.ended(.done)) }
-    if conversation.dataFlags.contains(.flush), conversation.flushDeadline == nil {
-      conversation.flushDeadline = monotonicMilliseconds() &+ conversation.group.flushDelay
+  private func finishData(_ reader: inout ResponseReader) -> Step? {
+    if reader.dataFlags.contains(.end) { return .attempt(.ended(.done)) }
+    if reader.dataFlags.contains(.flush), reader.flushDeadline == nil {
+      reader.flushDeadline = monotonicMilliseconds() &+ reader.group.flushDelay
     }
     return nil
   }
 
   /// Writes to the client what is there of the current frame's data.
-  private mutating func passData<Host: DaemonClientHost & ~Copyable>(
-    _ conversation: inout Conversation, host: inout Host
+  private mutating func passData<Origin: RequestOrigin & ~Copyable>(
+    _ reader: inout ResponseReader, origin: inout Origin
   ) -> Step? {
-    let count = min(conversation.dataLeft, input.count)
-    let isLast = count == conversation.dataLeft && conversation.dataFlags.contains(.end)
+    let count = min(reader.dataLeft, input.count)
+    let isLast = count == reader.dataLeft && reader.dataFlags.contains(.end)
     let start = isLast ? 0 : monotonicMilliseconds()
     let bytes = UnsafeRawBufferPointer(start: input.bytes, count: count)
     if isLast {
-      let isTaken = host.end(bytes)
+      let isTaken = origin.end(bytes)
       input.drop(count)
       return .attempt(.ended(isTaken ? .done : .clientGone))
     }
-    guard host.write(bytes) else { return .attempt(.ended(.clientGone)) }
+    guard origin.write(bytes) else { return .attempt(.ended(.clientGone)) }
     input.drop(count)
-    conversation.dataLeft -= count
-    conversation.sinceFlush &+= count
-    if conversation.sinceFlush >= conversation.group.flushSize, !flush(&conversation, host: &host) {
+    reader.dataLeft -= count
+    reader.sinceFlush &+= count
+    if reader.sinceFlush >= reader.group.flushSize, !flush(&reader, origin: &origin) {
       return .attempt(.ended(.clientGone))
     }
     // Of a slow client's response little is taken at a time, so that the worker, whose wait is limited, sees that it moves.
-    conversation.appetite = monotonicMilliseconds() &- start > 500 ? 4 << 10 : ChannelInput.ordinarySize
-    return conversation.dataLeft == 0 ? finishData(&conversation) : nil
+    reader.appetite = monotonicMilliseconds() &- start > 500 ? 4 << 10 : ChannelInput.ordinarySize
+    return reader.dataLeft == 0 ? finishData(&reader) : nil
   }
 
-  private mutating func takeLog<Host: DaemonClientHost & ~Copyable>(_ header: FrameHeader, host: inout Host) -> Step? {
+  private mutating func takeLog<Origin: RequestOrigin & ~Copyable>(_ header: FrameHeader, origin: inout Origin) -> Step? {
     let nameLength = Int(header.headLength)
     let textLength = Int(header.dataLength)
     let whole = FrameHeader.size + nameLength + textLength
     guard input.count >= whole else { return .needs(whole) }
     let name = input.bytes + FrameHeader.size
-    host.log(
+    origin.log(
       level: Int32(header.flags.rawValue), file: UnsafeRawBufferPointer(start: name, count: nameLength), line: header.extra,
       text: UnsafeRawBufferPointer(start: name + nameLength, count: textLength))
     input.drop(whole)
     return nil
   }
 
-  private mutating func takeFile<Host: DaemonClientHost & ~Copyable>(
-    _ header: FrameHeader, _ conversation: inout Conversation, host: inout Host
+  private mutating func takeFile<Origin: RequestOrigin & ~Copyable>(
+    _ header: FrameHeader, _ reader: inout ResponseReader, origin: inout Origin
   ) throws(FrameFailure) -> Step? {
     let headLength = Int(header.headLength)
-    guard conversation.begun == (headLength == 0) else { throw .outOfTurn(.file) }
+    guard reader.begun == (headLength == 0) else { throw .outOfTurn(.file) }
     let whole = FrameHeader.size + headLength + FrameLimits.fileData
     guard input.count >= whole else { return .needs(whole) }
     let head = UnsafeRawBufferPointer(start: input.bytes + FrameHeader.size, count: headLength)
@@ -200,14 +200,14 @@ extension DaemonClient {
     let length = range.loadUnaligned(fromByteOffset: 8, as: Int64.self)
     let file = Descriptor(owning: input.claimDescriptor())
     guard isRegular(file.number, holding: offset, length) else { throw .badDescriptor }
-    conversation.workerID = header.extra
-    conversation.sendsFile = true
-    if !conversation.begun {
-      guard host.begin(head) else { return .attempt(.ended(.failed(.headRefused))) }
-      conversation.begun = true
+    reader.workerID = header.extra
+    reader.sendsFile = true
+    if !reader.begun {
+      guard origin.begin(head) else { return .attempt(.ended(.failed(.headRefused))) }
+      reader.begun = true
     }
     input.drop(whole)
-    return .attempt(.ended(host.sendFile(file, offset: offset, length: length) ? .done : .clientGone))
+    return .attempt(.ended(origin.sendFile(file, offset: offset, length: length) ? .done : .clientGone))
   }
 
   /// Whether a descriptor from a worker is what httpd may serve: no pipe, terminal, directory or device in its place.
@@ -229,16 +229,16 @@ extension DaemonClient {
 
   /// Waits for more from the worker, and flushes on the way what is due.
   @inline(__always)
-  private mutating func receive<Host: DaemonClientHost & ~Copyable>(
-    _ conversation: inout Conversation, host: inout Host
+  private mutating func receive<Origin: RequestOrigin & ~Copyable>(
+    _ reader: inout ResponseReader, origin: inout Origin
   ) -> Wait {
-    if let deadline = conversation.flushDeadline {
-      if let early = receiveBeforeFlush(&conversation, deadline) { return early }
-      guard flush(&conversation, host: &host) else { return .clientGone }
+    if let deadline = reader.flushDeadline {
+      if let early = receiveBeforeFlush(&reader, deadline) { return early }
+      guard flush(&reader, origin: &origin) else { return .clientGone }
     }
-    switch input.receive(from: conversation.channel, wait: true, most: conversation.appetite) {
+    switch input.receive(from: reader.channel, wait: true, most: reader.appetite) {
     case .bytes: return .bytes
-    case .nothingYet: return conversation.watch.map { awaitWorker($0, conversation) } ?? .timedOut
+    case .nothingYet: return reader.watch.map { awaitWorker($0, reader) } ?? .timedOut
     case .ended: return .ended
     case .strayDescriptor: return .strayDescriptor
     }
@@ -246,13 +246,13 @@ extension DaemonClient {
 
   /// The first moment brought nothing: from here on it is also looked whether anything can come.
   @inline(never)
-  private mutating func awaitWorker(_ watch: OwnerWatch, _ conversation: Conversation) -> Wait {
-    let limit = conversation.group.socketTimeout
+  private mutating func awaitWorker(_ watch: OwnerWatch, _ reader: ResponseReader) -> Wait {
+    let limit = reader.group.socketTimeout
     let deadline = limit > 0 ? monotonicMilliseconds() &+ limit &- OwnerWatch.firstLook : Int64.max
     while true {
-      let found = watch.wait(conversation.channel, until: deadline)
+      let found = watch.wait(reader.channel, until: deadline)
       if found == .timedOut { return .timedOut }
-      switch input.receive(from: conversation.channel, wait: false, most: conversation.appetite) {
+      switch input.receive(from: reader.channel, wait: false, most: reader.appetite) {
       case .bytes: return .bytes
       case .nothingYet: if found == .gone { return .ended }
       case .ended: return .ended
@@ -263,23 +263,23 @@ extension DaemonClient {
 
   /// Blocks that follow each other quickly go to the client together: nothing is flushed while more is there, or comes until
   /// `deadline`, which the first of them set. Nil: it is time to flush.
-  private mutating func receiveBeforeFlush(_ conversation: inout Conversation, _ deadline: Int64) -> Wait? {
+  private mutating func receiveBeforeFlush(_ reader: inout ResponseReader, _ deadline: Int64) -> Wait? {
     while true {
       let remaining = deadline &- monotonicMilliseconds()
       if remaining < 0 { return nil }
-      switch input.receive(from: conversation.channel, wait: false, most: conversation.appetite) {
+      switch input.receive(from: reader.channel, wait: false, most: reader.appetite) {
       case .bytes: return .bytes
       case .ended: return .ended
       case .strayDescriptor: return .strayDescriptor
       case .nothingYet:
-        if waitUntilReady(conversation.channel, for: readable, milliseconds: remaining).first == 0 { return nil }
+        if waitUntilReady(reader.channel, for: readable, milliseconds: remaining).first == 0 { return nil }
       }
     }
   }
 
-  mutating func flush<Host: DaemonClientHost & ~Copyable>(_ conversation: inout Conversation, host: inout Host) -> Bool {
-    conversation.flushDeadline = nil
-    conversation.sinceFlush = 0
-    return host.flush()
+  mutating func flush<Origin: RequestOrigin & ~Copyable>(_ reader: inout ResponseReader, origin: inout Origin) -> Bool {
+    reader.flushDeadline = nil
+    reader.sinceFlush = 0
+    return origin.flush()
   }
 }

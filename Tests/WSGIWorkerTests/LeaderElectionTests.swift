@@ -4,23 +4,23 @@ import Testing
 
 @testable import WSGIWorker
 
-@Suite struct TurnsTests {
+@Suite struct LeaderElectionTests {
   /// Threads that note when they get their turn, and wait then until they are told to go on.
   private final class Crowd: Sendable {
-    let turns: Turns
+    let election: LeaderElection
     private let leaders = Mutex<[Int]>([])
     private let led = Wakeup()
     let ended = Wakeup()
 
     init(_ count: Int) {
-      turns = Turns(count: count, queue: 7)
+      election = LeaderElection(count: count, queue: 7)
       for index in 0..<count { start(index) }
     }
 
     /// Waits for `thread`'s turn on a thread of its own.
     func start(_ index: Int) {
       let failure = WorkerThread.start("crowd", stackSize: 0) { [self] in
-        let source = turns.take(index)
+        let source = election.take(index)
         if source != nil {
           leaders.withLock { $0.append(index) }
           led.add(1)
@@ -43,8 +43,8 @@ import Testing
 
     /// Whether so many threads wait for their turn: one that was late would take a turn that is held.
     func haveCome(_ count: Int) -> Bool {
-      for _ in 0..<10_000 where turns.waiting < count { usleep(1000) }
-      return turns.waiting == count
+      for _ in 0..<10_000 where election.waiting < count { usleep(1000) }
+      return election.waiting == count
     }
 
     func haveEnded(_ count: UInt32) -> Bool {
@@ -56,22 +56,22 @@ import Testing
   @Test func oneThreadLeadsAndAllAreSentAway() throws {
     let crowd = Crowd(5)
     let first = try #require(crowd.leader(0))
-    crowd.turns.pass(first, holds: false)
+    crowd.election.pass(first, holds: false)
     let second = try #require(crowd.leader(1))
     #expect(second != first)
-    crowd.turns.close()
+    crowd.election.close()
     // The leader finds out when it looks again; the others are told.
-    #expect(crowd.turns.source(second) == nil)
+    #expect(crowd.election.source(second) == nil)
     #expect(crowd.haveEnded(3))
-    #expect(crowd.turns.take(first) == nil)
-    #expect(!crowd.turns.interrupt())
+    #expect(crowd.election.take(first) == nil)
+    #expect(!crowd.election.interrupt())
   }
 
   @Test func aTurnThatNobodyWaitsForIsFree() {
-    let turns = Turns(count: 3, queue: 7)
-    #expect(turns.take(0) == 7)
-    turns.pass(0, holds: false)
-    #expect(turns.take(1) == 7)
+    let election = LeaderElection(count: 3, queue: 7)
+    #expect(election.take(0) == 7)
+    election.pass(0, holds: false)
+    #expect(election.take(1) == 7)
   }
 
   @Test func aTurnThatIsHeldIsThereForTheThreadThatComesBack() throws {
@@ -79,62 +79,62 @@ import Testing
     let first = try #require(crowd.leader(0))
     #expect(crowd.haveCome(2))
     for _ in 0..<1000 {
-      crowd.turns.pass(first, holds: true)
-      #expect(crowd.turns.take(first) == 7)
+      crowd.election.pass(first, holds: true)
+      #expect(crowd.election.take(first) == 7)
     }
     // And passed on if it does not.
-    #expect(WorkerThread.start("understudy", stackSize: 0) { crowd.turns.runUnderstudy() } == 0)
-    crowd.turns.pass(first, holds: true)
+    #expect(WorkerThread.start("understudy", stackSize: 0) { crowd.election.runUnderstudy() } == 0)
+    crowd.election.pass(first, holds: true)
     let second = try #require(crowd.leader(1))
-    crowd.turns.pass(second, holds: true)
+    crowd.election.pass(second, holds: true)
     #expect(try #require(crowd.leader(2)) != second)
-    crowd.turns.close()
+    crowd.election.close()
   }
 
   @Test func handedQueuesComeFirst() {
-    let turns = Turns(count: 2, queue: 7)
+    let election = LeaderElection(count: 2, queue: 7)
     let (first, second) = (dup(0), dup(0))
-    turns.add(first)
-    turns.add(second)
-    #expect(turns.take(0) == first)
-    #expect(!turns.ended(first))
-    #expect(turns.source(0) == second)
-    turns.leaveQueue()
-    #expect(turns.isOpen)
-    #expect(!turns.ended(second))
-    #expect(!turns.isOpen)
-    #expect(turns.source(0) == nil)
+    election.add(first)
+    election.add(second)
+    #expect(election.take(0) == first)
+    #expect(!election.ended(first))
+    #expect(election.source(0) == second)
+    election.leaveQueue()
+    #expect(election.isOpen)
+    #expect(!election.ended(second))
+    #expect(!election.isOpen)
+    #expect(election.source(0) == nil)
   }
 }
 
 @Suite struct PaceTests {
   @Test func slowArrivalsAreNotBrisk() {
-    let pace = Pace()
-    #expect(!pace.isBrisk(now: 1000))
-    #expect(pace.isBrisk(now: 1001))
-    #expect(pace.isBrisk(now: 1003))
-    #expect(!pace.isBrisk(now: 1006))
+    let contention = GILContention()
+    #expect(!contention.isBrisk(now: 1000))
+    #expect(contention.isBrisk(now: 1001))
+    #expect(contention.isBrisk(now: 1003))
+    #expect(!contention.isBrisk(now: 1006))
   }
 
   @Test func threadsWithoutACommonGILAreNotHeldBack() {
-    let pace = Pace(holdsTurns: false)
-    for now in Int64(1000)..<1010 { #expect(!pace.isBrisk(now: now)) }
+    let contention = GILContention(holdsLead: false)
+    for now in Int64(1000)..<1010 { #expect(!contention.isBrisk(now: now)) }
   }
 
   @Test func requestsThatWaitEaseThePace() {
-    let pace = Pace()
-    _ = pace.isBrisk(now: 1000)
-    pace.observe(waited: true, now: 1000)
-    #expect(pace.isBrisk(now: 1000))
-    pace.observe(waited: true, now: 1000)
-    for now in Int64(1001)..<1500 { #expect(!pace.isBrisk(now: now)) }
+    let contention = GILContention()
+    _ = contention.isBrisk(now: 1000)
+    contention.observe(waited: true, now: 1000)
+    #expect(contention.isBrisk(now: 1000))
+    contention.observe(waited: true, now: 1000)
+    for now in Int64(1001)..<1500 { #expect(!contention.isBrisk(now: now)) }
     // Looked at again, one is enough, unless many did not wait.
-    #expect(pace.isBrisk(now: 1500))
-    pace.observe(waited: true, now: 1500)
-    #expect(!pace.isBrisk(now: 1501))
-    for now in Int64(1502)..<2000 { _ = pace.isBrisk(now: now) }
-    for _ in 0..<100 { pace.observe(waited: false, now: 2000) }
-    pace.observe(waited: true, now: 2000)
-    #expect(pace.isBrisk(now: 2000))
+    #expect(contention.isBrisk(now: 1500))
+    contention.observe(waited: true, now: 1500)
+    #expect(!contention.isBrisk(now: 1501))
+    for now in Int64(1502)..<2000 { _ = contention.isBrisk(now: now) }
+    for _ in 0..<100 { contention.observe(waited: false, now: 2000) }
+    contention.observe(waited: true, now: 2000)
+    #expect(contention.isBrisk(now: 2000))
   }
 }

@@ -3,7 +3,7 @@ import WSGICore
 
 /// A process of a service group of an earlier generation, which has been told to end. The group of the same name is not started
 /// beside it: what there is to be one of should never be two.
-public struct Predecessor: Sendable {
+public struct EndingService: Sendable {
   let group: String
   let pid: Int32
   /// With the pid it names one process only.

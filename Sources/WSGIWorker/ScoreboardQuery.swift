@@ -4,8 +4,8 @@ import ProcessSupervision
 import Synchronization
 
 /// Asks the supervisor for httpd's scoreboard, for `mod_wsgi.server_metrics()`.
-final class MetricsDesk: Sendable {
-  private let line: ControlLine
+final class ScoreboardQuery: Sendable {
+  private let channel: ControlChannel
   private let isOffered: Bool
   /// The last answer's ticket, and its pairs.
   private let answer = Mutex<(ticket: UInt64, pairs: [UInt8])>((0, []))
@@ -14,8 +14,8 @@ final class MetricsDesk: Sendable {
 
   private static let limit: Int64 = 64 << 20
 
-  init(_ line: ControlLine, isOffered: Bool) {
-    self.line = line
+  init(_ channel: ControlChannel, isOffered: Bool) {
+    self.channel = channel
     self.isOffered = isOffered
   }
 
@@ -24,7 +24,7 @@ final class MetricsDesk: Sendable {
     guard isOffered else { return [] }
     let ticket = tickets.wrappingAdd(1, ordering: .relaxed).newValue
     let deadline = monotonicMilliseconds() &+ 1000
-    guard line.send(.metricsWanted(ticket: ticket)) else { return [] }
+    guard channel.send(.metricsWanted(ticket: ticket)) else { return [] }
     while true {
       let seen = answered.value
       let (last, pairs) = answer.withLock { $0 }
@@ -42,7 +42,7 @@ final class MetricsDesk: Sendable {
     var pairs: [UInt8] = []
     if file >= 0 {
       let size = wsgi_posix_sealed_size(file)
-      if size > 0, size <= MetricsDesk.limit {
+      if size > 0, size <= ScoreboardQuery.limit {
         pairs = [UInt8](repeating: 0, count: Int(size))
         if pread(file, &pairs, pairs.count, 0) != pairs.count { pairs = [] }
       }

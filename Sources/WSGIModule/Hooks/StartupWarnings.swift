@@ -5,7 +5,7 @@ import WSGIConfig
 import WSGICore
 
 /// Has a configuration looked over, with the system's answers to what that asks.
-enum Examination {
+enum StartupWarnings {
   static func report(_ configuration: Configuration, _ mainServer: OpaquePointer) {
     for notice in configuration.global.notices {
       log(notice.level, mainServer, notice.message)
