@@ -160,7 +160,7 @@ class Httpd:
                             ("lib", os.path.join(self.root, "lib"))):
             conf = conf.replace("{%s}" % name, value)
         if SANITIZED:  # which takes terabytes of address space for itself
-            conf = re.sub(r" memory-limit=\d+", "", conf)
+            conf = re.sub(r" memory-limit=\d+[KMG]?", "", conf)
         self.conf = os.path.join(self.root, "httpd.conf")
         with open(self.conf, "w") as out:
             out.write("\n".join(self.base_lines()) + "\n" + conf + "\n")

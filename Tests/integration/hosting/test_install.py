@@ -30,6 +30,7 @@ def engines():
     return sorted(name for name in os.listdir(STAGE) if re.fullmatch(r"wsgi-engine-3\.\d+\.so", name))
 
 
+@pytest.mark.unsanitized("images need its runtime")
 @staged
 @pytest.mark.parametrize("name, exported, needed, undefined", [
     ("mod_wsgi.so", "wsgi_module", SWIFT + "|libpython", r"_?Py[A-Z_]"),
@@ -43,6 +44,7 @@ def test_images(name, exported, needed, undefined):
     assert not found
 
 
+@pytest.mark.unsanitized("images need its runtime")
 @staged
 def test_no_image_needs_a_swift_runtime_or_a_library_that_is_missing():
     for name in ["wsgi-worker"] + engines():
