@@ -60,7 +60,7 @@ help:
 	@echo 'make all          mod_wsgi.so, wsgi-engine-$(or $(python_version),3.X).so and wsgi-worker, in $(STAGE)/'
 	@echo 'make engine       one more engine: PYTHON=/path/to/python3.X'
 	@echo 'make install      into the directory that apxs names (DESTDIR= for packagers), with conf/ for a2enmod'
-	@echo 'make lint         check the arrows between rooms, the images and the formatting'
+	@echo 'make lint         check the arrows between rooms, names, the images and the formatting'
 	@echo 'make format       format the Swift sources'
 	@echo 'make clean        remove what was built'
 	@echo

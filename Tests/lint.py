@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Checks what the compiler does not: the arrows between rooms, the circles inside them, the built images, the list of messages,
-line lengths and formatting.
+"""Checks what the compiler does not: the arrows between rooms, the circles inside them, names, the built images, the list of
+messages, line lengths and formatting.
 
 Usage: lint.py [--swift swift] [--stage DIR]
 """
@@ -115,6 +115,29 @@ def check_circles():
                 complain(os.path.join(ROOT, "Sources", room),
                          "%d files use each other's types in a circle, %d may at most:\n%s" % (
                              len(circle), LARGEST_CIRCLE, "\n".join(uses)))
+
+
+# Any declaration of a type, with what stands before it on its line.
+TYPE = re.compile(r"^([ \t]*)(?:@\w+(?:\([^)]*\))?\s+)*"
+                  r"(?:(?:public|internal|package|private|fileprivate|open|final|indirect|nonisolated)\s+)*"
+                  r"(?:struct|class|enum|protocol|actor|typealias)\s+(\w+)", re.M)
+
+
+def check_names():
+    """A name means one thing: a top-level type has its name alone, and a file, but for `Type+Part.swift`, its own. Nested types
+    may share a name with other nested ones, since the owner's name stands before it."""
+    top, nested, files = {}, {}, {}
+    for path in sorted(glob.glob(os.path.join(ROOT, "Sources", "**", "*.swift"), recursive=True)):
+        if "+" not in os.path.basename(path):
+            files.setdefault(os.path.basename(path), []).append(path)
+        for indent, name in TYPE.findall(NOT_CODE.sub("", read(path))):
+            (nested if indent else top).setdefault(name, []).append(path)
+    for name, paths in sorted(top.items()):
+        for other in paths[1:] + nested.get(name, []):
+            complain(other, "%s is a type of %s already" % (name, os.path.relpath(paths[0], ROOT)))
+    for paths in files.values():
+        for other in paths[1:]:
+            complain(other, "a file of that name is %s already" % os.path.relpath(paths[0], ROOT))
 
 
 # What a call made is gone when its `object` has been read: `f(make().object)` gives f a dead pointer.
@@ -233,6 +256,7 @@ def main():
     options = options.parse_args()
     check_rooms()
     check_circles()
+    check_names()
     check_references()
     check_lines()
     check_messages()

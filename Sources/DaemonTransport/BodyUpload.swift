@@ -100,7 +100,7 @@ struct BodyUpload: ~Copyable {
   }
 }
 
-extension DaemonClient {
+extension RequestForwarder {
   /// While the body is on its way, both sides are served: whichever of client and worker has something, until the worker has
   /// sent bytes. So an application may answer before it has read everything, and neither side waits for the other for ever.
   mutating func exchangeBody<Origin: RequestOrigin & ~Copyable>(

@@ -1,7 +1,7 @@
 import WSGICore
 
 /// What a request's host, an httpd child, offers the client that has the request run by a daemon process. All functions are
-/// called on the thread that called `DaemonClient.run`, within that call.
+/// called on the thread that called `RequestForwarder.run`, within that call.
 public protocol RequestOrigin: ~Copyable {
   /// Reads what is there of the request body, without waiting. `capacity` is at least 32 KiB.
   mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead

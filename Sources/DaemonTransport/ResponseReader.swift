@@ -34,12 +34,12 @@ struct ResponseReader {
     self.group = group
   }
 
-  func ended(_ failure: DaemonFailure) -> DaemonClient.Attempt {
+  func ended(_ failure: DaemonFailure) -> RequestForwarder.Attempt {
     .ended(begun ? .cut(failure) : .failed(failure))
   }
 }
 
-extension DaemonClient {
+extension RequestForwarder {
   private enum Step {
     /// So many bytes must lie in one piece to go on.
     case needs(Int)

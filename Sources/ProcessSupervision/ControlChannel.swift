@@ -30,7 +30,7 @@ public struct ControlChannel: Sendable {
   }
 
   /// The worker's end. `Privileges.drop` has SIGPIPE ignored, without which a report that nobody can read any more is deadly.
-  public static let worker = ControlChannel(
+  public static let ofWorker = ControlChannel(
     incoming: WorkerDescriptor.orders.rawValue, .socket, outgoing: WorkerDescriptor.reports.rawValue, .pipe)
 
   /// The supervisor's end of a worker's channel.

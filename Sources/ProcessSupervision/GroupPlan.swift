@@ -52,7 +52,7 @@ public struct GroupPlan {
 }
 
 /// Functions that the supervisor needs of the process that it runs in.
-public struct SupervisorHost {
+public struct SupervisorCallbacks {
   /// Writes a record that belongs to no group into the main server's ErrorLog.
   public var log: (SupervisorLog) -> Void
   /// httpd's scoreboard as pairs; nil where there is none.

@@ -24,7 +24,7 @@ public enum Privileges {
   /// - beforeRoot: where the root directory changes, this is done just before, for files that are not to be found afterwards:
   ///   by the user, who has nothing of root left but the right to change the root directory, in the new root directory.
   public static func drop(
-    _ settings: WorkerSettings, control: ControlChannel = .worker, beforeRoot: () -> Void = {}
+    _ settings: WorkerSettings, control: ControlChannel = .ofWorker, beforeRoot: () -> Void = {}
   ) -> [String] {
     do throws(Failure) {
       return try attempt(settings, beforeRoot)

@@ -71,7 +71,7 @@ extension Supervisor {
     // Ten a second and group: building it costs, and httpd's own counters change no faster. Who asks sooner gets the last one.
     if group.plan.settings.serverMetrics, group.metrics == nil || now &- group.metricsGiven >= 100_000 {
       group.metricsGiven = now
-      group.metrics = host.metrics()
+      group.metrics = callbacks.metrics()
     }
     guard group.plan.settings.serverMetrics, let pairs = group.metrics else {
       worker.channel.send(.metrics(ticket: ticket))

@@ -11,7 +11,7 @@ public final class Supervisor {
   let groups: [Group]
   let memory: ScoreboardMemory
   let store: DescriptorStore
-  let host: SupervisorHost
+  let callbacks: SupervisorCallbacks
   private let commands: ControlChannel
   private let parent: Int32
   private let parentDescriptor: Int32
@@ -30,7 +30,7 @@ public final class Supervisor {
   init(
     groups: [GroupPlan], memory: ScoreboardMemory, store: DescriptorStore, commands: Int32, parent: Int32,
     after predecessors: [EndingService] = [],
-    lifelines: (requests: Lifeline, services: Lifeline) = (.none, .none), host: SupervisorHost
+    lifelines: (requests: Lifeline, services: Lifeline) = (.none, .none), callbacks: SupervisorCallbacks
   ) {
     (requestLifeline, serviceLifeline) = lifelines
     self.groups = groups.enumerated().compactMap { row, plan in memory.writer(row).map { Group(plan, $0) } }
@@ -42,7 +42,7 @@ public final class Supervisor {
     }
     self.memory = memory
     self.store = store
-    self.host = host
+    self.callbacks = callbacks
     self.commands = ControlChannel(socket: commands)
     self.parent = parent
     parentDescriptor = max(wsgi_posix_pidfd(parent), -1)
@@ -197,7 +197,7 @@ public final class Supervisor {
   // MARK: words
 
   func log(_ group: Group?, _ level: LogLevel, _ text: String) {
-    (group?.plan.log ?? host.log)(SupervisorLog(level: level, text: Array(text.utf8)))
+    (group?.plan.log ?? callbacks.log)(SupervisorLog(level: level, text: Array(text.utf8)))
   }
 
   /// How a worker is named in messages.

@@ -16,7 +16,7 @@ public final class SupervisorHandle {
   private let store: DescriptorStore
   /// The parent's end, and the supervisor's.
   private let commands: [Int32]
-  private let host: SupervisorHost
+  private let callbacks: SupervisorCallbacks
   private let owner = getpid()
   /// 0: none runs.
   public private(set) var pid: Int32 = 0
@@ -32,7 +32,7 @@ public final class SupervisorHandle {
   private let stopAllowance: Int64
 
   /// Takes over the descriptors of queues and of shared files. nil: memory or descriptors are short.
-  public init?(groups: [GroupPlan], host: SupervisorHost) {
+  public init?(groups: [GroupPlan], callbacks: SupervisorCallbacks) {
     var pair: [Int32] = [-1, -1]
     let slots = groups.reduce(0) { $0 &+ GroupScoreboard.slotCount(processes: $1.processes) }
     guard let requestLifeline = Lifeline.make(), let serviceLifeline = Lifeline.make() else { return nil }
@@ -46,7 +46,7 @@ public final class SupervisorHandle {
     self.memory = memory
     self.store = store
     commands = pair
-    self.host = host
+    self.callbacks = callbacks
     stopAllowance = (groups.map(\.stopAllowance).max() ?? 0) &+ 1_000_000
   }
 
@@ -72,7 +72,7 @@ public final class SupervisorHandle {
       close(commands[0])
       Supervisor(
         groups: groups, memory: memory, store: store, commands: commands[1], parent: parent, after: predecessors,
-        lifelines: (requestLifeline, serviceLifeline), host: host
+        lifelines: (requestLifeline, serviceLifeline), callbacks: callbacks
       ).run()
       _exit(0)
     }

@@ -12,9 +12,9 @@ public struct PythonStart {
   /// Processes that applications fork have none of the signal handlers that this process has.
   public var childrenForgetHandlers = false
   /// nil: Python's own choice.
-  public var hashSeed: HashSeed?
+  public var hashSeed: HashRandomization?
   public var destroyInterpreters = true
-  public enum HashSeed { case random, fixed(UInt32) }
+  public enum HashRandomization { case random, fixed(UInt32) }
   public init() {}
 }
 

@@ -17,18 +17,18 @@ public struct ThreadStack {
   fileprivate static let depth = 100
 
   fileprivate init(_ state: UnsafeMutablePointer<PyThreadState>) {
-    final class Box { var frames: [StackFrame] = [] }
-    let box = Box()
+    final class FrameList { var frames: [StackFrame] = [] }
+    let list = FrameList()
     wsgi_py_walk_frames(
       state,
       { context, file, function, line in
         guard let context, let file, let function else { return false }
-        let box = Unmanaged<Box>.fromOpaque(context).takeUnretainedValue()
-        box.frames.append(StackFrame(file: String(cString: file), function: String(cString: function), line: line))
-        return box.frames.count < ThreadStack.depth
-      }, Unmanaged.passUnretained(box).toOpaque())
+        let list = Unmanaged<FrameList>.fromOpaque(context).takeUnretainedValue()
+        list.frames.append(StackFrame(file: String(cString: file), function: String(cString: function), line: line))
+        return list.frames.count < ThreadStack.depth
+      }, Unmanaged.passUnretained(list).toOpaque())
     identity = UInt(wsgi_py_thread_ident(state))
-    frames = box.frames
+    frames = list.frames
   }
 }
 

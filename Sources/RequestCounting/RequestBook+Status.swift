@@ -29,10 +29,10 @@ extension RequestBook {
     public var started: Int64
     /// Embedded requests that it has answered.
     public var answered: UInt64
-    public var inFlight: [InFlight]
+    public var inFlight: [OpenRequest]
   }
 
-  public struct InFlight: Equatable, Sendable {
+  public struct OpenRequest: Equatable, Sendable {
     /// That of the group's row.
     public var slot: Int
     /// When httpd had read the request line, in microseconds since the epoch.
@@ -44,11 +44,11 @@ extension RequestBook {
       let pid = owner(of: index)
       guard pid > 0 else { return nil }
       let words = seat(index)
-      let running: [InFlight] = (0..<layout.places).compactMap { place in
+      let running: [OpenRequest] = (0..<layout.places).compactMap { place in
         let stamp = words[Layout.firstPlace &+ place].load(ordering: .relaxed)
         let slot = stamp & 0xFFFF &- 1
         guard slot >= 0, slot < layout.rows else { return nil }
-        return InFlight(slot: slot, started: Int64(stamp >> 16) &* 1000)
+        return OpenRequest(slot: slot, started: Int64(stamp >> 16) &* 1000)
       }
       return Child(
         pid: pid, started: Int64(words[1].load(ordering: .relaxed)),

@@ -3,7 +3,7 @@ struct InterpreterAdvice {
   /// A log line, with its number.
   let sentence: String
 
-  private enum Refusal {
+  private enum Objection {
     /// It works in the main interpreter only.
     case subInterpreter
     /// CPython's own, which also modules get that work in sub-interpreters but not with a GIL beside theirs.
@@ -13,7 +13,7 @@ struct InterpreterAdvice {
   }
 
   private static let loading = " does not support loading in subinterpreters"
-  private static let refusals: [(words: String, kind: Refusal)] = [
+  private static let refusals: [(words: String, kind: Objection)] = [
     (loading, .loading),
     // PyO3 (cryptography, bcrypt, pydantic_core, orjson), before and after its release 0.19.
     ("may only be initialized once per interpreter process", .subInterpreter),
@@ -60,7 +60,7 @@ struct InterpreterAdvice {
     }
   }
 
-  private static func refusal(_ line: Substring) -> Refusal? {
+  private static func refusal(_ line: Substring) -> Objection? {
     refusals.first { line.contains($0.words) }?.kind
   }
 

@@ -30,7 +30,7 @@ struct DictWriter {
   }
 }
 
-extension Phase {
+extension RequestPhase {
   /// How the dict's keys call it.
   var key: String {
     switch self {
@@ -75,7 +75,7 @@ extension MetricsSample {
     try dict.set("input_reads", inputReads)
     try dict.set("output_bytes", outputBytes)
     try dict.set("output_writes", outputWrites)
-    for phase in Phase.allCases { try write(phase, to: dict, isDaemon: isDaemon) }
+    for phase in RequestPhase.allCases { try write(phase, to: dict, isDaemon: isDaemon) }
     try dict.set("gil_wait_count", gilWaits)
     let completed = slots.map { $0.ended }
     try dict.set("request_threads_completed", completed)
@@ -87,7 +87,7 @@ extension MetricsSample {
     return made
   }
 
-  private func write(_ phase: Phase, to dict: DictWriter, isDaemon: Bool) throws(Raised) {
+  private func write(_ phase: RequestPhase, to dict: DictWriter, isDaemon: Bool) throws(Raised) {
     let times = phases[phase.rawValue]
     let applies = isDaemon || !phase.isDaemonOnly
     if applies { try dict.set(phase.key, mean(phase)) } else { try dict.set(phase.key, .none) }

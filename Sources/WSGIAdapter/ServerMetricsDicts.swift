@@ -38,7 +38,7 @@ extension ServerMetrics.Process {
   }
 }
 
-extension ServerMetrics.Worker {
+extension ServerMetrics.WorkerScore {
   fileprivate func makeDict(_ index: Int) throws(Raised) -> PyRef {
     let made = try PyRef.dict()
     let dict = DictWriter(dict: made.object)

@@ -29,5 +29,5 @@ public struct ChangedRoot: Sendable {
 }
 
 extension GroupConfig {
-  public var changedRoot: ChangedRoot? { worker.changeRoot.map { ChangedRoot(ByteText($0)) } }
+  public var changedRoot: ChangedRoot? { settings.changeRoot.map { ChangedRoot(ByteText($0)) } }
 }

@@ -33,7 +33,7 @@ extension DaemonProcessOption {
       guard let mask = NumberSyntax.octal(text), mask <= 0o7777 else {
         throw invalidDaemon("umask", "umask", text, "it must be an octal number up to 07777, such as 0027")
       }
-      group.worker.umask = UInt32(truncatingIfNeeded: mask)
+      group.settings.umask = UInt32(truncatingIfNeeded: mask)
     },
     DaemonProcessOption("chroot", default: "–") { (group, text, system) throws(ConfigError) in
       guard system.isRoot else {
@@ -42,7 +42,7 @@ extension DaemonProcessOption {
       guard text.bytes.first == Ascii.slash else {
         throw invalidDaemon("chroot directory", "chroot", text, "it must be an absolute path")
       }
-      group.worker.changeRoot = text.bytes
+      group.settings.changeRoot = text.bytes
     },
     DaemonProcessOption("environment", default: "all", isAddition: true) { (group, text, _) throws(ConfigError) in
       switch text {
@@ -64,16 +64,16 @@ extension DaemonProcessOption {
     },
     DaemonProcessOption("script-user", default: "–") { (group, text, system) throws(ConfigError) in
       let owner = try user(text, "script user", "script-user", unknown: "uid from script user", system)
-      if case .group = group.worker.scriptOwner { throw twoOwners(group) }
-      group.worker.scriptOwner = .user(owner.uid)
+      if case .group = group.settings.scriptOwner { throw twoOwners(group) }
+      group.settings.scriptOwner = .user(owner.uid)
     },
     DaemonProcessOption("script-group", default: "–") { (group, text, system) throws(ConfigError) in
       let gid = try gid(text, "script group", "script-group", system)
       guard system.hasGroupWithID(gid) else {
         throw ConfigError("Couldn't determine gid from script group. script-group=\(text): the system has no such group.")
       }
-      if case .user = group.worker.scriptOwner { throw twoOwners(group) }
-      group.worker.scriptOwner = .group(gid)
+      if case .user = group.settings.scriptOwner { throw twoOwners(group) }
+      group.settings.scriptOwner = .group(gid)
     },
   ]
 
@@ -87,13 +87,13 @@ extension DaemonProcessOption {
       }
     },
     .number("processes", "process count", default: "1", 1...Int(Int32.max)) {
-      $0.worker.processes = $1
+      $0.settings.processes = $1
       // Be it 1.
-      $0.worker.isMultiprocess = true
+      $0.settings.isMultiprocess = true
     },
     // The kernel counts whole seconds; part of one is a second.
     .time("cpu-time-limit", "CPU time limit", default: "0") {
-      $0.worker.cpuTimeLimit = UInt64(clamping: $1 / 1_000 + ($1 % 1_000 == 0 ? 0 : 1))
+      $0.settings.cpuTimeLimit = UInt64(clamping: $1 / 1_000 + ($1 % 1_000 == 0 ? 0 : 1))
     },
   ]
 

@@ -74,7 +74,7 @@ extension DaemonProcessOption {
     self.init(name, default: form.defaultValue ?? form.written(row.standard.text), isAddition: form.isAddition) {
       (group, text, _) throws(ConfigError) in
       // The form lets pass what the setting can hold.
-      _ = row.set(&group.worker, try form.read(text, name))
+      _ = row.set(&group.settings, try form.read(text, name))
     }
   }
 

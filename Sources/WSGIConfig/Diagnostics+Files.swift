@@ -74,7 +74,7 @@ extension Diagnostics {
   /// WSGI0308 and WSGI0309: `home` and `python-path`.
   private mutating func checkDirectories(of group: GroupConfig) {
     let credentials = credentials(of: group)
-    if let home = group.worker.engine.home.map({ ByteText($0) }),
+    if let home = group.settings.engine.home.map({ ByteText($0) }),
       let obstacle = system.obstacle(to: inRoot(home, group), for: credentials)
     {
       warn(
@@ -83,7 +83,7 @@ extension Diagnostics {
           + "\(obstacle.text(for: credentials?.name ?? ""))."
       )
     }
-    for entry in group.worker.engine.interpreter.pythonPath.map({ ByteText($0).split(Ascii.colon) }) ?? []
+    for entry in group.settings.engine.interpreter.pythonPath.map({ ByteText($0).split(Ascii.colon) }) ?? []
     where entry.bytes.first == Ascii.slash {
       guard let obstacle = system.obstacle(to: inRoot(entry, group), for: credentials) else { continue }
       warn(

@@ -54,7 +54,7 @@ extension Diagnostics {
           "WSGIScriptAlias \(alias.source) (\(alias.location)) leads to the process group '\(group.name)', which belongs to "
             + "another virtual host (\(group.location)): every request will get 500. Define the group in the main server.")
       }
-      if group.worker.engine.isService {
+      if group.settings.engine.isService {
         warn(
           304, server: alias.server,
           "WSGIScriptAlias \(alias.source) (\(alias.location)) leads to the process group '\(group.name)', which has "
@@ -101,7 +101,7 @@ extension Diagnostics {
           "The process group '\(group.name)' (\(group.location)) is not used by any directive and only costs memory. Name it in "
             + "WSGIProcessGroup or in the process-group= of an alias, or remove it.")
       }
-      if let locale = group.worker.locale.map({ ByteText($0) }), !system.hasLocale(locale) {
+      if let locale = group.settings.locale.map({ ByteText($0) }), !system.hasLocale(locale) {
         warn(
           306, server: group.server.id,
           "The process group '\(group.name)' (\(group.location)) has locale=\(locale), which does not exist on this system. "

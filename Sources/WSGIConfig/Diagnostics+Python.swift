@@ -11,12 +11,12 @@ extension Diagnostics {
     }
     for group in configuration.groups {
       let credentials = credentials(of: group)
-      if let home = group.worker.engine.pythonHome.map({ ByteText($0) }) {
+      if let home = group.settings.engine.pythonHome.map({ ByteText($0) }) {
         checkHome(
           home, "The python-home= of the process group '\(group.name)' (\(group.location))", at: inRoot(home, group), credentials,
           group.server.id)
       }
-      if let python = group.worker.engine.python { checkInterpreter(ByteText(python), group, credentials) }
+      if let python = group.settings.engine.python { checkInterpreter(ByteText(python), group, credentials) }
     }
   }
 

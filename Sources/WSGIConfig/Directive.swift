@@ -25,7 +25,7 @@ public enum DirectiveContext: Sendable {
 /// One directive: a row of the table that httpd's command table is made from. All are registered RAW_ARGS.
 public struct Directive: Sendable {
   /// The arguments of the directive, and the action on them.
-  public enum Arguments: Sendable {
+  public enum Syntax: Sendable {
     case flag(@Sendable (inout ConfigParse, Bool) throws(ConfigError) -> Void)
     case one(@Sendable (inout ConfigParse, ByteText) throws(ConfigError) -> Void)
     /// At least one word, each applied by itself.
@@ -44,23 +44,23 @@ public struct Directive: Sendable {
   public let usage: StaticString
   /// Has a meaning of its own inside `<WSGIInterpreterOptions>`.
   public let isScopable: Bool
-  let arguments: Arguments
+  let syntax: Syntax
 
   init(
     _ name: StaticString, _ context: DirectiveContext, default defaultValue: StaticString, _ usage: StaticString,
-    scopable: Bool = false, _ arguments: Arguments
+    scopable: Bool = false, _ syntax: Syntax
   ) {
     self.name = name
     self.context = context
     self.defaultValue = defaultValue
     self.usage = usage
     isScopable = scopable
-    self.arguments = arguments
+    self.syntax = syntax
   }
 
   /// The opening tag of a section, which the caller follows with the directives inside and `closeInterpreterOptions`.
   public var isSection: Bool {
-    if case .section = arguments { true } else { false }
+    if case .section = syntax { true } else { false }
   }
 
   /// Applies the directive to `arguments`, as httpd read them.
@@ -73,7 +73,7 @@ public struct Directive: Sendable {
       throw Directive.notScopable(name.description)
     }
     var line = ConfigLine(arguments)
-    switch self.arguments {
+    switch syntax {
     case .flag(let change):
       let word = try oneWord(&line)
       guard let isOn = onOff(word) else {

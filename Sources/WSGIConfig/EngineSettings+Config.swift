@@ -32,7 +32,7 @@ extension GlobalConfig {
   ///
   /// - user: whom the process runs as: the group's own user, or httpd's.
   public func settings(for group: GroupConfig, user: UserRecord?) -> EngineSettings {
-    var settings = group.worker.engine
+    var settings = group.settings.engine
     settings.inherit(engine)
     if settings.python == nil, settings.pythonHome == nil { settings.pythonHome = engine.pythonHome }
     settings.interpreterOptions.removeAll { !$0.applies(to: settings.processGroup) }

@@ -10,5 +10,5 @@ extension GroupConfig {
   }
 
   /// How many processes may hand a request back before it is given up: each of the group twice, and one more.
-  public var attempts: Int { worker.processes &* 2 &+ 1 }
+  public var attempts: Int { settings.processes &* 2 &+ 1 }
 }

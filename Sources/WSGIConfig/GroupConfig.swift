@@ -6,7 +6,7 @@ public struct GroupConfig: Sendable {
   public var server: ServerIdentity
   public var location: ConfigLocation
   /// Settings of the group's processes. Its options are rows of `WorkerSettings` and `EngineSettings`.
-  public var worker = WorkerSettings()
+  public var settings = WorkerSettings()
 
   // MARK: who it runs as, and where
   /// nil: httpd's `User`.
@@ -42,10 +42,10 @@ public struct GroupConfig: Sendable {
   public init(name: ByteText, server: ServerIdentity = .main, location: ConfigLocation) {
     self.server = server
     self.location = location
-    worker.processGroup = name.bytes
+    settings.processGroup = name.bytes
   }
 
-  public var name: ByteText { ByteText(worker.engine.processGroup) }
+  public var name: ByteText { ByteText(settings.engine.processGroup) }
 }
 
 /// How a process group reacts to a changed script.

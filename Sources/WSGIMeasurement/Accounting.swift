@@ -2,7 +2,7 @@ import Glibc
 import Synchronization
 
 /// The stretches of a request's life that are measured. Their names are those of the keys of `request_metrics()`.
-public enum Phase: Int, CaseIterable {
+public enum RequestPhase: Int, CaseIterable {
   /// Received by httpd until queued for a daemon process; in embedded mode until the application starts.
   case server
   /// Queued until taken by a daemon process.
@@ -28,7 +28,7 @@ public enum Phase: Int, CaseIterable {
 /// Totals of a finished request. Times are nanoseconds.
 public struct RequestTotals: Sendable {
   var status: Int32 = 0
-  /// Indexed by `Phase`.
+  /// Indexed by `RequestPhase`.
   var phases = SIMD8<UInt64>(repeating: 0)
   var busy: UInt64 = 0
   var processor: UInt64 = 0
@@ -38,7 +38,7 @@ public struct RequestTotals: Sendable {
   var outputWrites: UInt64 = 0
   var gilWaits: UInt64 = 0
 
-  subscript(phase: Phase) -> UInt64 {
+  subscript(phase: RequestPhase) -> UInt64 {
     get { phases[phase.rawValue] }
     set { phases[phase.rawValue] = newValue }
   }
@@ -66,8 +66,8 @@ public final class ThreadAccount: Sendable {
     static let outputWrites = 13
     static let gilWaits = 14
     static let totals = 15
-    static let buckets = totals + Phase.count
-    static let banks = buckets + Phase.count * TimeHistogram.count
+    static let buckets = totals + RequestPhase.count
+    static let banks = buckets + RequestPhase.count * TimeHistogram.count
     static let count = banks + 2 * Bank.count
   }
 
@@ -76,9 +76,9 @@ public final class ThreadAccount: Sendable {
     /// The period plus one that they are of.
     static let period = 0
     static let smallest = 1
-    static let largest = 1 + Phase.count
-    static let longestBusy = 1 + 2 * Phase.count
-    static let count = 2 + 2 * Phase.count
+    static let largest = 1 + RequestPhase.count
+    static let longestBusy = 1 + 2 * RequestPhase.count
+    static let count = 2 + 2 * RequestPhase.count
 
     static func offset(_ period: UInt64) -> Int { Word.banks + Int(period & 1) * count }
   }
@@ -132,7 +132,7 @@ public final class ThreadAccount: Sendable {
       words[bank + Bank.period] = period &+ 1
       words[bank + Bank.longestBusy] = 0
     }
-    for index in 0..<Phase.count {
+    for index in 0..<RequestPhase.count {
       let time = totals.phases[index]
       words.add(Word.totals + index, time)
       words.add(Word.buckets + index * TimeHistogram.count + TimeHistogram.bucket(microseconds: time / 1000), 1)

@@ -7,7 +7,7 @@ public final class Inspector: @unchecked Sendable {  // everything is guarded by
     init(_ work: @escaping () -> Void) { self.work = work }
   }
 
-  private final class Box<R> { var value: R? }
+  private final class Answer<R> { var value: R? }
 
   private let condition = Condition()
   private var jobs: [Job] = []
@@ -19,17 +19,17 @@ public final class Inspector: @unchecked Sendable {  // everything is guarded by
   /// What `work` gives on the inspector's thread; nil where it has not ended in time (it goes on all the same).
   public func run<R: Sendable>(milliseconds: UInt32, _ work: @escaping @Sendable () -> R) -> R? {
     let deadline = Clock.monotonic() &+ UInt64(milliseconds) &* 1_000_000
-    let box = Box<R>()
-    let job = Job { box.value = work() }
+    let answer = Answer<R>()
+    let job = Job { answer.value = work() }
     condition.lock()
     defer { condition.unlock() }
     guard startThread() else { return nil }
     jobs.append(job)
     condition.announce()
     while !job.isDone {
-      if !condition.wait(until: deadline) { return job.isDone ? box.value : nil }
+      if !condition.wait(until: deadline) { return job.isDone ? answer.value : nil }
     }
-    return box.value
+    return answer.value
   }
 
   /// It has nothing to do, not even what a caller has stopped to wait for.

@@ -30,7 +30,7 @@ public struct MetricsSample: Sendable {
   public var outputBytes: UInt64 = 0
   public var outputWrites: UInt64 = 0
   public var gilWaits: UInt64 = 0
-  public var phases = [PhaseTimes](repeating: PhaseTimes(), count: Phase.count)
+  public var phases = [PhaseTimes](repeating: PhaseTimes(), count: RequestPhase.count)
   /// One for each thread that there may be.
   public var slots: [Slot] = []
   public var threadsMaximum = 0
@@ -51,7 +51,7 @@ public struct MetricsSample: Sendable {
   }
 
   /// Mean seconds of a phase for each request.
-  public func mean(_ phase: Phase) -> Double {
+  public func mean(_ phase: RequestPhase) -> Double {
     requests == 0 ? 0 : Double(phases[phase.rawValue].total) / 1e9 / Double(requests)
   }
 }
@@ -144,7 +144,7 @@ public final class MetricsSampler: Sendable {
     // A request that ended while this sample was being taken is in its counts; its extremes are with the next period's.
     let hasExtremes = words[Bank.offset(period) + Bank.period] == period &+ 1
     let bank = Bank.offset(hasExtremes ? period : period &+ 1)
-    for index in 0..<Phase.count {
+    for index in 0..<RequestPhase.count {
       sample.phases[index].total &+= difference(Word.totals + index)
       for bucket in 0..<TimeHistogram.count {
         sample.phases[index].buckets[bucket] &+= difference(Word.buckets + index * TimeHistogram.count + bucket)

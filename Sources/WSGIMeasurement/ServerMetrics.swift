@@ -17,10 +17,10 @@ public struct ServerMetrics: Equatable {
     public var pid = 0
     public var generation = 0
     public var isQuiescing = false
-    public var workers: [Worker] = []
+    public var workers: [WorkerScore] = []
   }
 
-  public struct Worker: Equatable {
+  public struct WorkerScore: Equatable {
     public var status = "."
     public var generation = 0
     public var accessCount = 0
@@ -54,7 +54,7 @@ public struct ServerMetrics: Equatable {
       let value = pair.value ?? UnsafeRawBufferPointer(start: nil, count: 0)
       if pair.key.elementsEqual("worker".utf8) {
         guard !processes.isEmpty else { throw .trailingBytes }
-        processes[processes.count - 1].workers.append(Worker(value))
+        processes[processes.count - 1].workers.append(WorkerScore(value))
       } else if pair.key.elementsEqual("process".utf8) {
         let words = ServerMetrics.words(value)
         processes.append(
@@ -76,7 +76,7 @@ public struct ServerMetrics: Equatable {
 
 private func number(_ words: [String], _ index: Int) -> Int { index < words.count ? Int(words[index]) ?? 0 : 0 }
 
-extension ServerMetrics.Worker {
+extension ServerMetrics.WorkerScore {
   fileprivate init(_ value: UnsafeRawBufferPointer) {
     // A request line may hold tabs itself; it is the last part.
     let parts = value.split(separator: UInt8(ascii: "\t"), maxSplits: 3, omittingEmptySubsequences: false)

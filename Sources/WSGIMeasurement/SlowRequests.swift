@@ -37,7 +37,7 @@ extension SlowRequest {
 
   /// Where the time of a request that has ended went, for its log.
   public func summary(threshold: Int64) -> String {
-    func seconds(_ phase: Phase) -> String { SlowRequest.text(Int64(clamping: totals[phase] / 1000)) }
+    func seconds(_ phase: RequestPhase) -> String { SlowRequest.text(Int64(clamping: totals[phase] / 1000)) }
     var parts: [String] = []
     if totals[.queue] >= 1_000_000 { parts.append("queued \(seconds(.queue)) s") }
     parts.append("application \(seconds(.application)) s")

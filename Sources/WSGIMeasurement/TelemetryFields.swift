@@ -74,7 +74,7 @@ extension MetricsSample {
   }
 
   private func writePhases(to datagram: inout Datagram, isDaemon: Bool) {
-    for phase in Phase.allCases {
+    for phase in RequestPhase.allCases {
       let id = UInt16(phase.rawValue)
       let times = phases[phase.rawValue]
       if phase.isDaemonOnly && !isDaemon { continue }
@@ -98,7 +98,7 @@ extension SlowRequest {
       .method, .scheme, .hostname, .scriptName, .pathInfo, .httpProtocol, .peer, .userAgent,
     ]
     for (index, field) in fields.enumerated() { datagram.set(210 + UInt16(index), ifAny: identity[field]) }
-    let phases: [Phase] = [.server, .queue, .daemon, .application, .gilWait]
+    let phases: [RequestPhase] = [.server, .queue, .daemon, .application, .gilWait]
     for (index, phase) in phases.enumerated() { datagram.set(220 + UInt16(index), nanoseconds: totals[phase]) }
     datagram.set(225, totals.gilWaits)
     datagram.set(230, totals.inputBytes)

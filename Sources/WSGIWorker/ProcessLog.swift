@@ -9,7 +9,7 @@ final class ProcessLog: Sendable {
   let level: Int32
   private let control: ControlChannel
 
-  init(level: Int32, control: ControlChannel = .worker) {
+  init(level: Int32, control: ControlChannel = .ofWorker) {
     self.level = level
     self.control = control
   }

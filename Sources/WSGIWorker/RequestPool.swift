@@ -36,7 +36,7 @@ final class RequestPool: Sendable {
 
   init(
     _ settings: WorkerSettings, _ engine: EngineImage, queue: Int32, owners: RequestOwners? = nil,
-    activity: UnsafeMutableRawPointer? = nil, log: ProcessLog, control: ControlChannel = .worker,
+    activity: UnsafeMutableRawPointer? = nil, log: ProcessLog, control: ControlChannel = .ofWorker,
     stopped: @escaping @Sendable () -> Void
   ) {
     self.settings = settings

@@ -25,7 +25,7 @@ enum WorkerMain {
 
   /// The result is the process's exit code.
   static func run() -> Int32 {
-    let control = ControlChannel.worker
+    let control = ControlChannel.ofWorker
     do throws(Failure) {
       return try run(control)
     } catch {

@@ -251,11 +251,11 @@ extension ChannelServer {
     let queue = try RequestQueue(backlog: 1)
     group.writeEnd = queue.writeEnd.number
     group.connectTimeout = 20
-    var client = DaemonClient(seat: book.takeSeat(pid: 1))
-    #expect(requestHead().withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) } == .failed(.notServed))
+    var forwarder = RequestForwarder(seat: book.takeSeat(pid: 1))
+    #expect(requestHead().withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) } == .failed(.notServed))
     origin.served = true
     group.queueTimeout = 20
-    #expect(requestHead().withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) } == .failed(.queueTimedOut))
+    #expect(requestHead().withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) } == .failed(.queueTimedOut))
     book.unmap()
   }
 
@@ -266,13 +266,13 @@ extension ChannelServer {
     var group = GroupQueue(row: row, writeEnd: queue.writeEnd.number)
     group.connectTimeout = 30
     group.socketTimeout = 1
-    var client = DaemonClient(seat: book.takeSeat(pid: 1))
+    var forwarder = RequestForwarder(seat: book.takeSeat(pid: 1))
     var origin = RecordingOrigin()
     let head = requestHead(environ: [("K", String(repeating: "v", count: 30_000))])
     var outcome = DaemonOutcome.failed(.timedOut)
     var sent = 0
     while outcome == .failed(.timedOut), sent < 1000 {
-      outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) }
+      outcome = head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) }
       sent += 1
     }
     #expect(outcome == .failed(.queueFull))
@@ -290,7 +290,7 @@ extension ChannelServer {
       }
       close(readEnd)
     }
-    #expect(head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) } == .done)
+    #expect(head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) } == .done)
     _ = consume queue
     server.join()
     book.unmap()
@@ -434,9 +434,9 @@ extension ChannelServer {
   }
 
   @Test func afterAFileTheClientBringsSocketsThatTakeThem() throws {
-    let kinds = try channels(answeringWithAFile: 2) { client, origin, group in
+    let kinds = try channels(answeringWithAFile: 2) { forwarder, origin, group in
       for _ in 0..<70 {
-        #expect(requestHead([]).withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) } == .done)
+        #expect(requestHead([]).withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) } == .done)
       }
     }
     #expect(kinds == [.plain, .plain] + [ChannelKind](repeating: .socket, count: 64) + [.plain, .plain, .plain, .plain])
@@ -444,9 +444,9 @@ extension ChannelServer {
 
   /// What httpd is to cut parts from must cross as a file, the first time as well.
   @Test func aRequestForPartsBringsASocketThatTakesFiles() throws {
-    let kinds = try channels(answeringWithAFile: 0) { client, origin, group in
+    let kinds = try channels(answeringWithAFile: 0) { forwarder, origin, group in
       for flags in [RequestHead.Flags.wantsRanges, [], .wantsRanges] {
-        #expect(requestHead(flags).withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) } == .done)
+        #expect(requestHead(flags).withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) } == .done)
       }
     }
     #expect(kinds == [.socket, .plain, .socket])
@@ -454,7 +454,7 @@ extension ChannelServer {
 
   /// The channels of the requests that `body` has run by a worker, whose answer to one of them (from 1) is a file.
   private func channels(
-    answeringWithAFile number: Int, _ body: (inout DaemonClient, inout RecordingOrigin, GroupQueue) -> Void
+    answeringWithAFile number: Int, _ body: (inout RequestForwarder, inout RecordingOrigin, GroupQueue) -> Void
   ) throws -> [ChannelKind] {
     let queue = try RequestQueue(backlog: 100)
     let readEnd = dup(queue.readEnd.number)
@@ -478,9 +478,9 @@ extension ChannelServer {
     }
     let book = try #require(RequestBook(rows: 1, children: 1))
     let row = try #require(book.row(0))
-    var client = DaemonClient(seat: book.takeSeat(pid: 1))
+    var forwarder = RequestForwarder(seat: book.takeSeat(pid: 1))
     var origin = RecordingOrigin()
-    body(&client, &origin, GroupQueue(row: row, writeEnd: queue.writeEnd.number))
+    body(&forwarder, &origin, GroupQueue(row: row, writeEnd: queue.writeEnd.number))
     _ = consume queue
     server.join()
     book.unmap()

@@ -71,7 +71,7 @@ import WSGICore
     }
     let book = try #require(RequestBook(rows: 1, children: 1))
     let row = try #require(book.row(0))
-    var client = DaemonClient(seat: book.takeSeat(pid: 1))
+    var forwarder = RequestForwarder(seat: book.takeSeat(pid: 1))
     var group = GroupQueue(row: row, writeEnd: queue.writeEnd.number)
     group.flushDelay = 1
     // Half of them on plain channels, which carry no descriptors.
@@ -81,7 +81,7 @@ import WSGICore
     for _ in 0..<rounds {
       var origin = RecordingOrigin()
       origin.upload = bytes(1000)
-      let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) }
+      let outcome = head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) }
       seen[String("\(outcome)".prefix { $0 != "(" }), default: 0] += 1
       // Nothing reaches the client before a head did.
       if origin.head.isEmpty { #expect(origin.body.isEmpty && origin.file == nil) }
@@ -125,10 +125,10 @@ import WSGICore
     let child = Background {
       var group = GroupQueue(row: row, writeEnd: writeEnd)
       group.acceptsDescriptors = false
-      var client = DaemonClient(seat: book.takeSeat(pid: 1))
+      var forwarder = RequestForwarder(seat: book.takeSeat(pid: 1))
       for _ in 0..<2 {
         var origin = RecordingOrigin()
-        let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) }
+        let outcome = head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) }
         if outcome == .done { answered.add() }
       }
     }

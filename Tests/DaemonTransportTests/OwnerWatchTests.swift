@@ -51,7 +51,7 @@ import WSGICore
       close(readEnd)
     }
     let book = try #require(RequestBook(rows: 8, children: 1))
-    var client = DaemonClient(seat: book.takeSeat(pid: 1))
+    var forwarder = RequestForwarder(seat: book.takeSeat(pid: 1))
     var outcomes: [DaemonOutcome] = []
     for index in groups {
       var group = GroupQueue(row: try #require(book.row(index)), writeEnd: queue.writeEnd.number)
@@ -59,7 +59,7 @@ import WSGICore
       group.socketTimeout = timeout
       group.attempts = 2
       var origin = RecordingOrigin()
-      outcomes.append(requestHead(flags).withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) })
+      outcomes.append(requestHead(flags).withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) })
     }
     _ = consume queue
     server.join()
@@ -216,11 +216,11 @@ import WSGICore
       close(readEnd)
     }
     let book = try #require(RequestBook(rows: 1, children: 1))
-    var client = DaemonClient(seat: book.takeSeat(pid: 1))
+    var forwarder = RequestForwarder(seat: book.takeSeat(pid: 1))
     var group = GroupQueue(row: try #require(book.row(0)), writeEnd: queue.writeEnd.number)
     group.owners = board
     var origin = RecordingOrigin()
-    let outcome = requestHead([]).withUnsafeBytes { client.run($0, on: group, logLevel: 0, origin: &origin) }
+    let outcome = requestHead([]).withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) }
     #expect(outcome == .done)
     _ = consume queue
     server.join()

@@ -213,10 +213,10 @@ func converse(
   var group = GroupQueue(row: row, writeEnd: queue.writeEnd.number)
   group.socketTimeout = 5000
   change(&group)
-  var client = DaemonClient(seat: book.takeSeat(pid: 1))
+  var forwarder = RequestForwarder(seat: book.takeSeat(pid: 1))
   // A request with a body brings a socket pair.
   let head = requestHead(flags ?? (kind == .socket ? .hasBody : []))
-  let outcome = head.withUnsafeBytes { client.run($0, on: group, logLevel: 6, origin: &origin) }
+  let outcome = head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: 6, origin: &origin) }
   #expect(row.inFlightNow == 0)
   _ = consume queue
   server.join()

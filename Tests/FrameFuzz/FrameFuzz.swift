@@ -54,7 +54,7 @@ private struct Origin: RequestOrigin {
 /// Plays the worker on a thread of its own: every request gets the bytes that are set.
 private final class Worker: @unchecked Sendable {
   let queue: RequestQueue
-  private(set) var client: DaemonClient
+  private(set) var forwarder: RequestForwarder
   private let file: Int32
   let row: RequestBook.Row
   // Only written between requests.
@@ -68,7 +68,7 @@ private final class Worker: @unchecked Sendable {
     }
     self.row = row
     self.queue = queue
-    client = DaemonClient(seat: book.takeSeat(pid: 1))
+    forwarder = RequestForwarder(seat: book.takeSeat(pid: 1))
     var name = Array("/tmp/frame-fuzz-XXXXXX".utf8CString)
     file = mkstemp(&name)
     unlink(name)
@@ -117,7 +117,7 @@ private final class Worker: @unchecked Sendable {
     endpoint.flushDelay = 0
     endpoint.socketTimeout = 10_000
     var origin = Host()
-    let outcome = head.withUnsafeBytes { client.run($0, on: endpoint, logLevel: 15, origin: &origin) }
+    let outcome = head.withUnsafeBytes { forwarder.run($0, on: endpoint, logLevel: 15, origin: &origin) }
     precondition(outcome != .failed(.timedOut), "still waiting when the worker had gone")
   }
 }

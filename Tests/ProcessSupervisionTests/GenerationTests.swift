@@ -170,7 +170,7 @@ private final class ParentProcess {
     settings.shutdownTimeout = 100
     let group = GroupPlan(
       name: "g", processes: 1, settings: settings, program: Array(probe.utf8), arguments: [], environment: [])
-    let generation = try #require(SupervisorHandle(groups: [group], host: SupervisorHost(log: { _ in })))
+    let generation = try #require(SupervisorHandle(groups: [group], callbacks: SupervisorCallbacks(log: { _ in })))
     var waits: [Int64] = []
     for _ in 0..<5 {
       switch generation.hasEnded(code: nil) {
@@ -190,7 +190,7 @@ private final class ParentProcess {
   @Test func withoutAGroupThatCanStartThereIsNothingToSupervise() throws {
     let group = GroupPlan(
       name: "g", processes: 1, settings: WorkerSettings(), program: [], arguments: [], environment: [])
-    let generation = try #require(SupervisorHandle(groups: [group], host: SupervisorHost(log: { _ in })))
+    let generation = try #require(SupervisorHandle(groups: [group], callbacks: SupervisorCallbacks(log: { _ in })))
     #expect(!generation.hasWork)
     generation.discard()
   }
@@ -201,7 +201,7 @@ private final class ParentProcess {
     var group = GroupPlan(
       name: "g", processes: 1, settings: WorkerSettings(), program: [], arguments: [], environment: [])
     group.queue = try #require(RenewableQueue.make((read: queue[1], write: queue[0])))
-    let generation = try #require(SupervisorHandle(groups: [group], host: SupervisorHost(log: { _ in })))
+    let generation = try #require(SupervisorHandle(groups: [group], callbacks: SupervisorCallbacks(log: { _ in })))
     #expect(generation.hasWork)
     generation.becomeChild()
     #expect(fcntl(queue[0], F_GETFD) >= 0 && fcntl(queue[1], F_GETFD) >= 0)

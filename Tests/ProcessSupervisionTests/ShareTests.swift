@@ -70,7 +70,7 @@ import WSGICore
     let supervisor = Supervisor(
       groups: plans, memory: try ScoreboardMemory.make(processes: [1, 1]).get(), store: store, commands: commands[1],
       parent: getppid(),
-      host: SupervisorHost(log: { _ in }))
+      callbacks: SupervisorCallbacks(log: { _ in }))
     var writers: [Int32] = []
     func leave(_ group: Int) throws {
       var ends: [Int32] = [-1, -1]

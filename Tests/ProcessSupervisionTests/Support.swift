@@ -158,10 +158,10 @@ final class SupervisionCase: Sendable {
     for index in plans.indices {
       plans[index].log = { [self] record in logged.withLock { $0.append((index, record)) } }
     }
-    let host = SupervisorHost(
+    let callbacks = SupervisorCallbacks(
       log: { [self] record in logged.withLock { $0.append((nil, record)) } }, metrics: { metrics.flatMap { $0() } })
     let supervisor = Supervisor(
-      groups: plans, memory: memory, store: store, commands: pair[1], parent: getppid(), host: host)
+      groups: plans, memory: memory, store: store, commands: pair[1], parent: getppid(), callbacks: callbacks)
     let body = Unmanaged.passRetained(
       ThreadBody {
         supervisor.run()

@@ -35,7 +35,7 @@ final class Parent {
     }
     guard let renewable = RenewableQueue.make((read: queue[1], write: queue[0])) else { _exit(1) }
     group.queue = renewable
-    guard let made = SupervisorHandle(groups: [group], host: SupervisorHost(log: log)) else { _exit(1) }
+    guard let made = SupervisorHandle(groups: [group], callbacks: SupervisorCallbacks(log: log)) else { _exit(1) }
     generation = made
   }
 

@@ -22,7 +22,7 @@ import WSGICore
 //   serve             take orders and requests until told to end
 final class Probe {
   let settings: WorkerSettings
-  let channel = ControlChannel.worker
+  let channel = ControlChannel.ofWorker
   var isStubborn = false
   var loadsBadly = false
   var loadsNever = false

@@ -33,13 +33,13 @@ import WSGICore
   @Test func defaults() throws {
     let group = try group("")
     #expect(group.name == "a")
-    #expect(group.worker.processes == 1 && !group.worker.isMultiprocess && group.worker.threads == 15)
+    #expect(group.settings.processes == 1 && !group.settings.isMultiprocess && group.settings.threads == 15)
     #expect(
-      group.worker.shutdownTimeout == 5_000 && group.worker.deadlockTimeout == 300_000 && group.worker.gracefulTimeout == 15_000)
-    #expect(group.worker.connectTimeout == 15_000 && group.responseFlushDelay == 5 && group.listenBacklog == 100)
+      group.settings.shutdownTimeout == 5_000 && group.settings.deadlockTimeout == 300_000 && group.settings.gracefulTimeout == 15_000)
+    #expect(group.settings.connectTimeout == 15_000 && group.responseFlushDelay == 5 && group.listenBacklog == 100)
     #expect(group.headerBufferSize == nil && group.responseBufferSize == 8_388_608)
-    #expect(group.reload == .restart && group.queueLimit == nil && group.worker.python == nil)
-    #expect(group.user == nil && group.group == nil && group.supplementaryGroups == nil && group.worker.umask == nil)
+    #expect(group.reload == .restart && group.queueLimit == nil && group.settings.python == nil)
+    #expect(group.user == nil && group.group == nil && group.supplementaryGroups == nil && group.settings.umask == nil)
   }
 
   /// An option, and what of the group it sets.
@@ -48,30 +48,30 @@ import WSGICore
     ("group=staff", { $0.group == 50 }), ("group=#4711", { $0.group == 4711 }),
     ("supplementary-groups=www,#7,,staff", { $0.supplementaryGroups == [33, 7, 50] }),
     ("supplementary-groups=", { $0.supplementaryGroups == [] }),
-    ("processes=1", { $0.worker.processes == 1 && $0.worker.isMultiprocess }),
-    ("processes=4", { $0.worker.processes == 4 }), ("threads=0", { $0.worker.threads == 0 }),
-    ("threads=65533", { $0.worker.threads == 65_533 }),
-    ("threads= 5", { $0.worker.threads == 5 }), ("umask=0027", { $0.worker.umask == 0o27 }),
-    ("chroot=/jail", { $0.worker.changeRoot?.text == "/jail" }),
-    ("home='/srv/my shop'", { $0.worker.home?.text == "/srv/my shop" }), ("lang=de_DE.UTF-8", { $0.lang == "de_DE.UTF-8" }),
-    ("lang= threads=3", { $0.lang == nil && $0.worker.threads == 3 }),
-    ("locale=C.UTF-8", { $0.worker.locale?.text == "C.UTF-8" }),
-    ("python-home=/venv", { $0.worker.pythonHome?.text == "/venv" }),
-    ("python=/usr/bin/python3.12", { $0.worker.python?.text == "/usr/bin/python3.12" }),
-    ("python-path=/a:/b", { $0.worker.interpreter.pythonPath?.text == "/a:/b" }),
-    ("python-eggs=/e", { $0.worker.pythonEggs?.text == "/e" }),
-    ("switch-interval=0.01", { $0.worker.interpreter.switchInterval == 0.01 }),
-    ("stack-size=512K", { $0.worker.stackSize == 524_288 }),
-    ("stack-size=1", { $0.worker.stackSize == 1 }), ("maximum-requests=1000", { $0.worker.maximumRequests == 1000 }),
-    ("startup-timeout=15", { $0.worker.startupTimeout == 15_000 }), ("shutdown-timeout=0", { $0.worker.shutdownTimeout == 0 }),
-    ("deadlock-timeout=1min", { $0.worker.deadlockTimeout == 60_000 }),
-    ("inactivity-timeout=1h", { $0.worker.inactivityTimeout == 3_600_000 }),
-    ("request-timeout=250ms", { $0.worker.requestTimeout == 250 }),
-    ("interrupt-timeout=5", { $0.worker.interruptTimeout == 5_000 }),
-    ("graceful-timeout=5s", { $0.worker.gracefulTimeout == 5_000 }),
-    ("eviction-timeout=5", { $0.worker.evictionTimeout == 5_000 }),
-    ("restart-interval=1h", { $0.worker.restartInterval == 3_600_000 }), ("connect-timeout=0", { $0.worker.connectTimeout == 0 }),
-    ("socket-timeout=9", { $0.worker.socketTimeout == 9_000 }), ("queue-timeout=9", { $0.worker.queueTimeout == 9_000 }),
+    ("processes=1", { $0.settings.processes == 1 && $0.settings.isMultiprocess }),
+    ("processes=4", { $0.settings.processes == 4 }), ("threads=0", { $0.settings.threads == 0 }),
+    ("threads=65533", { $0.settings.threads == 65_533 }),
+    ("threads= 5", { $0.settings.threads == 5 }), ("umask=0027", { $0.settings.umask == 0o27 }),
+    ("chroot=/jail", { $0.settings.changeRoot?.text == "/jail" }),
+    ("home='/srv/my shop'", { $0.settings.home?.text == "/srv/my shop" }), ("lang=de_DE.UTF-8", { $0.lang == "de_DE.UTF-8" }),
+    ("lang= threads=3", { $0.lang == nil && $0.settings.threads == 3 }),
+    ("locale=C.UTF-8", { $0.settings.locale?.text == "C.UTF-8" }),
+    ("python-home=/venv", { $0.settings.pythonHome?.text == "/venv" }),
+    ("python=/usr/bin/python3.12", { $0.settings.python?.text == "/usr/bin/python3.12" }),
+    ("python-path=/a:/b", { $0.settings.interpreter.pythonPath?.text == "/a:/b" }),
+    ("python-eggs=/e", { $0.settings.pythonEggs?.text == "/e" }),
+    ("switch-interval=0.01", { $0.settings.interpreter.switchInterval == 0.01 }),
+    ("stack-size=512K", { $0.settings.stackSize == 524_288 }),
+    ("stack-size=1", { $0.settings.stackSize == 1 }), ("maximum-requests=1000", { $0.settings.maximumRequests == 1000 }),
+    ("startup-timeout=15", { $0.settings.startupTimeout == 15_000 }), ("shutdown-timeout=0", { $0.settings.shutdownTimeout == 0 }),
+    ("deadlock-timeout=1min", { $0.settings.deadlockTimeout == 60_000 }),
+    ("inactivity-timeout=1h", { $0.settings.inactivityTimeout == 3_600_000 }),
+    ("request-timeout=250ms", { $0.settings.requestTimeout == 250 }),
+    ("interrupt-timeout=5", { $0.settings.interruptTimeout == 5_000 }),
+    ("graceful-timeout=5s", { $0.settings.gracefulTimeout == 5_000 }),
+    ("eviction-timeout=5", { $0.settings.evictionTimeout == 5_000 }),
+    ("restart-interval=1h", { $0.settings.restartInterval == 3_600_000 }), ("connect-timeout=0", { $0.settings.connectTimeout == 0 }),
+    ("socket-timeout=9", { $0.settings.socketTimeout == 9_000 }), ("queue-timeout=9", { $0.settings.queueTimeout == 9_000 }),
     ("listen-backlog=5", { $0.listenBacklog == 5 }), ("display-name=%{GROUP}", { $0.displayName == "%{GROUP}" }),
     ("display-name=", { $0.displayName == nil }), ("send-buffer-size=512", { $0.sendBufferSize == 512 }),
     ("receive-buffer-size=0", { $0.receiveBufferSize == 0 }), ("header-buffer-size=0", { $0.headerBufferSize == nil }),
@@ -79,17 +79,17 @@ import WSGICore
     ("response-socket-timeout=3", { $0.responseSocketTimeout == 3_000 }),
     ("response-flush-delay=7", { $0.responseFlushDelay == 7 }),
     ("response-flush-delay=1s", { $0.responseFlushDelay == 1_000 }), ("socket-user=root", { _ in true }),
-    ("script-user=shop", { $0.worker.scriptOwner == .user(1001) }), ("script-user=root", { $0.worker.scriptOwner == .user(0) }),
-    ("script-group=staff", { $0.worker.scriptOwner == .group(50) }), ("cpu-time-limit=30", { $0.worker.cpuTimeLimit == 30 }),
-    ("cpu-time-limit=1500ms", { $0.worker.cpuTimeLimit == 2 }), ("cpu-priority=-30", { $0.worker.cpuPriority == -30 }),
-    ("memory-limit=1G", { $0.worker.memoryLimit == 1 << 30 }), ("virtual-memory-limit=0", { $0.worker.virtualMemoryLimit == 0 }),
-    ("server-metrics=on", { $0.worker.serverMetrics }), ("new-privileges=On", { $0.worker.allowsNewPrivileges }),
+    ("script-user=shop", { $0.settings.scriptOwner == .user(1001) }), ("script-user=root", { $0.settings.scriptOwner == .user(0) }),
+    ("script-group=staff", { $0.settings.scriptOwner == .group(50) }), ("cpu-time-limit=30", { $0.settings.cpuTimeLimit == 30 }),
+    ("cpu-time-limit=1500ms", { $0.settings.cpuTimeLimit == 2 }), ("cpu-priority=-30", { $0.settings.cpuPriority == -30 }),
+    ("memory-limit=1G", { $0.settings.memoryLimit == 1 << 30 }), ("virtual-memory-limit=0", { $0.settings.virtualMemoryLimit == 0 }),
+    ("server-metrics=on", { $0.settings.serverMetrics }), ("new-privileges=On", { $0.settings.allowsNewPrivileges }),
     ("environment=clean", { $0.hasCleanEnvironment }), ("environment=clean environment=all", { !$0.hasCleanEnvironment }),
     ("pass-environment=DSN,,A_b", { $0.passedVariables == ["DSN", "A_b"] }),
     ("pass-environment=", { $0.passedVariables.isEmpty }),
     ("queue-limit=10", { $0.queueLimit == 10 }),
     ("reload=rolling", { $0.reload == .rolling }), ("reload=restart", { $0.reload == .restart }),
-    ("threads=1 threads=2", { $0.worker.threads == 2 }),
+    ("threads=1 threads=2", { $0.settings.threads == 2 }),
   ]
 
   @Test(arguments: accepted.indices)

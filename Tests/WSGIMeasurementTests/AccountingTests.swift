@@ -32,7 +32,7 @@ import Testing
     let first = try #require(sampler.sample())
     #expect(first.requests == 2 && first.statusClasses == [0, 2, 0, 0, 0])
     #expect(first.mean(.application) == 0.003)
-    let phase = first.phases[Phase.application.rawValue]
+    let phase = first.phases[RequestPhase.application.rawValue]
     #expect(phase.smallest == 2_000_000 && phase.largest == 4_000_000)
     #expect(phase.buckets[4] == 1 && phase.buckets[8] == 1 && phase.buckets.reduce(0, +) == 2)
     #expect(first.slots.map { $0.ended } == [2, 0, 0] && first.slots[0].longest == 4_000_000)
@@ -40,11 +40,11 @@ import Testing
 
     let second = try #require(sampler.sample())
     #expect(second.requests == 0 && second.start == first.stop && second.threadsActive == 0)
-    #expect(second.phases[Phase.application.rawValue].smallest == nil && second.slots[0].longest == 0)
+    #expect(second.phases[RequestPhase.application.rawValue].smallest == nil && second.slots[0].longest == 0)
 
     account.end(totals(status: 404, application: 9_000_000), isOutermost: true, period: accounting.period)
     let third = try #require(sampler.sample())
-    #expect(third.statusClasses == [0, 0, 0, 1, 0] && third.phases[Phase.application.rawValue].smallest == 9_000_000)
+    #expect(third.statusClasses == [0, 0, 0, 1, 0] && third.phases[RequestPhase.application.rawValue].smallest == 9_000_000)
     #expect(accounting.endedRequests == 4)
   }
 

@@ -59,9 +59,9 @@ import WSGICore
     let sample = try #require(sampler.sample())
     #expect(sample.requests == 1 && sample.statusClasses[3] == 1 && sample.gilWaits == 2)
     #expect(sample.inputBytes == 10 && sample.outputWrites == 2)
-    #expect(sample.phases[Phase.gilWait.rawValue].total == 11000)
-    #expect(sample.phases[Phase.server.rawValue].total >= 2_000_000 && sample.phases[Phase.inputRead.rawValue].total >= 40)
-    #expect(sample.phases[Phase.queue.rawValue].total == 0)
+    #expect(sample.phases[RequestPhase.gilWait.rawValue].total == 11000)
+    #expect(sample.phases[RequestPhase.server.rawValue].total >= 2_000_000 && sample.phases[RequestPhase.inputRead.rawValue].total >= 40)
+    #expect(sample.phases[RequestPhase.queue.rawValue].total == 0)
   }
 
   @Test func whatNobodyRecordsIsCountedAllTheSame() throws {

@@ -27,7 +27,7 @@ import WSGICore
     #expect(worker.client == Array("10.0.0.1".utf8) && worker.request == Array("GET /a\tb HTTP/1.1".utf8))
     #expect(worker.vhost == Array("example.com:80".utf8))
     #expect(metrics.processes.map { $0.workers.count } == [2, 2])
-    #expect(metrics.processes[1].workers[1] == ServerMetrics.Worker())
+    #expect(metrics.processes[1].workers[1] == ServerMetrics.WorkerScore())
   }
 
   @Test func nonsense() {

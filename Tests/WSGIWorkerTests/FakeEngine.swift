@@ -203,12 +203,12 @@ final class TestClients: @unchecked Sendable {
       return Answer(outcome: .failed(.system(errno: ENOMEM)))
     }
     defer { book.unmap() }
-    var client = DaemonClient(seat: book.takeSeat(pid: 1))
+    var forwarder = RequestForwarder(seat: book.takeSeat(pid: 1))
     var endpoint = GroupQueue(row: row, writeEnd: queue)
     endpoint.socketTimeout = 20_000
     endpoint.attempts = 50
     origin.answer.outcome = TestClients.head(callable, requestStart: requestStart, modified: modified).withUnsafeBytes {
-      client.run($0, on: endpoint, logLevel: 8, origin: &origin)
+      forwarder.run($0, on: endpoint, logLevel: 8, origin: &origin)
     }
     return origin.answer
   }

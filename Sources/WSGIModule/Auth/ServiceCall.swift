@@ -103,7 +103,7 @@ struct ServiceCall {
   private func run(
     _ function: StaticString, _ arguments: [UInt8], _ options: CallFlags, _ head: UnsafeRawBufferPointer
   ) -> ServiceAnswer? {
-    guard let python = Child.current?.python else { return .unavailable("it has not been initialised") }
+    guard let python = HTTPDChild.current?.python else { return .unavailable("it has not been initialised") }
     var exchange = EmbeddedExchange(
       request, script: path, response: ClientResponse(request, overridesErrors: false, allowsSendfile: false))
     let limit = options.contains(.list) ? ServiceCall.listLimit : ServiceCall.textLimit

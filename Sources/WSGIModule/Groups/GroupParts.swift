@@ -35,7 +35,7 @@ struct GroupParts {
     let made = RequestOwners.make(children: Generation.seats(facts), threads: Int(facts.maximum_threads) &* 2 &+ 8)
     owners = made?.board
     plan.sharedFile = made?.file ?? -1
-    workers = WorkerScoreboard(processes: config.worker.processes, threads: config.worker.threads)
+    workers = WorkerScoreboard(processes: config.settings.processes, threads: config.settings.threads)
     plan.activity = workers?.descriptor ?? -1
   }
 
@@ -100,11 +100,11 @@ extension GroupQueue {
     let httpdThreads = Int(facts.maximum_processes) &* Int(facts.maximum_threads)
     inFlightLimit = group.inFlightLimit(httpdThreads: httpdThreads)
     attempts = UInt32(clamping: group.attempts)
-    connectTimeout = group.worker.connectTimeout
-    queueTimeout = group.worker.queueTimeout
+    connectTimeout = group.settings.connectTimeout
+    queueTimeout = group.settings.queueTimeout
     socketTimeout =
-      group.worker.socketTimeout > 0
-      ? group.worker.socketTimeout : server.map { wsgi_httpd_server_timeout_milliseconds($0) } ?? socketTimeout
+      group.settings.socketTimeout > 0
+      ? group.settings.socketTimeout : server.map { wsgi_httpd_server_timeout_milliseconds($0) } ?? socketTimeout
     flushDelay = Int64(group.responseFlushDelay)
     flushSize = group.responseBufferSize
     sendBuffer = Int32(clamping: group.sendBufferSize)

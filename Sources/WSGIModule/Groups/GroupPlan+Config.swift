@@ -18,7 +18,7 @@ extension GroupPlan {
     let global = generation.configuration.global
     let user = GroupPlan.user(of: group)
     let server = OpaquePointer(bitPattern: group.server.id) ?? generation.mainServer
-    var settings = group.worker
+    var settings = group.settings
     settings.engine = global.settings(for: group, user: user)
     settings.engine.addServer(facts)
     if geteuid() == 0 { settings.credentials = GroupPlan.credentials(group, user) }
@@ -33,7 +33,7 @@ extension GroupPlan {
     if settings.socketTimeout == 0 { settings.socketTimeout = wsgi_httpd_server_timeout_milliseconds(server) }
     self.init(
       name: group.name.description, processes: settings.processes, settings: settings,
-      program: Array(EngineDirectory.worker.utf8), arguments: GroupPlan.arguments(group),
+      program: Array(EngineDirectory.workerProgram.utf8), arguments: GroupPlan.arguments(group),
       environment: WorkerEnvironment.make(
         GroupPlan.startEnvironment,
         passed: group.hasCleanEnvironment ? Set(group.passedVariables.map(\.description)) : nil, language: group.lang?.bytes,
@@ -71,7 +71,7 @@ extension GroupPlan {
 
   /// Where the worker starts: `home`, or the user's own where that is not httpd's.
   private static func directory(_ group: GroupConfig, _ user: UserRecord?) -> [UInt8]? {
-    if let home = group.worker.engine.home { return home }
+    if let home = group.settings.engine.home { return home }
     var userID: UInt32 = 0
     var groupID: UInt32 = 0
     _ = wsgi_httpd_user(&userID, &groupID)

@@ -35,8 +35,8 @@ final class ProcessGroups {
     guard !configs.isEmpty else { return ([], nil) }
     let logs = LogTargets(generation)
     let parts = configs.enumerated().map { GroupParts($0.element, $0.offset, generation, logs) }
-    let host = SupervisorHost(log: { logs.write($0, of: nil) }, metrics: { Scoreboard.pairs() })
-    guard let book = generation.book, let supervisor = SupervisorHandle(groups: parts.map(\.plan), host: host) else {
+    let callbacks = SupervisorCallbacks(log: { logs.write($0, of: nil) }, metrics: { Scoreboard.pairs() })
+    guard let book = generation.book, let supervisor = SupervisorHandle(groups: parts.map(\.plan), callbacks: callbacks) else {
       log(.alert, generation.mainServer, "WSGI0356: Cannot start any process group: out of memory or file descriptors.")
       return (parts.enumerated().compactMap { $0.element.childGroup($0.offset, generation, nil) }, nil)
     }

@@ -19,14 +19,14 @@ enum EngineDirectory {
   static var installed: InstalledEngines { InstalledEngines(in: path ?? "?", preferred: preferredVersion) }
 
   /// The program of daemon processes.
-  static var worker: String { "\(path ?? "?")/wsgi-worker" }
+  static var workerProgram: String { "\(path ?? "?")/wsgi-worker" }
 
   /// Why that cannot be executed, as the end of a sentence; nil: it can.
   static var workerProblem: String? {
-    let worker = self.worker
-    guard access(worker, X_OK) != 0 else { return nil }
+    let program = workerProgram
+    guard access(program, X_OK) != 0 else { return nil }
     let error = errno
-    let remedy = error == EACCES ? "chmod 755 \(worker)" : "install it beside mod_wsgi.so"
-    return "'\(worker)' cannot be executed: \(String(cString: strerror(error))); \(remedy)"
+    let remedy = error == EACCES ? "chmod 755 \(program)" : "install it beside mod_wsgi.so"
+    return "'\(program)' cannot be executed: \(String(cString: strerror(error))); \(remedy)"
   }
 }

@@ -34,7 +34,7 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
     self.mainServer = mainServer
     self.pool = pool
     let facts = wsgi_httpd_get_facts()
-    let owners = configuration.groups.filter { !$0.worker.isService }
+    let owners = configuration.groups.filter { !$0.settings.isService }
     users = CountedUsers(ofGroups: owners.map { GroupPlan.userID(of: $0) })
     let threads = Int(facts.maximum_threads)
     book = RequestBook(

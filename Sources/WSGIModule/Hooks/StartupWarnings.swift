@@ -49,7 +49,7 @@ private final class Lookout {
         user: user?.uid ?? userID, group: user?.groups.first ?? groupID,
         supplementaryGroups: user.map { Array($0.groups.dropFirst()) } ?? [])
     }
-    let made = FileProbe(program: EngineDirectory.worker, credentials: credentials)
+    let made = FileProbe(program: EngineDirectory.workerProgram, credentials: credentials)
     probes[user] = .some(made)
     return made
   }

@@ -21,7 +21,7 @@ struct RequestAccount {
   /// `group`: nil: embedded.
   init(_ request: OpaquePointer, at requestTime: Int64, group: ChildGroup?, _ generation: Generation) {
     self.request = request
-    seat = Child.current?.seat
+    seat = HTTPDChild.current?.seat
     started = requestTime
     isEmbedded = group == nil
     if let seat, let row = group?.row ?? generation.embeddedRow {
@@ -49,7 +49,7 @@ struct RequestAccount {
     switch outcome {
     case .done: cause = response.wasCut ? .responseCut : nil
     case .clientGone: cause = .clientGone
-    case .failed(let failure), .cut(let failure): cause = failure.cause(isQueueLimited: group.config.worker.queueTimeout > 0)
+    case .failed(let failure), .cut(let failure): cause = failure.cause(isQueueLimited: group.config.settings.queueTimeout > 0)
     }
   }
 

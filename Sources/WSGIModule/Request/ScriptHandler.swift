@@ -165,7 +165,7 @@ struct ScriptHandler {
   func environOptions(_ destination: Destination) -> EnvironOptions {
     EnvironOptions(
       passAuthorization: destination.flags.isOn(.passAuthorization), mapHEADToGET: destination.mapHEADToGET,
-      handlerScript: handlerScript?.path ?? [], processID: Child.current?.process ?? getpid())
+      handlerScript: handlerScript?.path ?? [], processID: HTTPDChild.current?.process ?? getpid())
   }
 
   // MARK: embedded mode
@@ -178,7 +178,7 @@ struct ScriptHandler {
     }
     var exchange = EmbeddedExchange(request, script: script, response: response(for: destination))
     var outcome = wsgi_outcome()
-    let ran: Void? = Child.current?.python.withEngine { engine in
+    let ran: Void? = HTTPDChild.current?.python.withEngine { engine in
       // The request's address: no other running request has it.
       let ticket = UInt64(UInt(bitPattern: request))
       withUnsafeMutablePointer(to: &exchange) { exchange in
@@ -187,7 +187,7 @@ struct ScriptHandler {
       }
     }
     guard ran != nil else {
-      let reason = Child.current?.python.reason ?? "it has not been initialised"
+      let reason = HTTPDChild.current?.python.reason ?? "it has not been initialised"
       throw Refusal(500, "WSGI0210: Python cannot be used in this httpd process: \(reason).")
     }
     let result = exchange.conclude(outcome)
@@ -204,7 +204,7 @@ struct ScriptHandler {
   // MARK: daemon mode
 
   private func checkOwnership(_ group: ChildGroup) throws(Refusal) {
-    if let owner = group.config.worker.engine.scriptOwner { try ScriptOwnership.check(script, for: owner, group: group.name) }
+    if let owner = group.config.settings.engine.scriptOwner { try ScriptOwnership.check(script, for: owner, group: group.name) }
   }
 
   private func notStarted(_ destination: Destination) -> Refusal {
@@ -216,12 +216,12 @@ struct ScriptHandler {
   private func runDaemon(
     _ head: UnsafeRawBufferPointer, _ destination: Destination, _ group: ChildGroup, _ account: inout RequestAccount
   ) throws(Refusal) -> Int32 {
-    guard let queue = group.queue, let seat = Child.current?.seat else { throw notStarted(destination) }
-    let timeout = ClientTimeout(request, group.config.responseSocketTimeout, group.config.worker.socketTimeout)
+    guard let queue = group.queue, let seat = HTTPDChild.current?.seat else { throw notStarted(destination) }
+    let timeout = ClientTimeout(request, group.config.responseSocketTimeout, group.config.settings.socketTimeout)
     defer { timeout.restore() }
     var exchange = DaemonRequest(request, of: group, script: script, response: response(for: destination))
-    let outcome = ThreadState.withDaemonClient(seat: seat) { client in
-      client.run(head, on: queue, logLevel: wsgi_httpd_request_log_level(request), origin: &exchange)
+    let outcome = ThreadState.withForwarder(seat: seat) { forwarder in
+      forwarder.run(head, on: queue, logLevel: wsgi_httpd_request_log_level(request), origin: &exchange)
     }
     let result = exchange.conclude(outcome)
     account.note(outcome, exchange.response, group)

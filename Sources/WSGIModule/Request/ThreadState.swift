@@ -9,7 +9,7 @@ import WSGICore
 /// then has its own.
 final class ThreadState {
   private var spareWriter: RequestHeadWriter?
-  private var spareClient: DaemonClient?
+  private var spareForwarder: RequestForwarder?
 
   /// How many requests the thread is running in an engine: one within another counts.
   private var depth = 0
@@ -35,11 +35,11 @@ final class ThreadState {
   }
 
   /// Lends the thread's client of the daemon processes.
-  static func withDaemonClient<R>(seat: ChildSeat, _ body: (inout DaemonClient) -> R) -> R {
+  static func withForwarder<R>(seat: ChildSeat, _ body: (inout RequestForwarder) -> R) -> R {
     let state = ThreadState.current
-    var client = state?.spareClient.take() ?? DaemonClient(seat: seat)
-    let result = body(&client)
-    state?.spareClient = consume client
+    var forwarder = state?.spareForwarder.take() ?? RequestForwarder(seat: seat)
+    let result = body(&forwarder)
+    state?.spareForwarder = consume forwarder
     return result
   }
 

@@ -49,15 +49,15 @@ struct StatusCollection {
   // MARK: a process group
 
   private func daemonGroup(_ group: ChildGroup) -> StatusReport.Group {
-    let worker = group.config.worker
-    let threads = worker.threads
+    let settings = group.config.settings
+    let threads = settings.threads
     var shown = StatusReport.Group(
-      name: group.name, isEmbedded: false, state: .failed, wantedProcesses: worker.processes, threads: threads)
+      name: group.name, isEmbedded: false, state: .failed, wantedProcesses: settings.processes, threads: threads)
     shown.counts = counts(group.row)
     guard let board = group.scoreboard else { return shown }
     let state = board.state
     if group.queue != nil {
-      shown.state = .init(threads: threads, wanted: worker.processes, ready: state.ready, isServed: state.isServed)
+      shown.state = .init(threads: threads, wanted: settings.processes, ready: state.ready, isServed: state.isServed)
     }
     if state.retry > now { shown.retry = state.retry }
     shown.ends = board.endCounts.map { ($0.kind.name, $0.count) }

@@ -4,7 +4,7 @@ import RequestCounting
 import WSGIConfig
 
 /// State of an httpd child beside what it inherited.
-final class Child: Sendable {
+final class HTTPDChild: Sendable {
   let process = getpid()
   let python: EmbeddedPython
   /// The child's place in the book of requests; nil where there was no memory for one.
@@ -12,7 +12,7 @@ final class Child: Sendable {
 
   /// SAFETY: written by the child's main thread before its other threads exist, and after they have ended or while nothing
   /// can be done about them any more.
-  nonisolated(unsafe) private(set) static var current: Child?
+  nonisolated(unsafe) private(set) static var current: HTTPDChild?
 
   private init(_ generation: Generation) {
     python = EmbeddedPython(generation)
@@ -20,7 +20,7 @@ final class Child: Sendable {
   }
 
   static func begin(_ generation: Generation, _ pool: OpaquePointer) {
-    let child = Child(generation)
+    let child = HTTPDChild(generation)
     current = child
     wsgi_httpd_watch_child(pool)
     if generation.configuration.expectsEmbedded { child.python.start() }
@@ -33,8 +33,8 @@ final class Child: Sendable {
 func wsgi_swift_child_init(_ pool: OpaquePointer, _ mainServer: OpaquePointer) {
   guard let generation = Generation.current else { return }
   ProcessGroups.becomeChild(of: generation.processGroups)
-  Child.begin(generation, pool)
+  HTTPDChild.begin(generation, pool)
 }
 
 @c @implementation
-func wsgi_swift_child_exit() { Child.end() }
+func wsgi_swift_child_exit() { HTTPDChild.end() }

@@ -6,7 +6,7 @@ import WSGICore
 /// Has requests run by daemon processes: the httpd child's side of queue and channel.
 ///
 /// One per thread, kept between requests: it owns that thread's buffers. Not safe to share.
-public struct DaemonClient: ~Copyable {
+public struct RequestForwarder: ~Copyable {
   var input = ChannelInput()
   var upload = BodyUpload()
   let seat: ChildSeat
@@ -137,7 +137,7 @@ public struct DaemonClient: ~Copyable {
   private mutating func expectFiles(_ group: Int) {
     guard (0..<4096).contains(group) else { return }
     while fileCredit.count <= group { fileCredit.append(0) }
-    fileCredit[group] = DaemonClient.fileCreditOfOne
+    fileCredit[group] = RequestForwarder.fileCreditOfOne
   }
 
   private func enqueue(
