@@ -3,252 +3,188 @@ import WSGICore
 
 /// The report as a page for people: no script, nothing from elsewhere, light or dark as the reader's system is.
 public struct StatusPage {
-  private var text = TextBuilder()
   private let now: Int64
 
   /// `refresh`: the seconds after which the browser asks again; 0: never.
   public static func render(_ report: StatusReport, refresh: Int) -> [UInt8] {
-    var page = StatusPage(now: report.now)
-    page.write(report, refresh: refresh)
-    return page.text.bytes
+    Array(StatusPage(now: report.now).document(report, refresh: refresh).text.utf8)
   }
 
-  private init(now: Int64) { self.now = now }
+  private func document(_ report: StatusReport, refresh: Int) -> HTML {
+    let refreshing: HTML = refresh > 0 ? "<meta http-equiv=\"refresh\" content=\"\(refresh)\">\n" : ""
+    let style = HTML(stringLiteral: String(decoding: PackageResources.status_css, as: UTF8.self))
+    let none: HTML = "<p class=\"none\">No process groups, and no request so far.</p>\n"
+    return """
+      <!DOCTYPE html>
+      <html lang="en">
+      <head>
+      <meta charset="utf-8">
+      <meta name="viewport" content="width=device-width, initial-scale=1">
+      <meta name="color-scheme" content="light dark">
+      <meta name="robots" content="noindex">
+      \(refreshing)<title>\(trouble(report))mod_wsgi · \(report.host)</title>
+      <style>
+      \(style)</style>
+      </head>
+      <body>
+      \(header(report, refresh: refresh))<main>
+      \(report.groups.isEmpty ? none : HTML(report.groups.map(section)))</main>
+      <footer><p>\(report.software)</p><p>Also as <a href="?json">JSON</a>, <a href="?openmetrics">OpenMetrics</a> and \
+      <a href="?prometheus">Prometheus text</a>.</p></footer>
+      </body>
+      </html>
 
-  private mutating func write(_ report: StatusReport, refresh: Int) {
-    text += "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-    text += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-    text += "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"robots\" content=\"noindex\">\n"
-    if refresh > 0 {
-      text += "<meta http-equiv=\"refresh\" content=\""
-      text.append(refresh)
-      text += "\">\n"
-    }
-    text += "<title>"
-    writeTitle(report)
-    text += "</title>\n<style>\n"
-    text.append(bytes: PackageResources.status_css)
-    text += "</style>\n</head>\n<body>\n"
-    writeHeader(report, refresh: refresh)
-    text += "<main>\n"
-    if report.groups.isEmpty { text += "<p class=\"none\">No process groups, and no request so far.</p>\n" }
-    for group in report.groups { write(group) }
-    text += "</main>\n"
-    writeFooter(report)
-    text += "</body>\n</html>\n"
+      """
   }
 
-  /// The title in a browser tab, beginning with the number of groups in trouble.
-  private mutating func writeTitle(_ report: StatusReport) {
+  /// A browser tab begins with the number of groups in trouble.
+  private func trouble(_ report: StatusReport) -> HTML {
     let troubled = report.groups.count { $0.state.isTrouble }
-    if troubled > 0 {
-      text += "("
-      text.append(troubled)
-      text += "!) "
-    }
-    text += "mod_wsgi · "
-    text.appendHTML(report.host)
+    return troubled > 0 ? "(\(troubled)!) " : ""
   }
 
-  private mutating func writeHeader(_ report: StatusReport, refresh: Int) {
-    text += "<header>\n<h1>mod_wsgi <span>"
-    text.appendHTML(report.host)
-    text += "</span></h1>\n<p>"
-    text.appendClock(report.now)
-    text += " UTC · counting for "
-    text.appendDuration(report.now &- report.started)
-    if report.generation > 0 {
-      text += " · generation "
-      text.append(report.generation)
-    }
-    if refresh > 0 {
-      text += " · every "
-      text.append(refresh)
-      text += " s, <a href=\"?refresh=0\">hold</a>"
-    } else {
-      text += " · <a href=\"?refresh=5\">refresh every 5 s</a>"
-    }
-    text += "</p>\n</header>\n"
-  }
+  private func header(_ report: StatusReport, refresh: Int) -> HTML {
+    let generation: HTML = report.generation > 0 ? " · generation \(report.generation)" : ""
+    let refreshing: HTML =
+      refresh > 0
+      ? "every \(refresh) s, <a href=\"?refresh=0\">hold</a>" : "<a href=\"?refresh=5\">refresh every 5 s</a>"
+    let age = HTML.duration(report.now &- report.started)
+    return """
+      <header>
+      <h1>mod_wsgi <span>\(report.host)</span></h1>
+      <p>\(HTML.clock(report.now)) UTC · counting for \(age)\(generation) · \(refreshing)</p>
+      </header>
 
-  private mutating func writeFooter(_ report: StatusReport) {
-    text += "<footer><p>"
-    text.appendHTML(report.software)
-    text += "</p><p>Also as <a href=\"?json\">JSON</a>, <a href=\"?openmetrics\">OpenMetrics</a> and"
-    text += " <a href=\"?prometheus\">Prometheus text</a>.</p></footer>\n"
+      """
   }
 
   // MARK: a group
 
-  private mutating func write(_ group: StatusReport.Group) {
-    text += "<section class=\"s-"
-    text.appendName(group.state.rawValue)
-    text += "\">\n<h2>"
-    if group.isEmbedded { text += "Embedded mode" } else { text.appendHTML(group.name) }
-    text += " <span class=\"state\">"
-    text.appendName(group.state.rawValue)
-    text += "</span></h2>\n"
-    writeFacts(group)
-    writeNotes(group)
-    writeProcesses(group)
-    text += "</section>\n"
+  private func section(_ group: StatusReport.Group) -> HTML {
+    let state = group.state.rawValue
+    return """
+      <section class="s-\(state)">
+      <h2>\(group.isEmbedded ? "Embedded mode" : group.name) <span class="state">\(state)</span></h2>
+      <dl>
+      \(HTML(facts(group)))</dl>
+      <ul>
+      \(HTML(notes(group)))</ul>
+      \(processes(group))</section>
+
+      """
   }
 
-  private mutating func writeFacts(_ group: StatusReport.Group) {
+  private func facts(_ group: StatusReport.Group) -> [HTML] {
     let counts = group.counts
-    text += "<dl>\n"
-    for figure in StatusReport.Group.figures {
-      if let label = figure.label { fact(label) { $0.write(figure.value(group)) } }
+    let failed = counts.statuses[5]
+    var facts = StatusReport.Group.figures.compactMap { figure in
+      figure.label.map { fact($0, value(figure.value(group))) }
     }
-    fact("Failed", isBad: counts.statuses[5] > 0) { page in
-      page.text.appendGrouped(counts.statuses[5])
-      page.text += " <small>5xx</small>"
-    }
+    facts.append(fact("Failed", isBad: failed > 0, "\(HTML.grouped(failed)) <small>5xx</small>"))
     for (name, quantile) in StatusNames.quantiles {
-      fact(name) { $0.text.appendLatency(LatencyBuckets.quantile(quantile, of: counts.latencies)) }
+      facts.append(fact(name, HTML.latency(LatencyBuckets.quantile(quantile, of: counts.latencies))))
     }
-    if group.threads > 0 { writeLoad(group) }
-    text += "</dl>\n"
+    return group.threads > 0 ? facts + load(group) : facts
   }
 
-  private mutating func writeLoad(_ group: StatusReport.Group) {
+  private func load(_ group: StatusReport.Group) -> [HTML] {
     let threads = group.busyThreads + group.idleThreads
-    fact("Threads busy", isBad: threads > 0 && group.idleThreads == 0) { page in
-      page.text.append(group.busyThreads)
-      page.text += " <small>of "
-      page.text.append(threads)
-      page.text += "</small>"
-      page.meter(group.busyThreads, threads)
-    }
-    guard !group.isEmbedded else { return }
-    fact("Waiting", isBad: group.waiting > 0) { page in
-      page.text.append(group.waiting)
-      guard let wait = group.oldestWait else { return }
-      page.text += " <small>for "
-      page.text.appendDuration(wait)
-      page.text += "</small>"
-    }
+    let busy = fact(
+      "Threads busy", isBad: threads > 0 && group.idleThreads == 0,
+      "\(group.busyThreads) <small>of \(threads)</small>\(meter(group.busyThreads, threads))")
+    if group.isEmbedded { return [busy] }
+    let wait: HTML = group.oldestWait.map { " <small>for \(HTML.duration($0))</small>" } ?? ""
+    return [busy, fact("Waiting", isBad: group.waiting > 0, "\(group.waiting)\(wait)")]
   }
 
-  private mutating func fact(_ name: String, isBad: Bool = false, _ value: (inout StatusPage) -> Void) {
-    text += "<div><dt>"
-    text.appendName(name)
-    if isBad { text += "</dt><dd class=\"bad\">" } else { text += "</dt><dd>" }
-    value(&self)
-    text += "</dd></div>\n"
+  private func fact(_ name: String, isBad: Bool = false, _ value: HTML) -> HTML {
+    let opening: HTML = isBad ? "<dd class=\"bad\">" : "<dd>"
+    return "<div><dt>\(name)</dt>\(opening)\(value)</dd></div>\n"
   }
 
-  private mutating func meter(_ value: Int, _ whole: Int) {
-    text += "<i class=\"meter\"><b style=\"width:"
-    text.append(whole > 0 ? min(max(value, 0), whole) * 100 / whole : 0)
-    text += "%\"></b></i>"
+  private func meter(_ value: Int, _ whole: Int) -> HTML {
+    let percent = whole > 0 ? min(max(value, 0), whole) * 100 / whole : 0
+    return "<i class=\"meter\"><b style=\"width:\(percent)%\"></b></i>"
   }
 
-  private mutating func writeNotes(_ group: StatusReport.Group) {
-    text += "<ul>\n"
-    if group.state == .failed { text += "<li class=\"bad\">It could not be started; the log of httpd's start says why.</li>\n" }
+  private func notes(_ group: StatusReport.Group) -> [HTML] {
     let counts = group.counts
-    writeStatuses(counts)
+    var notes: [HTML] = []
+    if group.state == .failed {
+      notes.append("<li class=\"bad\">It could not be started; the log of httpd's start says why.</li>\n")
+    }
+    let statuses = counts.statuses.indices.filter { counts.statuses[$0] > 0 }
+    if statuses.contains(where: { $0 != 2 }) {
+      let list = times(statuses.map { (StatusNames.statuses[$0], counts.statuses[$0]) })
+      notes.append("<li><em>Statuses:</em> \(list).</li>\n")
+    }
     let failures = RequestCause.allCases.filter { counts.causes[$0.rawValue] > 0 }
     if !failures.isEmpty {
-      text += "<li><em>Failures:</em> "
-      for (index, cause) in failures.enumerated() {
-        if index > 0 { text += ", " }
-        text.appendGrouped(counts.causes[cause.rawValue])
-        text += " × "
-        text.appendWords(cause.name)
-      }
-      if let last = counts.lastFailure {
-        text += ". Last: "
-        text.appendName(last.cause.sentence)
-        text += ", "
-        text.appendDuration(now &- last.at)
-        text += " ago"
-      }
-      text += ".</li>\n"
+      let last: HTML = counts.lastFailure.map { ". Last: \($0.cause.sentence), \(HTML.duration(now &- $0.at)) ago" } ?? ""
+      let list = times(failures.map { ($0.name, counts.causes[$0.rawValue]) })
+      notes.append("<li><em>Failures:</em> \(list)\(last).</li>\n")
     }
     if !group.ends.isEmpty {
-      text += "<li><em>Process ends:</em> "
-      for (index, end) in group.ends.enumerated() {
-        if index > 0 { text += ", " }
-        text.appendGrouped(end.count)
-        text += " × "
-        text.appendWords(end.reason)
-      }
-      text += ".</li>\n"
+      notes.append("<li><em>Process ends:</em> \(times(group.ends.map { ($0.reason, $0.count) })).</li>\n")
     }
     if let end = group.lastEnd {
-      text += end.isNormal ? "<li><em>Last end:</em> process " : "<li class=\"bad\"><em>Last end:</em> process "
-      text.append(end.pid)
-      text += " "
-      text.appendHTML(end.sentence)
-      text += ", "
-      text.appendDuration(now &- end.at)
-      text += " ago.</li>\n"
+      let opening: HTML = end.isNormal ? "<li>" : "<li class=\"bad\">"
+      let age = HTML.duration(now &- end.at)
+      notes.append("\(opening)<em>Last end:</em> process \(end.pid) \(end.sentence), \(age) ago.</li>\n")
     }
     if let retry = group.retry {
-      text += "<li class=\"bad\"><em>Next start:</em> in "
-      text.appendDuration(retry &- now)
-      text += ".</li>\n"
+      notes.append("<li class=\"bad\"><em>Next start:</em> in \(HTML.duration(retry &- now)).</li>\n")
     }
-    text += "</ul>\n"
+    return notes
   }
 
-  private mutating func writeStatuses(_ counts: RequestCounts) {
-    let seen = counts.statuses.indices.filter { counts.statuses[$0] > 0 }
-    guard seen.contains(where: { $0 != 2 }) else { return }
-    text += "<li><em>Statuses:</em> "
-    for (index, kind) in seen.enumerated() {
-      if index > 0 { text += ", " }
-      text.appendGrouped(counts.statuses[kind])
-      text += " × "
-      text.appendName(StatusNames.statuses[kind])
-    }
-    text += ".</li>\n"
+  /// "3 × worker died, 1 × overdue".
+  private func times(_ counts: [(String, UInt64)]) -> HTML {
+    HTML(counts.map { name, count in "\(HTML.grouped(count)) × \(HTML.words(name))" }, separator: ", ")
   }
 
-  private mutating func writeProcesses(_ group: StatusReport.Group) {
-    if group.processes.isEmpty {
-      text += "<p class=\"none\">No processes.</p>\n"
-      return
-    }
+  // MARK: its processes
+
+  private func processes(_ group: StatusReport.Group) -> HTML {
+    guard let first = group.processes.first else { return "<p class=\"none\">No processes.</p>\n" }
     let figures = StatusReport.Process.figures(now: now).filter { $0.label != nil }
-    text += "<div class=\"scroll\"><table>\n<thead><tr>"
-    for figure in figures { cell("th", figure, group.processes[0]) { $0.text.appendName(figure.label ?? "") } }
-    text += "</tr></thead>\n<tbody>\n"
-    for process in group.processes {
-      text += "<tr>"
-      for figure in figures { cell("td", figure, process) { $0.write(figure.value(process)) } }
-      text += "</tr>\n"
+    let headings = figures.map { cell("th", $0, first, "\($0.label ?? "")") }
+    let rows = group.processes.map { process -> HTML in
+      "<tr>\(HTML(figures.map { cell("td", $0, process, value($0.value(process))) }))</tr>\n"
     }
-    text += "</tbody>\n</table></div>\n"
+    return """
+      <div class="scroll"><table>
+      <thead><tr>\(HTML(headings))</tr></thead>
+      <tbody>
+      \(HTML(rows))</tbody>
+      </table></div>
+
+      """
   }
 
   /// Quantities stand at the right.
-  private mutating func cell(
-    _ tag: String, _ figure: StatusFigure<StatusReport.Process>, _ process: StatusReport.Process,
-    _ content: (inout StatusPage) -> Void
-  ) {
-    text.appendName(figure.value(process).isQuantity ? "<\(tag) class=\"n\">" : "<\(tag)>")
-    content(&self)
-    text.appendName("</\(tag)>")
+  private func cell(
+    _ tag: String, _ figure: StatusFigure<StatusReport.Process>, _ process: StatusReport.Process, _ content: HTML
+  ) -> HTML {
+    let alignment: HTML = figure.value(process).isQuantity ? " class=\"n\"" : ""
+    return "<\(tag)\(alignment)>\(content)</\(tag)>"
   }
 
-  private mutating func write(_ value: FigureValue) {
+  private func value(_ value: FigureValue) -> HTML {
     switch value {
-    case .text(let string): text.appendHTML(string)
-    case .number(let number): text.append(number)
-    case .count(let number): text.appendGrouped(number)
-    case .counts(let counts, let total): text.appendGrouped(total ?? counts.reduce(0) { $0 &+ $1.count })
-    case .time(let microseconds): text.appendDuration(microseconds)
-    case .bytes(let number): text.appendMegabytes(number)
-    case .absent, .flag, .durations, .object: text += "–"
+    case .text(let string): "\(string)"
+    case .number(let number): "\(number)"
+    case .count(let number): HTML.grouped(number)
+    case .counts(let counts, let total): HTML.grouped(total ?? counts.reduce(0) { $0 &+ $1.count })
+    case .time(let microseconds): HTML.duration(microseconds)
+    case .bytes(let number): HTML.megabytes(number)
+    case .absent, .flag, .durations, .object: "–"
     }
   }
 }
 
 extension StatusReport.GroupState {
-  /// Somebody should look after it.
+  /// An administrator should look after the group.
   fileprivate var isTrouble: Bool {
     switch self {
     case .degraded, .down, .failed: true

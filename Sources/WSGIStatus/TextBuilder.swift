@@ -24,21 +24,6 @@ struct TextBuilder {
     bytes.append(contentsOf: digits)
   }
 
-  /// Text from elsewhere, between HTML's tags or within an attribute's double quotes. Control characters are replaced.
-  mutating func appendHTML(_ text: String) {
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "&": self += "&amp;"
-      case "<": self += "&lt;"
-      case ">": self += "&gt;"
-      case "\"": self += "&quot;"
-      case "'": self += "&#39;"
-      case "\u{0}"..."\u{1F}", "\u{7F}"..."\u{9F}": self += "\u{FFFD}"
-      default: bytes.append(contentsOf: String(scalar).utf8)
-      }
-    }
-  }
-
   /// Text from elsewhere as a JSON string, quotes included. What HTML or a script would take for its own is escaped too.
   mutating func appendJSON(_ text: String) {
     self += "\""
@@ -71,11 +56,7 @@ struct TextBuilder {
     }
     self += "\""
   }
-}
 
-extension TextBuilder {
   /// A name of our own.
   mutating func appendName(_ name: String) { bytes.append(contentsOf: name.utf8) }
-
-  mutating func append(bytes more: some Collection<UInt8>) { bytes.append(contentsOf: more) }
 }

@@ -142,9 +142,7 @@ struct RenderingTests {
     (7_260_000_000, "2 h 1 min"), (273_600_000_000, "3 d 4 h"),
   ])
   func durations(_ microseconds: Int64, _ expected: String) {
-    var builder = TextBuilder()
-    builder.appendDuration(microseconds)
-    #expect(text(builder.bytes) == expected)
+    #expect(HTML.duration(microseconds).text == expected)
   }
 
   @Test(arguments: [
@@ -152,9 +150,7 @@ struct RenderingTests {
     (1_735_689_599, "2024-12-31 23:59:59"), (4_107_542_400, "2100-03-01 00:00:00"),
   ])
   func clocks(_ seconds: Int64, _ expected: String) {
-    var builder = TextBuilder()
-    builder.appendClock(seconds * 1_000_000)
-    #expect(text(builder.bytes) == expected)
+    #expect(HTML.clock(seconds * 1_000_000).text == expected)
   }
 
   /// Numbers that come from memory which others write may be anything.
