@@ -255,7 +255,8 @@ extension ChannelServer {
     #expect(requestHead().withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) } == .failed(.notServed))
     origin.served = true
     group.queueTimeout = 20
-    #expect(requestHead().withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) } == .failed(.queueTimedOut))
+    let outcome = requestHead().withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) }
+    #expect(outcome == .failed(.queueTimedOut))
     book.unmap()
   }
 

@@ -35,7 +35,8 @@ import WSGICore
     #expect(group.name == "a")
     #expect(group.settings.processes == 1 && !group.settings.isMultiprocess && group.settings.threads == 15)
     #expect(
-      group.settings.shutdownTimeout == 5_000 && group.settings.deadlockTimeout == 300_000 && group.settings.gracefulTimeout == 15_000)
+      group.settings.shutdownTimeout == 5_000 && group.settings.deadlockTimeout == 300_000
+        && group.settings.gracefulTimeout == 15_000)
     #expect(group.settings.connectTimeout == 15_000 && group.responseFlushDelay == 5 && group.listenBacklog == 100)
     #expect(group.headerBufferSize == nil && group.responseBufferSize == 8_388_608)
     #expect(group.reload == .restart && group.queueLimit == nil && group.settings.python == nil)
@@ -63,14 +64,16 @@ import WSGICore
     ("switch-interval=0.01", { $0.settings.interpreter.switchInterval == 0.01 }),
     ("stack-size=512K", { $0.settings.stackSize == 524_288 }),
     ("stack-size=1", { $0.settings.stackSize == 1 }), ("maximum-requests=1000", { $0.settings.maximumRequests == 1000 }),
-    ("startup-timeout=15", { $0.settings.startupTimeout == 15_000 }), ("shutdown-timeout=0", { $0.settings.shutdownTimeout == 0 }),
+    ("startup-timeout=15", { $0.settings.startupTimeout == 15_000 }),
+    ("shutdown-timeout=0", { $0.settings.shutdownTimeout == 0 }),
     ("deadlock-timeout=1min", { $0.settings.deadlockTimeout == 60_000 }),
     ("inactivity-timeout=1h", { $0.settings.inactivityTimeout == 3_600_000 }),
     ("request-timeout=250ms", { $0.settings.requestTimeout == 250 }),
     ("interrupt-timeout=5", { $0.settings.interruptTimeout == 5_000 }),
     ("graceful-timeout=5s", { $0.settings.gracefulTimeout == 5_000 }),
     ("eviction-timeout=5", { $0.settings.evictionTimeout == 5_000 }),
-    ("restart-interval=1h", { $0.settings.restartInterval == 3_600_000 }), ("connect-timeout=0", { $0.settings.connectTimeout == 0 }),
+    ("restart-interval=1h", { $0.settings.restartInterval == 3_600_000 }),
+    ("connect-timeout=0", { $0.settings.connectTimeout == 0 }),
     ("socket-timeout=9", { $0.settings.socketTimeout == 9_000 }), ("queue-timeout=9", { $0.settings.queueTimeout == 9_000 }),
     ("listen-backlog=5", { $0.listenBacklog == 5 }), ("display-name=%{GROUP}", { $0.displayName == "%{GROUP}" }),
     ("display-name=", { $0.displayName == nil }), ("send-buffer-size=512", { $0.sendBufferSize == 512 }),
@@ -79,10 +82,12 @@ import WSGICore
     ("response-socket-timeout=3", { $0.responseSocketTimeout == 3_000 }),
     ("response-flush-delay=7", { $0.responseFlushDelay == 7 }),
     ("response-flush-delay=1s", { $0.responseFlushDelay == 1_000 }), ("socket-user=root", { _ in true }),
-    ("script-user=shop", { $0.settings.scriptOwner == .user(1001) }), ("script-user=root", { $0.settings.scriptOwner == .user(0) }),
+    ("script-user=shop", { $0.settings.scriptOwner == .user(1001) }),
+    ("script-user=root", { $0.settings.scriptOwner == .user(0) }),
     ("script-group=staff", { $0.settings.scriptOwner == .group(50) }), ("cpu-time-limit=30", { $0.settings.cpuTimeLimit == 30 }),
     ("cpu-time-limit=1500ms", { $0.settings.cpuTimeLimit == 2 }), ("cpu-priority=-30", { $0.settings.cpuPriority == -30 }),
-    ("memory-limit=1G", { $0.settings.memoryLimit == 1 << 30 }), ("virtual-memory-limit=0", { $0.settings.virtualMemoryLimit == 0 }),
+    ("memory-limit=1G", { $0.settings.memoryLimit == 1 << 30 }),
+    ("virtual-memory-limit=0", { $0.settings.virtualMemoryLimit == 0 }),
     ("server-metrics=on", { $0.settings.serverMetrics }), ("new-privileges=On", { $0.settings.allowsNewPrivileges }),
     ("environment=clean", { $0.hasCleanEnvironment }), ("environment=clean environment=all", { !$0.hasCleanEnvironment }),
     ("pass-environment=DSN,,A_b", { $0.passedVariables == ["DSN", "A_b"] }),

@@ -60,7 +60,8 @@ import WSGICore
     #expect(sample.requests == 1 && sample.statusClasses[3] == 1 && sample.gilWaits == 2)
     #expect(sample.inputBytes == 10 && sample.outputWrites == 2)
     #expect(sample.phases[RequestPhase.gilWait.rawValue].total == 11000)
-    #expect(sample.phases[RequestPhase.server.rawValue].total >= 2_000_000 && sample.phases[RequestPhase.inputRead.rawValue].total >= 40)
+    #expect(sample.phases[RequestPhase.server.rawValue].total >= 2_000_000)
+    #expect(sample.phases[RequestPhase.inputRead.rawValue].total >= 40)
     #expect(sample.phases[RequestPhase.queue.rawValue].total == 0)
   }
 

@@ -23,15 +23,15 @@ WHOLE = r"WSGIDaemonProcess g (processes|threads|listen-backlog|maximum-requests
 TIME = r"WSGIDaemonProcess g (\S+-timeout|restart-interval|response-flush-delay|cpu-time-limit)="
 SIZE = r"WSGIDaemonProcess g (stack-size|memory-limit|virtual-memory-limit)="
 BUFFER = r"WSGIDaemonProcess g (send|receive|header|response)-buffer-size="
-JUNK = "A number with junk behind it, or no number at all"
+JUNK = "A number followed by other characters, or no number"
 UNITS = "Units: `ms`, `s`, `min`, `h`; `K`, `M`, `G`"
-NO_NUMBER = "Infinite, hexadecimal and nonsensical numbers"
-OUTSIDE = "Directives that apply to the whole server inside `<WSGIInterpreterOptions>`"
+NO_NUMBER = "Infinite, hexadecimal or meaningless numbers"
+OUTSIDE = "Directives for the whole server inside `<WSGIInterpreterOptions>`"
 HEADERS = "A `WSGITrustedProxyHeaders` name that no header can have"
-EMPTY = "`WSGITrustedProxies` or `WSGITrustedProxyHeaders` without a word"
+EMPTY = "`WSGITrustedProxies` or `WSGITrustedProxyHeaders` without an argument"
 ACCESS_FILES = "`WSGIHandlerScript`, `WSGIDispatchScript` and `WSGIPassApacheRequest` in `.htaccess`"
-NEW = "Options that 6.1.1 does not have"
-ORDER = "Lines in any order"
+NEW = "Options that 6.1.1 lacks"
+ORDER = "Any order of lines"
 WORDS = "The same refusal in other words"
 
 DIFFERENCES = [
@@ -74,9 +74,9 @@ DIFFERENCES = [
                "Unable to parse trusted proxy"),
     Difference("A relative, empty or overlong path in `WSGITelemetryService`", r"WSGITelemetryService unix:(x?$|/x{110})",
                r"WSGITelemetryService target (must be 'unix:/path', not 'unix:x?'|is too long)"),
-    Difference("An empty word in `WSGITelemetryOptions`", r'^WSGITelemetryOptions ""$',
+    Difference("An empty argument of `WSGITelemetryOptions`", r'^WSGITelemetryOptions ""$',
                r"WSGITelemetryOptions: bare '\+' / '-' is not a flag"),
-    Difference("An option behind an empty value: `lang= threads=5`", r"process-group= application-group=b",
+    Difference("An option after an empty value: `lang= threads=5`", r"process-group= application-group=b",
                "Invalid name for WSGI process group", "application group required"),
     Difference("Quotes around a selector's value", r"^<WSGIInterpreterOptions process-group=\"a b\">", ACCEPTED,
                "not of the form key=value"),
