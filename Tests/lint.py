@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # in the code; README.md, "Architecture", has the picture.
 PLATFORM = {"Glibc", "Synchronization"}
 ROOMS = {
-    "WSGICore": {"CEngine"},
+    "WSGICore": {"CEngine", "Glibc"},
     "WSGIConfig": {"WSGICore"},
     "RequestCounting": {"WSGICore"} | PLATFORM,
     "WSGIStatus": {"RequestCounting", "WSGICore"} | PLATFORM,

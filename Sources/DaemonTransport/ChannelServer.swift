@@ -131,13 +131,13 @@ public struct ChannelServer: ~Copyable {
   /// Passes a log record to the child: false when the channel is gone or full, and the record is still the caller's. A child
   /// reads at once, so that there is room in no time, unless its client keeps it: that is found out once.
   public mutating func log(
-    level: Int32, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer
+    level: LogLevel, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer
   ) -> Bool {
     guard failure == nil, !hasEnded else { return false }
     let file = UnsafeRawBufferPointer(rebasing: file.prefix(FrameLimits.name))
-    let text = UnsafeRawBufferPointer(rebasing: text.prefix(FrameLimits.logText))
-    var header = FrameHeader(.log, head: file.count, data: text.count, extra: line)
-    header.flags = FrameHeader.Flags(rawValue: UInt8(clamping: max(0, min(level, 15))))
+    let text = UnsafeRawBufferPointer(rebasing: text.prefix(LogPieces.limit))
+    let flags = FrameHeader.Flags(rawValue: UInt8(clamping: level.rawValue))
+    let header = FrameHeader(.log, flags: flags, head: file.count, data: text.count, extra: line)
     var deadline: Int64?
     while true {
       do throws(ExchangeFailure) {

@@ -1,3 +1,5 @@
+import WSGICore
+
 /// The kind of a frame on the channel. Below 16: from the worker; from 16: from the httpd child.
 public enum FrameKind: UInt8, Sendable {
   /// The request has left the queue (only where the envelope asked to be told).
@@ -71,8 +73,7 @@ public enum FrameLimits {
   static let wholeResponse = 64 << 10
   /// The body bytes of one `body` frame.
   public static let bodyData = 1 << 20
-  /// The text of a log record; the file name and the reason of a failure are `name` at most.
-  public static let logText = 32 << 10
+  /// The file name of a log record, whose text has `LogPieces.limit`; the reason of a failure.
   public static let name = 4 << 10
   /// Offset and length, behind the head of a `file` frame.
   static let fileData = 16
@@ -155,7 +156,7 @@ extension FrameKind {
     case .response: (7, UInt32(FrameLimits.responseHead), 0, UInt32(FrameLimits.responseData))
     case .data: (7, 0, 0, UInt32(FrameLimits.responseData))
     case .file: (0, UInt32(FrameLimits.responseHead), UInt32(FrameLimits.fileData), UInt32(FrameLimits.fileData))
-    case .log: (15, UInt32(FrameLimits.name), 0, UInt32(FrameLimits.logText))
+    case .log: (15, UInt32(FrameLimits.name), 0, UInt32(LogPieces.limit))
     case .failed, .aborted: (0, 0, 0, UInt32(FrameLimits.name))
     case .body: (1, 0, 0, UInt32(FrameLimits.bodyData))
     }

@@ -27,7 +27,7 @@ public struct RequestForwarder: ~Copyable {
   ///
   /// `head` is the encoded `RequestHead`; `logLevel` the highest level that the request's log would keep.
   public mutating func run<Origin: RequestOrigin & ~Copyable>(
-    _ head: UnsafeRawBufferPointer, on group: GroupQueue, logLevel: Int32, origin: inout Origin
+    _ head: UnsafeRawBufferPointer, on group: GroupQueue, logLevel: LogLevel, origin: inout Origin
   ) -> DaemonOutcome {
     if let crowding = seat.enterWithPatience(group.row, limit: group.inFlightLimit, queue: group.writeEnd) {
       return .failed(.overloaded(crowding))

@@ -23,7 +23,7 @@ public protocol RequestOrigin: ~Copyable {
   /// truncate it. False: the client has gone.
   mutating func sendFile(_ file: consuming Descriptor, offset: Int64, length: Int64) -> Bool
   /// A log record that belongs to the request. `file` is empty unless a LogHandler named its source line.
-  mutating func log(level: Int32, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer)
+  mutating func log(level: LogLevel, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer)
 
   /// Whether the process group has a worker that takes requests, as far as the supervisor said.
   func isServed() -> Bool

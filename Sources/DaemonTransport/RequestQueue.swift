@@ -76,7 +76,7 @@ public struct QueueEnvelope: Equatable, Sendable {
   public var flags: Flags = []
   var headLength: UInt32 = 0
   /// The highest level that the request's log would keep.
-  public var logLevel: Int32 = 0
+  public var logLevel = LogLevel.error
   /// When the child put the request into the queue.
   public var queueStart: Int64 = 0
   /// 1 for the first time that this request is queued; each time that it is queued again, or handed over, it is one more.
@@ -88,7 +88,7 @@ public struct QueueEnvelope: Equatable, Sendable {
     bytes.storeBytes(of: QueueEnvelope.magic, as: UInt32.self)
     bytes.storeBytes(of: flags.rawValue, toByteOffset: 4, as: UInt32.self)
     bytes.storeBytes(of: headLength, toByteOffset: 8, as: UInt32.self)
-    bytes.storeBytes(of: logLevel, toByteOffset: 12, as: Int32.self)
+    bytes.storeBytes(of: logLevel.rawValue, toByteOffset: 12, as: Int32.self)
     bytes.storeBytes(of: queueStart, toByteOffset: 16, as: Int64.self)
     bytes.storeBytes(of: attempt, toByteOffset: 24, as: UInt32.self)
     bytes.storeBytes(of: place, toByteOffset: 28, as: UInt32.self)
@@ -101,7 +101,7 @@ public struct QueueEnvelope: Equatable, Sendable {
     flags = Flags(rawValue: bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
     guard flags.isSubset(of: [.headInFile, .announce, .plain, .bytesOnly]) else { return nil }
     headLength = bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self)
-    logLevel = bytes.loadUnaligned(fromByteOffset: 12, as: Int32.self)
+    logLevel = LogLevel(clamping: bytes.loadUnaligned(fromByteOffset: 12, as: Int32.self))
     queueStart = bytes.loadUnaligned(fromByteOffset: 16, as: Int64.self)
     attempt = bytes.loadUnaligned(fromByteOffset: 24, as: UInt32.self)
     place = bytes.loadUnaligned(fromByteOffset: 28, as: UInt32.self)

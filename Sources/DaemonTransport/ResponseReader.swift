@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import WSGICore
 
 /// Where the exchange of one request with its worker stands.
 struct ResponseReader {
@@ -181,8 +182,8 @@ extension RequestForwarder {
     guard input.count >= whole else { return .needs(whole) }
     let name = input.bytes + FrameHeader.size
     origin.log(
-      level: Int32(header.flags.rawValue), file: UnsafeRawBufferPointer(start: name, count: nameLength), line: header.extra,
-      text: UnsafeRawBufferPointer(start: name + nameLength, count: textLength))
+      level: LogLevel(clamping: header.flags.rawValue), file: UnsafeRawBufferPointer(start: name, count: nameLength),
+      line: header.extra, text: UnsafeRawBufferPointer(start: name + nameLength, count: textLength))
     input.drop(whole)
     return nil
   }

@@ -23,11 +23,11 @@ extension ControlMessage {
     case .ended(let reason): Self.begin(&writer, .ended, number: reason.rawValue)
     case .reloadWanted(let change): Self.append(change, .reloadWanted, to: &writer)
     case .log(let record):
-      Self.begin(&writer, .log, number: UInt32(bitPattern: record.level), value: UInt64(record.line))
+      Self.begin(&writer, .log, number: UInt32(bitPattern: record.level.rawValue), value: UInt64(record.line))
       let file = record.file.prefix(Self.fileLimit)
       writer.append(UInt32(clamping: file.count))
       writer.append(Array(file))
-      writer.append(Array(record.text.prefix(Self.logRoom(beside: record.file))))
+      writer.append(Array(record.text.prefix(Self.textLimit)))
     case .metricsWanted(let ticket): Self.begin(&writer, .metricsWanted, value: ticket)
     case .answered: Self.begin(&writer, .answered)
     case .passedOn: Self.begin(&writer, .passedOn)
@@ -68,7 +68,8 @@ extension ControlMessage {
     case .log:
       let file = Array(try reader.readCounted())
       let text = Array(try rest(&reader))
-      return .log(ControlLog(level: Int32(bitPattern: number), file: file, line: UInt32(truncatingIfNeeded: value), text: text))
+      let level = LogLevel(clamping: Int32(bitPattern: number))
+      return .log(LogRecord(level: level, file: file, line: UInt32(truncatingIfNeeded: value), text: text))
     case .metricsWanted: return .metricsWanted(ticket: value)
     case .answered: return .answered
     case .passedOn: return .passedOn

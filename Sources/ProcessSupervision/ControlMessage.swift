@@ -2,8 +2,9 @@ import WSGICore
 
 /// What a worker and its supervisor say to each other, one packet each, on the `ControlChannel` between them.
 ///
-/// A packet is at most `limit` bytes, and the only length that its reader believes is the one the kernel reports. Layout, in host
-/// order: u32 kind, u32 number, u64 value, then the text or the counted parts of the kind.
+/// A packet is at most `limit` bytes, which is what the kernel keeps together in a pipe, and the only length that its reader
+/// believes is the one the kernel reports. Layout, in host order: u32 kind, u32 number, u64 value, then the text or the
+/// counted parts of the kind.
 ///
 /// **A changed script.** The worker whose request has seen it sends `reloadWanted`, keeps that request, and runs others with the
 /// code it has. The supervisor starts a candidate that loads the script. Other workers of the group are told `reloading`: they
@@ -38,7 +39,7 @@ public enum ControlMessage: Equatable, Sendable {
   /// The first request has been answered.
   case answered
   case reloadWanted(ScriptChange)
-  case log(ControlLog)
+  case log(LogRecord)
   /// Asks for httpd's scoreboard; `metrics` with the same ticket answers.
   case metricsWanted(ticket: UInt64)
 
@@ -73,12 +74,9 @@ public enum ControlMessage: Equatable, Sendable {
   public static let version: UInt32 = 2
   /// The longest packet.
   public static let limit = 4096
-  /// The longest text in a packet; what is longer is cut when it is sent.
-  public static let textLimit = limit - 64
   static let fileLimit = 256
-
-  /// How much text a record has room for that names this source file.
-  public static func logRoom(beside file: [UInt8]) -> Int { textLimit - min(file.count, fileLimit) }
+  /// The longest text in a packet, beside the name of a source file; what is longer is cut when it is sent.
+  public static let textLimit = limit - fileLimit - 64
 }
 
 /// A script that is no longer what was loaded, or whose import failed and is to be tried in a process that has not tried it.
@@ -98,16 +96,15 @@ public struct ScriptChange: Hashable, Sendable {
   }
 }
 
-/// A log record of a worker that belongs to no request.
-public struct ControlLog: Equatable, Sendable {
-  /// An APLOG_* level.
-  public var level: Int32
+/// A log record that belongs to no request.
+public struct LogRecord: Equatable, Sendable {
+  public var level: LogLevel
   /// The Python source that a LogHandler record names; empty and 0: none.
   public var file: [UInt8]
   public var line: UInt32
   public var text: [UInt8]
 
-  public init(level: Int32, file: [UInt8] = [], line: UInt32 = 0, text: [UInt8]) {
+  public init(level: LogLevel, file: [UInt8] = [], line: UInt32 = 0, text: [UInt8]) {
     self.level = level
     self.file = file
     self.line = line

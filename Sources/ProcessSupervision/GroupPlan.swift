@@ -21,7 +21,7 @@ public struct GroupPlan {
   /// The file of the group's `WorkerScoreboard`; -1: it has none.
   public var activity: Int32 = -1
   /// Writes a record into the ErrorLog of the group's server. The text may hold any byte but NUL.
-  public var log: (SupervisorLog) -> Void = { _ in }
+  public var log: (LogRecord) -> Void = { _ in }
   /// Makes another queue for the group, whose ends become the caller's. nil: errno says why not.
   public var makeQueue: () -> RenewableQueue.Ends? = { nil }
 
@@ -54,20 +54,12 @@ public struct GroupPlan {
 /// Functions that the supervisor needs of the process that it runs in.
 public struct SupervisorCallbacks {
   /// Writes a record that belongs to no group into the main server's ErrorLog.
-  public var log: (SupervisorLog) -> Void
+  public var log: (LogRecord) -> Void
   /// httpd's scoreboard as pairs; nil where there is none.
   public var metrics: () -> [UInt8]?
 
-  public init(log: @escaping (SupervisorLog) -> Void, metrics: @escaping () -> [UInt8]? = { nil }) {
+  public init(log: @escaping (LogRecord) -> Void, metrics: @escaping () -> [UInt8]? = { nil }) {
     self.log = log
     self.metrics = metrics
   }
-}
-
-public struct SupervisorLog: Equatable, Sendable {
-  public var level: LogLevel
-  /// The Python source that the record names; empty and 0: none.
-  public var file: [UInt8] = []
-  public var line: UInt32 = 0
-  public var text: [UInt8]
 }

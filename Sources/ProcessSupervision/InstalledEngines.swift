@@ -17,8 +17,19 @@ extension InstalledEngines {
   /// It looks at files that may be a tenant's, who can make that take for ever or have effects: not for a process that has
   /// more rights than the tenant, nor for one that others wait for.
   /// - root: what to put before the names, where the process does not have its root directory yet.
-  public func file(python: String?, home: String?, root: String = "") throws(EngineChoiceFailure) -> String {
+  func file(python: String?, home: String?, root: String = "") throws(EngineChoiceFailure) -> String {
     file(of: try version(python: python, home: home.map(firstDirectory), root: root))
+  }
+
+  /// Loads that engine.
+  public func load(python: String?, home: String?, root: String = "") throws(EngineFailure) -> Engine {
+    let path: String
+    do throws(EngineChoiceFailure) {
+      path = try file(python: python, home: home, root: root)
+    } catch {
+      throw .missing(error.description)
+    }
+    return try Engine(path: path)
   }
 
   private func version(python: String?, home: String?, root: String) throws(EngineChoiceFailure) -> PythonVersion {

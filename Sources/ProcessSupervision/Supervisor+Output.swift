@@ -9,7 +9,7 @@ extension Supervisor {
   func relay(_ output: WorkerOutput) {
     let now = wsgi_posix_monotonic()
     for line in output.readLines() where output.group.mayLog(bytes: line.count, of: output, now: now) {
-      output.group.plan.log(SupervisorLog(level: .error, text: line))
+      output.group.plan.log(LogRecord(level: .error, text: line))
     }
     if output.descriptor < 0 { expectEnd(of: output) }
   }
@@ -17,7 +17,7 @@ extension Supervisor {
   /// The worker has ended; processes that it started may still hold its output.
   func leave(_ output: WorkerOutput) {
     relay(output)
-    for line in output.finishLine() { output.group.plan.log(SupervisorLog(level: .error, text: line)) }
+    for line in output.finishLine() { output.group.plan.log(LogRecord(level: .error, text: line)) }
     guard output.descriptor >= 0 else { return }
     leftovers.append(output)
     guard leftovers.count(where: { $0.group === output.group }) > Self.mostLeftovers,
@@ -45,13 +45,10 @@ extension Supervisor {
   }
 
   /// Relays a record that a worker sent.
-  func relay(_ record: ControlLog, from worker: Worker) {
+  func relay(_ record: LogRecord, from worker: Worker) {
     let size = record.text.count &+ record.file.count
     guard worker.group.mayLog(bytes: size, of: worker.output, now: wsgi_posix_monotonic()) else { return }
-    // A worker is no authority on emergencies.
-    let level = LogLevel(rawValue: min(max(record.level, LogLevel.alert.rawValue), 15))
-    let text = record.text.map { $0 == 0 ? 0x20 : $0 }
-    worker.group.plan.log(SupervisorLog(level: level, file: record.file, line: record.line, text: text))
+    worker.group.plan.log(record)
   }
 
   /// Tells of what was not passed on, once a second; at the end of all, of whatever has not been told.

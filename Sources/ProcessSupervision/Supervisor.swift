@@ -197,7 +197,7 @@ public final class Supervisor {
   // MARK: words
 
   func log(_ group: Group?, _ level: LogLevel, _ text: String) {
-    (group?.plan.log ?? callbacks.log)(SupervisorLog(level: level, text: Array(text.utf8)))
+    (group?.plan.log ?? callbacks.log)(LogRecord(level: level, text: Array(text.utf8)))
   }
 
   /// How a worker is named in messages.

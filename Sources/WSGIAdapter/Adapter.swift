@@ -93,7 +93,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     text.withUTF8 { logHere(level, UnsafeRawBufferPointer($0), request: nil, file: nil, line: 0) }
   }
 
-  var logLevelHere: Int32 { RunningRequest.current?.exchange.logLevel ?? host.logLevel }
+  var logLevelHere: LogLevel { RunningRequest.current?.exchange.logLevel ?? host.logLevel }
 
   // MARK: life
 

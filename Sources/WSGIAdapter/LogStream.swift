@@ -14,9 +14,6 @@ final class LogStream: NativeObject {
     "readlines", "seek", "tell", "truncate", "detach",
   ]
 
-  /// A line that has no end yet is written in pieces of this size, lest it be kept for ever.
-  private static let recordLimit = 7680
-
   private unowned(unsafe) let adapter: Adapter
   /// The request that a wsgi.errors belongs to; nil for a stream of the process.
   private unowned(unsafe) let request: RunningRequest?
@@ -122,10 +119,7 @@ final class LogStream: NativeObject {
       followsLineEnd = true
     }
     if start < bytes.count { tail.append(contentsOf: bytes[start...]) }
-    if tail.count >= LogStream.recordLimit {
-      tail.withUnsafeBytes { emit($0) }
-      tail.removeAll()
-    }
+    if tail.count > LogPieces.limit { tail = tail.withUnsafeBytes { LogPieces.last(of: $0, emit) } }
     if !tail.isEmpty { tails[key] = tail }
   }
 
@@ -138,11 +132,6 @@ final class LogStream: NativeObject {
   private static var threadKey: UInt { UInt(pthread_self()) }
 
   private func emit(_ line: UnsafeRawBufferPointer) {
-    var rest = line
-    repeat {
-      let part = UnsafeRawBufferPointer(rebasing: rest.prefix(LogStream.recordLimit))
-      rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(LogStream.recordLimit))
-      adapter.logHere(.error, part, request: request, file: nil, line: 0)
-    } while !rest.isEmpty
+    adapter.logHere(.error, line, request: request, file: nil, line: 0)
   }
 }

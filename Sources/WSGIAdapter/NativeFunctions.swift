@@ -20,7 +20,7 @@ final class NativeFunctions: NativeObject {
     case 0: return try log(arguments)
     case 1:
       let level = try (arguments[0] ?? .none).int()
-      return .bool(level <= Int(contents.adapter.logLevelHere))
+      return .bool(LogLevel(clamping: level) <= contents.adapter.logLevelHere)
     case 2: return try stream(arguments)
     case 3:
       guard let data = RunningRequest.current?.requestData.object else {
@@ -57,7 +57,7 @@ final class NativeFunctions: NativeObject {
   /// log(level, text, file, line): a record a line.
   private func log(_ arguments: Arguments) throws(Raised) -> PyRef {
     try arguments.expect(4...4, "log")
-    let level = LogLevel(rawValue: Int32(clamping: try (arguments[0] ?? .none).int()))
+    let level = LogLevel(clamping: try (arguments[0] ?? .none).int())
     let file = arguments[2]?.text
     let line = try (arguments[3] ?? .none).int()
     for part in (arguments[1]?.text ?? "").split(separator: "\n") {

@@ -32,7 +32,7 @@ open class RequestExchange {
   open func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {}
 
   /// The highest level that this request's log keeps.
-  open var logLevel: Int32 { LogLevel.info.rawValue }
+  open var logLevel: LogLevel { .info }
 
   /// The application is about to be called, at this time (microseconds since the epoch).
   open func started(_ microseconds: Int64) {}
@@ -49,7 +49,7 @@ open class RequestExchange {
 open class ProcessHost: @unchecked Sendable {  // implementations keep no mutable state
   public init() {}
   open func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {}
-  open var logLevel: Int32 { LogLevel.info.rawValue }
+  open var logLevel: LogLevel { .info }
   /// httpd's scoreboard as pairs; nil where it is not available.
   open func serverMetrics() -> [UInt8]? { nil }
 

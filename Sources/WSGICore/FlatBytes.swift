@@ -136,11 +136,21 @@ public struct FlatWriter: ~Copyable {
 public let flatNull: UInt32 = 0xFFFF_FFFF
 
 /// A flat encoding that does not hold what it says it holds.
-public enum FlatFailure: Error, Equatable {
+public enum FlatFailure: Error, Equatable, CustomStringConvertible {
   case truncated
   case badMagic
   case tooMany
   case trailingBytes
+
+  /// A phrase for the log.
+  public var description: String {
+    switch self {
+    case .truncated: "it ends too early"
+    case .badMagic: "it does not begin as such data do"
+    case .tooMany: "it holds more than is allowed"
+    case .trailingBytes: "bytes follow its end"
+    }
+  }
 }
 
 /// Reads a flat encoding; every length is checked against what is there before it is used.

@@ -2,10 +2,17 @@ import CEngine
 
 // The words of engine.h, for all rooms. Their values are C's: structures, as a Swift enumeration can only have literals.
 
-/// How a log record is graded: httpd's levels. A record of an application may have others.
-public struct LogLevel: RawRepresentable, Equatable, Sendable {
+/// How a log record is graded: httpd's levels. The most urgent is the least.
+public struct LogLevel: Equatable, Comparable, Sendable {
   public let rawValue: Int32
-  @inlinable public init(rawValue: Int32) { self.rawValue = rawValue }
+  @inlinable init(rawValue: Int32) { self.rawValue = rawValue }
+  /// Reads what others wrote. An application is no authority on emergencies.
+  @inlinable public init(clamping value: some BinaryInteger) {
+    rawValue = min(max(Int32(clamping: value), Int32(WSGI_LOG_ALERT)), LogLevel.last)
+  }
+  /// APLOG_TRACE8.
+  @inlinable static var last: Int32 { Int32(WSGI_LOG_TRACE1) &+ 7 }
+  @inlinable public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
   @inlinable public static var alert: Self { Self(rawValue: Int32(WSGI_LOG_ALERT)) }
   @inlinable public static var critical: Self { Self(rawValue: Int32(WSGI_LOG_CRIT)) }
   @inlinable public static var error: Self { Self(rawValue: Int32(WSGI_LOG_ERROR)) }

@@ -57,6 +57,14 @@ extension String: SettingValue {
   public init?(settingBytes bytes: [UInt8]) { self = bytes.text }
 }
 
+extension LogLevel: SettingValue {
+  public var settingBytes: [UInt8] { rawValue.settingBytes }
+  public init?(settingBytes bytes: [UInt8]) {
+    guard let number = Int32(settingBytes: bytes) else { return nil }
+    self.init(clamping: number)
+  }
+}
+
 extension PythonVersion: SettingValue {
   public var settingBytes: [UInt8] { Array(description.utf8) }
   public init?(settingBytes bytes: [UInt8]) { self.init(bytes.text) }

@@ -49,7 +49,7 @@ public struct WorkerSettings: SettingsTable {
   /// It is no worker: it answers questions about files, as `FileProbe` asks them.
   public var isProbe = false
   /// The highest level that the log of the group's server would keep.
-  public var logLevel: Int32 = 4
+  public var logLevel = LogLevel.warning
   /// Bytes; 0: the system's.
   public var stackSize = 0
   public var maximumRequests = 0

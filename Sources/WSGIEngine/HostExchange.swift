@@ -37,7 +37,7 @@ final class HostExchange: RequestExchange {
     withRecord(level, text, file: file, line: line) { log(context, $0) }
   }
 
-  override var logLevel: Int32 { functions.pointee.log_level?(context) ?? LogLevel.info.rawValue }
+  override var logLevel: LogLevel { functions.pointee.log_level.map { LogLevel(clamping: $0(context)) } ?? .info }
 
   override func started(_ microseconds: Int64) { functions.pointee.started?(context, microseconds) }
 
@@ -73,7 +73,7 @@ final class EngineHost: ProcessHost, @unchecked Sendable {  // the table is immu
     withRecord(level, text, file: file, line: line) { log(host.pointee.context, $0) }
   }
 
-  override var logLevel: Int32 { host.pointee.log_level?(host.pointee.context) ?? LogLevel.info.rawValue }
+  override var logLevel: LogLevel { host.pointee.log_level.map { LogLevel(clamping: $0(host.pointee.context)) } ?? .info }
 
   override func serverMetrics() -> [UInt8]? {
     guard let ask = host.pointee.server_metrics else { return nil }

@@ -28,7 +28,7 @@ enum ExchangeTable {
         log: { context, record in
           if let record { thread(context)?.pointee.log(record.pointee) }
         },
-        log_level: { thread($0)?.pointee.logLevel ?? 0 },
+        log_level: { thread($0)?.pointee.logLevel.rawValue ?? 0 },
         started: { thread($0)?.pointee.begin(isCall: $1 != 0) },
         is_https: nil, ssl_variable: nil, request_record: nil))
     return UnsafePointer(table)

@@ -12,7 +12,7 @@ final class PreloadLimit: Sendable {
   }
 
   private let settings: WorkerSettings
-  private let engine: EngineImage
+  private let engine: Engine
   private let log: ProcessLog
   private let control: ControlChannel
   private let state = Mutex(State())
@@ -21,7 +21,7 @@ final class PreloadLimit: Sendable {
   /// How long the stack may take to read, in milliseconds.
   private static let stackPatience: UInt32 = 300
 
-  init(_ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlChannel) {
+  init(_ settings: WorkerSettings, _ engine: Engine, _ log: ProcessLog, _ control: ControlChannel) {
     self.settings = settings
     self.engine = engine
     self.log = log
@@ -36,7 +36,8 @@ final class PreloadLimit: Sendable {
     let deadline = settings.startupTimeout > 0 ? monotonicMilliseconds() &+ settings.startupTimeout : Int64.max
     set(State(script: script.script, deadline: deadline))
     defer { set(State()) }
-    return engine.load(script, failure: &failure)
+    failure = script.failure
+    return engine.load(script.script, into: script.applicationGroup, failure: &failure)
   }
 
   /// Everything is loaded.
@@ -60,7 +61,7 @@ final class PreloadLimit: Sendable {
 
   private func expire(_ script: [UInt8]) -> Never {
     let name = String(decoding: script, as: UTF8.self)
-    let stack = engine.stack(0, milliseconds: PreloadLimit.stackPatience).joined(separator: ", ")
+    let stack = engine.stacks(0, milliseconds: PreloadLimit.stackPatience).lines.joined(separator: ", ")
     log.write(
       .warning,
       "WSGI0412: Script '\(name)' did not load within startup-timeout (\(Seconds.text(settings.startupTimeout)));"

@@ -9,7 +9,7 @@ import WSGICore
 /// The threads that run requests, and when they end.
 final class RequestPool: Sendable {
   let settings: WorkerSettings
-  let engine: EngineImage
+  let engine: Engine
   let log: ProcessLog
   let control: ControlChannel
   let processID: UInt32
@@ -35,7 +35,7 @@ final class RequestPool: Sendable {
   private let hasFailedImport = Atomic<Bool>(false)
 
   init(
-    _ settings: WorkerSettings, _ engine: EngineImage, queue: Int32, owners: RequestOwners? = nil,
+    _ settings: WorkerSettings, _ engine: Engine, queue: Int32, owners: RequestOwners? = nil,
     activity: UnsafeMutableRawPointer? = nil, log: ProcessLog, control: ControlChannel = .ofWorker,
     stopped: @escaping @Sendable () -> Void
   ) {

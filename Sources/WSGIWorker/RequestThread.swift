@@ -13,7 +13,7 @@ struct RequestThread: ~Copyable {
   var channel: ChannelServer
   private var number: UInt64 = 0
   /// Of the current request.
-  private(set) var logLevel: Int32 = 0
+  private(set) var logLevel = LogLevel.error
   private var marksActivity = false
   private var envelope = QueueEnvelope()
   /// httpd's id of it, which lies in `reader`.
@@ -74,8 +74,9 @@ struct RequestThread: ~Copyable {
         thread.pointee.index, number: thread.pointee.number, id: thread.pointee.requestID, now: now)
       let isWatched = isBrisk && thread.pointee.number & (GILContention.sample &- 1) == 0
       let waits = isWatched ? wsgi_posix_waits() : 0
+      let flags = hasNewCode ? [.rejectsStale, .newCode] : RunFlags.rejectsStale
       var outcome = pool.engine.run(
-        thread, ExchangeTable.functions, thread.pointee.reader.head, ticket: ticket, hasNewCode: hasNewCode)
+        thread, ExchangeTable.functions, thread.pointee.reader.head, ticket: ticket, flags: flags)
       if isWatched { pool.contention.observe(waited: wsgi_posix_waits() != waits, now: now) }
       var isKept = false
       if outcome.end == RequestEnd.stale.rawValue {
@@ -86,7 +87,7 @@ struct RequestThread: ~Copyable {
           // Another request waits for the new code already: this one need not.
           thread.pointee.reader.clear(.scriptReloading)
           outcome = pool.engine.run(
-            thread, ExchangeTable.functions, thread.pointee.reader.head, ticket: ticket, hasNewCode: hasNewCode)
+            thread, ExchangeTable.functions, thread.pointee.reader.head, ticket: ticket, flags: flags)
         }
       }
       thread.pointee.conclude(outcome)
@@ -208,19 +209,16 @@ struct RequestThread: ~Copyable {
   }
 
   mutating func log(_ record: wsgi_log_record) {
-    guard record.level <= logLevel, let text = record.text else { return }
+    let level = LogLevel(clamping: record.level)
+    guard level <= logLevel, let text = record.text else { return }
     let file = UnsafeRawBufferPointer(start: record.file, count: record.file.map { strlen($0) } ?? 0)
-    var rest = UnsafeRawBufferPointer(start: text, count: record.length)
-    repeat {
-      let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(FrameLimits.logText))
-      rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(piece.count))
-      if channel.log(level: record.level, file: file, line: record.line, text: piece) { continue }
+    var pieces = LogPieces(UnsafeRawBufferPointer(start: text, count: record.length))
+    while let piece = pieces.next() {
+      if channel.log(level: level, file: file, line: record.line, text: piece) { continue }
       // The response is complete, or the child has gone: the process's log is better than none, if it says whose the record is.
-      var record = record
-      record.text = piece.baseAddress?.assumingMemoryBound(to: UInt8.self)
-      record.length = piece.count
-      pool.log.write(record, prefix: requestPrefix())
-    } while !rest.isEmpty
+      let rest = Array(requestPrefix().utf8) + Array(piece) + Array(pieces.rest ?? UnsafeRawBufferPointer(start: nil, count: 0))
+      return pool.log.write(level, rest, file: Array(file), line: record.line)
+    }
   }
 
   /// What httpd would put before a record of the request, and the id by which httpd's other records of it are found.

@@ -1,11 +1,12 @@
 import CPosix
 import Glibc
 import Synchronization
+import WSGICore
 
 /// Has SIGHUP and SIGUSR2 published to Python, one after the other, on a thread that exists from the first of them on. Signals
 /// that arrive while many wait are dropped.
 final class SignalDispatcher: Sendable {
-  private let engine: EngineImage
+  private let engine: Engine
   private let stackSize: Int
   private struct State {
     var waiting: [Int32] = []
@@ -15,7 +16,7 @@ final class SignalDispatcher: Sendable {
   private let state = Mutex(State())
   private let idle = Wakeup()
 
-  init(_ engine: EngineImage, stackSize: Int) {
+  init(_ engine: Engine, stackSize: Int) {
     self.engine = engine
     self.stackSize = stackSize
   }

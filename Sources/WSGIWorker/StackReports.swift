@@ -11,7 +11,7 @@ final class StackReports: Sendable {
   /// A byte arrives here with each signal.
   private let signals: Int32
   /// Python runs; held while it is asked.
-  private let engine = Mutex<EngineImage?>(nil)
+  private let engine = Mutex<Engine?>(nil)
 
   /// How long the GIL is waited for. Code that keeps it for longer, an extension module's, is stuck as likely as not.
   private static let patience: UInt32 = 1000
@@ -33,7 +33,7 @@ final class StackReports: Sendable {
   }
 
   /// Answers signals that have come and will come. An errno value, or 0.
-  func start(_ engine: EngineImage, stackSize: Int) -> Int32 {
+  func start(_ engine: Engine, stackSize: Int) -> Int32 {
     self.engine.withLock { $0 = engine }
     return WorkerThread.start("wsgi:stacks", stackSize: stackSize) { [self] in
       var bytes = [UInt8](repeating: 0, count: 256)
@@ -51,7 +51,7 @@ final class StackReports: Sendable {
   private func report() {
     engine.withLock { engine in
       guard let engine else { return }
-      let (lines, isComplete) = engine.allStacks(milliseconds: Self.patience)
+      let (lines, isComplete) = engine.stacks(0, milliseconds: Self.patience)
       var text = "SIGQUIT: stacks of the threads of daemon process \(title)"
       if !isComplete { text += ", read without the GIL, which a thread holds" }
       write(lines.isEmpty ? "\(text): \(isComplete ? "none runs Python code" : "Python cannot show them")." : "\(text):")

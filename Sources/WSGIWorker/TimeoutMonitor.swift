@@ -126,7 +126,7 @@ final class TimeoutMonitor: Sendable {
     let id = request.flatMap { pool.inFlight.id(of: $0) }.map { ", request \($0)" } ?? ""
     var text = "\(number): \(what) (daemon process \(pool.settings.title)\(id))."
     if let request {
-      let frames = pool.engine.stack(request.ticket, milliseconds: TimeoutMonitor.stackPatience)
+      let frames = pool.engine.stacks(request.ticket, milliseconds: TimeoutMonitor.stackPatience).lines
       text += frames.isEmpty ? " It runs no Python code." : " " + frames.joined(separator: ", ") + "."
     }
     pool.log.write(.warning, text)

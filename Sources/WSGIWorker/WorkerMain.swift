@@ -8,8 +8,23 @@ import WSGICore
 enum WorkerMain {
   /// Why the process cannot do its work.
   private struct Failure: Error {
-    var exit: WorkerExit
-    var sentence: String
+    let exit: WorkerExit
+    let sentence: String
+
+    init(_ exit: WorkerExit, _ sentence: String) {
+      self.exit = exit
+      self.sentence = sentence
+    }
+
+    init(_ failure: EngineFailure) {
+      exit =
+        switch failure {
+        case .missing: .engineMissing
+        case .unusable: .engineUnusable
+        case .notStarted: .python
+        }
+      sentence = failure.description
+    }
   }
 
   /// Values given to the engine for the life of the process.
@@ -36,15 +51,15 @@ enum WorkerMain {
 
   private static func run(_ control: ControlChannel) throws(Failure) -> Int32 {
     guard let (settings, bytes) = WorkerSettings.read() else {
-      throw Failure(exit: .settings, sentence: "its settings cannot be read")
+      throw Failure(.settings, "its settings cannot be read")
     }
     guard settings.version == ControlMessage.version else {
-      throw Failure(exit: .version, sentence: "version \(settings.version) was asked for, this is \(ControlMessage.version)")
+      throw Failure(.version, "version \(settings.version) was asked for, this is \(ControlMessage.version)")
     }
     let log = ProcessLog(level: settings.logLevel)
     let activity = WorkerScoreboard.mapOwn(settings)
     // Behind chroot the image is not to be found any more.
-    var early: Result<EngineImage, Failure>?
+    var early: Result<Engine, Failure>?
     let warnings = Privileges.drop(settings) { early = loadEngine(settings, root: ".") }
     for warning in warnings { log.write(.warning, warning) }
     if settings.isProbe {
@@ -52,35 +67,29 @@ enum WorkerMain {
       return 0
     }
     guard let stacks = StackReports(settings, log: log) else {
-      throw Failure(exit: .threads, sentence: "signals: \(String(cString: strerror(errno)))")
+      throw Failure(.threads, "signals: \(String(cString: strerror(errno)))")
     }
     setLocale(settings, log)
     let metrics = ScoreboardQuery(control, isOffered: settings.serverMetrics)
     let receiver = ControlReceiver(control, metrics: metrics)
     let failure = receiver.start(stackSize: settings.stackSize)
-    if failure != 0 { throw Failure(exit: .threads, sentence: String(cString: strerror(failure))) }
+    if failure != 0 { throw Failure(.threads, String(cString: strerror(failure))) }
     let engine = try (early ?? loadEngine(settings)).get()
     try startPython(engine, bytes, log, metrics)
     let noThread = stacks.start(engine, stackSize: settings.stackSize)
-    if noThread != 0 { throw Failure(exit: .threads, sentence: String(cString: strerror(noThread))) }
+    if noThread != 0 { throw Failure(.threads, String(cString: strerror(noThread))) }
     return settings.isService
       ? runServices(settings, engine, log, control, receiver, stacks)
       : try serve(settings, engine, log, control, receiver, stacks, activity)
   }
 
   /// root: what to put before the names of Python, where it is not the process's root directory yet.
-  private static func loadEngine(_ settings: WorkerSettings, root: String = "") -> Result<EngineImage, Failure> {
-    let path: String
-    do throws(EngineChoiceFailure) {
-      path = try settings.engines.file(
-        python: settings.python?.text, home: settings.pythonHome?.text, root: root)
+  private static func loadEngine(_ settings: WorkerSettings, root: String = "") -> Result<Engine, Failure> {
+    do throws(EngineFailure) {
+      return .success(
+        try settings.engines.load(python: settings.python?.text, home: settings.pythonHome?.text, root: root))
     } catch {
-      return .failure(Failure(exit: .engineMissing, sentence: error.description))
-    }
-    do throws(EngineImage.Failure) {
-      return .success(try EngineImage(path: Array(path.utf8)))
-    } catch {
-      return .failure(Failure(exit: error.isMissing ? .engineMissing : .engineUnusable, sentence: error.sentence))
+      return .failure(Failure(error))
     }
   }
 
@@ -96,7 +105,7 @@ enum WorkerMain {
   }
 
   private static func startPython(
-    _ engine: EngineImage, _ bytes: [UInt8], _ log: ProcessLog, _ metrics: ScoreboardQuery
+    _ engine: Engine, _ bytes: [UInt8], _ log: ProcessLog, _ metrics: ScoreboardQuery
   ) throws(Failure) {
     let host = UnsafeMutablePointer<wsgi_host>.allocate(capacity: 1)
     host.initialize(
@@ -105,7 +114,7 @@ enum WorkerMain {
         log: { context, record in
           if let record { WorkerMain.host(context)?.log.write(record.pointee) }
         },
-        log_level: { WorkerMain.host($0)?.log.level ?? 0 },
+        log_level: { WorkerMain.host($0)?.log.level.rawValue ?? 0 },
         server_metrics: { context, buffer, capacity in
           let pairs = WorkerMain.host(context)?.metrics.ask() ?? []
           if let buffer, pairs.count <= capacity {
@@ -113,10 +122,10 @@ enum WorkerMain {
           }
           return pairs.count
         }))
-    do throws(EngineImage.Failure) {
+    do throws(EngineFailure) {
       try engine.start(host, settings: bytes)
     } catch {
-      throw Failure(exit: .python, sentence: error.sentence)
+      throw Failure(error)
     }
   }
 
@@ -127,7 +136,7 @@ enum WorkerMain {
   // MARK: requests
 
   private static func serve(
-    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlChannel, _ receiver: ControlReceiver,
+    _ settings: WorkerSettings, _ engine: Engine, _ log: ProcessLog, _ control: ControlChannel, _ receiver: ControlReceiver,
     _ stacks: StackReports, _ activity: UnsafeMutableRawPointer?
   ) throws(Failure) -> Int32 {
     // A script that does not load is the engine's to log; the request that needs it tries again.
@@ -140,7 +149,7 @@ enum WorkerMain {
     }
     limit.end()
     guard let process = WorkerProcess(settings, engine, log: log, control: control, activity: activity) else {
-      throw Failure(exit: .threads, sentence: "signals: \(String(cString: strerror(errno)))")
+      throw Failure(.threads, "signals: \(String(cString: strerror(errno)))")
     }
     if hasFailed { process.importFailed() }
     return process.run(receiver, stacks, verdict: verdict)
@@ -150,14 +159,14 @@ enum WorkerMain {
 
   /// Runs the scripts one after the other on this thread, where Python handles the signals.
   private static func runServices(
-    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlChannel, _ receiver: ControlReceiver,
+    _ settings: WorkerSettings, _ engine: Engine, _ log: ProcessLog, _ control: ControlChannel, _ receiver: ControlReceiver,
     _ stacks: StackReports
   ) -> Int32 {
     receiver.deliverToService()
     control.send(.ready)
     for script in settings.imports where !receiver.isServiceEnding {
-      var failure: UInt32 = 0
-      _ = engine.load(script, failure: &failure)
+      var failure = script.failure
+      _ = engine.load(script.script, into: script.applicationGroup, failure: &failure)
     }
     let reason = ShutdownReason.shutdownSignal
     Reaper.start(settings, engine, log, control, reason)

@@ -8,7 +8,7 @@ import WSGICore
 /// A daemon process that takes requests, from the start of its threads to its exit. Runs on the main thread.
 final class WorkerProcess {
   private let settings: WorkerSettings
-  private let engine: EngineImage
+  private let engine: Engine
   private let log: ProcessLog
   private let control: ControlChannel
   /// Signals arrive here, one byte each; 0: the process is to be shut down.
@@ -19,7 +19,7 @@ final class WorkerProcess {
 
   /// nil: no sockets for the events, no handler for the signals, or no memory for the board of owners.
   init?(
-    _ settings: WorkerSettings, _ engine: EngineImage, log: ProcessLog, control: ControlChannel,
+    _ settings: WorkerSettings, _ engine: Engine, log: ProcessLog, control: ControlChannel,
     activity: UnsafeMutableRawPointer?
   ) {
     var ends: [Int32] = [-1, -1]
@@ -124,7 +124,7 @@ final class WorkerProcess {
 /// Ends a process that does not get its shutdown done.
 enum Reaper {
   static func start(
-    _ settings: WorkerSettings, _ engine: EngineImage, _ log: ProcessLog, _ control: ControlChannel, _ reason: ShutdownReason
+    _ settings: WorkerSettings, _ engine: Engine, _ log: ProcessLog, _ control: ControlChannel, _ reason: ShutdownReason
   ) {
     guard settings.shutdownTimeout > 0 else { return }
     let title = settings.title

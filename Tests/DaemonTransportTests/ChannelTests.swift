@@ -26,7 +26,7 @@ extension ChannelServer {
 
   /// Sends a log record; whether it was taken.
   @discardableResult
-  fileprivate mutating func record(_ level: Int32, _ text: String, file: String = "", line: UInt32 = 0) -> Bool {
+  fileprivate mutating func record(_ level: LogLevel, _ text: String, file: String = "", line: UInt32 = 0) -> Bool {
     Array(file.utf8).withUnsafeBytes { file in
       Array(text.utf8).withUnsafeBytes { log(level: level, file: file, line: line, text: $0) }
     }
@@ -252,10 +252,11 @@ extension ChannelServer {
     group.writeEnd = queue.writeEnd.number
     group.connectTimeout = 20
     var forwarder = RequestForwarder(seat: book.takeSeat(pid: 1))
-    #expect(requestHead().withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) } == .failed(.notServed))
+    var outcome = requestHead().withUnsafeBytes { forwarder.run($0, on: group, logLevel: .alert, origin: &origin) }
+    #expect(outcome == .failed(.notServed))
     origin.served = true
     group.queueTimeout = 20
-    let outcome = requestHead().withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) }
+    outcome = requestHead().withUnsafeBytes { forwarder.run($0, on: group, logLevel: .alert, origin: &origin) }
     #expect(outcome == .failed(.queueTimedOut))
     book.unmap()
   }
@@ -273,7 +274,7 @@ extension ChannelServer {
     var outcome = DaemonOutcome.failed(.timedOut)
     var sent = 0
     while outcome == .failed(.timedOut), sent < 1000 {
-      outcome = head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) }
+      outcome = head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: .alert, origin: &origin) }
       sent += 1
     }
     #expect(outcome == .failed(.queueFull))
@@ -291,7 +292,7 @@ extension ChannelServer {
       }
       close(readEnd)
     }
-    #expect(head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) } == .done)
+    #expect(head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: .alert, origin: &origin) } == .done)
     _ = consume queue
     server.join()
     book.unmap()
@@ -331,17 +332,17 @@ extension ChannelServer {
   @Test(arguments: [ChannelKind.socket, .plain]) func logRecordsArriveInOrder(kind: ChannelKind) throws {
     var origin = RecordingOrigin()
     let outcome = try converse(on: kind, origin: &origin) { channel, _ in
-      var taken = [channel.record(3, "first", file: "app.py", line: 12)]
+      var taken = [channel.record(.error, "first", file: "app.py", line: 12)]
       channel.say(head: "H")
-      taken.append(channel.record(7, String(repeating: "x", count: 100_000)))
+      taken.append(channel.record(.debug, String(repeating: "x", count: 100_000)))
       channel.say([], .end)
-      taken.append(channel.record(3, "late"))
+      taken.append(channel.record(.error, "late"))
       #expect(taken == [true, true, false])
     }
     #expect(outcome == .done)
     #expect(origin.logs.count == 2)
     #expect(origin.logs.first == "3 app.py:12 first")
-    #expect(origin.logs.last?.utf8.count == "7 :0 ".utf8.count + FrameLimits.logText)
+    #expect(origin.logs.last?.utf8.count == "7 :0 ".utf8.count + LogPieces.limit)
   }
 
   @Test(arguments: [ChannelKind.socket, .plain]) func anAttemptThatWouldWaitTakesNothing(kind: ChannelKind) throws {
@@ -355,7 +356,7 @@ extension ChannelServer {
       while count < 100_000, channel.say(bytes(7001), .tryOnly) == nil { count += 1 }
       let tooLong = channel.say(bytes(300_000), .tryOnly)
       #expect(tooLong == .wouldBlock)
-      channel.record(3, "log")
+      channel.record(.error, "log")
       channel.say([], .end)
       sent.count = count
     }
@@ -437,7 +438,7 @@ extension ChannelServer {
   @Test func afterAFileTheClientBringsSocketsThatTakeThem() throws {
     let kinds = try channels(answeringWithAFile: 2) { forwarder, origin, group in
       for _ in 0..<70 {
-        #expect(requestHead([]).withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) } == .done)
+        #expect(requestHead([]).withUnsafeBytes { forwarder.run($0, on: group, logLevel: .alert, origin: &origin) } == .done)
       }
     }
     #expect(kinds == [.plain, .plain] + [ChannelKind](repeating: .socket, count: 64) + [.plain, .plain, .plain, .plain])
@@ -447,7 +448,7 @@ extension ChannelServer {
   @Test func aRequestForPartsBringsASocketThatTakesFiles() throws {
     let kinds = try channels(answeringWithAFile: 0) { forwarder, origin, group in
       for flags in [RequestHead.Flags.wantsRanges, [], .wantsRanges] {
-        #expect(requestHead(flags).withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) } == .done)
+        #expect(requestHead(flags).withUnsafeBytes { forwarder.run($0, on: group, logLevel: .alert, origin: &origin) } == .done)
       }
     }
     #expect(kinds == [.socket, .plain, .socket])

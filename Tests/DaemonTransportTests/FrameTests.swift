@@ -1,4 +1,5 @@
 import Testing
+import WSGICore
 
 @testable import DaemonTransport
 
@@ -26,7 +27,7 @@ import Testing
     (FrameHeader(.response, flags: [.end, .flush], head: FrameLimits.responseHead, data: FrameLimits.responseData), .worker),
     (FrameHeader(.data, flags: .flush, data: 0), .worker),
     (FrameHeader(.file, head: 3, data: 16), .worker),
-    (FrameHeader(.log, flags: .init(rawValue: 15), head: FrameLimits.name, data: FrameLimits.logText, extra: 9), .worker),
+    (FrameHeader(.log, flags: .init(rawValue: 15), head: FrameLimits.name, data: LogPieces.limit, extra: 9), .worker),
     (FrameHeader(.failed, extra: 504), .worker),
     (FrameHeader(.aborted), .worker),
     (FrameHeader(.body, flags: .end, data: FrameLimits.bodyData), .child),
@@ -49,7 +50,7 @@ import Testing
     (FrameHeader(.data, data: .max), .worker, .tooLong(.data)),
     (FrameHeader(.file, data: 15), .worker, .tooLong(.file)),
     (FrameHeader(.file, flags: .end, data: 16), .worker, .badFlags(.file)),
-    (FrameHeader(.log, data: FrameLimits.logText + 1), .worker, .tooLong(.log)),
+    (FrameHeader(.log, data: LogPieces.limit + 1), .worker, .tooLong(.log)),
     (FrameHeader(.log, flags: .init(rawValue: 16)), .worker, .badFlags(.log)),
     (FrameHeader(.stale, data: 1), .worker, .tooLong(.stale)),
     (FrameHeader(.wantBody, flags: .end), .worker, .badFlags(.wantBody)),

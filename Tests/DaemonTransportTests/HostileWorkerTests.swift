@@ -81,7 +81,7 @@ import WSGICore
     for _ in 0..<rounds {
       var origin = RecordingOrigin()
       origin.upload = bytes(1000)
-      let outcome = head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) }
+      let outcome = head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: .alert, origin: &origin) }
       seen[String("\(outcome)".prefix { $0 != "(" }), default: 0] += 1
       // Nothing reaches the client before a head did.
       if origin.head.isEmpty { #expect(origin.body.isEmpty && origin.file == nil) }
@@ -128,7 +128,7 @@ import WSGICore
       var forwarder = RequestForwarder(seat: book.takeSeat(pid: 1))
       for _ in 0..<2 {
         var origin = RecordingOrigin()
-        let outcome = head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) }
+        let outcome = head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: .alert, origin: &origin) }
         if outcome == .done { answered.add() }
       }
     }

@@ -59,7 +59,7 @@ import WSGICore
       group.socketTimeout = timeout
       group.attempts = 2
       var origin = RecordingOrigin()
-      outcomes.append(requestHead(flags).withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) })
+      outcomes.append(requestHead(flags).withUnsafeBytes { forwarder.run($0, on: group, logLevel: .alert, origin: &origin) })
     }
     _ = consume queue
     server.join()
@@ -220,7 +220,7 @@ import WSGICore
     var group = GroupQueue(row: try #require(book.row(0)), writeEnd: queue.writeEnd.number)
     group.owners = board
     var origin = RecordingOrigin()
-    let outcome = requestHead([]).withUnsafeBytes { forwarder.run($0, on: group, logLevel: 0, origin: &origin) }
+    let outcome = requestHead([]).withUnsafeBytes { forwarder.run($0, on: group, logLevel: .alert, origin: &origin) }
     #expect(outcome == .done)
     _ = consume queue
     server.join()

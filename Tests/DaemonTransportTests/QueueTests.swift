@@ -18,7 +18,7 @@ import WSGICore
     let ends = pair()
     defer { close(ends.0) }
     var envelope = QueueEnvelope()
-    envelope.logLevel = 7
+    envelope.logLevel = .debug
     envelope.queueStart = 12345
     envelope.attempt = 3
     envelope.flags = .announce
@@ -39,7 +39,7 @@ import WSGICore
   func requestsOfAnySizeCross(size: Int) throws {
     let head = requestHead(environ: [("KEY", String(repeating: "v", count: size))])
     let got = try #require(try pass(head))
-    #expect(got.envelope.logLevel == 7)
+    #expect(got.envelope.logLevel == .debug)
     #expect(got.envelope.flags.contains(.announce))
     try got.head.withUnsafeBytes { raw in
       let decoded = try RequestHead(decoding: raw)

@@ -116,8 +116,8 @@ struct RecordingOrigin: RequestOrigin, ~Copyable {
     return true
   }
 
-  mutating func log(level: Int32, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer) {
-    logs.append("\(level) \(String(decoding: file, as: UTF8.self)):\(line) \(String(decoding: text, as: UTF8.self))")
+  mutating func log(level: LogLevel, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer) {
+    logs.append("\(level.rawValue) \(String(decoding: file, as: UTF8.self)):\(line) \(String(decoding: text, as: UTF8.self))")
   }
 
   func isServed() -> Bool { served }
@@ -216,7 +216,7 @@ func converse(
   var forwarder = RequestForwarder(seat: book.takeSeat(pid: 1))
   // A request with a body brings a socket pair.
   let head = requestHead(flags ?? (kind == .socket ? .hasBody : []))
-  let outcome = head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: 6, origin: &origin) }
+  let outcome = head.withUnsafeBytes { forwarder.run($0, on: group, logLevel: .info, origin: &origin) }
   #expect(row.inFlightNow == 0)
   _ = consume queue
   server.join()

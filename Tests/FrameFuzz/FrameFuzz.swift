@@ -43,8 +43,8 @@ private struct Origin: RequestOrigin {
     return true
   }
 
-  mutating func log(level: Int32, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer) {
-    precondition(text.count <= FrameLimits.logText && file.count <= FrameLimits.name, "a record too long")
+  mutating func log(level: LogLevel, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer) {
+    precondition(text.count <= LogPieces.limit && file.count <= FrameLimits.name, "a record too long")
   }
 
   func isServed() -> Bool { true }
@@ -117,7 +117,7 @@ private final class Worker: @unchecked Sendable {
     endpoint.flushDelay = 0
     endpoint.socketTimeout = 10_000
     var origin = Host()
-    let outcome = head.withUnsafeBytes { forwarder.run($0, on: endpoint, logLevel: 15, origin: &origin) }
+    let outcome = head.withUnsafeBytes { forwarder.run($0, on: endpoint, logLevel: LogLevel(clamping: 15), origin: &origin) }
     precondition(outcome != .failed(.timedOut), "still waiting when the worker had gone")
   }
 }

@@ -11,8 +11,9 @@ import WSGICore
     [
       .ready, .loaded, .loadFailed(.max), .importFailed, .startFailed("setgid(33): not permitted"),
       .reloadWanted(change),
-      .log(ControlLog(level: 3, file: Array("a.py".utf8), line: 12, text: Array("text".utf8))),
-      .log(ControlLog(level: 6, text: [])), .metricsWanted(ticket: .max), .begin, .stop, .handOver, .takeOver, .reloading(change),
+      .log(LogRecord(level: .error, file: Array("a.py".utf8), line: 12, text: Array("text".utf8))),
+      .log(LogRecord(level: .info, text: [])), .metricsWanted(ticket: .max), .begin, .stop, .handOver, .takeOver,
+      .reloading(change),
       .reloadRefused(change), .takenOver, .metrics(ticket: 9),
     ] + ShutdownReason.allCases.flatMap { [.draining($0), .ended($0), .drain($0)] }
 
@@ -43,7 +44,7 @@ import WSGICore
   @Test func whatIsTooLongIsCut() {
     let text = [UInt8](repeating: 0x41, count: 100_000)
     let messages: [ControlMessage] = [
-      .log(ControlLog(level: 3, file: text, line: 1, text: text)), .startFailed(String(decoding: text, as: UTF8.self)),
+      .log(LogRecord(level: .error, file: text, line: 1, text: text)), .startFailed(String(decoding: text, as: UTF8.self)),
       .reloadWanted(ScriptChange(script: text, applicationGroup: text, modified: 0)),
     ]
     for message in messages {

@@ -124,7 +124,7 @@ final class SupervisionCase: Sendable {
   private let commands: [Int32]
   private let readEnds: [Int32]
   private let writeEnds: Mutex<[Int32]>
-  private let logged = Mutex<[(group: Int?, record: SupervisorLog)]>([])
+  private let logged = Mutex<[(group: Int?, record: LogRecord)]>([])
   private let isOver = Atomic<Bool>(false)
 
   init(_ groups: [Group], metrics: (@Sendable () -> [UInt8]?)? = nil) throws {
@@ -185,7 +185,7 @@ final class SupervisionCase: Sendable {
 
   var isFinished: Bool { isOver.load(ordering: .acquiring) }
   var log: [String] { logged.withLock { $0.map { String(decoding: $0.record.text, as: UTF8.self) } } }
-  var records: [(group: Int?, record: SupervisorLog)] { logged.withLock { $0 } }
+  var records: [(group: Int?, record: LogRecord)] { logged.withLock { $0 } }
   func hasLogged(_ part: String) -> Bool { log.contains { $0.contains(part) } }
 
   /// The ids of the group's living workers.

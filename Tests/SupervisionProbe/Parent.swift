@@ -27,7 +27,7 @@ final class Parent {
       name: "g", processes: Int(CommandLine.arguments[2]) ?? 1, settings: settings,
       program: Array(String(cString: program).utf8), arguments: [Array("(wsgi:g)".utf8)],
       environment: [Array("PROBE=\(CommandLine.arguments[3])".utf8)])
-    let log: (SupervisorLog) -> Void = { say(String(decoding: $0.text, as: UTF8.self)) }
+    let log: (LogRecord) -> Void = { say(String(decoding: $0.text, as: UTF8.self)) }
     group.log = log
     group.makeQueue = {
       var queue: [Int32] = [-1, -1]

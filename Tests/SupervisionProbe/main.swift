@@ -43,7 +43,7 @@ final class Probe {
     let argument = words.count > 1 ? String(words[1]) : ""
     switch words.first {
     case "privileges":
-      for warning in Privileges.drop(settings) { channel.send(.log(ControlLog(level: 4, text: Array(warning.utf8)))) }
+      for warning in Privileges.drop(settings) { channel.send(.log(LogRecord(level: .warning, text: Array(warning.utf8)))) }
     case "say": write(1, argument + "\n", argument.utf8.count + 1)
     case "err": write(2, argument, argument.utf8.count)
     case "flood": for number in 0..<(Int(argument) ?? 0) { run("say=\(number)") }

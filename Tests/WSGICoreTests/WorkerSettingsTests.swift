@@ -24,7 +24,7 @@ import Testing
     settings.engines.versions = [PythonVersion(major: 3, minor: 11), PythonVersion(major: 3, minor: 12)]
     settings.engines.preferred = PythonVersion(major: 3, minor: 12)
     settings.isProbe = true
-    settings.logLevel = 8
+    settings.logLevel = LogLevel(clamping: 8)
     settings.threads = 3
     settings.stackSize = 65536
     settings.maximumRequests = 10

@@ -106,7 +106,7 @@ final class TestWorker: @unchecked Sendable {
     settings.processGroup = Array("group".utf8)
     settings.threads = 4
     settings.socketTimeout = 60_000
-    settings.logLevel = 8
+    settings.logLevel = LogLevel(clamping: 8)
     change(&settings)
     #expect(wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &ends) == 0)
     supervisor = ControlChannel(socket: ends[0])
@@ -117,7 +117,7 @@ final class TestWorker: @unchecked Sendable {
     sigemptyset(&nothing)
     pthread_sigmask(SIG_SETMASK, &nothing, nil)
     pool = RequestPool(
-      settings, EngineImage(table: FakeEngine.table), queue: dup(queue.readEnd.number),
+      settings, Engine(table: FakeEngine.table), queue: dup(queue.readEnd.number),
       log: ProcessLog(level: settings.logLevel, control: control), control: control
     ) { stopped.set(1) }
     if starts { try #require(pool.start()) }
@@ -170,8 +170,8 @@ final class TestClients: @unchecked Sendable {
     func end(_ bytes: UnsafeRawBufferPointer) -> Bool { write(bytes) }
     func flush() -> Bool { true }
     func sendFile(_ file: consuming Descriptor, offset: Int64, length: Int64) -> Bool { true }
-    func log(level: Int32, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer) {
-      if level <= LogLevel.warning.rawValue { answer.logs.append(String(decoding: text, as: UTF8.self)) }
+    func log(level: LogLevel, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer) {
+      if level <= .warning { answer.logs.append(String(decoding: text, as: UTF8.self)) }
     }
     func isServed() -> Bool { true }
     func requeued(attempt: UInt32) { answer.attempts = attempt }
@@ -208,7 +208,7 @@ final class TestClients: @unchecked Sendable {
     endpoint.socketTimeout = 20_000
     endpoint.attempts = 50
     origin.answer.outcome = TestClients.head(callable, requestStart: requestStart, modified: modified).withUnsafeBytes {
-      forwarder.run($0, on: endpoint, logLevel: 8, origin: &origin)
+      forwarder.run($0, on: endpoint, logLevel: LogLevel(clamping: 8), origin: &origin)
     }
     return origin.answer
   }

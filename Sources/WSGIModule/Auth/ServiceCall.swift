@@ -119,11 +119,11 @@ struct ServiceCall {
         call.capacity = buffer.count
         let kind = python.withEngine { engine in
           withUnsafeMutablePointer(to: &exchange) { exchange in
-            engine.table.pointee.call(exchange, EmbeddedExchange.functions, start(of: head), head.count, &call)
+            engine.call(exchange, EmbeddedExchange.functions, head, &call)
           }
         }
         guard let kind else { return .unavailable(python.reason) }
-        guard kind != AnswerKind.tooLong.rawValue else { return nil }
+        guard kind != .tooLong else { return nil }
         let answer = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer).prefix(call.length))
         return ServiceAnswer(kind, answer, isChoices: options.contains(.each))
       }
@@ -133,9 +133,9 @@ struct ServiceCall {
 
 extension ServiceAnswer {
   /// Reads what `wsgi_engine.call` gave. What is not known to be an answer is none.
-  fileprivate init(_ kind: Int32, _ bytes: UnsafeRawBufferPointer, isChoices: Bool) {
+  fileprivate init(_ kind: AnswerKind, _ bytes: UnsafeRawBufferPointer, isChoices: Bool) {
     self =
-      switch AnswerKind(rawValue: kind) {
+      switch kind {
       case .none: .none
       case .yes: .yes
       case .no: .no

@@ -24,7 +24,7 @@ extension GroupPlan {
     if geteuid() == 0 { settings.credentials = GroupPlan.credentials(group, user) }
     settings.directory = GroupPlan.directory(group, user)
     settings.allowsCoreDumps = wsgi_httpd_allows_core_dumps() != 0
-    settings.logLevel = wsgi_httpd_server_log_level(server)
+    settings.logLevel = LogLevel(clamping: wsgi_httpd_server_log_level(server))
     settings.engines = EngineDirectory.installed
     settings.imports = global.imports.filter { $0.processGroup == settings.processGroup }.map {
       let script = group.changedRoot?.inside($0.path) ?? $0.path

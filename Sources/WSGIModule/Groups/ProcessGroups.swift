@@ -167,13 +167,13 @@ final class LogTargets {
   }
 
   /// `group`: its place in the configuration; nil: none in particular.
-  func write(_ record: SupervisorLog, of group: Int?) {
+  func write(_ record: LogRecord, of group: Int?) {
     let target = group.flatMap { server(of: $0) } ?? mainServer
     record.text.withUnsafeBytes { text in
       if record.file.isEmpty {
-        logServer(record.level.rawValue, target, text, file: nil, line: record.line)
+        logServer(record.level, target, text, file: nil, line: record.line)
       } else {
-        withCString(ByteText(record.file)) { logServer(record.level.rawValue, target, text, file: $0, line: record.line) }
+        withCString(ByteText(record.file)) { logServer(record.level, target, text, file: $0, line: record.line) }
       }
     }
   }

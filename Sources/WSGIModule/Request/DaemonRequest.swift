@@ -72,7 +72,7 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
     response.sendFile(descriptor: file.number, offset: offset, length: length) == 0
   }
 
-  mutating func log(level: Int32, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer) {
+  mutating func log(level: LogLevel, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer) {
     let request = request
     records.write(
       level: level, text, file: file.isEmpty ? nil : poolCopy(file, wsgi_httpd_request_pool(request)), line: line)

@@ -49,7 +49,8 @@ struct EmbeddedExchange: ~Copyable {
 
   mutating func log(_ record: wsgi_log_record) {
     records.write(
-      level: record.level, UnsafeRawBufferPointer(start: record.text, count: record.length), file: record.file,
+      level: LogLevel(clamping: record.level), UnsafeRawBufferPointer(start: record.text, count: record.length),
+      file: record.file,
       line: record.line)
   }
 

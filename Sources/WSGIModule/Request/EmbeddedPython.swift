@@ -73,27 +73,19 @@ final class EmbeddedPython: Sendable {
 
   private func start(on thread: PythonThread?, _ state: inout State) {
     do throws(EngineFailure) {
-      let engine = try EmbeddedPython.load(home: generation.configuration.global.engine.pythonHome)
+      let home = generation.configuration.global.engine.pythonHome
+      let engine = try EngineDirectory.installed.load(python: nil, home: home?.text)
       try start(engine, on: thread)
       state = .running(engine, thread: thread)
       for script in generation.configuration.global.imports where script.processGroup.isEmpty {
-        engine.load(script.path, into: script.applicationGroup)
+        var failure: UInt32 = 0
+        _ = engine.load(script.path, into: script.applicationGroup, failure: &failure)
       }
       running.store(engine.bits, ordering: .sequentiallyConsistent)
     } catch {
       state = .failed(error)
       log(.critical, generation.mainServer, "WSGI0001: Python cannot be used in this httpd process: \(error).")
     }
-  }
-
-  private static func load(home: [UInt8]?) throws(EngineFailure) -> Engine {
-    let path: String
-    do throws(EngineChoiceFailure) {
-      path = try EngineDirectory.installed.file(python: nil, home: home?.text)
-    } catch {
-      throw .noEngine(error)
-    }
-    return try Engine(path: path)
   }
 
   private func start(_ engine: Engine, on thread: PythonThread?) throws(EngineFailure) {
@@ -104,7 +96,7 @@ final class EmbeddedPython: Sendable {
     let isRun = thread.run {
       do throws(EngineFailure) { try engine.start(host.pointer, settings: settings) } catch { failure = error }
     }
-    guard isRun else { throw .notStarted(reason: "no thread could be created for Python") }
+    guard isRun else { throw .notStarted("no thread could be created for Python") }
     if let failure { throw failure }
   }
 
@@ -123,7 +115,7 @@ final class EmbeddedPython: Sendable {
       return before
     }
     guard case .running(let engine, let thread) = ended else { return }
-    engine.table.pointee.stopping("")
+    engine.stopping("")
     var waited = 0
     while inFlight.load(ordering: .sequentiallyConsistent) > 0, waited < EmbeddedPython.patience {
       usleep(10_000)
@@ -131,13 +123,13 @@ final class EmbeddedPython: Sendable {
     }
     guard inFlight.load(ordering: .sequentiallyConsistent) == 0 else {
       log(.info, generation.mainServer, "Requests are still running at the end of this process; Python is not finalised.")
-      engine.table.pointee.abandon()
+      engine.abandon()
       return
     }
     if let thread {
-      _ = thread.run { engine.table.pointee.stop() }
+      _ = thread.run { engine.stop() }
     } else {
-      engine.table.pointee.stop()
+      engine.stop()
     }
   }
 }

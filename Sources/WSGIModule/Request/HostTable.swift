@@ -19,7 +19,9 @@ struct HostTable: @unchecked Sendable {  // the table is constant
           guard let record else { return }
           let text = UnsafeRawBufferPointer(start: record.pointee.text, count: record.pointee.length)
           guard HostTable.logShare.take(bytes: text.count, now: LogClock.now()) else { return }
-          logServer(record.pointee.level, OpaquePointer(context), text, file: record.pointee.file, line: record.pointee.line)
+          logServer(
+            LogLevel(clamping: record.pointee.level), OpaquePointer(context), text, file: record.pointee.file,
+            line: record.pointee.line)
         },
         log_level: { context in
           OpaquePointer(context).map { wsgi_httpd_server_log_level($0) } ?? LogLevel.error.rawValue

@@ -45,9 +45,9 @@ struct RequestLog: ~Copyable {
 
   /// Writes one record. `level` and all else is what the application, or its process, says.
   mutating func write(
-    level: Int32, _ text: UnsafeRawBufferPointer, file: @autoclosure () -> UnsafePointer<CChar>?, line: UInt32
+    level: LogLevel, _ text: UnsafeRawBufferPointer, file: @autoclosure () -> UnsafePointer<CChar>?, line: UInt32
   ) {
-    guard level <= wsgi_httpd_request_log_level(request) else { return }
+    guard level <= LogLevel(of: request) else { return }
     var writing = self.writing ?? begin()
     defer { self.writing = writing }
     let now = LogClock.now()
@@ -58,8 +58,7 @@ struct RequestLog: ~Copyable {
       writing.told = now
       RequestLog.tell(dropped, request, script)
     }
-    // An application is no authority on emergencies.
-    logRequest(max(level, LogLevel.alert.rawValue), request, prefix: writing.prefix, text, file: file(), line: line)
+    logRequest(level, request, prefix: writing.prefix, text, file: file(), line: line)
   }
 
   private func begin() -> Writing {

@@ -182,8 +182,7 @@ struct ScriptHandler {
       // The request's address: no other running request has it.
       let ticket = UInt64(UInt(bitPattern: request))
       withUnsafeMutablePointer(to: &exchange) { exchange in
-        engine.table.pointee.run(
-          exchange, EmbeddedExchange.functions, start(of: head), head.count, ticket, 0, &outcome)
+        outcome = engine.run(exchange, EmbeddedExchange.functions, head, ticket: ticket, flags: [])
       }
     }
     guard ran != nil else {
@@ -221,7 +220,7 @@ struct ScriptHandler {
     defer { timeout.restore() }
     var exchange = DaemonRequest(request, of: group, script: script, response: response(for: destination))
     let outcome = ThreadState.withForwarder(seat: seat) { forwarder in
-      forwarder.run(head, on: queue, logLevel: wsgi_httpd_request_log_level(request), origin: &exchange)
+      forwarder.run(head, on: queue, logLevel: LogLevel(of: request), origin: &exchange)
     }
     let result = exchange.conclude(outcome)
     account.note(outcome, exchange.response, group)
