@@ -68,6 +68,8 @@ let package = Package(
 
     // MARK: values
     .target(name: "WSGICore", dependencies: ["CEngine"], swiftSettings: hot),
+    // Names of threads, and locks with a limit by the monotonic clock, are GNU's.
+    .target(name: "Platform", swiftSettings: hot + gnu),
     .target(name: "WSGIConfig", dependencies: ["WSGICore"], swiftSettings: pure),
 
     .target(name: "RequestCounting", dependencies: ["WSGICore"], swiftSettings: hot),
@@ -76,17 +78,17 @@ let package = Package(
       swiftSettings: hot),
 
     // MARK: processes
-    .target(name: "DaemonTransport", dependencies: ["RequestCounting", "WSGICore", "CPosix"], swiftSettings: hot),
-    .target(name: "ProcessSupervision", dependencies: ["WSGICore", "CPosix"], swiftSettings: common),
+    .target(name: "DaemonTransport", dependencies: ["RequestCounting", "WSGICore", "Platform", "CPosix"], swiftSettings: hot),
+    .target(name: "ProcessSupervision", dependencies: ["WSGICore", "Platform", "CPosix"], swiftSettings: common),
 
     // MARK: Python
     .target(
-      name: "PythonRuntime", dependencies: ["CPython"],
+      name: "PythonRuntime", dependencies: ["Platform", "CPython"],
       swiftSettings: hot + pythonFlags),
     // A thread's own processor time is GNU's to give.
-    .target(name: "WSGIMeasurement", dependencies: ["WSGICore"], swiftSettings: hot + gnu),
+    .target(name: "WSGIMeasurement", dependencies: ["WSGICore", "Platform"], swiftSettings: hot + gnu),
     .target(
-      name: "WSGIAdapter", dependencies: ["PythonRuntime", "WSGIMeasurement", "WSGICore"],
+      name: "WSGIAdapter", dependencies: ["PythonRuntime", "WSGIMeasurement", "WSGICore", "Platform"],
       resources: [.embedInCode("Python/bootstrap.py"), .embedInCode("Python/advice.py")], swiftSettings: hot + pythonFlags),
     .target(
       name: "WSGIEngine", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine", "CEngineTable"],
@@ -98,37 +100,42 @@ let package = Package(
     .target(
       name: "WSGIModule",
       dependencies: [
-        "WSGIConfig", "WSGIStatus", "RequestCounting", "DaemonTransport", "ProcessSupervision", "WSGICore", "CHTTPD", "CEngine",
-        "CPosix",
+        "WSGIConfig", "WSGIStatus", "RequestCounting", "DaemonTransport", "ProcessSupervision", "WSGICore", "Platform",
+        "CHTTPD", "CEngine", "CPosix",
       ],
       swiftSettings: hot, linkerSettings: image("mod_wsgi.map", name: "mod_wsgi.so")),
     .executableTarget(
-      name: "WSGIWorker", dependencies: ["DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"],
+      name: "WSGIWorker", dependencies: ["DaemonTransport", "ProcessSupervision", "WSGICore", "Platform", "CEngine", "CPosix"],
       swiftSettings: hot),
 
     // MARK: tests
     .testTarget(name: "WSGICoreTests", dependencies: ["WSGICore"], swiftSettings: common),
+    .testTarget(name: "PlatformTests", dependencies: ["Platform"], swiftSettings: common),
     .testTarget(name: "WSGIConfigTests", dependencies: ["WSGIConfig", "WSGICore"], swiftSettings: common),
     .testTarget(name: "RequestCountingTests", dependencies: ["RequestCounting", "WSGICore"], swiftSettings: common),
     .testTarget(name: "WSGIStatusTests", dependencies: ["WSGIStatus", "RequestCounting", "WSGICore"], swiftSettings: common),
     .testTarget(
-      name: "DaemonTransportTests", dependencies: ["DaemonTransport", "RequestCounting", "WSGICore", "CPosix"],
+      name: "DaemonTransportTests", dependencies: ["DaemonTransport", "RequestCounting", "WSGICore", "Platform", "CPosix"],
       swiftSettings: common),
     // A worker, and a parent of supervisors, that do what a test tells them.
     .executableTarget(
-      name: "SupervisionProbe", dependencies: ["ProcessSupervision", "WSGICore", "CPosix"], path: "Tests/SupervisionProbe",
+      name: "SupervisionProbe", dependencies: ["ProcessSupervision", "WSGICore", "Platform", "CPosix"],
+      path: "Tests/SupervisionProbe",
       swiftSettings: common),
     .testTarget(
       name: "WSGIWorkerTests",
-      dependencies: ["WSGIWorker", "DaemonTransport", "RequestCounting", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"],
+      dependencies: [
+        "WSGIWorker", "DaemonTransport", "RequestCounting", "ProcessSupervision", "WSGICore", "Platform", "CEngine", "CPosix",
+      ],
       swiftSettings: common),
-    .testTarget(name: "WSGIMeasurementTests", dependencies: ["WSGIMeasurement", "WSGICore"], swiftSettings: common),
+    .testTarget(name: "WSGIMeasurementTests", dependencies: ["WSGIMeasurement", "WSGICore", "Platform"], swiftSettings: common),
     .testTarget(
-      name: "WSGIAdapterTests", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGIMeasurement", "WSGICore"],
+      name: "WSGIAdapterTests", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGIMeasurement", "WSGICore", "Platform"],
       swiftSettings: common + pythonFlags,
       linkerSettings: [.unsafeFlags(["-L", pythonLibraryPath]), .linkedLibrary(pythonLibrary)]),
     .testTarget(
-      name: "ProcessSupervisionTests", dependencies: ["ProcessSupervision", "SupervisionProbe", "WSGICore", "CPosix"],
+      name: "ProcessSupervisionTests",
+      dependencies: ["ProcessSupervision", "SupervisionProbe", "WSGICore", "Platform", "CPosix"],
       swiftSettings: common),
   ],
   swiftLanguageModes: [.v6]

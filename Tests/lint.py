@@ -15,21 +15,22 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # Room: what it may import beside the standard library. An arrow that is not here is a mistake in the plan of the house or
 # in the code; README.md, "Architecture", has the picture.
-PLATFORM = {"Glibc", "Synchronization"}
+LIBRARIES = {"Glibc", "Synchronization"}
 ROOMS = {
     "WSGICore": {"CEngine", "Glibc"},
+    "Platform": LIBRARIES,
     "WSGIConfig": {"WSGICore"},
-    "RequestCounting": {"WSGICore"} | PLATFORM,
-    "WSGIStatus": {"RequestCounting", "WSGICore"} | PLATFORM,
-    "DaemonTransport": {"RequestCounting", "WSGICore", "CPosix"} | PLATFORM,
-    "ProcessSupervision": {"WSGICore", "CPosix"} | PLATFORM,
-    "PythonRuntime": {"CPython"} | PLATFORM,
-    "WSGIMeasurement": {"WSGICore"} | PLATFORM,
-    "WSGIAdapter": {"PythonRuntime", "WSGIMeasurement", "WSGICore"} | PLATFORM,
-    "WSGIEngine": {"WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine", "CEngineTable"} | PLATFORM,
-    "WSGIWorker": {"DaemonTransport", "ProcessSupervision", "WSGICore", "CEngine", "CPosix"} | PLATFORM,
+    "RequestCounting": {"WSGICore"} | LIBRARIES,
+    "WSGIStatus": {"RequestCounting", "WSGICore"} | LIBRARIES,
+    "DaemonTransport": {"RequestCounting", "WSGICore", "Platform", "CPosix"} | LIBRARIES,
+    "ProcessSupervision": {"WSGICore", "Platform", "CPosix"} | LIBRARIES,
+    "PythonRuntime": {"Platform", "CPython"} | LIBRARIES,
+    "WSGIMeasurement": {"WSGICore", "Platform"} | LIBRARIES,
+    "WSGIAdapter": {"PythonRuntime", "WSGIMeasurement", "WSGICore", "Platform"} | LIBRARIES,
+    "WSGIEngine": {"WSGIAdapter", "PythonRuntime", "WSGICore", "CEngine", "CEngineTable"} | LIBRARIES,
+    "WSGIWorker": {"DaemonTransport", "ProcessSupervision", "WSGICore", "Platform", "CEngine", "CPosix"} | LIBRARIES,
     "WSGIModule": {"WSGIConfig", "WSGIStatus", "RequestCounting", "DaemonTransport", "ProcessSupervision", "WSGICore",
-                   "CHTTPD", "CEngine", "CPosix"} | PLATFORM,
+                   "Platform", "CHTTPD", "CEngine", "CPosix"} | LIBRARIES,
 }
 # C rooms: the headers of the world that each may include. Everything else belongs to another room.
 SHIMS = {
@@ -152,6 +153,22 @@ def check_references():
                     complain("%s:%d" % (path, number), "a temporary reference ends before its object is used; lend it as a whole")
 
 
+# How often a call is made again, which clock is meant, and how a thread starts is decided in one place. C has its own loops.
+SYSTEM_CALLS = re.compile(r"\b(clock_gettime|pthread_create|EINTR)\b")
+# A thread that waits for requests is called away by a signal.
+INTERRUPTIBLE = {"QueueReader.swift"}
+
+
+def check_system_calls():
+    for path in glob.glob(os.path.join(ROOT, "Sources", "**", "*.swift"), recursive=True):
+        if os.sep + "Platform" + os.sep in path:
+            continue
+        for number, line in enumerate(read(path).splitlines(), 1):
+            for name in SYSTEM_CALLS.findall(line.split("//")[0]):
+                if name != "EINTR" or os.path.basename(path) not in INTERRUPTIBLE:
+                    complain("%s:%d" % (path, number), "%s belongs to the room Platform, which has a function for it" % name)
+
+
 def check_lines():
     for pattern in ("Sources/**/*.swift", "Sources/**/*.py", "Tests/**/*.swift", "Tests/**/*.py", "shim/**/*.[ch]",
                     "Package.swift"):
@@ -258,6 +275,7 @@ def main():
     check_circles()
     check_names()
     check_references()
+    check_system_calls()
     check_lines()
     check_messages()
     check_format(options.swift)

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 /// The request body's way from the client to the worker: nothing is read before the application asks, and then as much as the
@@ -106,13 +107,13 @@ extension RequestForwarder {
   mutating func exchangeBody<Origin: RequestOrigin & ~Copyable>(
     _ reader: inout ResponseReader, origin: inout Origin
   ) -> Wait {
-    var lastProgress = monotonicMilliseconds()
+    var lastProgress = Clock.monotonicMilliseconds()
     var needsClient = false
     while upload.isActive {
       if !upload.hasPending { needsClient = !upload.readNext(origin: &origin) }
-      if upload.isHeldBack { lastProgress = monotonicMilliseconds() }
+      if upload.isHeldBack { lastProgress = Clock.monotonicMilliseconds() }
       if upload.hasPending, upload.send(to: reader.channel) {
-        lastProgress = monotonicMilliseconds()
+        lastProgress = Clock.monotonicMilliseconds()
         if !upload.hasPending { continue }
       }
       switch input.receive(from: reader.channel, wait: false, most: reader.appetite) {
@@ -122,7 +123,7 @@ extension RequestForwarder {
       case .nothingYet: break
       }
       if !upload.isActive { break }
-      let now = monotonicMilliseconds()
+      let now = Clock.monotonicMilliseconds()
       if let deadline = reader.flushDeadline, deadline <= now {
         guard flush(&reader, origin: &origin) else { return .clientGone }
       }
@@ -152,7 +153,7 @@ extension RequestForwarder {
       if client < 0 { longest = 5 }
       if upload.isHeldBack { longest = 0 }
     }
-    if let deadline = reader.flushDeadline { longest = min(longest, max(0, deadline &- monotonicMilliseconds())) }
+    if let deadline = reader.flushDeadline { longest = min(longest, max(0, deadline &- Clock.monotonicMilliseconds())) }
     let events = readable | (upload.hasPending ? writable : 0)
     _ = waitUntilReady(reader.channel, for: events, or: client, for: readable, milliseconds: longest)
   }

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 
 /// Bytes received from the channel and not yet used, and a descriptor that came with them.
 struct ChannelInput: ~Copyable {
@@ -90,10 +91,7 @@ struct ChannelInput: ~Copyable {
     let flags = wait ? 0 : Int32(MSG_DONTWAIT)
     if !acceptsDescriptors { return receiveBytes(socket, flags, most) }
     var descriptors = wsgi_posix_descriptors()
-    var received = 0
-    repeat {
-      received = wsgi_posix_receive(socket, base + end, min(capacity - end, most), flags, &descriptors)
-    } while received == -Int(EINTR)
+    let received = wsgi_posix_receive(socket, base + end, min(capacity - end, most), flags, &descriptors)
     if received == -Int(EAGAIN) { return .nothingYet }
     if received <= 0 { return .ended }
     end += received
@@ -110,11 +108,8 @@ struct ChannelInput: ~Copyable {
   }
 
   private mutating func receiveBytes(_ socket: Int32, _ flags: Int32, _ most: Int) -> Received {
-    var received = 0
-    repeat {
-      received = recv(socket, base + end, min(capacity - end, most), flags)
-    } while received < 0 && errno == EINTR
-    if received < 0, errno == EAGAIN { return .nothingYet }
+    let received = systemCall { recv(socket, base + end, min(capacity - end, most), flags) }
+    if received == -Int(EAGAIN) { return .nothingYet }
     guard received > 0 else { return .ended }
     end += received
     return .bytes

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 // The request's body, which is asked for when the application reads it.
@@ -64,15 +65,8 @@ extension ChannelServer {
   }
 
   private func receiveDirectly(_ start: UnsafeMutableRawPointer, _ capacity: Int) throws(ExchangeFailure) -> Int {
-    while true {
-      let count = recv(channel, start, capacity, 0)
-      if count > 0 { return count }
-      if count == 0 { throw .closed }
-      switch errno {
-      case EINTR: continue
-      case EAGAIN: throw .timedOut
-      default: throw .closed
-      }
-    }
+    let count = systemCall { recv(channel, start, capacity, 0) }
+    if count > 0 { return count }
+    throw count == -Int(EAGAIN) ? .timedOut : .closed
   }
 }

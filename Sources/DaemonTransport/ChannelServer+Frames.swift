@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 // How frames get into the channel, whole, and in their order.
@@ -110,11 +111,11 @@ extension ChannelServer {
   /// counts is that in which it took nothing at all.
   mutating func waitForRoom() throws(ExchangeFailure) {
     var unread = wsgi_posix_unread(channel)
-    var since = monotonicMilliseconds()
+    var since = Clock.monotonicMilliseconds()
     while true {
       let slice = socketTimeout > 0 ? min(1000, socketTimeout) : 1000
       if waitUntilReady(channel, for: writable, milliseconds: slice).first != 0 { return }
-      let now = monotonicMilliseconds()
+      let now = Clock.monotonicMilliseconds()
       let left = wsgi_posix_unread(channel)
       if left != unread {
         unread = left

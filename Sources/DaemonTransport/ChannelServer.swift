@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 /// The worker's end of a request's channel. One per thread of a worker, kept between requests for its buffers; not safe to share.
@@ -145,7 +146,7 @@ public struct ChannelServer: ~Copyable {
         return true
       } catch {
         guard error == .wouldBlock, !logsAreSlow else { return false }
-        let now = monotonicMilliseconds()
+        let now = Clock.monotonicMilliseconds()
         let end = deadline ?? now &+ ChannelServer.logPatience
         deadline = end
         if now < end, waitUntilReady(channel, for: writable, milliseconds: end &- now).first != 0 { continue }

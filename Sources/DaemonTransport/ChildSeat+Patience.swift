@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import RequestCounting
 
 extension ChildSeat {
@@ -17,11 +18,11 @@ extension ChildSeat {
     let pace = pace(row)
     let crowd = crowding == .queueLimit ? limit : pace.inFlightNow
     guard pace.isQuick(limit: crowd) else { return crowding }
-    let start = monotonicMicroseconds()
+    let start = Clock.monotonicMicroseconds()
     while true {
       usleep(500)
       guard let crowding = enter(row, limit: limit) else { return nil }
-      if !pace.mayWait(since: start, now: monotonicMicroseconds()) { return crowding }
+      if !pace.mayWait(since: start, now: Clock.monotonicMicroseconds()) { return crowding }
     }
   }
 

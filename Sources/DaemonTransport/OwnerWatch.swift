@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 
 /// Notices that nobody will answer a request whose channel does not tell, because its httpd child holds both ends of it.
 struct OwnerWatch {
@@ -30,7 +31,7 @@ struct OwnerWatch {
   }
 
   /// Waits until `channel` has something, or until there is nobody left from whom it could come; `deadline` is a time of
-  /// `monotonicMilliseconds`.
+  /// `Clock.monotonicMilliseconds`.
   ///
   /// A request that is not in the queue any more, and that nobody notes to have, went down with a process that was taking it, or
   /// with the queue: all others note it at once.
@@ -38,14 +39,14 @@ struct OwnerWatch {
     var slice = OwnerWatch.firstLook
     var wasTaken: Int64?
     while true {
-      let remaining = deadline &- monotonicMilliseconds()
+      let remaining = deadline &- Clock.monotonicMilliseconds()
       if remaining <= 0 { return .timedOut }
       let taker = owners.taker(of: envelope)
       if taker > 0 {
         wasTaken = nil
         if let found = wait(channel, for: taker, remaining) { return found }
       } else {
-        let now = monotonicMilliseconds()
+        let now = Clock.monotonicMilliseconds()
         if let wasTaken, now &- wasTaken > OwnerWatch.patience { return .gone }
         if wasTaken == nil, wsgi_posix_unread(queue) == 0 { wasTaken = now }
         if waitUntilReady(channel, for: readable, milliseconds: min(slice, remaining)).first != 0 { return .ready }

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 /// Takes requests from a group's queue. One per thread of a worker: it owns the buffer that the request's head lies in.
@@ -44,7 +45,7 @@ public struct QueueReader: ~Copyable {
     }
     headCount = 0
     var descriptors = wsgi_posix_descriptors()
-    let count = wsgi_posix_receive(queue, buffer, RequestQueue.messageLimit, Int32(MSG_TRUNC), &descriptors)
+    let count = wsgi_posix_receive_once(queue, buffer, RequestQueue.messageLimit, Int32(MSG_TRUNC), &descriptors)
     if count < 0 { return -count == Int(EINTR) ? .interrupted : .failed(errno: Int32(clamping: -count)) }
     if count == 0, descriptors.count == 0, descriptors.refused == 0 { return hasEnded(queue) ? .ended : .malformed("empty") }
     if descriptors.refused != 0 { return .malformed("more descriptors than a request has") }
@@ -103,8 +104,7 @@ public struct QueueReader: ~Copyable {
     largeHead = start
     var done = 0
     while done < length {
-      let count = pread(file, start + done, length - done, off_t(done))
-      if count < 0, errno == EINTR { continue }
+      let count = systemCall { pread(file, start + done, length - done, off_t(done)) }
       guard count > 0 else { return false }
       done += count
     }

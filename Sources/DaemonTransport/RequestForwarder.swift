@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import RequestCounting
 import WSGICore
 
@@ -32,9 +33,9 @@ public struct RequestForwarder: ~Copyable {
     if let crowding = seat.enterWithPatience(group.row, limit: group.inFlightLimit, queue: group.writeEnd) {
       return .failed(.overloaded(crowding))
     }
-    let start = monotonicMicroseconds()
+    let start = Clock.monotonicMicroseconds()
     defer {
-      let now = monotonicMicroseconds()
+      let now = Clock.monotonicMicroseconds()
       seat.pace(group.row).note(now &- start, now: now)
       seat.leave(group.row)
     }
@@ -67,7 +68,7 @@ public struct RequestForwarder: ~Copyable {
     var envelope = envelope
     if kind == .plain { envelope.flags.insert(.plain) }
     if !group.acceptsDescriptors { envelope.flags.insert(.bytesOnly) }
-    envelope.queueStart = epochMicroseconds()
+    envelope.queueStart = Clock.epochMicroseconds()
     envelope.place = group.owners?.place(child: seat.index, thread: thread) ?? 0
     let entry = group.owners?.entry(of: envelope)
     let watch = kind == .plain ? OwnerWatch(envelope, group) : nil
@@ -156,14 +157,14 @@ public struct RequestForwarder: ~Copyable {
   private func enqueueWhenPossible(
     _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, on group: GroupQueue
   ) -> DaemonFailure? {
-    let deadline = monotonicMilliseconds() &+ group.connectTimeout
+    let deadline = Clock.monotonicMilliseconds() &+ group.connectTimeout
     var wasReady = false
     while true {
       switch QueueWriter.send(head, envelope, channel: channel, to: group.writeEnd) {
       case .done: return nil
       case .failed(let errno): return .system(errno: errno)
       case .full:
-        let remaining = deadline &- monotonicMilliseconds()
+        let remaining = deadline &- Clock.monotonicMilliseconds()
         guard remaining > 0 else { return .queueFull }
         wasReady = waitUntilReady(wasReady ? -1 : group.writeEnd, for: writable, milliseconds: min(remaining, 50)).first != 0
       case .closed:
@@ -171,7 +172,7 @@ public struct RequestForwarder: ~Copyable {
         // The number is all threads'. Whoever is late puts an older queue there for a moment, and the next comes back here.
         let result = wsgi_posix_take_over_queue(group.renewal, group.writeEnd, -1)
         if result == 1, case .done = QueueWriter.send(head, envelope, channel: channel, to: group.writeEnd) { return nil }
-        let remaining = deadline &- monotonicMilliseconds()
+        let remaining = deadline &- Clock.monotonicMilliseconds()
         guard result >= 0, remaining > 0 else { return .queueClosed }
         // What is offered may be what has just been found closed: it has its successor in a moment.
         _ = waitUntilReady(result == 0 ? group.renewal : -1, for: readable, milliseconds: min(remaining, 20))
@@ -185,10 +186,10 @@ public struct RequestForwarder: ~Copyable {
   private func awaitTaking<Origin: RequestOrigin & ~Copyable>(
     _ channel: Int32, on group: GroupQueue, origin: inout Origin
   ) -> DaemonFailure? {
-    let start = monotonicMilliseconds()
+    let start = Clock.monotonicMilliseconds()
     var served = false
     while true {
-      let waited = monotonicMilliseconds() &- start
+      let waited = Clock.monotonicMilliseconds() &- start
       let isExpected = origin.isServed()
       served = served || isExpected && !origin.isStarting()
       if !served, !isExpected, waited >= group.connectTimeout { return .notServed }

@@ -1,3 +1,4 @@
+import Platform
 import WSGICore
 
 /// What a request's host, an httpd child, offers the client that has the request run by a daemon process. All functions are

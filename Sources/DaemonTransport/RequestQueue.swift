@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 /// A process group's queue: a pair of SOCK_SEQPACKET sockets on which one message is one request.

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 /// Where the exchange of one request with its worker stands.
@@ -145,7 +146,7 @@ extension RequestForwarder {
   private func finishData(_ reader: inout ResponseReader) -> Step? {
     if reader.dataFlags.contains(.end) { return .attempt(.ended(.done)) }
     if reader.dataFlags.contains(.flush), reader.flushDeadline == nil {
-      reader.flushDeadline = monotonicMilliseconds() &+ reader.group.flushDelay
+      reader.flushDeadline = Clock.monotonicMilliseconds() &+ reader.group.flushDelay
     }
     return nil
   }
@@ -156,7 +157,7 @@ extension RequestForwarder {
   ) -> Step? {
     let count = min(reader.dataLeft, input.count)
     let isLast = count == reader.dataLeft && reader.dataFlags.contains(.end)
-    let start = isLast ? 0 : monotonicMilliseconds()
+    let start = isLast ? 0 : Clock.monotonicMilliseconds()
     let bytes = UnsafeRawBufferPointer(start: input.bytes, count: count)
     if isLast {
       let isTaken = origin.end(bytes)
@@ -171,7 +172,7 @@ extension RequestForwarder {
       return .attempt(.ended(.clientGone))
     }
     // Of a slow client's response little is taken at a time, so that the worker, whose wait is limited, sees that it moves.
-    reader.appetite = monotonicMilliseconds() &- start > 500 ? 4 << 10 : ChannelInput.ordinarySize
+    reader.appetite = Clock.monotonicMilliseconds() &- start > 500 ? 4 << 10 : ChannelInput.ordinarySize
     return reader.dataLeft == 0 ? finishData(&reader) : nil
   }
 
@@ -249,7 +250,7 @@ extension RequestForwarder {
   @inline(never)
   private mutating func awaitWorker(_ watch: OwnerWatch, _ reader: ResponseReader) -> Wait {
     let limit = reader.group.socketTimeout
-    let deadline = limit > 0 ? monotonicMilliseconds() &+ limit &- OwnerWatch.firstLook : Int64.max
+    let deadline = limit > 0 ? Clock.monotonicMilliseconds() &+ limit &- OwnerWatch.firstLook : Int64.max
     while true {
       let found = watch.wait(reader.channel, until: deadline)
       if found == .timedOut { return .timedOut }
@@ -266,7 +267,7 @@ extension RequestForwarder {
   /// `deadline`, which the first of them set. Nil: it is time to flush.
   private mutating func receiveBeforeFlush(_ reader: inout ResponseReader, _ deadline: Int64) -> Wait? {
     while true {
-      let remaining = deadline &- monotonicMilliseconds()
+      let remaining = deadline &- Clock.monotonicMilliseconds()
       if remaining < 0 { return nil }
       switch input.receive(from: reader.channel, wait: false, most: reader.appetite) {
       case .bytes: return .bytes

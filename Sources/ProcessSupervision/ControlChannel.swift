@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 /// One end of the channel between a worker and its supervisor. It borrows its descriptors: whoever made them closes them. Only
@@ -58,10 +59,7 @@ public struct ControlChannel: Sendable {
     switch outgoingMedium {
     case .pipe:
       guard passed < 0 else { return false }
-      while true {
-        let written = write(outgoing, writer.bytes.baseAddress, writer.count)
-        if written >= 0 || errno != EINTR { return written == writer.count }
-      }
+      return systemCall { write(outgoing, writer.bytes.baseAddress, writer.count) } == writer.count
     case .socket, .relay:
       var part = iovec(iov_base: UnsafeMutableRawPointer(mutating: writer.bytes.baseAddress), iov_len: writer.count)
       var passed = passed
@@ -87,22 +85,16 @@ public struct ControlChannel: Sendable {
   }
 
   private func receiveReport(into start: UnsafeMutableRawPointer) -> Received {
-    var count: Int
-    repeat {
-      count = recv(incoming, start, ControlMessage.limit, Int32(MSG_DONTWAIT))
-    } while count < 0 && errno == EINTR
-    if count < 0 { return errno == EAGAIN ? .nothing : .ended }
-    if count == 0 { return .ended }  // a relay sends no empty packets
+    let count = systemCall { recv(incoming, start, ControlMessage.limit, Int32(MSG_DONTWAIT)) }
+    if count == -Int(EAGAIN) { return .nothing }
+    if count <= 0 { return .ended }  // a relay sends no empty packets
     let message = ControlMessage(decoding: UnsafeRawBufferPointer(start: start, count: count))
     return message.map { .message($0, descriptor: -1) } ?? .malformed
   }
 
   private func receiveOrder(into start: UnsafeMutableRawPointer) -> Received {
     var descriptors = wsgi_posix_descriptors()
-    var count: Int
-    repeat {
-      count = wsgi_posix_receive(incoming, start, ControlMessage.limit, Int32(MSG_DONTWAIT | MSG_TRUNC), &descriptors)
-    } while count == -Int(EINTR)
+    let count = wsgi_posix_receive(incoming, start, ControlMessage.limit, Int32(MSG_DONTWAIT | MSG_TRUNC), &descriptors)
     if count == -Int(EAGAIN) { return .nothing }
     if count < 0 { return .ended }
     if count == 0, descriptors.count == 0 { return hasHungUp ? .ended : .malformed }
@@ -117,30 +109,15 @@ public struct ControlChannel: Sendable {
   }
 
   /// Waits until there is something to receive; false when the time has passed. Negative: as long as it takes.
-  public func wait(milliseconds: Int32) -> Bool {
-    var entry = pollfd(fd: incoming, events: Int16(POLLIN), revents: 0)
-    while true {
-      let ready = poll(&entry, 1, milliseconds)
-      if ready > 0 { return true }
-      if ready == 0 { return false }
-      if errno != EINTR { return true }  // receive() says what is wrong with it
-      if milliseconds >= 0 { return false }
-    }
+  public func wait(milliseconds: Int64) -> Bool {
+    waitUntilReady(incoming, for: readable, milliseconds: milliseconds).first != 0
   }
 
   /// Waits until something can be sent; false when the time has passed.
-  public func hasRoom(within milliseconds: Int32) -> Bool {
-    var entry = pollfd(fd: outgoing, events: Int16(POLLOUT), revents: 0)
-    var ready: Int32 = 0
-    repeat {
-      ready = poll(&entry, 1, milliseconds)
-    } while ready < 0 && errno == EINTR
-    return ready > 0 && entry.revents & Int16(POLLOUT) != 0
+  public func hasRoom(within milliseconds: Int64) -> Bool {
+    waitUntilReady(outgoing, for: writable, milliseconds: milliseconds).first & writable != 0
   }
 
   /// An empty packet also reads as 0: only a hang-up is the end.
-  private var hasHungUp: Bool {
-    var entry = pollfd(fd: incoming, events: Int16(POLLIN), revents: 0)
-    return poll(&entry, 1, 0) > 0 && entry.revents & Int16(POLLHUP) != 0
-  }
+  private var hasHungUp: Bool { waitUntilReady(incoming, for: readable, milliseconds: 0).first & POLLHUP != 0 }
 }

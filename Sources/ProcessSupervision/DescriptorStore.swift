@@ -100,14 +100,9 @@ public struct DescriptorStore: Sendable {
   private func receive(_ flags: Int32) -> Message? {
     var words: (instance: UInt64, part: UInt64) = (0, 0)
     var received = wsgi_posix_descriptors()
-    var count: Int
-    repeat {
-      count = withUnsafeMutableBytes(of: &words) { bytes in
-        bytes.baseAddress.map {
-          wsgi_posix_receive(descriptors.1, $0, bytes.count, flags | Int32(MSG_DONTWAIT), &received)
-        } ?? 0
-      }
-    } while count == -Int(EINTR)
+    let count = withUnsafeMutableBytes(of: &words) { bytes in
+      bytes.baseAddress.map { wsgi_posix_receive(descriptors.1, $0, bytes.count, flags | Int32(MSG_DONTWAIT), &received) } ?? 0
+    }
     guard count > 0 else { return nil }
     let numbers = [received.values.0, received.values.1].prefix(Int(max(received.count, 0)))
     return Message(key: words, numbers: Array(numbers))

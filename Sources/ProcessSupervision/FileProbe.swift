@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 /// The type of a file, following symbolic links, as a process of some user sees it.
@@ -18,7 +19,7 @@ public final class FileProbe {
 
   private let pid: Int32
   private let socket: Int32
-  private let end = wsgi_posix_monotonic() &+ FileProbe.patience &* 1_000
+  private let end = Clock.monotonicMicroseconds() &+ FileProbe.patience &* 1_000
   /// It did not answer in time, or ended: what it was not asked yet stays unknown.
   public private(set) var isLost = false
 
@@ -94,15 +95,8 @@ public final class FileProbe {
     isLost = true
     let sent = [question.rawValue] + path
     guard send(socket, sent, sent.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)) == sent.count else { return nil }
-    while true {
-      let left = (end &- wsgi_posix_monotonic()) / 1_000
-      guard left > 0 else { return nil }
-      var entry = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
-      let ready = poll(&entry, 1, Int32(clamping: left))
-      if ready < 0, errno == EINTR { continue }
-      guard ready > 0 else { return nil }
-      break
-    }
+    let left = (end &- Clock.monotonicMicroseconds()) / 1_000
+    guard left > 0, waitUntilReady(socket, for: readable, milliseconds: left).first != 0 else { return nil }
     var answer = [UInt8](repeating: 0, count: SmallFile.most + 1)
     // Plain recv takes no descriptors.
     let count = recv(socket, &answer, answer.count, Int32(MSG_DONTWAIT))
@@ -118,8 +112,7 @@ public final class FileProbe {
     let socket = WorkerDescriptor.queue.rawValue
     var question = [UInt8](repeating: 0, count: Int(PATH_MAX) + 1)
     while true {
-      let count = recv(socket, &question, question.count, 0)
-      if count < 0, errno == EINTR { continue }
+      let count = systemCall { recv(socket, &question, question.count, 0) }
       guard count > 1, let kind = Question(rawValue: question[0]) else { return }
       let path = question[1..<count]
       let answer = kind == .facts ? look(path.map { CChar(bitPattern: $0) } + [0]) : read(String(decoding: path, as: UTF8.self))

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 /// How a group stands, who its processes are, and how the last ones ended: a row of the `ScoreboardMemory`.
@@ -55,7 +56,7 @@ public struct GroupScoreboard: @unchecked Sendable {
 
     /// Somebody takes requests, or is about to for all that is known: a first import may take its time.
     public var isServed: Bool {
-      ready > 0 || starting > 0 && failures == 0 && wsgi_posix_epoch() &- startingSince < Self.startAllowance
+      ready > 0 || starting > 0 && failures == 0 && Clock.epochMicroseconds() &- startingSince < Self.startAllowance
     }
 
     /// A process that takes longer to start, in microseconds, may never be ready: engines report scripts that load for so long.
@@ -181,10 +182,10 @@ public struct GroupScoreboard: @unchecked Sendable {
   /// Why process `pid` of a group ended, which it did after `since` (microseconds since the epoch); waits at most
   /// `milliseconds` for the supervisor to find out. Without a `pid` the newest of the group's processes that did.
   public func end(pid: Int32?, since: Int64, waiting milliseconds: Int) -> EndRecord? {
-    let deadline = wsgi_posix_monotonic() &+ Int64(clamping: milliseconds) &* 1_000
+    let deadline = Clock.monotonicMicroseconds() &+ Int64(clamping: milliseconds) &* 1_000
     while true {
       if let end = ends.first(where: { (pid == nil || $0.pid == pid) && $0.ended >= since }) { return end }
-      guard wsgi_posix_monotonic() < deadline else { return nil }
+      guard Clock.monotonicMicroseconds() < deadline else { return nil }
       poll(nil, 0, 5)
     }
   }

@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 
 /// What /proc says; small files of the kernel's, read in one go.
 enum ProcessFacts {
@@ -45,8 +46,9 @@ enum ProcessFacts {
     var bytes = [UInt8](repeating: 0, count: 32_768)
     var used = 0
     while used < bytes.count {
-      let count = bytes.withUnsafeMutableBytes { Glibc.read(file, $0.baseAddress.map { $0 + used }, $0.count &- used) }
-      if count < 0, errno == EINTR { continue }
+      let count = bytes.withUnsafeMutableBytes { room in
+        systemCall { Glibc.read(file, room.baseAddress.map { $0 + used }, room.count &- used) }
+      }
       if count <= 0 { break }
       used = used &+ count
     }

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 /// A process beside each worker that reads what the worker writes, and passes it on to the supervisor.
@@ -98,8 +99,8 @@ public enum Relay {
   /// The supervisor asks to be told when everything that has been written so far is passed on. False: it has gone.
   private static func answer() -> Bool {
     var byte: UInt8 = 0
-    let count = recv(supervisorReports, &byte, 1, Int32(MSG_DONTWAIT))
-    if count < 0, errno == EAGAIN || errno == EINTR { return true }
+    let count = systemCall { recv(supervisorReports, &byte, 1, Int32(MSG_DONTWAIT)) }
+    if count == -Int(EAGAIN) { return true }
     guard count > 0 else { return false }
     _ = passAllOutput()
     for _ in 0..<mostReports {
@@ -114,8 +115,8 @@ public enum Relay {
 
   private static func passReport() -> Passed {
     withUnsafeTemporaryAllocation(byteCount: ControlMessage.limit, alignment: 8) { buffer in
-      let count = read(reports, buffer.baseAddress, buffer.count)
-      if count < 0 { return errno == EAGAIN || errno == EINTR ? .nothing : .ended }
+      let count = systemCall { read(reports, buffer.baseAddress, buffer.count) }
+      if count == -Int(EAGAIN) { return .nothing }
       guard count > 0 else { return .ended }
       return send(supervisorReports, buffer.baseAddress, count)
     }
@@ -136,8 +137,8 @@ public enum Relay {
 
   private static func passOutput() -> Passed {
     withUnsafeTemporaryAllocation(byteCount: share, alignment: 8) { buffer in
-      let count = read(output, buffer.baseAddress, buffer.count)
-      if count < 0 { return errno == EAGAIN || errno == EINTR ? .nothing : .ended }
+      let count = systemCall { read(output, buffer.baseAddress, buffer.count) }
+      if count == -Int(EAGAIN) { return .nothing }
       guard count > 0 else { return .ended }
       return send(supervisorOutput, buffer.baseAddress, count)
     }

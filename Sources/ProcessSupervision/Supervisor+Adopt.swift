@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 extension Supervisor {
@@ -40,12 +41,12 @@ extension Supervisor {
     if worker.state == .ready { worker.readySince = worker.started }
     group.workers.append(worker)
     if ends != nil {
-      if worker.state == .draining { worker.killAt = group.plan.drainAllowance.map { wsgi_posix_monotonic() &+ $0 } }
-      if worker.state == .stopping { worker.killAt = wsgi_posix_monotonic() &+ group.plan.stopAllowance }
+      if worker.state == .draining { worker.killAt = group.plan.drainAllowance.map { Clock.monotonicMicroseconds() &+ $0 } }
+      if worker.state == .stopping { worker.killAt = Clock.monotonicMicroseconds() &+ group.plan.stopAllowance }
     } else {
       // Nothing can be said to it: it finishes, and is replaced.
       setState(worker, .stopping)
-      worker.killAt = wsgi_posix_monotonic() &+ group.plan.stopAllowance
+      worker.killAt = Clock.monotonicMicroseconds() &+ group.plan.stopAllowance
       worker.signal(SIGTERM)
     }
   }
@@ -55,7 +56,7 @@ extension Supervisor {
     takeLastWords(of: worker)
     leave(worker.output)
     let record = EndRecord(
-      pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: wsgi_posix_epoch(), cause: .unknown,
+      pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: Clock.epochMicroseconds(), cause: .unknown,
       reason: worker.reason)
     group.scoreboard.record(record)
     group.scoreboard[slot: worker.slot] = .init()
@@ -67,10 +68,10 @@ extension Supervisor {
 
   /// What it said is with its relay at most, which has had time to pass it on.
   private func takeLastWords(of worker: Worker) {
-    let deadline = wsgi_posix_monotonic() &+ Self.lastWordsAllowance
+    let deadline = Clock.monotonicMicroseconds() &+ Self.lastWordsAllowance
     worker.channel.askForRest()
     receive(from: worker)
-    while worker.channel.incoming >= 0, !worker.hasHungUp, !worker.hasSaidAll, wsgi_posix_monotonic() < deadline {
+    while worker.channel.incoming >= 0, !worker.hasHungUp, !worker.hasSaidAll, Clock.monotonicMicroseconds() < deadline {
       if worker.channel.wait(milliseconds: 20) { receive(from: worker) }
     }
   }

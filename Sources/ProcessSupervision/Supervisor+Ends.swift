@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 extension Supervisor {
@@ -9,7 +10,7 @@ extension Supervisor {
   /// Takes note of a worker's end, if it has ended.
   func checkEnd(of worker: Worker) {
     guard !worker.isDone, let cause = endCause(of: worker) else { return }
-    let now = wsgi_posix_monotonic()
+    let now = Clock.monotonicMicroseconds()
     guard hasSaidAll(worker, now: now) else { return }
     let group = worker.group
     leave(worker.output)
@@ -75,7 +76,7 @@ extension Supervisor {
       flags.insert(.outOfMemory)
     }
     return EndRecord(
-      pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: wsgi_posix_epoch(), cause: cause,
+      pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: Clock.epochMicroseconds(), cause: cause,
       flags: flags, reason: worker.reason)
   }
 
@@ -104,7 +105,7 @@ extension Supervisor {
 
   /// A process ends, or leaves, on its own account. One that did so young is made up for as often as `StartPace` allows.
   func pace(_ worker: Worker, _ group: Group) {
-    let now = wsgi_posix_monotonic()
+    let now = Clock.monotonicMicroseconds()
     guard !isStopping, !group.isFinished, now &- worker.started < StartPace.young, group.pace.take(now: now) else { return }
     reportPace(group)
   }

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 extension Supervisor {
@@ -19,7 +20,7 @@ extension Supervisor {
       case .nothing: return
       case .ended:
         worker.hasHungUp = true
-        worker.deafAt = wsgi_posix_monotonic() &+ Self.deafAllowance
+        worker.deafAt = Clock.monotonicMicroseconds() &+ Self.deafAllowance
         return
       }
     }
@@ -54,7 +55,7 @@ extension Supervisor {
   }
 
   private func becomeReady(_ worker: Worker, _ group: Group) {
-    if worker.readySince == nil { worker.readySince = wsgi_posix_monotonic() }
+    if worker.readySince == nil { worker.readySince = Clock.monotonicMicroseconds() }
     if worker.state == .starting { setState(worker, .ready) }
     // A candidate whose reload is no longer under way has nobody to wait for.
     if worker.state == .candidate, group.reload?.candidates.contains(where: { $0 === worker }) != true { begin(worker) }
@@ -63,11 +64,11 @@ extension Supervisor {
   /// A worker takes no more requests: its replacement starts at once, and it has so long to finish.
   func beginDraining(_ worker: Worker, _ group: Group) {
     setState(worker, .draining)
-    worker.killAt = group.plan.drainAllowance.map { wsgi_posix_monotonic() &+ $0 }
+    worker.killAt = group.plan.drainAllowance.map { Clock.monotonicMicroseconds() &+ $0 }
   }
 
   private func answerMetrics(_ ticket: UInt64, _ worker: Worker, _ group: Group) {
-    let now = wsgi_posix_monotonic()
+    let now = Clock.monotonicMicroseconds()
     // Ten a second and group: building it costs, and httpd's own counters change no faster. Who asks sooner gets the last one.
     if group.plan.settings.serverMetrics, group.metrics == nil || now &- group.metricsGiven >= 100_000 {
       group.metricsGiven = now

@@ -1,4 +1,5 @@
 import CPosix
+import Platform
 import WSGICore
 
 extension Supervisor {
@@ -7,7 +8,7 @@ extension Supervisor {
 
   /// Relays what came through a worker's standard output and error, to the log of its group's server.
   func relay(_ output: WorkerOutput) {
-    let now = wsgi_posix_monotonic()
+    let now = Clock.monotonicMicroseconds()
     for line in output.readLines() where output.group.mayLog(bytes: line.count, of: output, now: now) {
       output.group.plan.log(LogRecord(level: .error, text: line))
     }
@@ -34,7 +35,7 @@ extension Supervisor {
 
   /// Nothing more comes, and its relay has nothing left to do.
   private func expectEnd(of output: WorkerOutput) {
-    reportMissing(of: output, now: wsgi_posix_monotonic(), isLast: true)
+    reportMissing(of: output, now: Clock.monotonicMicroseconds(), isLast: true)
     if output.relay > 0, !unattended.contains(output.relay) { unattended.append(output.relay) }
   }
 
@@ -47,7 +48,7 @@ extension Supervisor {
   /// Relays a record that a worker sent.
   func relay(_ record: LogRecord, from worker: Worker) {
     let size = record.text.count &+ record.file.count
-    guard worker.group.mayLog(bytes: size, of: worker.output, now: wsgi_posix_monotonic()) else { return }
+    guard worker.group.mayLog(bytes: size, of: worker.output, now: Clock.monotonicMicroseconds()) else { return }
     worker.group.plan.log(record)
   }
 

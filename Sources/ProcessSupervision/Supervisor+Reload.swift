@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 extension Supervisor {
@@ -40,7 +41,7 @@ extension Supervisor {
   }
 
   private func beginReload(_ change: ScriptChange, _ group: Group) {
-    let now = wsgi_posix_monotonic()
+    let now = Clock.monotonicMicroseconds()
     guard now >= group.pace.notBefore else { return }
     if group.pace.take(now: now) { reportPace(group) }
     var reload = Group.Reload(
@@ -59,7 +60,7 @@ extension Supervisor {
   /// A worker wants a script tried again whose import failed in it.
   func retry(_ change: ScriptChange, wantedBy worker: Worker, _ group: Group) {
     guard !group.isFinished, !isStopping, worker.state == .ready || worker.state == .draining else { return }
-    let now = wsgi_posix_monotonic()
+    let now = Clock.monotonicMicroseconds()
     worker.hasFailedImport = true
     let script = WorkerSettings.Script(
       script: change.script, applicationGroup: change.applicationGroup, failure: change.failure)

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 extension Supervisor {
@@ -46,7 +47,7 @@ extension Supervisor {
     case .success(let launched):
       let worker = Worker(
         group: group, slot: slot, pid: launched.pid, isChild: true, ends: launched.ends, relay: launched.relay,
-        state: candidate == nil ? .starting : .candidate, startedEpoch: wsgi_posix_epoch(),
+        state: candidate == nil ? .starting : .candidate, startedEpoch: Clock.epochMicroseconds(),
         memoryKills: ProcessFacts.memoryKills())
       worker.queueNumber = group.queueNumber
       group.workers.append(worker)

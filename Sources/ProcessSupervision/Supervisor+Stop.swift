@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 extension Supervisor {
@@ -25,7 +26,7 @@ extension Supervisor {
     receive(from: worker)
     let wasStarting = worker.state == .starting || worker.state == .candidate
     setState(worker, .stopping)
-    worker.killAt = wsgi_posix_monotonic() &+ group.plan.stopAllowance
+    worker.killAt = Clock.monotonicMicroseconds() &+ group.plan.stopAllowance
     let isTold = worker.channel.outgoing >= 0 && worker.channel.send(.stop)
     // One that starts may be deep in somebody's import and read no message; one that cannot be told is signalled.
     if wasStarting || !isTold { worker.signal(SIGTERM) }
@@ -54,7 +55,7 @@ extension Supervisor {
     receive(from: worker)
     leave(worker.output)
     let record = EndRecord(
-      pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: wsgi_posix_epoch(), cause: .unknown,
+      pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: Clock.epochMicroseconds(), cause: .unknown,
       flags: worker.readySince == nil ? .overdue : [.overdue, .wasReady], reason: worker.reason)
     group.scoreboard.record(record)
     group.scoreboard[slot: worker.slot] = .init()

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 /// Keeps the workers of a generation's process groups: starts, watches, replaces, drains and stops them, and relays what they
@@ -67,7 +68,7 @@ public final class Supervisor {
   public func run() {
     adoptWorkers()
     while true {
-      let now = wsgi_posix_monotonic()
+      let now = Clock.monotonicMicroseconds()
       checkParent()
       reportMissing(now: now)
       checkLifelines()
@@ -83,7 +84,7 @@ public final class Supervisor {
       waitAndServe(until: nextDeadline(after: now))
     }
     for output in leftovers { relay(output) }
-    reportMissing(now: wsgi_posix_monotonic(), isLast: true)
+    reportMissing(now: Clock.monotonicMicroseconds(), isLast: true)
   }
 
   // MARK: the loop
@@ -126,7 +127,7 @@ public final class Supervisor {
     }
     for output in leftovers { watch(output.descriptor, .output(output)) }
 
-    let wait = max(deadline &- wsgi_posix_monotonic(), 0)
+    let wait = max(deadline &- Clock.monotonicMicroseconds(), 0)
     let milliseconds = Int32(clamping: min((wait &+ 999) / 1_000, 60_000))
     let ready = poll(&entries, nfds_t(entries.count), milliseconds)
     if ready > 0 {
@@ -147,7 +148,7 @@ public final class Supervisor {
     case .commands: serveCommand()
     case .lifeline: checkLifelines()
     // Before the end of whoever shut it down, who could no longer be named.
-    case .queue(let group): checkQueue(group, now: wsgi_posix_monotonic())
+    case .queue(let group): checkQueue(group, now: Clock.monotonicMicroseconds())
     case .reports(let worker): if !worker.isDone { receive(from: worker) }
     case .output(let output): relay(output)
     case .process(let worker): if !worker.isDone { checkEnd(of: worker) }
@@ -213,8 +214,8 @@ public final class Supervisor {
     state.starting = starting.count
     state.startingSince = starting.map(\.startedEpoch).max() ?? 0
     state.failures = group.backoff.failures
-    let wait = group.notBefore &- wsgi_posix_monotonic()
-    if !group.isFinished, wait > 0, group.active < group.plan.processes { state.retry = wsgi_posix_epoch() &+ wait }
+    let wait = group.notBefore &- Clock.monotonicMicroseconds()
+    if !group.isFinished, wait > 0, group.active < group.plan.processes { state.retry = Clock.epochMicroseconds() &+ wait }
     group.scoreboard.state = state
   }
 

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 /// The httpd parent's side of a generation of process groups: what must outlive a supervisor, and the supervisor itself.
@@ -77,7 +78,7 @@ public final class SupervisorHandle {
       _exit(0)
     }
     self.pid = pid
-    lastStart = wsgi_posix_monotonic()
+    lastStart = Clock.monotonicMicroseconds()
     return 0
   }
 
@@ -94,7 +95,7 @@ public final class SupervisorHandle {
   public func hasEnded(code: Int32?) -> NextStep {
     pid = 0
     if code == 0, isEnding { return .discard }
-    let now = wsgi_posix_monotonic()
+    let now = Clock.monotonicMicroseconds()
     earlyDeaths = now &- lastStart < 10_000_000 ? min(earlyDeaths &+ 1, 6) : 0
     return earlyDeaths <= 1 ? .restartNow : .restart(notBefore: now &+ 500_000 << Int64(earlyDeaths))
   }
@@ -124,13 +125,13 @@ public final class SupervisorHandle {
   /// moment for that. Workers that then still live see that nobody is left.
   public func waitForStop() {
     guard getpid() == owner, pid > 0 else { return }
-    let deadline = wsgi_posix_monotonic() &+ stopAllowance
+    let deadline = Clock.monotonicMicroseconds() &+ stopAllowance
     var end = wsgi_posix_end()
     while wsgi_posix_reap(pid, &end) == 0 {
-      if wsgi_posix_monotonic() >= deadline {
+      if Clock.monotonicMicroseconds() >= deadline {
         kill(pid, SIGKILL)
-        let limit = wsgi_posix_monotonic() &+ 2_000_000
-        while wsgi_posix_reap(pid, &end) == 0, wsgi_posix_monotonic() < limit { poll(nil, 0, 5) }
+        let limit = Clock.monotonicMicroseconds() &+ 2_000_000
+        while wsgi_posix_reap(pid, &end) == 0, Clock.monotonicMicroseconds() < limit { poll(nil, 0, 5) }
         break
       }
       poll(nil, 0, 5)
@@ -142,7 +143,7 @@ public final class SupervisorHandle {
   public func services() -> [EndingService] {
     var found: [EndingService] = []
     for (row, group) in groups.enumerated() where group.settings.isService {
-      let until = wsgi_posix_monotonic() &+ group.stopAllowance &+ 1_000_000
+      let until = Clock.monotonicMicroseconds() &+ group.stopAllowance &+ 1_000_000
       for slot in memory.reader(row)?.slots ?? [] where slot.pid > 0 {
         found.append(EndingService(group: group.name, pid: slot.pid, startTicks: slot.startTicks, until: until))
       }

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 /// A worker as its supervisor sees it. Times in microseconds of the monotonic clock unless they say otherwise.
@@ -68,7 +69,7 @@ final class Worker {
     self.state = state
     self.startedEpoch = startedEpoch
     self.memoryKills = memoryKills
-    started = wsgi_posix_monotonic()
+    started = Clock.monotonicMicroseconds()
     pidfd = max(wsgi_posix_pidfd(pid), -1)
   }
 

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import WSGICore
 
 /// Descriptors that a worker inherits, beside stdin (`/dev/null`), stdout and stderr (both to the supervisor).
@@ -33,8 +34,7 @@ extension WorkerSettings {
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65536)
     while true {
-      let count = Glibc.read(descriptor, &chunk, chunk.count)
-      if count < 0, errno == EINTR { continue }
+      let count = systemCall { Glibc.read(descriptor, &chunk, chunk.count) }
       guard count >= 0 else { return nil }
       if count == 0 { break }
       bytes.append(contentsOf: chunk[0..<count])

@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import WSGICore
 
 /// What a worker's relay passes on of its standard output and error, and how much of it still goes into the log. It outlives the
@@ -36,9 +37,8 @@ final class WorkerOutput {
     var chunk = [UInt8](repeating: 0, count: 16_384)
     var left = Self.share
     while left > 0, descriptor >= 0 {
-      let count = recv(descriptor, &chunk, chunk.count, Int32(MSG_DONTWAIT))
-      if count < 0, errno == EINTR { continue }
-      if count < 0, errno == EAGAIN { break }
+      let count = systemCall { recv(descriptor, &chunk, chunk.count, Int32(MSG_DONTWAIT)) }
+      if count == -Int(EAGAIN) { break }
       if count <= 0 {
         closeDescriptor()
         lines.finish { found.append($0) }

@@ -1,4 +1,5 @@
 import CPython
+import Platform
 import Synchronization
 
 /// One application group's interpreter in this process.
@@ -41,41 +42,6 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
   public var label: String {
     isMain ? "main interpreter" : "sub-interpreter '\(String(decoding: name, as: UTF8.self))'"
   }
-}
-
-/// A lock that its holder may take again: an import may cause another import on the same thread.
-public final class RecursiveLock: @unchecked Sendable {
-  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-
-  public init() {
-    mutex = .allocate(capacity: 1)
-    var attributes = pthread_mutexattr_t()
-    pthread_mutexattr_init(&attributes)
-    pthread_mutexattr_settype(&attributes, Int32(PTHREAD_MUTEX_RECURSIVE))
-    pthread_mutex_init(mutex, &attributes)
-    pthread_mutexattr_destroy(&attributes)
-  }
-
-  deinit {
-    pthread_mutex_destroy(mutex)
-    mutex.deallocate()
-  }
-
-  public func lock() { pthread_mutex_lock(mutex) }
-  public func tryLock() -> Bool { pthread_mutex_trylock(mutex) == 0 }
-  /// False: it was not to be had within so many milliseconds.
-  public func lock(milliseconds: Int) -> Bool {
-    var until = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &until)
-    until.tv_sec = until.tv_sec &+ milliseconds / 1000
-    until.tv_nsec = until.tv_nsec &+ milliseconds % 1000 &* 1_000_000
-    if until.tv_nsec >= 1_000_000_000 {
-      until.tv_sec = until.tv_sec &+ 1
-      until.tv_nsec = until.tv_nsec &- 1_000_000_000
-    }
-    return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until) == 0
-  }
-  public func unlock() { pthread_mutex_unlock(mutex) }
 }
 
 /// One thread in one interpreter: its thread state, kept for the life of the interpreter so that `threading.local` persists.
@@ -132,14 +98,9 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
 
   @inline(never)
   private func acquireTimed(_ state: UnsafeMutablePointer<PyThreadState>?) {
-    var before = timespec()
-    var after = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &before)
+    let before = Clock.monotonicNanoseconds()
     PyEval_RestoreThread(state)
-    clock_gettime(CLOCK_MONOTONIC, &after)
-    let seconds = Int64(after.tv_sec) &- Int64(before.tv_sec)
-    let nanoseconds = seconds &* 1_000_000_000 &+ Int64(after.tv_nsec) &- Int64(before.tv_nsec)
-    waited.store(waited.load(ordering: .relaxed) &+ UInt64(clamping: nanoseconds), ordering: .relaxed)
+    waited.store(waited.load(ordering: .relaxed) &+ Clock.monotonicNanoseconds() &- before, ordering: .relaxed)
     waits.store(waits.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
   }
 

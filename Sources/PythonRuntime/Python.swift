@@ -1,4 +1,5 @@
 import CPython
+import Platform
 import Synchronization
 
 /// Python's start options.

@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import PythonRuntime
 import Synchronization
 import WSGICore
@@ -13,9 +14,9 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   let pristine: [([UInt8], [UInt8])]
   static let version = ModuleVersion.compatible
   let running = RunningRequests()
-  let inspector = Inspector()
+  let inspector = JobThread()
   /// Ends retired interpreters, whose exit functions may take their time.
-  let ender = Inspector()
+  let ender = JobThread()
   /// Scripts that are being imported.
   let imports = ImportWatch()
   /// Failed imports that the log has been told of.
@@ -129,7 +130,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   /// A daemon has shutdown-timeout; an httpd child has nobody who would end it when an application's thread or exit function
   /// never returns.
   private func limitStop() {
-    _ = BackgroundThread.start { [host] in
+    _ = DetachedThread.start { [host] in
       sleep(Adapter.stopLimit)
       host.log(
         .warning,

@@ -1,3 +1,4 @@
+import Platform
 import PythonRuntime
 import WSGICore
 import WSGIMeasurement
@@ -27,12 +28,12 @@ final class FailedScript {
     self.failure = failure
     self.leavesNothing = leavesNothing
     self.pause = pause
-    attempted = Clock.monotonic()
+    attempted = Clock.monotonicNanoseconds()
   }
 
   /// True: the caller is to try it again, and nobody else for a while.
   func takeAttempt(anyway: Bool) -> Bool {
-    let now = Clock.monotonic()
+    let now = Clock.monotonicNanoseconds()
     guard anyway || now &- attempted >= pause else { return false }
     attempted = now
     return true

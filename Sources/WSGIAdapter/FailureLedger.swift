@@ -1,3 +1,4 @@
+import Platform
 import Synchronization
 import WSGICore
 import WSGIMeasurement
@@ -92,8 +93,8 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `c
     guard var entry = entries[script] else { return }
     entry.repeats += 1
     if entry.repeats > 0, entry.due == nil {
-      entry.due = Clock.monotonic() &+ FailureLedger.pace
-      if !isStarted { isStarted = BackgroundThread.start { [self] in loop() } }
+      entry.due = Clock.monotonicNanoseconds() &+ FailureLedger.pace
+      if !isStarted { isStarted = DetachedThread.start { [self] in loop() } == 0 }
       condition.announce()
     }
     entries[script] = entry
@@ -123,7 +124,7 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `c
         condition.wait()
         continue
       }
-      let now = Clock.monotonic()
+      let now = Clock.monotonicNanoseconds()
       guard now >= next else {
         _ = condition.wait(until: next)
         continue

@@ -1,3 +1,4 @@
+import Platform
 import PythonRuntime
 import Synchronization
 import WSGICore
@@ -37,11 +38,11 @@ final class ImportWatch: @unchecked Sendable {  // everything is guarded by `con
   func begin(
     _ script: String, _ attachment: Attachment, thread: Int, _ report: @escaping @Sendable (Import, _ seconds: UInt64) -> Void
   ) -> Import {
-    let now = Clock.monotonic()
+    let now = Clock.monotonicNanoseconds()
     let started = Import(script, attachment, thread: thread, since: now)
     condition.lock()
     defer { condition.unlock() }
-    if !isStarted { isStarted = BackgroundThread.start { [self] in loop(report) } }
+    if !isStarted { isStarted = DetachedThread.start { [self] in loop(report) } == 0 }
     entries.append((started, now &+ ImportWatch.patience))
     condition.announce()
     return started
@@ -63,7 +64,7 @@ final class ImportWatch: @unchecked Sendable {  // everything is guarded by `con
 
   /// How long it takes until every import that is under way in an interpreter will have been reported; 0: they have been.
   func millisecondsUntilReported(in interpreter: Interpreter) -> Int {
-    let now = Clock.monotonic()
+    let now = Clock.monotonicNanoseconds()
     let ends = underWay.filter { $0.attachment.interpreter === interpreter }.map { $0.since &+ ImportWatch.patience }
     return ends.map { $0 > now ? Int(($0 &- now) / 1_000_000) : 0 }.max() ?? 0
   }
@@ -76,7 +77,7 @@ final class ImportWatch: @unchecked Sendable {  // everything is guarded by `con
         continue
       }
       let due = entries[next].due
-      if Clock.monotonic() < due {
+      if Clock.monotonicNanoseconds() < due {
         _ = condition.wait(until: due)
         continue
       }

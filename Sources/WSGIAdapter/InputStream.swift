@@ -1,3 +1,4 @@
+import Platform
 import PythonRuntime
 import WSGICore
 import WSGIMeasurement
@@ -69,7 +70,7 @@ final class InputStream: NativeObject {
   private func fetch(_ target: UnsafeMutableRawBufferPointer, _ gil: borrowing GILToken) throws(Raised) -> Int {
     try requireNoFailure()
     if isAtEnd { return 0 }
-    let begun = runner.meter.isOn ? Clock.monotonic() : 0
+    let begun = runner.meter.isOn ? Clock.monotonicNanoseconds() : 0
     let count = runner.detached(gil) { $0.read(into: target) } ?? Int64(ExchangeFailure.closed.rawValue)
     guard count >= 0, count <= target.count else {
       hasFailed = true

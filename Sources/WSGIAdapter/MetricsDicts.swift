@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import PythonRuntime
 import WSGIMeasurement
 
@@ -53,8 +54,8 @@ extension MetricsSample {
     let dict = DictWriter(dict: made.object)
     try dict.set("pid", Int(getpid()))
     // Where the period really began; mod_wsgi 6.1.1 gives its end here.
-    try dict.set("start_time", Clock.seconds(start))
-    try dict.set("stop_time", Clock.seconds(stop))
+    try dict.set("start_time", Clock.seconds(microseconds: start))
+    try dict.set("stop_time", Clock.seconds(microseconds: stop))
     try dict.set("sample_period", seconds)
     for (name, value) in [
       ("cpu_user", userUtilization), ("cpu_system", systemUtilization), ("cpu", userUtilization + systemUtilization),
@@ -119,7 +120,7 @@ extension Adapter {
   func processMetrics(_ gil: borrowing GILToken) throws(Raised) -> PyRef {
     guard givesMetrics else { return .none() }
     let accounts = accounting.all
-    let now = Clock.epoch()
+    let now = Clock.epochMicroseconds()
     let processor = ProcessorTime.process()
     let memory = ProcessMemory.now()
     let made = try PyRef.dict()
@@ -132,8 +133,8 @@ extension Adapter {
     try dict.set("cpu_user_time", Double(processor.user) / 1e9)
     try dict.set("cpu_system_time", Double(processor.system) / 1e9)
     try dict.set("cpu_time", Double(processor.total) / 1e9)
-    try dict.set("restart_time", Clock.seconds(accounting.processStart))
-    try dict.set("current_time", Clock.seconds(now))
+    try dict.set("restart_time", Clock.seconds(microseconds: accounting.processStart))
+    try dict.set("current_time", Clock.seconds(microseconds: now))
     try dict.set("running_time", Int(clamping: (now &- accounting.processStart) / 1_000_000))
     try dict.set("request_threads", accounts.count)
     try dict.set("active_requests", running.count)

@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import PythonRuntime
 import WSGICore
 import WSGIMeasurement
@@ -16,7 +17,7 @@ extension RequestRunner {
       try dict.setItem("daemon_connects", try PyRef.int(Int(request.attempt)))
       try dict.setItem("daemon_restarts", try PyRef.int(max(0, Int(request.attempt) - 1)))
       try setTimes(request, dict)
-      try dict.setItem("application_start", try PyRef.float(Clock.seconds(started)))
+      try dict.setItem("application_start", try PyRef.float(Clock.seconds(microseconds: started)))
       try dict.setItem("application_object", application)
       try dict.setItem("callable_object", try PyRef.utf8(request.callable))
       try dict.setItem("request_environ", environ)
@@ -50,7 +51,7 @@ extension RequestRunner {
       try setProcess(dict)
       try setTimes(request, dict)
       let wait = meter.gilWait
-      let seconds = Clock.seconds(max(0, meter.applicationFinish &- meter.applicationStart))
+      let seconds = Clock.seconds(microseconds: max(0, meter.applicationFinish &- meter.applicationStart))
       for (key, value) in [
         ("input_reads", traffic.inputReads), ("input_length", traffic.inputBytes), ("output_length", traffic.outputBytes),
         ("output_writes", traffic.outputWrites),
@@ -60,7 +61,7 @@ extension RequestRunner {
       }
       for (key, value) in [
         ("input_time", Double(meter.inputTime) / 1e9), ("output_time", Double(meter.outputTime) / 1e9),
-        ("application_finish", Clock.seconds(meter.applicationFinish)), ("application_time", seconds),
+        ("application_finish", Clock.seconds(microseconds: meter.applicationFinish)), ("application_time", seconds),
         ("gil_wait_time", Double(wait.time) / 1e9),
       ] as [(StaticString, Double)] {
         try dict.setItem(key, try PyRef.float(value))
@@ -97,9 +98,9 @@ extension RequestRunner {
 
   private func setTimes(_ request: RequestHead, _ dict: PyObj) throws(Raised) {
     let isDaemon = adapter.settings.isDaemon
-    try dict.setItem("request_start", try PyRef.float(Clock.seconds(request.requestStart)))
-    try dict.setItem("queue_start", try PyRef.float(isDaemon ? Clock.seconds(request.queueStart) : 0))
-    try dict.setItem("daemon_start", try PyRef.float(isDaemon ? Clock.seconds(takenUp) : 0))
+    try dict.setItem("request_start", try PyRef.float(Clock.seconds(microseconds: request.requestStart)))
+    try dict.setItem("queue_start", try PyRef.float(isDaemon ? Clock.seconds(microseconds: request.queueStart) : 0))
+    try dict.setItem("daemon_start", try PyRef.float(isDaemon ? Clock.seconds(microseconds: takenUp) : 0))
   }
 
   /// Adds a measured request that has ended to the thread's account, and says where it was slow. Not attached.

@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import PythonRuntime
 import WSGICore
 import WSGIMeasurement
@@ -17,7 +18,7 @@ extension RequestRunner {
     let encoded = head.finish()
     traffic.outputBytes &+= UInt64(length)
     traffic.outputWrites &+= 1
-    let begun = meter.isOn ? Clock.monotonic() : 0
+    let begun = meter.isOn ? Clock.monotonicNanoseconds() : 0
     let result =
       detached(gil) {
         // The offset may lie beyond the end, of which nothing can be sent.

@@ -1,3 +1,4 @@
+import Platform
 import PythonRuntime
 import WSGICore
 import WSGIMeasurement
@@ -94,7 +95,7 @@ extension RequestRunner {
     bytesSent &+= Int64(block.count)
     let encoded = isCommitted ? nil : head.finish()
     if isCommitted && block.isEmpty && !flags.contains(.end) { return }
-    let begun = meter.isOn ? Clock.monotonic() : 0
+    let begun = meter.isOn ? Clock.monotonicNanoseconds() : 0
     if gathers && gathered.isAllowed && encoded == nil && block.count < GatheredOutput.limit {
       if try gather(block, gil) {
         if meter.isOn { meter.wrote(since: begun, traffic) }

@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import PythonRuntime
 import Synchronization
 import WSGICore
@@ -83,7 +84,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
     thread.current = self
     ticket.store(number, ordering: .relaxed)
     let interest = adapter.accounting.interest
-    takenUp = adapter.settings.isDaemon || !interest.isEmpty ? Clock.epoch() : 0
+    takenUp = adapter.settings.isDaemon || !interest.isEmpty ? Clock.epochMicroseconds() : 0
     if !interest.isEmpty { meter.begin(request, start: takenUp, ticket: number, interest: interest) }
     var outcome = RequestOutcome()
     var sendsBody = false
@@ -99,7 +100,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
     thread.current = outer
     if sendsBody {
       // The usual case: the whole response in one piece, sent after the GIL has gone to the next thread.
-      let begun = meter.isOn ? Clock.monotonic() : 0
+      let begun = meter.isOn ? Clock.monotonicNanoseconds() : 0
       let result = exchange.send(head: head.finish(), body: body.bytes, flags: .end)
       if result == ExchangeFailure.badHead.rawValue { outcome = failure(500) }
       traffic.outputWrites &+= 1
@@ -194,7 +195,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
     _ application: borrowing PyRef, _ request: RequestHead, sendsBody: inout Bool, _ gil: borrowing GILToken
   ) throws -> RequestOutcome {
     let environ = try makeEnviron(request, gil)
-    let started = Clock.epoch()
+    let started = Clock.epochMicroseconds()
     exchange.started(started)
     try environ.object.setItem(contents.names.applicationStart, try PyRef.float(Double(started) / 1e6))
     let data = try PyRef.dict()

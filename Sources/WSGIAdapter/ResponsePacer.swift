@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import PythonRuntime
 import WSGIMeasurement
 
@@ -36,7 +37,7 @@ final class ResponsePacer: @unchecked Sendable {  // everything is guarded by `c
   private func startThread() -> Bool {
     if isStarted { return true }
     if isUnavailable { return false }
-    isStarted = BackgroundThread.start { [self] in loop() }
+    isStarted = DetachedThread.start { [self] in loop() } == 0
     isUnavailable = !isStarted
     return isStarted
   }

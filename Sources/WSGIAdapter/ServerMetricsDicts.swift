@@ -1,3 +1,4 @@
+import Platform
 import PythonRuntime
 import WSGICore
 import WSGIMeasurement
@@ -7,14 +8,14 @@ import WSGIMeasurement
 extension ServerMetrics {
   /// The dict of `server_metrics()`. Attached.
   func makeDict() throws(Raised) -> PyRef {
-    let now = Clock.epoch()
+    let now = Clock.epochMicroseconds()
     let made = try PyRef.dict()
     let dict = DictWriter(dict: made.object)
     try dict.set("server_limit", serverLimit)
     try dict.set("thread_limit", threadLimit)
     try dict.set("running_generation", generation)
-    try dict.set("restart_time", Clock.seconds(restartTime))
-    try dict.set("current_time", Clock.seconds(now))
+    try dict.set("restart_time", Clock.seconds(microseconds: restartTime))
+    try dict.set("current_time", Clock.seconds(microseconds: now))
     try dict.set("running_time", Int(clamping: max(0, now &- restartTime) / 1_000_000))
     let list = try PyRef.list()
     for (index, process) in processes.enumerated() { try list.object.append(try process.makeDict(index)) }
@@ -47,9 +48,9 @@ extension ServerMetrics.WorkerScore {
     try dict.set("status", try PyRef.string(status))
     try dict.set("access_count", accessCount)
     try dict.set("bytes_served", bytesServed)
-    try dict.set("start_time", Clock.seconds(startTime))
-    try dict.set("stop_time", Clock.seconds(stopTime))
-    try dict.set("last_used", Clock.seconds(lastUsed))
+    try dict.set("start_time", Clock.seconds(microseconds: startTime))
+    try dict.set("stop_time", Clock.seconds(microseconds: stopTime))
+    try dict.set("last_used", Clock.seconds(microseconds: lastUsed))
     try dict.set("client", try PyRef(latin1: client))
     try dict.set("request", try PyRef(latin1: request))
     try dict.set("vhost", try PyRef(latin1: vhost))

@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import Synchronization
 
 /// The stretches of a request's life that are measured. Their names are those of the keys of `request_metrics()`.
@@ -161,7 +162,7 @@ public final class Accounting: Sendable {
   /// How many threads may run requests, by configuration.
   let threadLimit: Int
   /// When the process began, in microseconds since the epoch.
-  public let processStart = Clock.epoch()
+  public let processStart = Clock.epochMicroseconds()
   @usableFromInline let interestBits = Atomic<UInt8>(0)
   private let accounts = Mutex<[ThreadAccount]>([])
   /// The number of the current period of `MetricsSampler`.
@@ -205,6 +206,6 @@ extension ThreadAccount {
   public func busySeconds(_ now: Int64) -> Double {
     let words = words.snapshot()
     let start = Int64(clamping: words[Word.start])
-    return Double(words[Word.busy]) / 1e9 + (start == 0 ? 0 : Clock.seconds(max(0, now &- start)))
+    return Double(words[Word.busy]) / 1e9 + (start == 0 ? 0 : Clock.seconds(microseconds: max(0, now &- start)))
   }
 }

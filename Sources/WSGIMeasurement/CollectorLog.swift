@@ -1,3 +1,4 @@
+import Platform
 import Synchronization
 
 /// One run of an interpreter's garbage collector.
@@ -42,14 +43,14 @@ public final class CollectorLog: Sendable {
   /// The collector begins.
   public func begins() {
     state.withLock { state in
-      state.start = Clock.epoch()
-      state.startMonotonic = Clock.monotonic()
+      state.start = Clock.epochMicroseconds()
+      state.startMonotonic = Clock.monotonicNanoseconds()
     }
   }
 
   /// The run that `begins` was told of has ended.
   public func ended(generation: Int, collected: Int, uncollectable: Int) {
-    let now = Clock.monotonic()
+    let now = Clock.monotonicNanoseconds()
     state.withLock { state in
       guard state.start != 0 else { return }
       let event = CollectorEvent(

@@ -1,3 +1,4 @@
+import Platform
 import Synchronization
 
 /// Activity of this process between two samples. Times are nanoseconds unless they say otherwise.
@@ -96,7 +97,7 @@ public final class MetricsSampler: Sendable {
     // Whoever ends a request from here on counts its extremes for the next period.
     let period = accounting.period.add(1, ordering: .sequentiallyConsistent).oldValue
     let processor = ProcessorTime.process()
-    sample.stop = Clock.epoch()
+    sample.stop = Clock.epochMicroseconds()
     sample.start = state.start ?? sample.stop
     sample.processor = processor.since(state.processor)
     sample.memory = .now()

@@ -1,3 +1,4 @@
+import Platform
 import Synchronization
 import WSGICore
 
@@ -123,14 +124,14 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
   }
 
   public func applicationFinished() {
-    applicationFinish = Clock.epoch()
+    applicationFinish = Clock.epochMicroseconds()
     if applicationStart == 0 { applicationStart = applicationFinish }
     if let before = applicationProcessor { processor = ProcessorTime.thread()?.since(before) }
   }
 
   /// Some of the body has been read; `before` was the time before that.
   public func read(since before: UInt64, _ traffic: Traffic) {
-    inputTime &+= Clock.monotonic() &- before
+    inputTime &+= Clock.monotonicNanoseconds() &- before
     guard slowRequests != nil else { return }
     live[Live.inputBytes] = traffic.inputBytes
     live[Live.inputReads] = traffic.inputReads
@@ -139,7 +140,7 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
 
   /// Some of the response has been passed on; `before` was the time before that.
   public func wrote(since before: UInt64, _ traffic: Traffic) {
-    outputTime &+= Clock.monotonic() &- before
+    outputTime &+= Clock.monotonicNanoseconds() &- before
     guard slowRequests != nil else { return }
     live[Live.outputBytes] = traffic.outputBytes
     live[Live.outputWrites] = traffic.outputWrites
@@ -160,7 +161,7 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
     isOn = false
     gil.time(false)
     if applicationFinish == 0 { applicationFinished() }
-    let end = Clock.epoch()
+    let end = Clock.epochMicroseconds()
     let totals = makeTotals(request, status: status, traffic: traffic, end: end)
     account.end(
       interest.contains(.recording) ? totals : nil, isOutermost: isOutermost, period: accounting.period)

@@ -1,10 +1,11 @@
 import Glibc
+import Platform
 import Synchronization
 
 /// The thread that reports what happens in this process: at each interval to the telemetry service, where there is one, and
 /// slow requests to the error log.
 ///
-/// It needs no GIL for its figures; for what Python alone knows it asks through an `Inspector`, with a limit.
+/// It needs no GIL for its figures; for what Python alone knows it asks through an `JobThread`, with a limit.
 public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, or used by its own thread only
   private let process: MeasuredProcess
   private let accounting: Accounting
@@ -19,7 +20,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   private var isEnding = false
   private var hasEnded = false
   private let hasStopped = FirstTime()
-  private let inspector = Inspector()
+  private let inspector = JobThread()
   private let switchInterval: Atomic<UInt64>
   /// The slow requests that run and have been logged, by thread and start.
   private var logged: [Int: Int64] = [:]
@@ -53,7 +54,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
     }
     guard socket != nil || slowRequests != nil else { return nil }
     if let socket { sendStarted(socket) }
-    guard BackgroundThread.start({ [self] in loop() }) else {
+    guard DetachedThread.start({ [self] in loop() }) == 0 else {
       process.warn("WSGI0133: Telemetry disabled \(process.place): cannot create its thread.")
       return nil
     }
@@ -73,7 +74,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   /// The process has been told to stop. Once.
   public func stopping(_ reason: String) {
     let active = process.activeRequests()
-    socket?.send(.processStopping, timestamp: Clock.seconds(Clock.epoch())) { datagram in
+    socket?.send(.processStopping, timestamp: Clock.seconds(microseconds: Clock.epochMicroseconds())) { datagram in
       identity.setPlace(&datagram)
       datagram.set(130, ifAny: reason.utf8)
       datagram.set(133, active)
@@ -102,12 +103,12 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
 
   private func sendStopped(hasDrained: Bool) {
     guard let socket, hasStopped.isFirst else { return }
-    let now = Clock.epoch()
+    let now = Clock.epochMicroseconds()
     let reason = shutdownReason.withLock { $0 }
-    socket.send(.processStopped, timestamp: Clock.seconds(now)) { datagram in
+    socket.send(.processStopped, timestamp: Clock.seconds(microseconds: now)) { datagram in
       identity.setPlace(&datagram)
       datagram.set(130, ifAny: reason.utf8)
-      datagram.set(131, Clock.seconds(now &- accounting.processStart))
+      datagram.set(131, Clock.seconds(microseconds: now &- accounting.processStart))
       datagram.set(132, accounting.endedRequests)
       datagram.set(134, process.activeRequests())
       datagram.set(135, hasDrained ? 1 : 0)
@@ -116,7 +117,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   }
 
   private func sendStarted(_ socket: TelemetrySocket) {
-    socket.send(.processStarted, timestamp: Clock.seconds(accounting.processStart)) { datagram in
+    socket.send(.processStarted, timestamp: Clock.seconds(microseconds: accounting.processStart)) { datagram in
       identity.setAll(&datagram)
       setSwitchInterval(&datagram)
     }
@@ -125,14 +126,14 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   // MARK: the thread
 
   private func loop() {
-    var next = Clock.monotonic() &+ interval
+    var next = Clock.monotonicNanoseconds() &+ interval
     condition.lock()
     while !isEnding {
       guard !condition.wait(until: next) else { continue }
       condition.unlock()
       report()
       // Missed ticks are not made up for.
-      next = max(next &+ interval, Clock.monotonic())
+      next = max(next &+ interval, Clock.monotonicNanoseconds())
       condition.lock()
     }
     condition.unlock()
@@ -144,7 +145,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   }
 
   private func report() {
-    let now = Clock.epoch()
+    let now = Clock.epochMicroseconds()
     socket?.renewPatience()
     if let socket, let sample = sampler.sample() { send(sample, socket) }
     if let slow = slowRequests { reportSlow(slow, now) }
@@ -152,11 +153,11 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   }
 
   private func send(_ sample: MetricsSample, _ socket: TelemetrySocket) {
-    socket.send(.requestMetrics, timestamp: Clock.seconds(sample.stop)) { datagram in
+    socket.send(.requestMetrics, timestamp: Clock.seconds(microseconds: sample.stop)) { datagram in
       identity.setAll(&datagram)
       datagram.set(10, sample.seconds)
       datagram.set(11, Double(interval) / 1e9)
-      datagram.set(12, Clock.seconds(slowRequests?.threshold ?? 0))
+      datagram.set(12, Clock.seconds(microseconds: slowRequests?.threshold ?? 0))
       setSwitchInterval(&datagram)
       sample.write(to: &datagram, isDaemon: accounting.isDaemon)
     }
@@ -174,7 +175,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
       .sorted { $0.start < $1.start }
     if let socket {
       for record in slow.drain() + running.prefix(Telemetry.runningLimit) {
-        socket.send(.slowRequest, timestamp: Clock.seconds(now)) { record.write(to: &$0) }
+        socket.send(.slowRequest, timestamp: Clock.seconds(microseconds: now)) { record.write(to: &$0) }
       }
     }
     logged = logged.filter { thread, start in running.contains { $0.thread == thread && $0.start == start } }
@@ -200,7 +201,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   private func reportCollector(_ socket: TelemetrySocket, _ now: Int64) {
     let interpreters = process.collectors()
     let isOnly = interpreters.count == 1
-    let stamp = Clock.seconds(now)
+    let stamp = Clock.seconds(microseconds: now)
     var logs: [[UInt8]: CollectorLog] = [:]
     for (name, log) in interpreters.prefix(Telemetry.interpreterLimit) {
       guard let log else { continue }

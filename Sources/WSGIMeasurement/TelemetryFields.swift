@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import WSGICore
 
 // The fields of a datagram; the numbers are those of the wire format that `mod_wsgi-telemetry` reads.
@@ -89,8 +90,8 @@ extension MetricsSample {
 extension SlowRequest {
   func write(to datagram: inout Datagram) {
     datagram.set(200, isRunning ? 0 : 1)
-    datagram.set(201, Clock.seconds(start))
-    datagram.set(202, Clock.seconds(duration))
+    datagram.set(201, Clock.seconds(microseconds: start))
+    datagram.set(202, Clock.seconds(microseconds: duration))
     datagram.set(203, thread)
     datagram.set(204, ifAny: identity[.logID])
     datagram.set(205, identity.serverPID == 0 ? UInt64(clamping: getpid()) : identity.serverPID)
@@ -124,7 +125,7 @@ extension CollectorSnapshot {
 
 extension CollectorEvent {
   func write(to datagram: inout Datagram) {
-    datagram.set(320, Clock.seconds(start))
+    datagram.set(320, Clock.seconds(microseconds: start))
     datagram.set(321, nanoseconds: duration)
     datagram.set(322, generation)
     datagram.set(323, collected)

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import ProcessSupervision
 import Synchronization
 
@@ -25,7 +26,7 @@ final class ControlReceiver: Sendable {
 
   /// Receives until nobody is left who could say something. An errno value, or 0.
   func start(stackSize: Int) -> Int32 {
-    WorkerThread.start("wsgi:control", stackSize: stackSize) { [self] in
+    DetachedThread.start(named: "wsgi:control", stackSize: stackSize, takesSignals: true) { [self] in
       while true {
         guard channel.wait(milliseconds: -1) else { continue }
         switch channel.receive() {

@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import ProcessSupervision
 import Synchronization
 import WSGICore
@@ -28,12 +29,12 @@ final class PreloadLimit: Sendable {
     self.control = control
     guard settings.startupTimeout > 0, !settings.imports.isEmpty || settings.candidate != nil else { return }
     // Without a thread scripts load without a limit, which is better than not at all.
-    _ = WorkerThread.start("wsgi:startup", stackSize: settings.stackSize) { [self] in run() }
+    _ = DetachedThread.start(named: "wsgi:startup", stackSize: settings.stackSize, takesSignals: true) { [self] in run() }
   }
 
   /// Loads a script; false where that fails, for the reason that `failure` names.
   func load(_ script: WorkerSettings.Script, failure: inout UInt32) -> Bool {
-    let deadline = settings.startupTimeout > 0 ? monotonicMilliseconds() &+ settings.startupTimeout : Int64.max
+    let deadline = settings.startupTimeout > 0 ? Clock.monotonicMilliseconds() &+ settings.startupTimeout : Int64.max
     set(State(script: script.script, deadline: deadline))
     defer { set(State()) }
     failure = script.failure
@@ -53,7 +54,7 @@ final class PreloadLimit: Sendable {
       let heard = bell.value
       let current = state.withLock { $0 }
       guard let deadline = current.deadline else { return }
-      let remaining = deadline &- monotonicMilliseconds()
+      let remaining = deadline &- Clock.monotonicMilliseconds()
       if remaining <= 0 { expire(current.script) }
       bell.wait(while: heard, milliseconds: min(remaining, 60_000))
     }

@@ -1,5 +1,6 @@
 import CEngine
 import Glibc
+import Platform
 import ProcessSupervision
 import WSGICore
 
@@ -45,8 +46,9 @@ final class ProcessLog: Sendable {
     line.append(0x0A)
     var done = 0
     while done < line.count {
-      let count = line.withUnsafeBytes { Glibc.write(2, $0.baseAddress.map { $0 + done }, line.count - done) }
-      if count < 0, errno == EINTR { continue }
+      let count = line.withUnsafeBytes { bytes in
+        systemCall { Glibc.write(2, bytes.baseAddress.map { $0 + done }, bytes.count - done) }
+      }
       guard count > 0 else { return }
       done += count
     }

@@ -2,6 +2,7 @@ import CEngine
 import CPosix
 import DaemonTransport
 import Glibc
+import Platform
 import ProcessSupervision
 import Synchronization
 import WSGICore
@@ -56,12 +57,14 @@ final class RequestPool: Sendable {
   func start() -> Bool {
     // Without an understudy a lead that is held would stay so; with one thread there is nobody to pass it to.
     if settings.threads > 1 {
-      let failure = WorkerThread.start("wsgi:leader", stackSize: settings.stackSize) { [election] in election.runUnderstudy() }
+      let failure = DetachedThread.start(named: "wsgi:leader", stackSize: settings.stackSize, takesSignals: true) { [election] in
+        election.runUnderstudy()
+      }
       guard failure == 0 else { return false }
     }
     for index in 0..<settings.threads {
       living.add(1)
-      let failure = WorkerThread.start("wsgi:\(index)", stackSize: settings.stackSize) { [self] in
+      let failure = DetachedThread.start(named: "wsgi:\(index)", stackSize: settings.stackSize, takesSignals: true) { [self] in
         let thread = UnsafeMutablePointer<RequestThread>.allocate(capacity: 1)
         thread.initialize(to: RequestThread(index, self))
         RequestThread.serve(thread)
@@ -108,7 +111,7 @@ final class RequestPool: Sendable {
   }
 
   @inline(__always)
-  func markActivity() { lastActivity.store(monotonicMilliseconds(), ordering: .relaxed) }
+  func markActivity() { lastActivity.store(Clock.monotonicMilliseconds(), ordering: .relaxed) }
 
   @inline(never)
   private func armStartup(_ now: Int64) {
@@ -137,7 +140,7 @@ final class RequestPool: Sendable {
   /// No more requests are taken; those that run have so long (milliseconds, nil: graceful-timeout; 0: as long as they like).
   func drain(_ reason: ShutdownReason, allowance: Int64? = nil) {
     let allowance = allowance ?? settings.gracefulTimeout
-    let deadline = allowance > 0 ? monotonicMilliseconds() &+ allowance : nil
+    let deadline = allowance > 0 ? Clock.monotonicMilliseconds() &+ allowance : nil
     guard lifecycle.beginDraining(reason, deadline: deadline) else { return }
     election.leaveQueue()
     returnKept()
@@ -163,7 +166,7 @@ final class RequestPool: Sendable {
   func stopIfDrained() {
     guard lifecycle.phase == .draining, !election.isOpen else { return }
     let limits = settings.limits
-    let now = monotonicMilliseconds()
+    let now = Clock.monotonicMilliseconds()
     let isBusy = inFlight.requests.contains { limits.staleAge == 0 || now &- $0.since <= limits.staleAge }
     if !isBusy { stop(lifecycle.reason) }
   }

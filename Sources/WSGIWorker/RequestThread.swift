@@ -2,6 +2,7 @@ import CEngine
 import CPosix
 import DaemonTransport
 import Glibc
+import Platform
 import ProcessSupervision
 import WSGICore
 
@@ -35,7 +36,7 @@ struct RequestThread: ~Copyable {
         case .request(let channel, let envelope):
           pool.owners?.note(envelope, pid: pool.processID)
           thread.pointee.envelope = envelope
-          let now = monotonicMilliseconds()
+          let now = Clock.monotonicMilliseconds()
           let isBrisk = pool.contention.isBrisk(now: now)
           pool.election.pass(index, holds: isBrisk)
           if pool.isTooOld(for: source) {
@@ -109,7 +110,7 @@ struct RequestThread: ~Copyable {
     requestID = head.requestID ?? UnsafeRawBufferPointer(start: nil, count: 0)
     marksActivity = pool.settings.inactivityTimeout > 0 && !head.flags.contains(.ignoreActivity)
     if envelope.flags.contains(.announce) { channel.announce() }
-    let waited = epochMicroseconds() &- envelope.queueStart
+    let waited = Clock.epochMicroseconds() &- envelope.queueStart
     if waited > 500_000 || pool.settings.queueTimeout > 0, !isStillWanted(head) { return false }
     if envelope.attempt > Reloads.attempts || pool.reloads.leavesAlone(head) { reader.clear(.scriptReloading) }
     return true
@@ -120,7 +121,7 @@ struct RequestThread: ~Copyable {
     // The httpd child has given up, and has said so.
     if channel.peerHasGone() { return false }
     let limit = pool.settings.queueTimeout
-    let age = epochMicroseconds() &- head.requestStart
+    let age = Clock.epochMicroseconds() &- head.requestStart
     if limit > 0, head.requestStart > 0, age / 1000 > limit {
       log(
         .error,

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import ProcessSupervision
 import Synchronization
 
@@ -23,13 +24,13 @@ final class ScoreboardQuery: Sendable {
   func ask() -> [UInt8] {
     guard isOffered else { return [] }
     let ticket = tickets.wrappingAdd(1, ordering: .relaxed).newValue
-    let deadline = monotonicMilliseconds() &+ 1000
+    let deadline = Clock.monotonicMilliseconds() &+ 1000
     guard channel.send(.metricsWanted(ticket: ticket)) else { return [] }
     while true {
       let seen = answered.value
       let (last, pairs) = answer.withLock { $0 }
       if last == ticket { return pairs }
-      let remaining = deadline &- monotonicMilliseconds()
+      let remaining = deadline &- Clock.monotonicMilliseconds()
       // An answer to somebody who asked after us is as good.
       if last > ticket { return pairs }
       guard remaining > 0 else { return [] }

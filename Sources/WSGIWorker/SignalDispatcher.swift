@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import Synchronization
 import WSGICore
 
@@ -31,7 +32,7 @@ final class SignalDispatcher: Sendable {
     }
     guard starts else { return }
     idle.set(1)
-    if WorkerThread.start("wsgi:signals", stackSize: stackSize, { [self] in run() }) != 0 {
+    if DetachedThread.start(named: "wsgi:signals", stackSize: stackSize, takesSignals: true, { [self] in run() }) != 0 {
       state.withLock { $0.isRunning = false }
       idle.set(0)
     }

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import ProcessSupervision
 import Synchronization
 import WSGICore
@@ -35,13 +36,10 @@ final class StackReports: Sendable {
   /// Answers signals that have come and will come. An errno value, or 0.
   func start(_ engine: Engine, stackSize: Int) -> Int32 {
     self.engine.withLock { $0 = engine }
-    return WorkerThread.start("wsgi:stacks", stackSize: stackSize) { [self] in
+    return DetachedThread.start(named: "wsgi:stacks", stackSize: stackSize, takesSignals: true) { [self] in
       var bytes = [UInt8](repeating: 0, count: 256)
-      while true {
-        // Signals that came while the last report was written are answered together.
-        let count = read(signals, &bytes, bytes.count)
-        if count > 0 { report() } else if count == 0 || errno != EINTR { return }
-      }
+      // Signals that came while the last report was written are answered together.
+      while systemCall({ read(signals, &bytes, bytes.count) }) > 0 { report() }
     }
   }
 

@@ -1,3 +1,4 @@
+import Platform
 import ProcessSupervision
 import Synchronization
 import WSGICore
@@ -18,17 +19,17 @@ final class TimeoutMonitor: Sendable {
 
   init(_ pool: RequestPool) {
     self.pool = pool
-    timeouts = Mutex(Timeouts(pool.settings.limits, now: monotonicMilliseconds()))
+    timeouts = Mutex(Timeouts(pool.settings.limits, now: Clock.monotonicMilliseconds()))
   }
 
   /// Starts the threads; an errno value, or 0.
   func start() -> Int32 {
     let stackSize = pool.settings.stackSize
-    let failure = WorkerThread.start("wsgi:monitor", stackSize: stackSize) { [self] in run() }
+    let failure = DetachedThread.start(named: "wsgi:monitor", stackSize: stackSize, takesSignals: true) { [self] in run() }
     guard failure == 0, pool.settings.deadlockTimeout > 0 else { return failure }
-    lastFreeGIL.store(monotonicMilliseconds(), ordering: .relaxed)
+    lastFreeGIL.store(Clock.monotonicMilliseconds(), ordering: .relaxed)
     probing.set(1)
-    return WorkerThread.start("wsgi:probe", stackSize: stackSize) { [self] in probe() }
+    return DetachedThread.start(named: "wsgi:probe", stackSize: stackSize, takesSignals: true) { [self] in probe() }
   }
 
   /// Something begins that has a limit.
@@ -50,7 +51,7 @@ final class TimeoutMonitor: Sendable {
   private func run() {
     while true {
       let heard = bell.value
-      let now = monotonicMilliseconds()
+      let now = Clock.monotonicMilliseconds()
       let facts = pool.facts(lastFreeGIL: lastFreeGIL.load(ordering: .relaxed))
       var pause: Int64 = 0
       timeouts.withLock { timeouts in
@@ -83,7 +84,7 @@ final class TimeoutMonitor: Sendable {
     let interval = min(max(pool.settings.deadlockTimeout / 20, 50), 5000)
     while !isEnding.load(ordering: .sequentiallyConsistent) {
       pool.engine.probe()
-      lastFreeGIL.store(monotonicMilliseconds(), ordering: .relaxed)
+      lastFreeGIL.store(Clock.monotonicMilliseconds(), ordering: .relaxed)
       probing.wait(while: 1, milliseconds: interval)
     }
     probing.set(0)

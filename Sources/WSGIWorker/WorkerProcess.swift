@@ -1,6 +1,7 @@
 import CPosix
 import DaemonTransport
 import Glibc
+import Platform
 import ProcessSupervision
 import Synchronization
 import WSGICore
@@ -69,9 +70,7 @@ final class WorkerProcess {
   private func awaitEnd() {
     while true {
       var byte: UInt8 = 0
-      let count = read(events.read, &byte, 1)
-      if count < 0, errno == EINTR { continue }
-      guard count == 1 else { return pool.stop(.signalPipeError) }
+      guard systemCall({ read(events.read, &byte, 1) }) == 1 else { return pool.stop(.signalPipeError) }
       switch Int32(byte) {
       case 0: if pool.lifecycle.phase == .stopping { return }
       case SIGTERM, SIGINT: pool.stop(.shutdownSignal)
@@ -129,9 +128,9 @@ enum Reaper {
     guard settings.shutdownTimeout > 0 else { return }
     let title = settings.title
     let timeout = settings.shutdownTimeout
-    _ = WorkerThread.start("wsgi:reaper", stackSize: settings.stackSize) {
-      let deadline = monotonicMilliseconds() &+ timeout
-      while monotonicMilliseconds() < deadline { poll(nil, 0, Int32(clamping: deadline &- monotonicMilliseconds())) }
+    _ = DetachedThread.start(named: "wsgi:reaper", stackSize: settings.stackSize, takesSignals: true) {
+      let deadline = Clock.monotonicMilliseconds() &+ timeout
+      while Clock.monotonicMilliseconds() < deadline { poll(nil, 0, Int32(clamping: deadline &- Clock.monotonicMilliseconds())) }
       log.write(.info, "Shutdown timeout expired; aborting process \(title).")
       engine.abandon()
       control.send(.ended(reason))

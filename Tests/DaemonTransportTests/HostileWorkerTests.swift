@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import RequestCounting
 import Synchronization
 import Testing

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import Testing
 import WSGICore
 

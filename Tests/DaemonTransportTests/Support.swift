@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import RequestCounting
 import Testing
 import WSGICore

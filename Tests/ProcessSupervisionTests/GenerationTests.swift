@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import Testing
 import WSGICore
 
@@ -53,7 +54,7 @@ private final class ParentProcess {
   }
 
   func servingPid() -> Int32? {
-    let name = scratch.file("note-\(wsgi_posix_monotonic())")
+    let name = scratch.file("note-\(Clock.monotonicMicroseconds())")
     order("send note \(name)")
     guard wait("a worker notes its id", until: { contents(name) != nil }) else { return nil }
     return contents(name).flatMap { Int32($0) }
@@ -175,7 +176,7 @@ private final class ParentProcess {
     for _ in 0..<5 {
       switch generation.hasEnded(code: nil) {
       case .restartNow: waits.append(0)
-      case .restart(let notBefore): waits.append((notBefore - wsgi_posix_monotonic() + 50_000) / 100_000)
+      case .restart(let notBefore): waits.append((notBefore - Clock.monotonicMicroseconds() + 50_000) / 100_000)
       case .discard: waits.append(-1)
       }
     }
@@ -254,7 +255,7 @@ extension String {
   @Test func aGroupThatStartsForTheFirstTimeIsServed() throws {
     let memory = try ScoreboardMemory.make(processes: [1, 1]).get()
     let (other, board) = (try #require(memory.writer(0)), try #require(memory.writer(1)))
-    let now = wsgi_posix_epoch()
+    let now = Clock.epochMicroseconds()
     let states: [(GroupScoreboard.State, Bool)] = [
       (.init(), false), (.init(starting: 1, startingSince: now), true), (.init(ready: 1, failures: 3), true),
       (.init(starting: 1, startingSince: now, failures: 1), false), (.init(failures: 1, retry: 5), false),

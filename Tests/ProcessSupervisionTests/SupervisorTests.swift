@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import Testing
 import WSGICore
 
@@ -39,7 +40,7 @@ import WSGICore
     let it = try SupervisionCase([.init("shop", "serve")])
     wait("ready") { it.ready() == 1 }
     let first = try #require(it.pids().first)
-    let before = wsgi_posix_epoch()
+    let before = Clock.epochMicroseconds()
     it.send("signal 11")
     let end = try #require(it.board().end(pid: first, since: before, waiting: 10_000))
     #expect(end.cause == .killed(signal: 11))
@@ -50,7 +51,7 @@ import WSGICore
     let second = try #require(it.pids().first)
     it.send("exit 5")
     #expect(it.board().end(pid: second, since: before, waiting: 10_000)?.cause == .exited(code: 5))
-    #expect(it.board().end(pid: second, since: wsgi_posix_epoch(), waiting: 0) == nil)
+    #expect(it.board().end(pid: second, since: Clock.epochMicroseconds(), waiting: 0) == nil)
     wait("another replacement") { it.ready() == 1 }
     it.finish()
   }
@@ -59,8 +60,8 @@ import WSGICore
     let it = try SupervisionCase([.init("g", "serve")])
     wait("ready") { it.ready() == 1 }
     let first = try #require(it.pids().first)
-    let since = wsgi_posix_monotonic()
-    wait("it counts as stable") { wsgi_posix_monotonic() - since > RestartBackoff.stable + 100_000 }
+    let since = Clock.monotonicMicroseconds()
+    wait("it counts as stable") { Clock.monotonicMicroseconds() - since > RestartBackoff.stable + 100_000 }
     kill(first, SIGKILL)
     wait("a replacement") { it.ready() == 1 && it.pids() != [first] }
     wait("the line in the log") { it.hasLogged("was killed by signal 9 (SIGKILL)") }

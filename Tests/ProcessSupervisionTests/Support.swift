@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import Synchronization
 import Testing
 import WSGICore
@@ -19,9 +20,9 @@ let probe: String = {
 func wait(
   _ what: String, seconds: Int = 20, at location: SourceLocation = #_sourceLocation, until condition: () -> Bool
 ) -> Bool {
-  let deadline = wsgi_posix_monotonic() + Int64(seconds) * 1_000_000
+  let deadline = Clock.monotonicMicroseconds() + Int64(seconds) * 1_000_000
   while !condition() {
-    guard wsgi_posix_monotonic() < deadline else {
+    guard Clock.monotonicMicroseconds() < deadline else {
       Issue.record("not in \(seconds) s: \(what)", sourceLocation: location)
       return false
     }
@@ -205,7 +206,7 @@ final class SupervisionCase: Sendable {
 
   /// Has a worker write its id, and gives it.
   func servingPid(_ group: Int = 0) -> Int32? {
-    let name = scratch.file("note-\(wsgi_posix_monotonic())")
+    let name = scratch.file("note-\(Clock.monotonicMicroseconds())")
     send("note \(name)", to: group)
     guard wait("a worker notes its id", until: { contents(name) != nil }) else { return nil }
     return contents(name).flatMap { Int32($0) }

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import ProcessSupervision
 import WSGICore
 
@@ -66,7 +67,7 @@ final class Parent {
   }
 
   private func attend() {
-    if restart <= wsgi_posix_monotonic() {
+    if restart <= Clock.monotonicMicroseconds() {
       restart = .max
       start()
     }

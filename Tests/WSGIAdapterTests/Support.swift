@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import Synchronization
 import Testing
 import WSGICore
@@ -156,7 +157,8 @@ struct TestRequest {
       bytes(script) { script in
         bytes(callable) { callable in
           writer.begin(
-            flags: flags, contentLength: contentLength, scriptModified: 1, requestStart: Clock.epoch() - 2000, queueStart: 0,
+            flags: flags, contentLength: contentLength, scriptModified: 1, requestStart: Clock.epochMicroseconds() - 2000,
+            queueStart: 0,
             processGroup: empty, applicationGroup: group, script: script, callable: callable)
         }
       }

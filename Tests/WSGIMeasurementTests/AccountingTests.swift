@@ -1,3 +1,4 @@
+import Platform
 import Testing
 
 @testable import WSGIMeasurement
@@ -25,7 +26,7 @@ import Testing
     account.countEnded()
     sampler.begin()
     for milliseconds in [2, 4] as [UInt64] {
-      #expect(account.begin(Clock.epoch()))
+      #expect(account.begin(Clock.epochMicroseconds()))
       account.end(
         totals(status: 200, application: milliseconds * 1_000_000), isOutermost: true, period: accounting.period)
     }
@@ -53,7 +54,7 @@ import Testing
     let sampler = MetricsSampler(accounting)
     sampler.begin()
     let account = accounting.account(forThread: 0)
-    let begun = Clock.epoch() - 5_000_000
+    let begun = Clock.epochMicroseconds() - 5_000_000
     #expect(account.begin(begun))
     // A sub-request is part of the request that it belongs to.
     #expect(!account.begin(begun))

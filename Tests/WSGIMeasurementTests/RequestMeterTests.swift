@@ -1,3 +1,4 @@
+import Platform
 import Synchronization
 import Testing
 import WSGICore
@@ -40,20 +41,20 @@ import WSGICore
     let waits = Waits()
     waits.wait(77)
     let meter = RequestMeter(accounting, nil, waits.gil, threadOrdinal: 3)
-    let request = try RequestMeterTests.head(requestStart: Clock.epoch() - 2000)
-    meter.begin(request, start: Clock.epoch(), ticket: 1, interest: .recording)
+    let request = try RequestMeterTests.head(requestStart: Clock.epochMicroseconds() - 2000)
+    meter.begin(request, start: Clock.epochMicroseconds(), ticket: 1, interest: .recording)
     #expect(meter.isOn && waits.isTimed.load(ordering: .relaxed))
     waits.wait(5000)
     waits.wait(6000)
     #expect(meter.gilWait == (11000, 2))
-    meter.applicationStarts(Clock.epoch())
+    meter.applicationStarts(Clock.epochMicroseconds())
     var traffic = RequestMeter.Traffic()
     traffic.inputBytes = 10
     traffic.inputReads = 1
-    meter.read(since: Clock.monotonic() - 40, traffic)
+    meter.read(since: Clock.monotonicNanoseconds() - 40, traffic)
     traffic.outputBytes = 20
     traffic.outputWrites = 2
-    meter.wrote(since: Clock.monotonic() - 50, traffic)
+    meter.wrote(since: Clock.monotonicNanoseconds() - 50, traffic)
     #expect(meter.end(request, status: 404, traffic: traffic) == nil)
     #expect(!meter.isOn && !waits.isTimed.load(ordering: .relaxed))
     let sample = try #require(sampler.sample())
@@ -71,10 +72,10 @@ import WSGICore
     sampler.begin()
     let meter = RequestMeter(accounting, nil, Waits().gil, threadOrdinal: 0)
     let request = try RequestMeterTests.head()
-    meter.begin(request, start: Clock.epoch(), ticket: 1, interest: .events)
+    meter.begin(request, start: Clock.epochMicroseconds(), ticket: 1, interest: .events)
     _ = meter.end(request, status: 200, traffic: RequestMeter.Traffic())
     // One that was for another process is not.
-    meter.begin(request, start: Clock.epoch(), ticket: 2, interest: .events)
+    meter.begin(request, start: Clock.epochMicroseconds(), ticket: 2, interest: .events)
     meter.abandon()
     #expect(sampler.sample()?.requests == 0 && accounting.endedRequests == 1)
   }
@@ -84,14 +85,14 @@ import WSGICore
     let slow = try #require(SlowRequests(seconds: 1, threads: 1, reportInterval: nil, capturesUserAgent: false))
     let waits = Waits()
     let meter = RequestMeter(accounting, slow, waits.gil, threadOrdinal: 7)
-    let start = Clock.epoch() - 5_000_000
+    let start = Clock.epochMicroseconds() - 5_000_000
     let request = try RequestMeterTests.head(requestStart: start - 3000)
     meter.begin(request, start: start, ticket: 9, interest: .slowRequests)
     meter.identify {
       "\($0)" == "REQUEST_METHOD" ? UnsafeRawBufferPointer(start: ("PUT" as StaticString).utf8Start, count: 3) : nil
     }
     waits.wait(2000)
-    let now = Clock.epoch()
+    let now = Clock.epochMicroseconds()
     #expect(meter.running(longerThan: 60_000_000, now: now) == nil)
     let seen = try #require(meter.running(longerThan: slow.threshold, now: now))
     #expect(seen.isRunning && seen.ticket == 9 && seen.thread == 7 && seen.duration == now - start && seen.activeAtStart == 1)
@@ -99,7 +100,8 @@ import WSGICore
     let record = try #require(meter.end(request, status: 500, traffic: RequestMeter.Traffic()))
     #expect(!record.isRunning && record.status == 500 && record.duration >= 5_000_000)
     #expect(record.summary(threshold: slow.threshold).contains("PUT / of host '' took 5."))
-    #expect(meter.running(longerThan: 0, now: Clock.epoch()) == nil && accounting.active.load(ordering: .relaxed) == 0)
+    #expect(
+      meter.running(longerThan: 0, now: Clock.epochMicroseconds()) == nil && accounting.active.load(ordering: .relaxed) == 0)
   }
 
   @Test(arguments: [0, -1, 2e9, Double.nan])

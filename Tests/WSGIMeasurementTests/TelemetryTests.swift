@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import Synchronization
 import Testing
 
@@ -76,7 +77,7 @@ import Testing
     let accounting = Accounting(isDaemon: true, threadLimit: 1)
     let slow = try #require(SlowRequests(seconds: 1, threads: 1, reportInterval: nil, capturesUserAgent: false))
     let meter = RequestMeter(accounting, slow, RequestMeterTests.Waits().gil, threadOrdinal: 0)
-    meter.begin(try RequestMeterTests.head(), start: Clock.epoch() - 3_000_000, ticket: 12, interest: .slowRequests)
+    meter.begin(try RequestMeterTests.head(), start: Clock.epochMicroseconds() - 3_000_000, ticket: 12, interest: .slowRequests)
     let told = Told()
     let telemetry = try #require(
       Telemetry(TelemetrySettings(interval: 3600), told.process(meters: [meter]), accounting, MetricsSampler(accounting), slow))

@@ -2,6 +2,7 @@ import CEngine
 import CPosix
 import DaemonTransport
 import Glibc
+import Platform
 import ProcessSupervision
 import RequestCounting
 import Synchronization
@@ -217,7 +218,7 @@ final class TestClients: @unchecked Sendable {
   func start(_ callable: String, count: Int = 1) {
     for _ in 0..<count {
       running.add(1)
-      let failure = WorkerThread.start("client", stackSize: 0) { [self] in
+      let failure = DetachedThread.start(named: "client", takesSignals: true) { [self] in
         let answer = run(callable)
         answers.withLock { $0.append(answer) }
         running.add(.max)

@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import Synchronization
 import Testing
 
@@ -19,7 +20,7 @@ import Testing
 
     /// Waits for `thread`'s turn on a thread of its own.
     func start(_ index: Int) {
-      let failure = WorkerThread.start("crowd", stackSize: 0) { [self] in
+      let failure = DetachedThread.start(named: "crowd", takesSignals: true) { [self] in
         let source = election.take(index)
         if source != nil {
           leaders.withLock { $0.append(index) }
@@ -83,7 +84,7 @@ import Testing
       #expect(crowd.election.take(first) == 7)
     }
     // And passed on if it does not.
-    #expect(WorkerThread.start("understudy", stackSize: 0) { crowd.election.runUnderstudy() } == 0)
+    #expect(DetachedThread.start(named: "understudy", takesSignals: true) { crowd.election.runUnderstudy() } == 0)
     crowd.election.pass(first, holds: true)
     let second = try #require(crowd.leader(1))
     crowd.election.pass(second, holds: true)

@@ -1,6 +1,7 @@
 import CPosix
 import DaemonTransport
 import Glibc
+import Platform
 import ProcessSupervision
 import Testing
 import WSGICore
@@ -107,11 +108,11 @@ import WSGICore
     let queue = try RequestQueue(backlog: 100)
     let worker = try TestWorker(queue) { $0.queueTimeout = 1000 }
     let clients = TestClients(queue)
-    let late = clients.run("hello", requestStart: epochMicroseconds() - 2_000_000)
+    let late = clients.run("hello", requestStart: Clock.epochMicroseconds() - 2_000_000)
     #expect(late.outcome == .failed(.answered(status: 504)))
     #expect(late.logs.count == 1)
     #expect(late.logs.first?.hasPrefix("WSGI0084: ") == true)
-    #expect(clients.run("hello", requestStart: epochMicroseconds()).outcome == .done)
+    #expect(clients.run("hello", requestStart: Clock.epochMicroseconds()).outcome == .done)
     worker.pool.stop(.shutdownSignal)
     #expect(worker.hasEnded())
   }

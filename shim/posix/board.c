@@ -5,7 +5,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifndef F_SEAL_FUTURE_WRITE
@@ -70,16 +69,6 @@ int32_t wsgi_posix_waiting(int32_t socket) {
   int bytes = 0;
   return ioctl(socket, FIONREAD, &bytes) == 0 ? bytes : -errno;
 }
-
-static int64_t micros(clockid_t clock) {
-  struct timespec now;
-  clock_gettime(clock, &now);
-  return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-int64_t wsgi_posix_monotonic(void) { return micros(CLOCK_MONOTONIC); }
-
-int64_t wsgi_posix_epoch(void) { return micros(CLOCK_REALTIME); }
 
 void wsgi_posix_store(void *word, uint64_t value) { __atomic_store_n((uint64_t *)word, value, __ATOMIC_RELEASE); }
 

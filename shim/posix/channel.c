@@ -48,7 +48,7 @@ static void close_all(wsgi_posix_descriptors *descriptors) {
   descriptors->refused = 1;
 }
 
-ssize_t wsgi_posix_receive(int socket, void *buffer, size_t capacity, int flags, wsgi_posix_descriptors *descriptors) {
+ssize_t wsgi_posix_receive_once(int socket, void *buffer, size_t capacity, int flags, wsgi_posix_descriptors *descriptors) {
   struct iovec part = {.iov_base = buffer, .iov_len = capacity};
   control space;
   /* CMSG_LEN rather than CMSG_SPACE: the padding would let one descriptor more in than there is a place for. */
@@ -70,6 +70,13 @@ ssize_t wsgi_posix_receive(int socket, void *buffer, size_t capacity, int flags,
   }
   if (message.msg_flags & MSG_CTRUNC) close_all(descriptors);
   return received;
+}
+
+ssize_t wsgi_posix_receive(int socket, void *buffer, size_t capacity, int flags, wsgi_posix_descriptors *descriptors) {
+  for (;;) {
+    ssize_t received = wsgi_posix_receive_once(socket, buffer, capacity, flags, descriptors);
+    if (received != -EINTR) return received;
+  }
 }
 
 int wsgi_posix_socket_pair(int type, int32_t *ends) {
@@ -123,9 +130,7 @@ int wsgi_posix_take_over_queue(int offered, int write_end, int read_end) {
   const int places[2] = {write_end, read_end};
   wsgi_posix_descriptors ends;
   char byte;
-  ssize_t count;
-  do count = wsgi_posix_receive(offered, &byte, 1, MSG_PEEK | MSG_DONTWAIT, &ends);
-  while (count == -EINTR);
+  ssize_t count = wsgi_posix_receive(offered, &byte, 1, MSG_PEEK | MSG_DONTWAIT, &ends);
   if (count == -EAGAIN) return 0;
   if (count < 0) return (int)count;
   int result = ends.count == 2 ? 1 : ends.refused ? -EMFILE : -EPIPE;

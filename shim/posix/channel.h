@@ -23,8 +23,9 @@ typedef struct wsgi_posix_descriptors {
 ssize_t wsgi_posix_send(int socket, const struct iovec *parts, int count, const int32_t *_Nullable descriptors,
                         int descriptor_count, int flags);
 
-/* recvmsg; descriptors arrive close-on-exec and become the caller's.  EINTR is reported. */
+/* recvmsg, again after EINTR, or once.  Descriptors arrive close-on-exec and become the caller's. */
 ssize_t wsgi_posix_receive(int socket, void *buffer, size_t capacity, int flags, wsgi_posix_descriptors *descriptors);
+ssize_t wsgi_posix_receive_once(int socket, void *buffer, size_t capacity, int flags, wsgi_posix_descriptors *descriptors);
 
 /* A close-on-exec pair of AF_UNIX sockets of `type`: 0, or -errno. */
 int wsgi_posix_socket_pair(int type, int32_t *ends);

@@ -102,10 +102,6 @@ int32_t wsgi_posix_set_priority(int32_t priority);
 /* Gives the calling process default signal dispositions and an empty signal mask. */
 void wsgi_posix_default_signals(void);
 
-/* Microseconds: of the monotonic clock, and since the epoch. */
-int64_t wsgi_posix_monotonic(void);
-int64_t wsgi_posix_epoch(void);
-
 /* A word of a shared board: releasing store, acquiring load. */
 void wsgi_posix_store(void *word, uint64_t value);
 uint64_t wsgi_posix_load(const void *word);

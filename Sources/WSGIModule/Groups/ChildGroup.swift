@@ -1,4 +1,5 @@
 import DaemonTransport
+import Platform
 import ProcessSupervision
 import RequestCounting
 import WSGIConfig
@@ -58,7 +59,7 @@ final class ChildGroup: Sendable {
   /// How a process of the group has just ended; nil where that is not known (yet). Without a `pid` (0) the process is the one of
   /// which the group was bereft this moment.
   func end(of pid: UInt32) -> ProcessEnd? {
-    let recent = epochNow() &- (pid == 0 ? ChildGroup.namelessAge : ChildGroup.causeAge)
+    let recent = Clock.epochMicroseconds() &- (pid == 0 ? ChildGroup.namelessAge : ChildGroup.causeAge)
     let end = scoreboard?.end(
       pid: pid == 0 ? nil : Int32(truncatingIfNeeded: pid), since: recent, waiting: ChildGroup.causePatience)
     return end.map {

@@ -1,6 +1,7 @@
 import CHTTPD
 import DaemonTransport
 import Glibc
+import Platform
 import ProcessSupervision
 import RequestCounting
 import WSGIConfig

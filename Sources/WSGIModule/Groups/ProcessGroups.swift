@@ -1,5 +1,6 @@
 import CHTTPD
 import Glibc
+import Platform
 import ProcessSupervision
 import RequestCounting
 import WSGIConfig
@@ -64,7 +65,7 @@ final class ProcessGroups {
       log(
         .alert, logs.mainServer,
         "WSGI0357: Cannot start the supervisor of the process groups: \(String(cString: strerror(failure))).")
-      restart = ProcessGroups.now() &+ 1_000_000
+      restart = Clock.monotonicMicroseconds() &+ 1_000_000
       return
     }
     let context = Unmanaged.passRetained(self).toOpaque()
@@ -120,18 +121,12 @@ final class ProcessGroups {
   static func startPending() {
     for groups in living {
       groups.supervisor.takeOverRenewedQueues()
-      if let restart = groups.restart, restart <= now() { groups.startSupervisor() }
+      if let restart = groups.restart, restart <= Clock.monotonicMicroseconds() { groups.startSupervisor() }
     }
   }
 
   static func reclaim(_ pid: Int32) {
     for groups in living { groups.book.vacate(pid: pid) }
-  }
-
-  private static func now() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Int64(time.tv_sec) &* 1_000_000 &+ Int64(time.tv_nsec) / 1000
   }
 
   // MARK: in httpd's children

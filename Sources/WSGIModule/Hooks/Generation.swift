@@ -1,5 +1,6 @@
 import CHTTPD
 import Glibc
+import Platform
 import ProcessSupervision
 import RequestCounting
 import WSGIConfig
@@ -24,7 +25,7 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
   private let users: CountedUsers
   private let owner = getpid()
   /// When this reading of the configuration was put to use, in microseconds since the epoch.
-  let started = epochNow()
+  let started = Clock.epochMicroseconds()
 
   /// SAFETY: written by the parent's main thread while there are no other threads, in post_config and the pool's cleanup.
   nonisolated(unsafe) private(set) static var current: Generation?

@@ -1,5 +1,6 @@
 import CHTTPD
 import Glibc
+import Platform
 import RequestCounting
 import WSGIConfig
 
@@ -16,7 +17,7 @@ final class HTTPDChild: Sendable {
 
   private init(_ generation: Generation) {
     python = EmbeddedPython(generation)
-    seat = generation.book?.takeSeat(pid: process, now: epochNow())
+    seat = generation.book?.takeSeat(pid: process, now: Clock.epochMicroseconds())
   }
 
   static func begin(_ generation: Generation, _ pool: OpaquePointer) {

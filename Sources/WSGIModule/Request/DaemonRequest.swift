@@ -1,6 +1,7 @@
 import CHTTPD
 import DaemonTransport
 import Glibc
+import Platform
 import RequestCounting
 import WSGIConfig
 import WSGICore
@@ -142,7 +143,7 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
   }
 
   private func report(_ crowding: Crowding) {
-    guard let passedOver = group.refusals.take(crowding, now: LogClock.now() / 1_000_000) else { return }
+    guard let passedOver = group.refusals.take(crowding, now: Clock.monotonicMilliseconds()) else { return }
     var message: String
     switch crowding {
     case .queueLimit:

@@ -1,6 +1,7 @@
 import CEngine
 import CHTTPD
 import Glibc
+import Platform
 import ProcessSupervision
 import Synchronization
 import WSGIConfig
@@ -14,7 +15,7 @@ import WSGICore
 final class EmbeddedPython: Sendable {
   private enum State {
     case idle
-    case running(Engine, thread: PythonThread?)
+    case running(Engine, thread: JobThread?)
     case failed(EngineFailure)
     case ended
   }
@@ -50,7 +51,7 @@ final class EmbeddedPython: Sendable {
       case .running(let engine, _): return engine
       case .failed, .ended: return nil
       case .idle:
-        let thread = PythonThread()
+        let thread = JobThread()
         start(on: thread, &state)
         return Engine(bits: running.load(ordering: .sequentiallyConsistent))
       }
@@ -71,7 +72,7 @@ final class EmbeddedPython: Sendable {
     state.withLock { start(on: nil, &$0) }
   }
 
-  private func start(on thread: PythonThread?, _ state: inout State) {
+  private func start(on thread: JobThread?, _ state: inout State) {
     do throws(EngineFailure) {
       let home = generation.configuration.global.engine.pythonHome
       let engine = try EngineDirectory.installed.load(python: nil, home: home?.text)
@@ -88,7 +89,7 @@ final class EmbeddedPython: Sendable {
     }
   }
 
-  private func start(_ engine: Engine, on thread: PythonThread?) throws(EngineFailure) {
+  private func start(_ engine: Engine, on thread: JobThread?) throws(EngineFailure) {
     let settings = generation.embeddedSettings
     guard let thread else { return try engine.start(host.pointer, settings: settings) }
     nonisolated(unsafe) var failure: EngineFailure?

@@ -1,5 +1,6 @@
 import CEngine
 import CHTTPD
+import Platform
 import RequestCounting
 import WSGICore
 
@@ -18,7 +19,7 @@ struct HostTable: @unchecked Sendable {  // the table is constant
         log: { context, record in
           guard let record else { return }
           let text = UnsafeRawBufferPointer(start: record.pointee.text, count: record.pointee.length)
-          guard HostTable.logShare.take(bytes: text.count, now: LogClock.now()) else { return }
+          guard HostTable.logShare.take(bytes: text.count, now: Int64(clamping: Clock.monotonicNanoseconds())) else { return }
           logServer(
             LogLevel(clamping: record.pointee.level), OpaquePointer(context), text, file: record.pointee.file,
             line: record.pointee.line)

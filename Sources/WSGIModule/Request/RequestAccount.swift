@@ -2,6 +2,7 @@ import CHTTPD
 import DaemonTransport
 import CEngine
 import Glibc
+import Platform
 import RequestCounting
 import WSGIConfig
 import WSGICore
@@ -36,7 +37,7 @@ struct RequestAccount {
     guard let seat, let ticket else { return }
     var status = result >= 100 ? result : wsgi_httpd_status(request)
     if hasNoStatus, result == HookResult.ok { status = 0 }
-    let now = epochNow()
+    let now = Clock.epochMicroseconds()
     seat.end(
       ticket, status: status, cause: cause, microseconds: max(0, now &- started), now: now, isEmbedded: isEmbedded)
   }
@@ -71,12 +72,4 @@ struct RequestAccount {
     guard wsgi_httpd_is_aborted(request) != 0, case .awaitingHead = response.phase else { return }
     hasNoStatus = true
   }
-}
-
-/// Microseconds since the epoch.
-@inline(__always)
-func epochNow() -> Int64 {
-  var time = timespec()
-  clock_gettime(CLOCK_REALTIME, &time)
-  return Int64(time.tv_sec) &* 1_000_000 &+ Int64(time.tv_nsec) / 1000
 }

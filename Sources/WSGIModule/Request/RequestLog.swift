@@ -1,5 +1,6 @@
 import CHTTPD
 import Glibc
+import Platform
 import RequestCounting
 import WSGIConfig
 import WSGICore
@@ -35,7 +36,7 @@ struct RequestLog: ~Copyable {
     _ writing: inout Writing, _ request: OpaquePointer, _ script: UnsafePointer<CChar>, _ group: ChildGroup?
   ) {
     if let dropped = writing.allowance.takeDropped() { tell(dropped, request, script) }
-    guard let dropped = writing.share.takeDropped(now: LogClock.now()) else { return }
+    guard let dropped = writing.share.takeDropped(now: Int64(clamping: Clock.monotonicNanoseconds())) else { return }
     let owner = group.map { "the requests of process group '\($0.name)'" } ?? "embedded applications"
     log(
       .warning, request: request, script: nil,
@@ -50,11 +51,11 @@ struct RequestLog: ~Copyable {
     guard level <= LogLevel(of: request) else { return }
     var writing = self.writing ?? begin()
     defer { self.writing = writing }
-    let now = LogClock.now()
+    let now = Int64(clamping: Clock.monotonicNanoseconds())
     guard writing.allowance.take(bytes: text.count, now: now), writing.share.take(bytes: text.count, now: now) else {
       return
     }
-    if writing.allowance.hasDropped, now &- writing.told >= LogClock.second, let dropped = writing.allowance.takeDropped() {
+    if writing.allowance.hasDropped, now &- writing.told >= 1_000_000_000, let dropped = writing.allowance.takeDropped() {
       writing.told = now
       RequestLog.tell(dropped, request, script)
     }
@@ -70,16 +71,5 @@ struct RequestLog: ~Copyable {
       .warning, request: request, script: script,
       "WSGI0642: Dropped \(dropped.lines) log lines (\(dropped.bytes) bytes) of this request: a request may write "
         + "\(LogRate.request.sentence).")
-  }
-}
-
-/// The clock of the log's rates.
-enum LogClock {
-  static let second: Int64 = 1_000_000_000
-
-  static func now() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Int64(time.tv_sec) &* second &+ Int64(time.tv_nsec)
   }
 }

@@ -1,5 +1,6 @@
 import CHTTPD
 import Glibc
+import Platform
 import ProcessSupervision
 import RequestCounting
 import WSGIConfig
@@ -10,7 +11,7 @@ import WSGIStatus
 struct StatusCollection {
   private let generation: Generation
   private let request: OpaquePointer
-  private let now = epochNow()
+  private let now = Clock.epochMicroseconds()
   private let children: [RequestBook.Child]
 
   init(_ generation: Generation, _ request: OpaquePointer) {
@@ -79,7 +80,7 @@ struct StatusCollection {
       // One that drains takes no more requests: no thread of it waits for any.
       shown.idleThreads = process.state == .ready ? max(0, threads - activity.busy) : 0
       shown.requests = activity.completed
-      shown.oldestRequest = activity.oldest.map { max(0, monotonicNow() &- $0) &* 1000 }
+      shown.oldestRequest = activity.oldest.map { max(0, Clock.monotonicMilliseconds() &- $0) &* 1000 }
     }
     return shown
   }
@@ -106,13 +107,6 @@ struct StatusCollection {
     shown.busyThreads = shown.inFlight
     shown.idleThreads = shown.processes.compactMap(\.idleThreads).reduce(0, +)
     return shown
-  }
-
-  /// Milliseconds.
-  private func monotonicNow() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Int64(time.tv_sec) &* 1000 &+ Int64(time.tv_nsec) / 1_000_000
   }
 
   // MARK: /proc

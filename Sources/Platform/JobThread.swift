@@ -1,6 +1,8 @@
-/// One thread that does what may have to wait for the GIL, for callers who wait with a limit. It is started at its first
-/// use and kept, as its thread states in the interpreters are.
-public final class Inspector: @unchecked Sendable {  // everything is guarded by `condition`
+/// One thread that runs what others give it, and that these wait for. It is started at its first use and kept.
+///
+/// For work that may have to wait for the GIL, since the thread keeps its states in the interpreters, and so that Python begins
+/// and ends on one thread when neither happens on the server's.
+public final class JobThread: @unchecked Sendable {  // everything is guarded by `condition`
   private final class Job {
     let work: () -> Void
     var isDone = false
@@ -16,20 +18,32 @@ public final class Inspector: @unchecked Sendable {  // everything is guarded by
 
   public init() {}
 
-  /// What `work` gives on the inspector's thread; nil where it has not ended in time (it goes on all the same).
+  /// The result of `work`; nil where it has not ended in time (it goes on all the same), or there is no thread.
   public func run<R: Sendable>(milliseconds: UInt32, _ work: @escaping @Sendable () -> R) -> R? {
-    let deadline = Clock.monotonic() &+ UInt64(milliseconds) &* 1_000_000
     let answer = Answer<R>()
-    let job = Job { answer.value = work() }
+    let deadline = Clock.monotonicNanoseconds() &+ UInt64(milliseconds) &* 1_000_000
+    return run(until: deadline) { answer.value = work() } ? answer.value : nil
+  }
+
+  /// Waits for the end of `work`, without a limit. False: there is no thread, and nothing was run.
+  public func run(_ work: @escaping () -> Void) -> Bool { run(until: nil, work) }
+
+  private func run(until deadline: UInt64?, _ work: @escaping () -> Void) -> Bool {
+    let job = Job(work)
     condition.lock()
     defer { condition.unlock() }
-    guard startThread() else { return nil }
+    if !isStarted { isStarted = DetachedThread.start { [self] in loop() } == 0 }
+    guard isStarted else { return false }
     jobs.append(job)
     condition.announce()
     while !job.isDone {
-      if !condition.wait(until: deadline) { return job.isDone ? answer.value : nil }
+      guard let deadline else {
+        condition.wait()
+        continue
+      }
+      if !condition.wait(until: deadline) { return job.isDone }
     }
-    return answer.value
+    return true
   }
 
   /// It has nothing to do, not even what a caller has stopped to wait for.
@@ -44,13 +58,6 @@ public final class Inspector: @unchecked Sendable {  // everything is guarded by
     condition.lock()
     while !jobs.isEmpty || isWorking { condition.wait() }
     condition.unlock()
-  }
-
-  private func startThread() -> Bool {
-    if isStarted { return true }
-    guard BackgroundThread.start({ [self] in loop() }) else { return false }
-    isStarted = true
-    return true
   }
 
   private func loop() {
