@@ -3,14 +3,6 @@ import Glibc
 import Platform
 import WSGICore
 
-/// The type of a file, following symbolic links, as a process of some user sees it.
-public enum FileFacts: Equatable, Sendable {
-  case missing
-  /// The system would not say, or an access control list makes the permission bits half the truth.
-  case unknown
-  case found(isDirectory: Bool, mode: UInt32, uid: UInt32, gid: UInt32)
-}
-
 /// Asks about files that may be a tenant's: a short-lived process with the tenant's ids looks at them, since whoever looks can be
 /// made to wait, or to open something that has effects. The process is wsgi-worker, with settings that say so.
 public final class FileProbe {

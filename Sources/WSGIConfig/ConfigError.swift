@@ -1,21 +1,8 @@
-import WSGICore
-
 /// A configuration that is refused. httpd puts the file and line before the message.
 public struct ConfigError: Error, Equatable, CustomStringConvertible {
   public let message: String
   public init(_ message: String) { self.message = message }
   public var description: String { message }
-}
-
-/// Something that the configuration says which is accepted but deserves a line in the log.
-public struct ConfigNotice: Equatable, Sendable {
-  public let level: LogLevel
-  public let message: String
-
-  public init(_ level: LogLevel, _ message: String) {
-    self.level = level
-    self.message = message
-  }
 }
 
 /// Where something was configured.

@@ -25,13 +25,15 @@ public struct ConfigLine {
   }
 
   /// The next `name=value`, nil at the end of the line. The value may be quoted. White space may stand before it, unless
-  /// what follows is itself a `name=value`: then there is no value. A word that has no name or no sign is thrown.
-  public mutating func nextOption() throws(MalformedOption) -> (name: ByteText, value: ByteText)? {
+  /// what follows is itself a `name=value`: then there is no value. `malformed`: the error for a word without name or sign.
+  public mutating func nextOption(
+    _ malformed: (ByteText) -> ConfigError
+  ) throws(ConfigError) -> (name: ByteText, value: ByteText)? {
     guard !isAtEnd else { return nil }
     var end = position
     while end < bytes.count, bytes[end] != Ascii.equals, !isSpace(bytes[end]) { end += 1 }
     guard end > position, end < bytes.count, bytes[end] == Ascii.equals else {
-      throw MalformedOption(word: takeWord())
+      throw malformed(takeWord())
     }
     let name = ByteText(bytes[position..<end])
     position = end + 1
@@ -46,21 +48,24 @@ public struct ConfigLine {
   }
 
   /// As `nextOption`, for a word that may also be quoted as a whole: `"name=value"`.
-  mutating func nextSelector() throws(MalformedOption) -> (name: ByteText, value: ByteText)? {
-    guard !isAtEnd, bytes[position] == Ascii.quote || bytes[position] == Ascii.apostrophe else { return try nextOption() }
+  mutating func nextSelector(
+    _ malformed: (ByteText) -> ConfigError
+  ) throws(ConfigError) -> (name: ByteText, value: ByteText)? {
+    guard !isAtEnd, quoteHere != nil else { return try nextOption(malformed) }
     let word = takeWord()
     skipSpace()
-    guard let sign = word.bytes.firstIndex(of: Ascii.equals), sign > 0 else { throw MalformedOption(word: word) }
+    guard let sign = word.bytes.firstIndex(of: Ascii.equals), sign > 0 else { throw malformed(word) }
     return (ByteText(word.bytes[..<sign]), ByteText(word.bytes[(sign + 1)...]))
   }
 
-  /// A word where `name=value` was wanted.
-  public struct MalformedOption: Error { public let word: ByteText }
-
   /// The word that begins here, if one does, has a sign in it and no quote in front.
   private var isAtOption: Bool {
-    guard !isAtEnd, bytes[position] != Ascii.quote, bytes[position] != Ascii.apostrophe else { return false }
-    return bytes[position...].prefix { !isSpace($0) }.contains(Ascii.equals)
+    !isAtEnd && quoteHere == nil && bytes[position...].prefix { !isSpace($0) }.contains(Ascii.equals)
+  }
+
+  /// The quote that begins a word here.
+  private var quoteHere: UInt8? {
+    bytes[position] == Ascii.quote || bytes[position] == Ascii.apostrophe ? bytes[position] : nil
   }
 
   private mutating func skipSpace() {
@@ -69,8 +74,7 @@ public struct ConfigLine {
 
   private mutating func takeWord() -> ByteText {
     guard !isAtEnd else { return ByteText([]) }
-    let first = bytes[position]
-    let quote: UInt8? = first == Ascii.quote || first == Ascii.apostrophe ? first : nil
+    let quote = quoteHere
     if quote != nil { position += 1 }
     var word: [UInt8] = []
     while position < bytes.count {

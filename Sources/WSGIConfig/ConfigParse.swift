@@ -41,6 +41,6 @@ public struct ConfigParse {
   /// Keeps a line for the log; from an `.htaccess` file there is nobody to read it.
   func note(_ level: LogLevel, _ message: String) {
     guard !isAccessFile else { return }
-    global.value.notices.append(ConfigNotice(level, message))
+    global.value.notices.append((level, message))
   }
 }

@@ -36,10 +36,10 @@ public final class Configuration: Sendable {
     var names = Set(global.imports.map(\.applicationGroup))
     names.formUnion(global.engine.interpreterOptions.compactMap(\.applicationGroup))
     names.formUnion(global.applicationGroups)
-    names.formUnion(global.handlerScripts.compactMap { $0.applicationGroup?.fixedName })
+    names.formUnion(global.handlerScripts.compactMap { $0.options.applicationGroup?.fixedName })
     names.formUnion(global.serviceScripts.compactMap { $0.applicationGroup.fixedName })
     for server in servers {
-      names.formUnion(server.config.aliases.compactMap { $0.applicationGroup?.fixedName })
+      names.formUnion(server.config.aliases.compactMap { $0.options.applicationGroup?.fixedName })
       for host in server.aliases.map({ ByteText($0) }) + [server.identity.name].compactMap({ $0 }) {
         var name = host.bytes
         HostName.normalize(&name)
@@ -97,4 +97,38 @@ public enum ProcessGroupLookup: Equatable, Sendable {
   case unknown
   /// It belongs to another virtual host (WSGI0152).
   case notVisible
+}
+
+extension Configuration {
+  /// Why the configuration cannot be put to use, and the server whose log says so. Only the whole configuration shows these
+  /// mistakes: the order of its lines means nothing.
+  public var refusals: [(message: String, server: UInt)] {
+    global.imports.compactMap { script in
+      servers.first { $0.identity.id == script.server }.flatMap { refusal(of: script, for: $0.identity) }
+    }
+  }
+
+  /// WSGI0620: a script that is loaded at start, by a process group that is not there or belongs to another virtual host.
+  private func refusal(of script: ImportScript, for server: ServerIdentity) -> (message: String, server: UInt)? {
+    let name = ByteText(script.processGroup)
+    switch processGroup(named: script.processGroup, for: server) {
+    case .embedded, .daemon, .restricted: return nil
+    case .unknown:
+      let near = closest(to: name.description, among: groups.map(\.name.description))
+      let hint = near.map { " Did you mean '\($0)'?" } ?? " Define it, or use another group."
+      return (
+        "WSGI0620: WSGI process group not yet configured. No WSGIDaemonProcess defines '\(name)', which "
+          + "\(script.location) refers to.\(hint)",
+        server.id
+      )
+    case .notVisible:
+      let owner = groups.first { $0.name == name }
+      return (
+        "WSGI0620: WSGI process group not accessible. '\(name)', which \(script.location) uses, belongs to the virtual "
+          + "host '\(owner?.server.name?.description ?? "")' (\(owner.map(\.location.description) ?? "")), this is "
+          + "'\(server.name?.description ?? "")'. Declare it in the main server to share it.",
+        server.id
+      )
+    }
+  }
 }

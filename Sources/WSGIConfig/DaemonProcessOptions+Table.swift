@@ -103,36 +103,29 @@ extension DaemonProcessOption {
   private static func user(
     _ text: ByteText, _ thing: String, _ option: String, unknown: String, _ system: ParseEnvironment
   ) throws(ConfigError) -> UserRecord {
-    if text.bytes.first == Ascii.hash {
-      guard let uid = identifier(text) else { throw invalidDaemon(thing, option, text, "behind '#' stands a number") }
+    if let uid = try number(text, thing, option) {
       if let record = system.userWithID(uid) { return record }
       throw ConfigError("Couldn't determine \(unknown). \(option)=\(text): the password database has no such number.")
     }
-    guard !text.isEmpty else { throw invalidDaemon(thing, option, text, "write a name, or '#' and a number") }
-    guard let record = system.userNamed(text) else {
-      throw invalidDaemon(thing, option, text, "bad user name \(text): the system has no such user")
-    }
-    return record
+    if let record = system.userNamed(text) { return record }
+    throw invalidDaemon(thing, option, text, "bad user name \(text): the system has no such user")
   }
 
   private static func gid(
     _ text: ByteText, _ thing: String, _ option: String, _ system: ParseEnvironment
   ) throws(ConfigError) -> UInt32 {
-    if text.bytes.first == Ascii.hash {
-      guard let gid = identifier(text) else { throw invalidDaemon(thing, option, text, "behind '#' stands a number") }
-      return gid
-    }
-    guard !text.isEmpty else { throw invalidDaemon(thing, option, text, "write a name, or '#' and a number") }
-    guard let gid = system.groupNamed(text) else {
-      throw invalidDaemon(thing, option, text, "bad group name \(text): the system has no such group")
-    }
-    return gid
+    if let gid = try number(text, thing, option) ?? system.groupNamed(text) { return gid }
+    throw invalidDaemon(thing, option, text, "bad group name \(text): the system has no such group")
   }
 
-  /// The number in `#1000`. The highest is what the system calls "no user".
-  private static func identifier(_ text: ByteText) -> UInt32? {
-    guard let number = NumberSyntax.integer(ByteText(text.bytes.dropFirst())), number < Int(UInt32.max) else { return nil }
-    return UInt32(exactly: number)
+  /// The number in `#1000`; nil: the text is a name. The highest is what the system calls "no user".
+  private static func number(_ text: ByteText, _ thing: String, _ option: String) throws(ConfigError) -> UInt32? {
+    guard !text.isEmpty else { throw invalidDaemon(thing, option, text, "write a name, or '#' and a number") }
+    guard text.bytes.first == Ascii.hash else { return nil }
+    guard let number = NumberSyntax.integer(ByteText(text.bytes.dropFirst())), number < Int(UInt32.max),
+      let id = UInt32(exactly: number)
+    else { throw invalidDaemon(thing, option, text, "write a number after '#'") }
+    return id
   }
 
   private static func twoOwners(_ group: GroupConfig) -> ConfigError {

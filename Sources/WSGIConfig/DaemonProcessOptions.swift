@@ -30,14 +30,10 @@ extension GroupConfig {
         "Name duplicates previous WSGI daemon definition. '\(name)' was defined at \(parse.global.value.groups[index].location).")
     }
     var group = GroupConfig(name: name, server: parse.server, location: parse.location)
-    while true {
-      let option: (name: ByteText, value: ByteText)
-      do {
-        guard let next = try line.nextOption() else { break }
-        option = next
-      } catch {
-        throw ConfigError("Invalid option to WSGI daemon process definition. '\(error.word)' is not of the form name=value.")
-      }
+    func malformed(_ word: ByteText) -> ConfigError {
+      ConfigError("Invalid option to WSGI daemon process definition. '\(word)' is not of the form name=value.")
+    }
+    while let option = try line.nextOption(malformed) {
       try group.set(option.name, to: option.value, parse.environment)
       if option.name == "socket-user" {
         parse.noteObsolete("socket-user=", "process groups are reached without socket files")

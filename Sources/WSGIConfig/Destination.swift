@@ -25,14 +25,14 @@ extension Configuration {
     alias: ScriptAlias?, handler: HandlerScript?, _ facts: some RequestFacts
   ) -> Destination {
     var flags = ScopeFlags.defaults.overlaid(by: server.scope.flags).overlaid(by: directory.scope.flags)
-    if let pass = alias?.passAuthorization ?? handler?.passAuthorization { flags[.passAuthorization] = pass }
+    if let pass = alias?.options.passAuthorization ?? handler?.options.passAuthorization { flags[.passAuthorization] = pass }
 
     let (process, lookup) = processGroup(server: identity, server, directory, alias: alias, handler: handler, facts)
 
     let callable: [UInt8]
     if handler != nil {
       callable = HandlerScript.callable
-    } else if let name = alias?.callableObject {
+    } else if let name = alias?.options.callableObject {
       callable = name
     } else if let template = directory.scope.callableObject ?? server.scope.callableObject {
       callable = template.name(for: .callable, facts)
@@ -40,7 +40,8 @@ extension Configuration {
       callable = NameTemplate.defaultCallable
     }
     let application =
-      alias?.applicationGroup ?? handler?.applicationGroup ?? directory.scope.applicationGroup ?? server.scope.applicationGroup
+      alias?.options.applicationGroup ?? handler?.options.applicationGroup ?? directory.scope.applicationGroup ?? server.scope
+      .applicationGroup
       ?? .resource
     let (group, isOpen) = applicationGroup(application, for: .applicationGroup, isSingle: isSingle(lookup), alias: alias, facts)
     return Destination(
@@ -58,7 +59,8 @@ extension Configuration {
     server identity: ServerIdentity, _ server: borrowing ServerConfig, _ directory: borrowing DirectoryConfig,
     alias: ScriptAlias?, handler: HandlerScript?, _ facts: some RequestFacts
   ) -> (name: [UInt8], lookup: ProcessGroupLookup) {
-    let template = alias?.processGroup ?? handler?.processGroup ?? directory.scope.processGroup ?? server.scope.processGroup
+    let template =
+      alias?.options.processGroup ?? handler?.options.processGroup ?? directory.scope.processGroup ?? server.scope.processGroup
     guard let template else { return ([], permitted([], identity, server, directory)) }
     return processGroup(template, identity, server, directory, facts)
   }

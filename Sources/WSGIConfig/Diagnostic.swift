@@ -1,3 +1,5 @@
+import WSGICore
+
 /// Something in the configuration that httpd accepts and that will most likely not do what was meant.
 public struct Diagnostic: Equatable, Sendable, CustomStringConvertible {
   /// Of the log line, `WSGI0300` and on.
@@ -14,53 +16,27 @@ public struct Diagnostic: Equatable, Sendable, CustomStringConvertible {
 
 /// System functions that diagnostics need, injected so that this room stays pure.
 public struct SystemFacts {
-  /// A file, its symbolic links followed.
-  public enum File: Equatable, Sendable {
-    case missing
-    /// The system would not say, or an access control list makes the permission bits half the truth.
-    case unknown
-    case found(isDirectory: Bool, mode: UInt32, uid: UInt32, gid: UInt32)
-  }
-
-  /// What files are is asked for those who are to use them; nil: for nobody in particular.
-  public var file: (ByteText, FileCredentials?) -> File
-  /// The content of a small text file; nil where it cannot be read.
-  public var content: (ByteText, FileCredentials?) -> [UInt8]?
+  /// A file, and the content of a small one (nil: it cannot be read), as a process with these credentials sees them; nil: any.
+  public var file: (ByteText, FileCredentials?) -> FileFacts = { _, _ in .unknown }
+  public var content: (ByteText, FileCredentials?) -> [UInt8]? = { _, _ in nil }
   /// All groups of a user, as the system would give them to a process of the user.
-  public var groups: (UserRecord) -> [UInt32]
+  public var groups: (UserRecord) -> [UInt32] = { [$0.gid] }
   /// newlocale knows it.
-  public var hasLocale: (ByteText) -> Bool
+  public var hasLocale: (ByteText) -> Bool = { _ in true }
   /// A wsgi-engine of that version ("3.11") is installed.
-  public var hasEngine: (String) -> Bool
+  public var hasEngine: (String) -> Bool = { _ in true }
   /// Why daemon processes cannot be executed, as a sentence without its end.
   public var workerProblem: String?
-  /// There is no engine at all: where it was looked for.
+  /// Where engines were looked for, if there are none.
   public var missingEngines: String?
   /// httpd's `User` and `Group`.
   public var user: UserRecord?
   public var group: UInt32?
-  public var mpm: String
+  public var mpm = ""
   /// The MPM's limit of processes (AP_MPMQ_MAX_DAEMONS).
-  public var processLimit: Int
+  public var processLimit = 1
 
-  public init(
-    file: @escaping (ByteText, FileCredentials?) -> File, content: @escaping (ByteText, FileCredentials?) -> [UInt8]?,
-    groups: @escaping (UserRecord) -> [UInt32], hasLocale: @escaping (ByteText) -> Bool,
-    hasEngine: @escaping (String) -> Bool, user: UserRecord?, group: UInt32?, mpm: String, processLimit: Int,
-    workerProblem: String? = nil, missingEngines: String? = nil
-  ) {
-    self.file = file
-    self.content = content
-    self.groups = groups
-    self.hasLocale = hasLocale
-    self.hasEngine = hasEngine
-    self.user = user
-    self.group = group
-    self.mpm = mpm
-    self.processLimit = processLimit
-    self.workerProblem = workerProblem
-    self.missingEngines = missingEngines
-  }
+  public init() {}
 }
 
 /// Looks a configuration over. One use: `Diagnostics(configuration, system).run()`.
@@ -90,5 +66,58 @@ public struct Diagnostics {
     let diagnostic = Diagnostic(number: number, message: message, server: server, isRemark: isRemark)
     // The same path in two places is one fact.
     if !found.contains(diagnostic) { found.append(diagnostic) }
+  }
+}
+
+// Checks of the server around the applications.
+
+extension Diagnostics {
+  mutating func checkServers() {
+    checkPrefork()
+    checkFirstVirtualHosts()
+  }
+
+  /// WSGI0312: each process of prefork has its own copy of every embedded application, and serves one request with it.
+  private mutating func checkPrefork() {
+    guard system.mpm == "prefork", system.processLimit >= 150 else { return }
+    for server in configuration.servers {
+      for alias in server.config.aliases where alias.server == server.identity.id {
+        guard global.route(of: alias, in: server) == .embedded else { continue }
+        warn(
+          312,
+          "\(alias.title) runs in embedded mode under the prefork MPM: up to "
+            + "\(system.processLimit) processes will each load the application. Run it in a WSGIDaemonProcess, use the event "
+            + "MPM, or lower MaxRequestWorkers.")
+        return
+      }
+    }
+  }
+
+  /// WSGI0313: of several virtual hosts on an address, the first answers for names that none of them has. Most configurations are
+  /// so, and few administrators mind.
+  private mutating func checkFirstVirtualHosts() {
+    var seen: [String: (first: ConfiguredServer, count: Int)] = [:]
+    for server in configuration.servers where server.identity.isVirtual {
+      // httpd has an address for each protocol that `*` and host names stand for.
+      for address in Set(server.addresses) {
+        if let known = seen[address] {
+          seen[address] = (known.first, known.count + 1)
+        } else {
+          seen[address] = (server, 1)
+        }
+      }
+    }
+    for (address, (first, count)) in seen.sorted(by: { $0.key < $1.key }) {
+      guard count > 1, !first.aliases.contains("*") else { continue }
+      guard let alias = first.config.aliases.first(where: { $0.server == first.identity.id }) else { continue }
+      let name = first.identity.name?.description ?? "without a ServerName"
+      let place = first.location.map { " (\($0))" } ?? ""
+      warn(
+        313, server: first.identity.id, isRemark: true,
+        "The virtual host \(name)\(place) is the first on \(address): WSGIScriptAlias \(alias.source) also serves every host "
+          + "name that no other virtual host there has. Put a virtual host without applications before it, or set "
+          + "ServerAlias * if this is intended."
+      )
+    }
   }
 }

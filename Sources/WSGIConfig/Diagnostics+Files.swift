@@ -9,7 +9,7 @@ extension Diagnostics {
       for alias in server.config.aliases where alias.server == server.identity.id {
         if alias.isMatch, alias.target.contains(Ascii.dollar) { continue }
         checkScript(
-          ByteText(alias.target), "WSGIScriptAlias \(alias.source) (\(alias.location))", global.route(of: alias, in: server),
+          ByteText(alias.target), "\(alias.title)", global.route(of: alias, in: server),
           alias.server)
       }
     }
@@ -19,7 +19,7 @@ extension Diagnostics {
     }
     for script in global.handlerScripts {
       let route: AliasRoute
-      if let name = script.processGroup?.fixedName {
+      if let name = script.options.processGroup?.fixedName {
         route = name.isEmpty ? .embedded : global.groupIndex(named: name).map { .daemon($0) } ?? .missing(name)
       } else {
         route = .open
@@ -35,7 +35,7 @@ extension Diagnostics {
       for entry in path.split(Ascii.colon) where entry.bytes.first == Ascii.slash {
         guard let obstacle = system.obstacle(to: entry, for: embeddedCredentials) else { continue }
         warn(
-          309, "WSGIPythonPath\(place) has an unusable entry: \(obstacle.text(for: embeddedCredentials?.name ?? "")).")
+          309, "WSGIPythonPath\(place) has an unusable entry: \(obstacle.text(for: embeddedCredentials)).")
       }
     }
   }
@@ -57,7 +57,7 @@ extension Diagnostics {
     }
     let isDirectory = path.bytes.last == Ascii.slash
     guard let obstacle = system.obstacle(to: path, for: credentials, isPassed: isDirectory) else { return }
-    warn(307, server: server, "\(what) leads to \(path), but \(obstacle.text(for: credentials?.name ?? "")).")
+    warn(307, server: server, "\(what) leads to \(path), but \(obstacle.text(for: credentials)).")
   }
 
   /// Inside the new root the same path has to lead to the script, whose name is given from outside.
@@ -79,8 +79,8 @@ extension Diagnostics {
     {
       warn(
         308, server: group.server.id,
-        "The process group '\(group.name)' (\(group.location)) has home=\(home), but "
-          + "\(obstacle.text(for: credentials?.name ?? ""))."
+        "The \(group.title) has home=\(home), but "
+          + "\(obstacle.text(for: credentials))."
       )
     }
     for entry in group.settings.engine.interpreter.pythonPath.map({ ByteText($0).split(Ascii.colon) }) ?? []
@@ -88,8 +88,8 @@ extension Diagnostics {
       guard let obstacle = system.obstacle(to: inRoot(entry, group), for: credentials) else { continue }
       warn(
         309, server: group.server.id,
-        "The process group '\(group.name)' (\(group.location)) has an unusable python-path= entry: "
-          + "\(obstacle.text(for: credentials?.name ?? "")).")
+        "The \(group.title) has an unusable python-path= entry: "
+          + "\(obstacle.text(for: credentials)).")
     }
   }
 

@@ -24,8 +24,7 @@ extension Diagnostics {
       if before.leadsTheSameWay(as: alias) { return }
       warn(
         300, server: alias.server,
-        "WSGIScriptAlias \(alias.source) (\(alias.location)) is never reached: WSGIScriptAlias \(before.source) "
-          + "(\(before.location)) precedes it and matches the same URLs. Put the longer path first.")
+        "\(alias.title) is never reached: \(before.title) precedes it and matches the same URLs. Put the longer path first.")
       return
     }
   }
@@ -39,25 +38,25 @@ extension Diagnostics {
       guard global.restrictEmbedded == true else { return }
       warn(
         302, server: alias.server,
-        "WSGIScriptAlias \(alias.source) (\(alias.location)) runs in embedded mode, which WSGIRestrictEmbedded On forbids: "
+        "\(alias.title) runs in embedded mode, which WSGIRestrictEmbedded On forbids: "
           + "every request will get 500. Set process-group= or WSGIProcessGroup.")
     case .missing(let name):
       warn(
         301, server: alias.server,
-        "WSGIScriptAlias \(alias.source) (\(alias.location)) leads to the process group '\(ByteText(name))', which no "
+        "\(alias.title) leads to the process group '\(ByteText(name))', which no "
           + "WSGIDaemonProcess defines: every request will get 500.\(suggestion(for: name))")
     case .daemon(let index):
       let group = configuration.groups[index]
       if configuration.processGroup(named: group.name.bytes, for: server.identity) == .notVisible {
         warn(
           303, server: alias.server,
-          "WSGIScriptAlias \(alias.source) (\(alias.location)) leads to the process group '\(group.name)', which belongs to "
+          "\(alias.title) leads to the process group '\(group.name)', which belongs to "
             + "another virtual host (\(group.location)): every request will get 500. Define the group in the main server.")
       }
       if group.settings.engine.isService {
         warn(
           304, server: alias.server,
-          "WSGIScriptAlias \(alias.source) (\(alias.location)) leads to the process group '\(group.name)', which has "
+          "\(alias.title) leads to the process group '\(group.name)', which has "
             + "threads=0 (\(group.location)) and serves no requests. Give it threads, or choose another group.")
       }
     }
@@ -98,13 +97,13 @@ extension Diagnostics {
       if !use.isReferred, !use.isOpen {
         warn(
           305, server: group.server.id,
-          "The process group '\(group.name)' (\(group.location)) is not used by any directive and only costs memory. Name it in "
+          "The \(group.title) is not used by any directive and only costs memory. Name it in "
             + "WSGIProcessGroup or in the process-group= of an alias, or remove it.")
       }
       if let locale = group.settings.locale.map({ ByteText($0) }), !system.hasLocale(locale) {
         warn(
           306, server: group.server.id,
-          "The process group '\(group.name)' (\(group.location)) has locale=\(locale), which does not exist on this system. "
+          "The \(group.title) has locale=\(locale), which does not exist on this system. "
             + "`locale -a` lists those available; C.UTF-8 is always a good choice.")
       }
     }

@@ -13,7 +13,7 @@ extension Diagnostics {
       let credentials = credentials(of: group)
       if let home = group.settings.engine.pythonHome.map({ ByteText($0) }) {
         checkHome(
-          home, "The python-home= of the process group '\(group.name)' (\(group.location))", at: inRoot(home, group), credentials,
+          home, "The python-home= of the \(group.title)", at: inRoot(home, group), credentials,
           group.server.id)
       }
       if let python = group.settings.engine.python { checkInterpreter(ByteText(python), group, credentials) }
@@ -44,7 +44,7 @@ extension Diagnostics {
       return
     }
     if let obstacle = system.obstacle(to: directory, for: credentials) {
-      warn(310, server: server, "\(what) is \(home), but \(obstacle.text(for: credentials?.name ?? "")).")
+      warn(310, server: server, "\(what) is \(home), but \(obstacle.text(for: credentials)).")
       return
     }
     guard case .found(let isDirectory, _, _, _) = system.file(directory, credentials) else { return }
@@ -54,7 +54,7 @@ extension Diagnostics {
     }
     let configuration = ByteText(directory.bytes + "/pyvenv.cfg".utf8)
     if let obstacle = system.obstacle(to: configuration, for: credentials), case .denied = obstacle {
-      warn(310, server: server, "\(what) is \(home), but \(obstacle.text(for: credentials?.name ?? "")).")
+      warn(310, server: server, "\(what) is \(home), but \(obstacle.text(for: credentials)).")
     } else if let version = environmentVersion(directory, credentials) {
       checkEngine(version, of: "\(what) is an environment of Python \(version)", python: "\(directory)/bin/python", server)
     } else if !isInstallation(directory, credentials) {
@@ -66,9 +66,9 @@ extension Diagnostics {
   }
 
   private mutating func checkInterpreter(_ python: ByteText, _ group: GroupConfig, _ credentials: FileCredentials?) {
-    let what = "The python= of the process group '\(group.name)' (\(group.location))"
+    let what = "The python= of the \(group.title)"
     if let obstacle = system.obstacle(to: inRoot(python, group), for: credentials) {
-      warn(310, server: group.server.id, "\(what) is \(python), but \(obstacle.text(for: credentials?.name ?? "")).")
+      warn(310, server: group.server.id, "\(what) is \(python), but \(obstacle.text(for: credentials)).")
     } else if let version = PythonVersion(interpreter: python.description) {
       checkEngine(version, of: "\(what) is Python \(version)", python: python.description, group.server.id)
     }

@@ -14,7 +14,7 @@ extension Directive {
       .line { (parse, line) throws(ConfigError) in try ScriptAlias.add(&parse, &line, isMatch: true) }),
     Directive(
       "WSGIHandlerScript", .everywhere, default: "–", "a handler name and the script that implements it, then options",
-      .line { (parse, line) throws(ConfigError) in try HandlerScript.add(&parse, &line) }),
+      .line(HandlerScript.add)),
     Directive(
       "WSGIDispatchScript", .everywhere, default: "none",
       "a script that may choose a request's groups and callable, then options",
@@ -24,7 +24,7 @@ extension Directive {
     Directive(
       "WSGIImportScript", .server, default: "–",
       "a script to load when a process starts, then process-group= and application-group=",
-      .line { (parse, line) throws(ConfigError) in try ImportScript.add(&parse, &line) }),
+      .line(ImportScript.add)),
     Directive(
       "WSGICallableObject", .everywhere, default: "application", "the name of the WSGI application object in its script",
       .one { (parse, word) in parse.scope.callableObject = NameTemplate(word, for: .callable) }),
@@ -36,7 +36,7 @@ extension Directive {
   private static let processes: [Directive] = [
     Directive(
       "WSGIDaemonProcess", .server, default: "–", "the name of a daemon process group to define, then options",
-      .line { (parse, line) throws(ConfigError) in try GroupConfig.add(&parse, &line) }),
+      .line(GroupConfig.add)),
     Directive(
       "WSGIProcessGroup", .serverAndDirectory, default: "%{GLOBAL}", "the name of the process group that applications run in",
       .one { (parse, word) in
@@ -56,7 +56,7 @@ extension Directive {
     Directive(
       "WSGIRestrictProcess", .serverAndDirectory, default: "unrestricted",
       "the names of the process groups that applications may use here",
-      .line { (parse, line) throws(ConfigError) in try applyRestrictProcess(&parse, &line) }),
+      .line(applyRestrictProcess)),
     Directive(
       "WSGIRestrictEmbedded", .global, default: "Off", "On: refuse to run applications in httpd's own processes",
       .flag { (parse, isOn) in parse.global.value.restrictEmbedded = isOn }),
@@ -74,19 +74,16 @@ extension Directive {
       .one { (parse, word) in parse.global.value.engine.pythonEggs = word.bytes }),
     Directive(
       "WSGIPythonOptimize", .global, default: "0", "Python's optimisation level: 0, 1 or 2",
-      .one { (parse, word) throws(ConfigError) in try applyOptimize(&parse, word) }),
+      .one(applyOptimize)),
     Directive(
       "WSGIPythonWarnings", .global, default: "none", "a warning filter, as for python -W",
       .one { (parse, word) in parse.global.value.engine.warnings.append(word.bytes) }),
     Directive(
       "WSGIPythonHashSeed", .global, default: "Python's own", "'random', or a number from 0 to 4294967295",
-      .one { (parse, word) throws(ConfigError) in try applyHashSeed(&parse, word) }),
-    Directive(
-      "WSGIDontWriteBytecode", .global, default: "Off", "On: Python writes no .pyc files",
-      .flag { (parse, isOn) in parse.global.value.engine.dontWriteBytecode = isOn }),
-    Directive(
-      "WSGIDestroyInterpreter", .global, default: "On", "On: finalise Python's interpreters when a process exits",
-      .flag { (parse, isOn) in parse.global.value.engine.destroysInterpreters = isOn }),
+      .one(applyHashSeed)),
+    engineFlag("WSGIDontWriteBytecode", default: "Off", \.dontWriteBytecode, "On: Python writes no .pyc files"),
+    engineFlag(
+      "WSGIDestroyInterpreter", default: "On", \.destroysInterpreters, "On: finalise Python's interpreters when a process exits"),
   ]
 
   private static let interpreters: [Directive] = [
@@ -102,7 +99,7 @@ extension Directive {
     Directive(
       "<WSGIInterpreterOptions", .global, default: "–",
       "process-group=NAME, application-group=NAME, both or neither, to select interpreters",
-      .section { (parse, line) throws(ConfigError) in try InterpreterOptions.open(&parse, &line) }),
+      .section(InterpreterOptions.open)),
     Directive(
       "WSGIPythonPath", .global, default: "none", "directories to add to sys.path, separated by ':'", scopable: true,
       .one { (parse, word) in
@@ -116,22 +113,12 @@ extension Directive {
         let seconds = try positiveSeconds(word, of: "WSGISwitchInterval")
         parse.setInterpreter { $0.switchInterval = seconds }
       }),
-    Directive(
-      "WSGIPerInterpreterGIL", .global, default: "Off", "On: give each sub-interpreter its own GIL", scopable: true,
-      .flag { (parse, isOn) in parse.setInterpreter { $0.perInterpreterGIL = isOn } }),
-    Directive(
-      "WSGIFreeThreading", .global, default: "Off", "On: run a free-threaded Python without the GIL",
-      scopable: true,
-      .flag { (parse, isOn) in parse.setInterpreter { $0.freeThreading = isOn } }),
-    Directive(
-      "WSGIRestrictStdin", .global, default: "Off", "On: reading sys.stdin raises an exception", scopable: true,
-      .flag { (parse, isOn) in parse.setInterpreter { $0.restrictStdin = isOn } }),
-    Directive(
-      "WSGIRestrictStdout", .global, default: "Off", "On: writing to sys.stdout raises an exception", scopable: true,
-      .flag { (parse, isOn) in parse.setInterpreter { $0.restrictStdout = isOn } }),
-    Directive(
-      "WSGIRestrictSignal", .global, default: "On", "On: ignore signal handlers that applications register", scopable: true,
-      .flag { (parse, isOn) in parse.setInterpreter { $0.restrictSignal = isOn } }),
+    interpreterFlag("WSGIPerInterpreterGIL", default: "Off", \.perInterpreterGIL, "On: give each sub-interpreter its own GIL"),
+    interpreterFlag("WSGIFreeThreading", default: "Off", \.freeThreading, "On: run a free-threaded Python without the GIL"),
+    interpreterFlag("WSGIRestrictStdin", default: "Off", \.restrictStdin, "On: reading sys.stdin raises an exception"),
+    interpreterFlag("WSGIRestrictStdout", default: "Off", \.restrictStdout, "On: writing to sys.stdout raises an exception"),
+    interpreterFlag(
+      "WSGIRestrictSignal", default: "On", \.restrictSignal, "On: ignore signal handlers that applications register"),
   ]
 
   private static let requests: [Directive] = [
@@ -191,19 +178,17 @@ extension Directive {
   ]
 
   private static let telemetry: [Directive] = [
-    Directive(
-      "WSGIServerMetrics", .global, default: "Off", "On: embedded applications may read httpd's scoreboard",
-      .flag { (parse, isOn) in parse.global.value.engine.serverMetrics = isOn }),
+    engineFlag("WSGIServerMetrics", default: "Off", \.serverMetrics, "On: embedded applications may read httpd's scoreboard"),
     Directive(
       "WSGITelemetryService", .global, default: "none", "unix:PATH, the socket to send telemetry to, then interval=SECONDS",
-      .line { (parse, line) throws(ConfigError) in try applyTelemetryService(&parse, &line) }),
+      .line(applyTelemetryService)),
     Directive(
       "WSGISlowRequests", .global, default: "0", "seconds after which a running request is reported as slow; 0: never",
-      .one { (parse, word) throws(ConfigError) in try applySlowRequests(&parse, word) }),
+      .one(applySlowRequests)),
     Directive(
       "WSGITelemetryOptions", .global, default: "None",
       "what telemetry includes: CaptureUserAgent, None or All, or flags with + and -",
-      .line { (parse, line) throws(ConfigError) in try applyTelemetryOptions(&parse, &line) }),
+      .line(applyTelemetryOptions)),
   ]
 
   /// Directives that only the reference needs.
@@ -216,11 +201,27 @@ extension Directive {
       .flag { (parse, _) in parse.noteObsolete("WSGISocketRotation", "process groups are reached without socket files") }),
     Directive(
       "WSGIAcceptMutex", .global, default: "–", "accepted for compatibility, has no effect",
-      .one { (parse, word) throws(ConfigError) in try applyAcceptMutex(&parse, word) }),
+      .one(applyAcceptMutex)),
     Directive(
       "WSGIVerboseDebugging", .global, default: "–", "accepted for compatibility, has no effect: On or Off",
       .flag { (parse, _) in parse.noteObsolete("WSGIVerboseDebugging", "write 'LogLevel wsgi:debug'") }),
   ]
+
+  private static func engineFlag(
+    _ name: StaticString, default standard: StaticString, _ value: any WritableKeyPath<EngineSettings, Bool> & Sendable,
+    _ usage: StaticString
+  ) -> Directive {
+    Directive(name, .global, default: standard, usage, .flag { $0.global.value.engine[keyPath: value] = $1 })
+  }
+
+  private static func interpreterFlag(
+    _ name: StaticString, default standard: StaticString, _ value: any WritableKeyPath<InterpreterSettings, Bool?> & Sendable,
+    _ usage: StaticString
+  ) -> Directive {
+    Directive(
+      name, .global, default: standard, usage, scopable: true,
+      .flag { (parse, isOn) in parse.setInterpreter { $0[keyPath: value] = isOn } })
+  }
 
   private static func scopeFlag(_ name: StaticString, _ flag: ScopeFlags.Flag, _ usage: StaticString) -> Directive {
     Directive(

@@ -37,19 +37,17 @@ func applyRestrictProcess(_ parse: inout ConfigParse, _ line: inout ConfigLine) 
 }
 
 func applyProxy(_ word: ByteText) throws(ConfigError) -> Subnet {
-  let failure: Subnet.Failure
-  do {
+  do throws(Subnet.Failure) {
     return try Subnet(word)
   } catch {
-    failure = error
+    let reason =
+      switch error {
+      case .notAnAddress: "Write an address, or an address and a mask such as 10.0.0.0/8 or fd00::/8."
+      case .badAddress: "The specified IP address is invalid."
+      case .badMask: "The specified network mask is invalid. To trust every peer, leave WSGITrustedProxies out."
+      }
+    throw ConfigError("Unable to parse trusted proxy IP address/subnet of \"\(word)\". \(reason)")
   }
-  let reason =
-    switch failure {
-    case .notAnAddress: "Write an address, or an address and a mask such as 10.0.0.0/8 or fd00::/8."
-    case .badAddress: "The specified IP address is invalid."
-    case .badMask: "The specified network mask is invalid. To trust every peer, leave WSGITrustedProxies out."
-    }
-  throw ConfigError("Unable to parse trusted proxy IP address/subnet of \"\(word)\". \(reason)")
 }
 
 // MARK: - telemetry

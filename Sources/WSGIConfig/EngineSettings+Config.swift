@@ -1,28 +1,13 @@
 import WSGICore
 
-/// The server's own limits, of which engines are told.
-public struct ServerFacts: Sendable {
-  /// The MPM's processes and threads per process.
-  public var processes: Int
-  public var threads: Int
-  /// httpd runs as a single process (`-X`).
-  public var isSingleProcess: Bool
-
-  public init(processes: Int, threads: Int, isSingleProcess: Bool) {
-    self.processes = processes
-    self.threads = threads
-    self.isSingleProcess = isSingleProcess
-  }
-}
-
 extension GlobalConfig {
-  /// The settings of the engine in an httpd child.
-  public func embeddedSettings(_ facts: ServerFacts) -> EngineSettings {
+  /// The settings of the engine in an httpd child: the MPM's processes and threads per process; `isSingleProcess`: `httpd -X`.
+  public func embeddedSettings(processes: Int, threads: Int, isSingleProcess: Bool) -> EngineSettings {
     var settings = engine
-    settings.processes = facts.processes
-    settings.threads = facts.threads
-    settings.isMultiprocess = facts.processes > 1 && !facts.isSingleProcess
-    settings.isSingleProcess = facts.isSingleProcess
+    settings.processes = processes
+    settings.threads = threads
+    settings.isMultiprocess = processes > 1 && !isSingleProcess
+    settings.isSingleProcess = isSingleProcess
     settings.interpreterOptions.removeAll { !$0.applies(to: []) }
     if restrictEmbedded == true { settings.removeTelemetry() }
     return settings

@@ -28,7 +28,7 @@ public struct GlobalConfig: Sendable {
   public var handlerScripts: [HandlerScript] = []
 
   /// Lines for the log, to be written when the configuration is put to use.
-  public var notices: [ConfigNotice] = []
+  public var notices: [(level: LogLevel, message: String)] = []
 
   public init() {}
 

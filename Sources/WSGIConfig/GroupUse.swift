@@ -21,7 +21,9 @@ struct GroupUse {
   /// One script, one object in it, one mount point or several: all of it can share the main interpreter.
   var isSingleApplication: Bool {
     guard !isOpen, let first = aliases.first, first.target.last != Ascii.slash, !first.isMatch else { return false }
-    return aliases.allSatisfy { !$0.isMatch && $0.target == first.target && $0.callableObject == first.callableObject }
+    return aliases.allSatisfy {
+      !$0.isMatch && $0.target == first.target && $0.options.callableObject == first.options.callableObject
+    }
   }
 
   /// The use of each of `global.groups`.
@@ -44,7 +46,7 @@ struct GroupUse {
     }
     for script in global.imports { refer(.fixed(script.processGroup)) { $0.isReferred = true } }
     for script in global.handlerScripts {
-      refer(script.processGroup) { group in
+      refer(script.options.processGroup) { group in
         group.isReferred = true
         group.isOpen = true
       }
@@ -75,7 +77,7 @@ struct GroupUse {
 extension GlobalConfig {
   /// Where `alias` leads for requests of `server`, one of whose aliases it is.
   func route(of alias: ScriptAlias, in server: ConfiguredServer) -> AliasRoute {
-    let template = alias.processGroup ?? section(of: alias)?.name ?? server.config.scope.processGroup
+    let template = alias.options.processGroup ?? section(of: alias)?.name ?? server.config.scope.processGroup
     guard let template else {
       return references.contains { $0.path.map { path in !path.isEmpty } == true && !$0.isPlainSection } ? .open : .embedded
     }
@@ -116,4 +118,30 @@ extension GroupReference {
   }
 
   private static let patternBytes = [UInt8]("*?[]^$()|+\\".utf8)
+}
+
+extension Configuration {
+  /// Something in the configuration leads to embedded mode for certain, or may: an httpd child had better start Python before
+  /// its first request. Where this is wrong, for a handler of an `.htaccess` file perhaps, Python starts when it is needed.
+  public var expectsEmbedded: Bool {
+    if global.childrenNeedPython { return true }
+    if global.restrictEmbedded == true { return false }
+    if global.imports.contains(where: { $0.processGroup.isEmpty }) { return true }
+    return servers.contains { server in
+      server.config.aliases.contains { alias in
+        switch global.route(of: alias, in: server) {
+        case .embedded, .open: true
+        case .daemon, .missing: false
+        }
+      }
+        || server.config.scope.handlerScripts.contains {
+          mayBeEmbedded($0.options.processGroup ?? server.config.scope.processGroup)
+        }
+    }
+  }
+
+  private func mayBeEmbedded(_ template: NameTemplate?) -> Bool {
+    guard let template else { return true }
+    return template.fixedName?.isEmpty ?? true
+  }
 }

@@ -1,10 +1,9 @@
 /// An IPv4 or IPv6 address. An IPv4 address that came mapped into IPv6 is an IPv4 address.
 public struct IPAddress: Hashable, Sendable {
   let isIPv4: Bool
-  let high: UInt64
-  let low: UInt64
+  let bits: UInt128
 
-  /// Reads a dotted quad or what RFC 4291 2.2 allows; a zone behind `%` is ignored. nil: it is no address.
+  /// Reads a dotted quad or what RFC 4291 2.2 allows; a zone after `%` is ignored. nil: it is not an address.
   public init?(_ text: some Sequence<UInt8>) {
     self.init(bytes: Array(text)[...])
   }
@@ -13,21 +12,14 @@ public struct IPAddress: Hashable, Sendable {
     if bytes.contains(Ascii.colon) {
       let address = bytes.firstIndex(of: Ascii.percent).map { bytes[..<$0] } ?? bytes
       guard let groups = IPAddress.groups(address) else { return nil }
-      var words: (high: UInt64, low: UInt64) = (0, 0)
-      for group in groups.prefix(4) { words.high = words.high << 16 | UInt64(group) }
-      for group in groups.suffix(4) { words.low = words.low << 16 | UInt64(group) }
-      let isMapped = words.high == 0 && words.low >> 32 == 0xFFFF
-      self.init(isIPv4: isMapped, high: isMapped ? 0 : words.high, low: isMapped ? words.low & 0xFFFF_FFFF : words.low)
+      let all = groups.reduce(0) { $0 << 16 | UInt128($1) }
+      isIPv4 = all >> 32 == 0xFFFF
+      bits = isIPv4 ? all & 0xFFFF_FFFF : all
     } else {
       guard let octets = IPAddress.octets(bytes), octets.count == 4 else { return nil }
-      self.init(isIPv4: true, high: 0, low: IPAddress.word(octets))
+      isIPv4 = true
+      bits = IPAddress.word(octets)
     }
-  }
-
-  init(isIPv4: Bool, high: UInt64, low: UInt64) {
-    self.isIPv4 = isIPv4
-    self.high = high
-    self.low = low
   }
 
   /// One to four decimal numbers up to 255 with dots between them.
@@ -43,10 +35,8 @@ public struct IPAddress: Hashable, Sendable {
   }
 
   /// Octets as the upper part of an IPv4 address.
-  static func word(_ octets: [UInt8]) -> UInt64 {
-    var word: UInt64 = 0
-    for index in 0..<4 { word = word << 8 | UInt64(index < octets.count ? octets[index] : 0) }
-    return word
+  static func word(_ octets: [UInt8]) -> UInt128 {
+    (0..<4).reduce(0) { $0 << 8 | UInt128($1 < octets.count ? octets[$1] : 0) }
   }
 
   /// The eight 16-bit groups of an IPv6 address.
@@ -96,10 +86,10 @@ public struct IPAddress: Hashable, Sendable {
 /// An address, or a network: the word of WSGITrustedProxies.
 public struct Subnet: Hashable, Sendable {
   let isIPv4: Bool
-  let network: (high: UInt64, low: UInt64)
-  let mask: (high: UInt64, low: UInt64)
+  let network: UInt128
+  let mask: UInt128
 
-  /// Why a word is no network.
+  /// Why a word is not a network.
   enum Failure: Error { case notAnAddress, badAddress, badMask }
 
   /// Reads `address`, `address/bits`, `address/dotted-mask`, or the first octets of an IPv4 network.
@@ -110,49 +100,47 @@ public struct Subnet: Hashable, Sendable {
         || (hasColon ? IPAddress.isHexDigit($0) || $0 == Ascii.colon : $0 == Ascii.dot)
     }
     guard !text.isEmpty, text.bytes.allSatisfy(isKnown) else { throw .notAnAddress }
-    guard let slash = text.bytes.firstIndex(of: Ascii.slash) else {
-      guard !hasColon else {
-        try self.init(text.bytes[...], mask: nil)
-        return
-      }
+    if let slash = text.bytes.firstIndex(of: Ascii.slash) {
+      try self.init(text.bytes[..<slash], mask: ByteText(text.bytes[(slash + 1)...]))
+    } else if hasColon {
+      try self.init(text.bytes[...], mask: nil)
+    } else {
       guard let (word, mask) = Subnet.ipv4Network(text) else { throw .badAddress }
-      self.init(isIPv4: true, address: (0, word), mask: (0, mask))
-      return
+      self.init(isIPv4: true, address: word, mask: mask)
     }
-    try self.init(text.bytes[..<slash], mask: ByteText(text.bytes[(slash + 1)...]))
   }
 
   private init(_ text: ArraySlice<UInt8>, mask: ByteText?) throws(Failure) {
     guard let address = IPAddress(bytes: text) else { throw .badAddress }
     let bits = address.isIPv4 ? 32 : 128
-    guard let words = mask.map({ Subnet.mask($0, isIPv4: address.isIPv4, bits: bits) }) ?? Subnet.mask(of: bits, in: bits) else {
+    guard let mask = mask.map({ Subnet.mask($0, isIPv4: address.isIPv4, bits: bits) }) ?? Subnet.mask(of: bits, in: bits) else {
       throw .badMask
     }
-    self.init(isIPv4: address.isIPv4, address: (address.high, address.low), mask: words)
+    self.init(isIPv4: address.isIPv4, address: address.bits, mask: mask)
   }
 
-  private init(isIPv4: Bool, address: (high: UInt64, low: UInt64), mask: (high: UInt64, low: UInt64)) {
+  private init(isIPv4: Bool, address: UInt128, mask: UInt128) {
     self.isIPv4 = isIPv4
     self.mask = mask
-    network = (address.high & mask.high, address.low & mask.low)
+    network = address & mask
   }
 
   public func contains(_ address: IPAddress) -> Bool {
-    address.isIPv4 == isIPv4 && address.high & mask.high == network.high && address.low & mask.low == network.low
+    address.isIPv4 == isIPv4 && address.bits & mask == network
   }
 
   /// `10.1` or `10.1.` is the network 10.1.0.0/16.
-  private static func ipv4Network(_ text: ByteText) -> (word: UInt64, mask: UInt64)? {
+  private static func ipv4Network(_ text: ByteText) -> (word: UInt128, mask: UInt128)? {
     var digits = text.bytes[...]
     if digits.last == Ascii.dot { digits = digits.dropLast() }
     guard !digits.isEmpty, let octets = IPAddress.octets(digits) else { return nil }
-    return (IPAddress.word(octets), mask(of: octets.count * 8, in: 32).low)
+    return (IPAddress.word(octets), mask(of: octets.count * 8, in: 32))
   }
 
-  private static func mask(_ text: ByteText, isIPv4: Bool, bits: Int) -> (high: UInt64, low: UInt64)? {
+  private static func mask(_ text: ByteText, isIPv4: Bool, bits: Int) -> UInt128? {
     if isIPv4, text.contains(Ascii.dot) {
       guard let octets = IPAddress.octets(text.bytes[...]), octets.count == 4 else { return nil }
-      return (0, IPAddress.word(octets))
+      return IPAddress.word(octets)
     }
     guard text.bytes.allSatisfy(NumberSyntax.isDigit), let count = NumberSyntax.integer(text), count > 0, count <= bits else {
       return nil
@@ -160,19 +148,8 @@ public struct Subnet: Hashable, Sendable {
     return mask(of: count, in: bits)
   }
 
-  private static func mask(of count: Int, in bits: Int) -> (high: UInt64, low: UInt64) {
-    if bits == 32 { return (0, (UInt64.max << UInt64(32 - count)) & 0xFFFF_FFFF) }
-    // A shift by 64 or more gives 0, which is what is meant.
-    return (count >= 64 ? UInt64.max : UInt64.max << UInt64(64 - count), count <= 64 ? 0 : UInt64.max << UInt64(128 - count))
-  }
-
-  public static func == (a: Subnet, b: Subnet) -> Bool {
-    a.isIPv4 == b.isIPv4 && a.network == b.network && a.mask == b.mask
-  }
-
-  public func hash(into hasher: inout Hasher) {
-    hasher.combine(network.high)
-    hasher.combine(network.low)
-    hasher.combine(mask.low)
+  /// `count` ones and then zeros. A shift by 128 gives 0, which is what is meant.
+  private static func mask(of count: Int, in bits: Int) -> UInt128 {
+    (UInt128.max << (bits - count)) & ~(UInt128.max << bits)
   }
 }

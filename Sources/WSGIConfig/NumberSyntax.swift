@@ -18,67 +18,29 @@ enum NumberSyntax {
   /// Bytes: a number with `K`, `M` or `G` behind it (powers of 1024, either case), or without.
   static func size(_ text: ByteText) -> Int? {
     let (number, unit) = splitUnit(text)
-    let shift: Int
-    switch unit {
-    case "": shift = 0
-    case "k": shift = 10
-    case "m": shift = 20
-    case "g": shift = 30
-    default: return nil
-    }
-    return scaled(number, by: 1 << shift)
+    let shifts: [ByteText: Int] = ["": 0, "k": 10, "m": 20, "g": 30]
+    return shifts[unit].flatMap { scaled(number, by: 1 << $0) }
   }
 
   /// A time in milliseconds: a number with `ms`, `s`, `min` or `h` behind it, or without in the option's own unit.
   static func time(_ text: ByteText, plainUnit: Int) -> Milliseconds? {
     let (number, unit) = splitUnit(text)
-    let factor: Int
-    switch unit {
-    case "": factor = plainUnit
-    case "ms": factor = 1
-    case "s": factor = 1_000
-    case "min": factor = 60_000
-    case "h": factor = 3_600_000
-    default: return nil
-    }
-    return scaled(number, by: factor)
+    return milliseconds(in: unit, plainUnit: plainUnit).flatMap { scaled(number, by: $0) }
   }
 
   /// Seconds as a decimal number, perhaps with an exponent, or with one of the units of `time` behind it.
   static func seconds(_ text: ByteText) -> Double? {
-    let end = decimalEnd(text.bytes)
-    let factor: Double
-    switch ByteText(text.bytes[end...].map(asciiLowercase)) {
-    case "", "s": factor = 1
-    case "ms": factor = 0.001
-    case "min": factor = 60
-    case "h": factor = 3_600
-    default: return nil
-    }
-    guard let value = Double(String(decoding: text.bytes[..<end], as: UTF8.self)), (value * factor).isFinite else { return nil }
+    let (number, unit) = splitUnit(text)
+    // Double also reads hexadecimal numbers, and words for what is not a number.
+    guard number.bytes.allSatisfy({ isDigit($0) || "+-.eE".utf8.contains($0) }), let value = Double(number.description),
+      let factor = milliseconds(in: unit, plainUnit: 1_000).map({ Double($0) / 1_000 }), (value * factor).isFinite
+    else { return nil }
     return value * factor
   }
 
-  /// Where the longest decimal number at the start of `bytes` ends; 0 where there is none.
-  private static func decimalEnd(_ bytes: [UInt8]) -> Int {
-    var end = 0
-    if end < bytes.count, bytes[end] == Ascii.minus || bytes[end] == Ascii.plus { end += 1 }
-    let integer = end
-    while end < bytes.count, isDigit(bytes[end]) { end += 1 }
-    var digits = end - integer
-    if end < bytes.count, bytes[end] == Ascii.dot {
-      end += 1
-      let fraction = end
-      while end < bytes.count, isDigit(bytes[end]) { end += 1 }
-      digits += end - fraction
-    }
-    guard digits > 0 else { return 0 }
-    guard end < bytes.count, asciiLowercase(bytes[end]) == 0x65 else { return end }
-    var exponent = end + 1
-    if exponent < bytes.count, bytes[exponent] == Ascii.minus || bytes[exponent] == Ascii.plus { exponent += 1 }
-    let first = exponent
-    while exponent < bytes.count, isDigit(bytes[exponent]) { exponent += 1 }
-    return exponent > first ? exponent : end
+  private static func milliseconds(in unit: ByteText, plainUnit: Int) -> Int? {
+    let units: [ByteText: Int] = ["": plainUnit, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000]
+    return units[unit]
   }
 
   /// A number and the letters behind it, in lower case.

@@ -26,29 +26,17 @@ public typealias RegexHandle = UInt
 /// System functions that reading a directive needs, injected so that this room stays pure.
 public struct ParseEnvironment {
   /// The process has an effective uid of 0.
-  public var isRoot: Bool
-  public var userNamed: (ByteText) -> UserRecord?
-  public var userWithID: (UInt32) -> UserRecord?
-  public var groupNamed: (ByteText) -> UInt32?
-  public var hasGroupWithID: (UInt32) -> Bool
-  /// Compiles an extended regular expression (ap_pregcomp); nil where it is none.
-  public var compileRegex: (ByteText) -> RegexHandle?
-  /// The most supplementary groups a process may have.
-  public var supplementaryGroupLimit: Int
+  public var isRoot = false
+  public var userNamed: (ByteText) -> UserRecord? = { _ in nil }
+  public var userWithID: (UInt32) -> UserRecord? = { _ in nil }
+  public var groupNamed: (ByteText) -> UInt32? = { _ in nil }
+  public var hasGroupWithID: (UInt32) -> Bool = { _ in true }
+  /// Compiles an extended regular expression (ap_pregcomp); nil: it is not one.
+  public var compileRegex: (ByteText) -> RegexHandle? = { _ in nil }
+  /// The most supplementary groups that a process may have.
+  public var supplementaryGroupLimit = 65536
 
-  public init(
-    isRoot: Bool, userNamed: @escaping (ByteText) -> UserRecord?, userWithID: @escaping (UInt32) -> UserRecord?,
-    groupNamed: @escaping (ByteText) -> UInt32?, compileRegex: @escaping (ByteText) -> RegexHandle?,
-    supplementaryGroupLimit: Int = 65536, hasGroupWithID: @escaping (UInt32) -> Bool = { _ in true }
-  ) {
-    self.isRoot = isRoot
-    self.userNamed = userNamed
-    self.userWithID = userWithID
-    self.groupNamed = groupNamed
-    self.compileRegex = compileRegex
-    self.hasGroupWithID = hasGroupWithID
-    self.supplementaryGroupLimit = supplementaryGroupLimit
-  }
+  public init() {}
 }
 
 /// A server_rec: which one, and what it is called at this point.

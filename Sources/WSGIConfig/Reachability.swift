@@ -1,3 +1,5 @@
+import WSGICore
+
 /// A process's identity as far as file permissions care.
 public struct FileCredentials: Hashable, Sendable {
   public let name: String
@@ -33,12 +35,12 @@ enum Obstacle: Equatable {
   case denied(ByteText, bit: String, who: FileClass, mode: UInt32)
 
   /// The end of "…, but" or "…:".
-  func text(for user: String) -> String {
+  func text(for user: FileCredentials?) -> String {
     switch self {
     case .missing(let path): "\(path) does not exist"
     case .denied(let path, let bit, let who, let mode):
-      "the user '\(user)' cannot \(bit == "x" ? "enter the directory" : "read") \(path): its mode \(octal(mode)) lacks "
-        + "'\(bit)' for \(who.rawValue); run 'chmod \(who.letter)+\(bit) \(path)'"
+      "the user '\(user?.name ?? "")' cannot \(bit == "x" ? "enter the directory" : "read") \(path): its mode "
+        + "\(octal(mode)) lacks '\(bit)' for \(who.rawValue); run 'chmod \(who.letter)+\(bit) \(path)'"
     }
   }
 

@@ -46,6 +46,7 @@ public enum HeadMapping: Sendable { case off, on, auto }
 ///
 /// httpd has the settings of nested sections merged for each request, so that a copy must cost little: but for the flags, they
 /// are one reference to values that never change.
+@dynamicMemberLookup
 public struct ScopeSettings: Sendable {
   public var flags = ScopeFlags()
   public var mapHEADToGET: HeadMapping?
@@ -53,40 +54,11 @@ public struct ScopeSettings: Sendable {
 
   public init() {}
 
-  public var processGroup: NameTemplate? {
-    get { named?.value.processGroup }
-    set { change { $0.processGroup = newValue } }
-  }
-
-  public var applicationGroup: NameTemplate? {
-    get { named?.value.applicationGroup }
-    set { change { $0.applicationGroup = newValue } }
-  }
-
-  public var callableObject: NameTemplate? {
-    get { named?.value.callableObject }
-    set { change { $0.callableObject = newValue } }
-  }
-
-  public var dispatchScript: ServiceScript? {
-    get { named?.value.dispatchScript }
-    set { change { $0.dispatchScript = newValue } }
-  }
-
-  public var trustedProxyHeaders: [ProxyHeader]? {
-    get { named?.value.trustedProxyHeaders }
-    set { change { $0.trustedProxyHeaders = newValue } }
-  }
-
-  public var trustedProxies: [Subnet]? {
-    get { named?.value.trustedProxies }
-    set { change { $0.trustedProxies = newValue } }
-  }
-
-  /// WSGIRestrictProcess, lower case: the names are compared without regard to case. An empty name is embedded mode.
-  public var restrictProcess: [[UInt8]]? {
-    get { named?.value.restrictProcess }
-    set { change { $0.restrictProcess = newValue } }
+  /// The names and lists, by the names of their properties.
+  @inline(__always)
+  public subscript<Value>(dynamicMember value: WritableKeyPath<NamedSettings, Value?>) -> Value? {
+    get { named?.value[keyPath: value] }
+    set { change { $0[keyPath: value] = newValue } }
   }
 
   public var handlerScripts: [HandlerScript] { named?.value.handlerScripts ?? [] }
@@ -121,15 +93,16 @@ final class Shared<Value: Sendable>: Sendable {
 }
 
 /// The settings of a scope that are names and lists.
-private struct NamedSettings: Sendable {
-  var processGroup: NameTemplate?
-  var applicationGroup: NameTemplate?
-  var callableObject: NameTemplate?
-  var dispatchScript: ServiceScript?
-  var trustedProxyHeaders: [ProxyHeader]?
-  var trustedProxies: [Subnet]?
-  var restrictProcess: [[UInt8]]?
-  var handlerScripts: [HandlerScript] = []
+public struct NamedSettings: Sendable {
+  public var processGroup: NameTemplate?
+  public var applicationGroup: NameTemplate?
+  public var callableObject: NameTemplate?
+  public var dispatchScript: ServiceScript?
+  public var trustedProxyHeaders: [ProxyHeader]?
+  public var trustedProxies: [Subnet]?
+  /// WSGIRestrictProcess, lower case: the names are compared without regard to case. An empty name is embedded mode.
+  public var restrictProcess: [[UInt8]]?
+  public var handlerScripts: [HandlerScript] = []
 
   func overlaid(by inner: NamedSettings) -> NamedSettings {
     var merged = self

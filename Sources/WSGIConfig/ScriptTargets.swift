@@ -7,10 +7,7 @@ public final class ScriptAlias: Sendable {
 
   public let pattern: Pattern
   public let target: [UInt8]
-  public let processGroup: NameTemplate?
-  public let applicationGroup: NameTemplate?
-  public let callableObject: [UInt8]?
-  public let passAuthorization: Bool?
+  let options: ScriptOptions
   public let server: UInt
   public let location: ConfigLocation
   /// The URL path that its one script is at, as names have it; nil where there may be several.
@@ -21,10 +18,7 @@ public final class ScriptAlias: Sendable {
   ) {
     self.pattern = pattern
     self.target = target
-    processGroup = options.processGroup
-    applicationGroup = options.applicationGroup
-    callableObject = options.callableObject
-    passAuthorization = options.passAuthorization
+    self.options = options
     self.server = server
     self.location = location
     mount = ScriptAlias.mount(pattern, target)
@@ -46,11 +40,12 @@ public final class ScriptAlias: Sendable {
     }
   }
 
+  /// The directive and where it stands, for messages.
+  var title: String { "WSGIScriptAlias \(source) (\(location))" }
+
   /// Another alias does with the same path what this one does.
   func leadsTheSameWay(as other: ScriptAlias) -> Bool {
-    pattern == other.pattern && target == other.target && processGroup == other.processGroup
-      && applicationGroup == other.applicationGroup && callableObject == other.callableObject
-      && passAuthorization == other.passAuthorization
+    pattern == other.pattern && target == other.target && options == other.options
   }
 
   public var isMatch: Bool {
@@ -62,9 +57,7 @@ public final class ScriptAlias: Sendable {
 public final class HandlerScript: Sendable {
   public let name: [UInt8]
   public let path: [UInt8]
-  public let processGroup: NameTemplate?
-  public let applicationGroup: NameTemplate?
-  public let passAuthorization: Bool?
+  let options: ScriptOptions
   /// It was named in an `.htaccess` file, whose author may run code only where ExecCGI says so.
   public let requiresExecCGI: Bool
   public let location: ConfigLocation
@@ -72,9 +65,7 @@ public final class HandlerScript: Sendable {
   init(name: [UInt8], path: [UInt8], options: ScriptOptions, requiresExecCGI: Bool, location: ConfigLocation) {
     self.name = name
     self.path = path
-    processGroup = options.processGroup
-    applicationGroup = options.applicationGroup
-    passAuthorization = options.passAuthorization
+    self.options = options
     self.requiresExecCGI = requiresExecCGI
     self.location = location
   }
@@ -108,9 +99,45 @@ public struct ImportScript: Hashable, Sendable {
 }
 
 /// The options that WSGIScriptAlias, WSGIHandlerScript and their like share.
-struct ScriptOptions {
+struct ScriptOptions: Equatable, Sendable {
   var processGroup: NameTemplate?
   var applicationGroup: NameTemplate?
   var callableObject: [UInt8]?
   var passAuthorization: Bool?
+}
+
+/// Which options a script directive takes, and how its messages call it.
+struct ScriptKind {
+  let name: String
+  let options: [String]
+
+  static let alias = ScriptKind(
+    name: "script alias", options: ["process-group", "application-group", "callable-object", "pass-authorization"])
+  static let handler = ScriptKind(
+    name: "handler script", options: ["process-group", "application-group", "pass-authorization"])
+  static let `import` = ScriptKind(name: "import script", options: ["process-group", "application-group"])
+  static let dispatch = ScriptKind(name: "dispatch script", options: ["application-group"])
+  static let access = ScriptKind(name: "access script", options: ["application-group"])
+  static let authUser = ScriptKind(name: "auth user script", options: ["application-group"])
+  static let authGroup = ScriptKind(name: "auth group script", options: ["application-group"])
+
+  func missingLocation() -> ConfigError {
+    ConfigError("Location of \(name) not supplied. Give the path of a Python file.")
+  }
+
+  /// Reads options to the end of the line and hands each to `take`.
+  func readOptions(
+    _ line: inout ConfigLine, _ take: (ByteText, ByteText) throws(ConfigError) -> Void
+  ) throws(ConfigError) {
+    while let option = try line.nextOption({ invalidOption("'\($0)' is not of the form name=value") }) {
+      guard options.contains(option.name.description) else {
+        throw invalidOption("'\(option.name)' is not one of \(options.joined(separator: ", "))")
+      }
+      try take(option.name, option.value)
+    }
+  }
+
+  private func invalidOption(_ reason: String) -> ConfigError {
+    ConfigError("Invalid option to WSGI \(name) definition. \(reason).")
+  }
 }

@@ -34,10 +34,14 @@ import WSGICore
 /// Lines as httpd passes them on: the first byte names the directive, a NUL byte ends a line.
 @Sendable private func readConfiguration(_ bytes: UnsafeRawBufferPointer) {
   let user = UserRecord(name: "shop", uid: 1001, gid: 2001, home: "/srv/shop")
-  let environment = ParseEnvironment(
-    isRoot: true, userNamed: { $0 == user.name ? user : nil }, userWithID: { $0 == user.uid ? user : nil },
-    groupNamed: { $0 == "www" ? 33 : nil }, compileRegex: { $0.contains("(((") ? nil : 1 }, supplementaryGroupLimit: 4,
-    hasGroupWithID: { $0 == 33 })
+  var environment = ParseEnvironment()
+  environment.isRoot = true
+  environment.userNamed = { $0 == user.name ? user : nil }
+  environment.userWithID = { $0 == user.uid ? user : nil }
+  environment.groupNamed = { $0 == "www" ? 33 : nil }
+  environment.hasGroupWithID = { $0 == 33 }
+  environment.compileRegex = { $0.contains("(((") ? nil : 1 }
+  environment.supplementaryGroupLimit = 4
   let global = Box(GlobalConfig())
   let server = Box(ServerConfig())
   let directory = Box(DirectoryConfig())

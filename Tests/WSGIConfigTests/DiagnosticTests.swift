@@ -1,4 +1,5 @@
 import Testing
+import WSGICore
 
 @testable import WSGIConfig
 
@@ -30,13 +31,20 @@ import Testing
       }
       let known = all
       let texts = contents
-      return SystemFacts(
-        file: { path, _ in
-          guard let file = known[path.description] else { return .missing }
-          return .found(isDirectory: file.isDirectory, mode: file.mode, uid: file.uid, gid: file.gid)
-        }, content: { path, _ in texts[path.description].map { [UInt8]($0.utf8) } },
-        groups: { $0.uid == 1001 ? [2001, 50] : [$0.gid] }, hasLocale: { $0 == "C.UTF-8" }, hasEngine: { $0 == "3.11" },
-        user: UserRecord(name: "www-data", uid: 33, gid: 33, home: "/var/www"), group: 33, mpm: mpm, processLimit: 256)
+      var system = SystemFacts()
+      system.file = { path, _ in
+        guard let file = known[path.description] else { return .missing }
+        return .found(isDirectory: file.isDirectory, mode: file.mode, uid: file.uid, gid: file.gid)
+      }
+      system.content = { path, _ in texts[path.description].map { [UInt8]($0.utf8) } }
+      system.groups = { $0.uid == 1001 ? [2001, 50] : [$0.gid] }
+      system.hasLocale = { $0 == "C.UTF-8" }
+      system.hasEngine = { $0 == "3.11" }
+      system.user = UserRecord(name: "www-data", uid: 33, gid: 33, home: "/var/www")
+      system.group = 33
+      system.mpm = mpm
+      system.processLimit = 256
+      return system
     }
   }
 

@@ -16,13 +16,11 @@ import WSGICore
     return config
   }
 
-  let facts = ServerFacts(processes: 16, threads: 25, isSingleProcess: false)
-
   /// Each as `key=value`, in the order of the rows.
   func texts(_ settings: EngineSettings) -> [String] { settings.texts.map { "\($0.key)=\($0.value)" } }
 
   @Test func embeddedByDefault() {
-    let settings = config([]).global.value.embeddedSettings(facts)
+    let settings = config([]).global.value.embeddedSettings(processes: 16, threads: 25, isSingleProcess: false)
     #expect(texts(settings) == ["processes=16", "threads=25", "multiprocess=1"])
   }
 
@@ -34,7 +32,7 @@ import WSGICore
       "WSGIPerInterpreterGIL On", "WSGIFreeThreading On", "WSGICaseSensitivity Off", "WSGIServerMetrics On",
       "WSGITelemetryService unix:/run/t interval=2", "WSGITelemetryOptions CaptureUserAgent", "WSGISlowRequests 0.5",
       "WSGIMaxInterpreters 9",
-    ]).global.value.embeddedSettings(facts)
+    ]).global.value.embeddedSettings(processes: 16, threads: 25, isSingleProcess: false)
     #expect(
       texts(settings) == [
         "processes=16", "threads=25", "multiprocess=1", "server-metrics=1", "python-home=/venv", "python-eggs=/e",
@@ -51,7 +49,7 @@ import WSGICore
       "WSGIDaemonProcess b",
     ]).global.value
     let service = global.settings(for: global.groups[0], user: nil)
-    for settings in [global.embeddedSettings(facts), service] {
+    for settings in [global.embeddedSettings(processes: 16, threads: 25, isSingleProcess: false), service] {
       #expect(settings.telemetryTarget == nil && settings.slowRequests == 0)
     }
     #expect(service.isService)
@@ -87,7 +85,8 @@ import WSGICore
       "</WSGIInterpreterOptions>",
     ]).global.value
     let blocks = global.engine.interpreterOptions
-    #expect(global.embeddedSettings(facts).interpreterOptions == [blocks[0], blocks[2]])
+    #expect(
+      global.embeddedSettings(processes: 16, threads: 25, isSingleProcess: false).interpreterOptions == [blocks[0], blocks[2]])
     #expect(global.settings(for: global.groups[0], user: nil).interpreterOptions == [blocks[0], blocks[1]])
     #expect(global.settings(for: global.groups[1], user: nil).interpreterOptions == [blocks[0]])
     #expect(blocks[0].settings.restrictSignal == false && blocks[0].settings.restrictStdin == nil)

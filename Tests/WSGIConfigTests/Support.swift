@@ -6,12 +6,15 @@ func testEnvironment(isRoot: Bool = true) -> ParseEnvironment {
     UserRecord(name: "root", uid: 0, gid: 0, home: "/root"),
     UserRecord(name: "shop", uid: 1001, gid: 2001, home: "/srv/shop"),
   ]
-  return ParseEnvironment(
-    isRoot: isRoot, userNamed: { name in users.first { $0.name == name } },
-    userWithID: { uid in users.first { $0.uid == uid } },
-    groupNamed: { ["www": 33, "staff": 50][$0.description] },
-    compileRegex: { $0.contains("(((") ? nil : 1 }, supplementaryGroupLimit: 4,
-    hasGroupWithID: { $0 == 33 || $0 == 50 })
+  var system = ParseEnvironment()
+  system.isRoot = isRoot
+  system.userNamed = { name in users.first { $0.name == name } }
+  system.userWithID = { uid in users.first { $0.uid == uid } }
+  system.groupNamed = { ["www": 33, "staff": 50][$0.description] }
+  system.hasGroupWithID = { $0 == 33 || $0 == 50 }
+  system.compileRegex = { $0.contains("(((") ? nil : 1 }
+  system.supplementaryGroupLimit = 4
+  return system
 }
 
 /// A configuration that tests read line by line.

@@ -30,10 +30,10 @@ import Testing
   func readsOptions(_ text: String, _ expected: [String]) {
     var line = ConfigLine(ByteText(text))
     var found: [String] = []
-    do {
-      while let option = try line.nextOption() { found.append("\(option.name)=\(option.value)") }
+    do throws(ConfigError) {
+      while let option = try line.nextOption({ ConfigError("! \($0)") }) { found.append("\(option.name)=\(option.value)") }
     } catch {
-      found.append("! \(error.word)")
+      found.append(error.message)
     }
     #expect(found == expected)
   }

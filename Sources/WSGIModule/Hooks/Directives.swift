@@ -57,15 +57,15 @@ private func apply(
 /// What directives ask of the system. Regular expressions live as long as this reading of the configuration.
 private func environment(of place: wsgi_httpd_command) -> ParseEnvironment {
   let pool = place.pool
-  return ParseEnvironment(
-    isRoot: geteuid() == 0,
-    userNamed: { name in withCString(name) { getpwnam($0) }.map(UserRecord.init(entry:)) },
-    userWithID: { id in getpwuid(id).map(UserRecord.init(entry:)) },
-    groupNamed: { name in withCString(name) { getgrnam($0) }?.pointee.gr_gid },
-    compileRegex: { source in
-      withCString(source) { wsgi_httpd_compile(pool, $0) }.map { RegexHandle(bitPattern: $0) }
-    },
-    supplementaryGroupLimit: max(0, sysconf(Int32(_SC_NGROUPS_MAX))), hasGroupWithID: { getgrgid($0) != nil })
+  var system = ParseEnvironment()
+  system.isRoot = geteuid() == 0
+  system.userNamed = { name in withCString(name) { getpwnam($0) }.map(UserRecord.init(entry:)) }
+  system.userWithID = { id in getpwuid(id).map(UserRecord.init(entry:)) }
+  system.groupNamed = { name in withCString(name) { getgrnam($0) }?.pointee.gr_gid }
+  system.hasGroupWithID = { getgrgid($0) != nil }
+  system.compileRegex = { source in withCString(source) { wsgi_httpd_compile(pool, $0) }.map { RegexHandle(bitPattern: $0) } }
+  system.supplementaryGroupLimit = max(0, sysconf(Int32(_SC_NGROUPS_MAX)))
+  return system
 }
 
 extension UserRecord {

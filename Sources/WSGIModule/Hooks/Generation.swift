@@ -60,7 +60,10 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
     let generation = Generation(PendingConfiguration.configuration(mainServer), mainServer, pool)
     current = generation
     ServerObject.identifyAll(from: mainServer, pool)
-    wsgi_httpd_watch_configuration(pool)
+    wsgi_httpd_at_pool_end(pool, nil) { _ in
+      Generation.end()
+      return HookResult.ok
+    }
     (generation.groups, generation.processGroups) = ProcessGroups.make(generation)
     return generation
   }
@@ -80,17 +83,11 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
   /// The settings of the engine in httpd's children, encoded.
   var embeddedSettings: [UInt8] {
     let facts = wsgi_httpd_get_facts()
-    var settings = configuration.global.embeddedSettings(ServerFacts(facts))
-    settings.addServer(facts)
-    return settings.encoded()
-  }
-}
-
-extension ServerFacts {
-  init(_ facts: wsgi_httpd_facts) {
-    self.init(
+    var settings = configuration.global.embeddedSettings(
       processes: Int(facts.maximum_processes), threads: Int(facts.maximum_threads),
       isSingleProcess: wsgi_httpd_is_single_process() != 0)
+    settings.addServer(facts)
+    return settings.encoded()
   }
 }
 
@@ -107,7 +104,7 @@ extension EngineSettings {
 }
 
 @c @implementation
-func wsgi_swift_pre_config(_ pool: OpaquePointer) -> Int32 {
+func wsgi_swift_pre_config(_ pool: OpaquePointer, _ log: OpaquePointer, _ temporary: OpaquePointer) -> Int32 {
   PendingConfiguration.begin()
   return HookResult.ok
 }
@@ -115,7 +112,9 @@ func wsgi_swift_pre_config(_ pool: OpaquePointer) -> Int32 {
 /// The configuration has been read to its end. What cannot work is refused; `apachectl configtest` also says on the terminal
 /// what is odd.
 @c @implementation
-func wsgi_swift_check_config(_ pool: OpaquePointer, _ mainServer: OpaquePointer) -> Int32 {
+func wsgi_swift_check_config(
+  _ pool: OpaquePointer, _ logPool: OpaquePointer, _ temporary: OpaquePointer, _ mainServer: OpaquePointer
+) -> Int32 {
   let configuration = PendingConfiguration.configuration(mainServer)
   let refusals = configuration.refusals
   for refusal in refusals { log(.error, OpaquePointer(bitPattern: refusal.server) ?? mainServer, refusal.message) }
@@ -125,7 +124,9 @@ func wsgi_swift_check_config(_ pool: OpaquePointer, _ mainServer: OpaquePointer)
 }
 
 @c @implementation
-func wsgi_swift_post_config(_ pool: OpaquePointer, _ mainServer: OpaquePointer) -> Int32 {
+func wsgi_swift_post_config(
+  _ pool: OpaquePointer, _ logPool: OpaquePointer, _ temporary: OpaquePointer, _ mainServer: OpaquePointer
+) -> Int32 {
   // httpd reads the configuration twice when it starts, and throws the first reading away.
   guard wsgi_httpd_is_dry_run() == 0 else { return HookResult.ok }
   wsgi_httpd_add_version_component(pool, poolCopy("mod_wsgi/\(ModuleVersion.text)", pool))
@@ -141,6 +142,3 @@ func wsgi_swift_post_config(_ pool: OpaquePointer, _ mainServer: OpaquePointer) 
   if wsgi_httpd_has_scoreboard() != 0 { generation.processGroups?.startSupervisor() }
   return HookResult.ok
 }
-
-@c @implementation
-func wsgi_swift_configuration_ended() { Generation.end() }

@@ -42,11 +42,9 @@ private final class Lookout {
     guard lost.count < Lookout.mostLost else { return nil }
     var credentials: WorkerSettings.Credentials?
     if geteuid() == 0 {
-      var userID: UInt32 = 0
-      var groupID: UInt32 = 0
-      _ = wsgi_httpd_user(&userID, &groupID)
+      let httpd = wsgi_httpd_get_identity()
       credentials = WorkerSettings.Credentials(
-        user: user?.uid ?? userID, group: user?.groups.first ?? groupID,
+        user: user?.uid ?? httpd.user, group: user?.groups.first ?? httpd.group,
         supplementaryGroups: user.map { Array($0.groups.dropFirst()) } ?? [])
     }
     let made = FileProbe(program: EngineDirectory.workerProgram, credentials: credentials)
@@ -59,22 +57,22 @@ extension SystemFacts {
   /// As things are on this machine, for a process that will be httpd's.
   fileprivate static func current(_ lookout: Lookout) -> SystemFacts {
     let facts = wsgi_httpd_get_facts()
-    var userID: UInt32 = 0
-    var groupID: UInt32 = 0
-    _ = wsgi_httpd_user(&userID, &groupID)
+    let httpd = wsgi_httpd_get_identity()
     let engines = EngineDirectory.installed
-    return SystemFacts(
-      file: { path, user in File(lookout.probe(for: user)?.facts(of: path.bytes) ?? .unknown) },
-      content: { path, user in lookout.probe(for: user)?.text(of: path.bytes) },
-      groups: groups(of:),
-      hasLocale: hasLocale,
-      hasEngine: { version in engines.versions.contains { $0.description == version } },
-      user: getpwuid(userID).map(UserRecord.init(entry:)), group: groupID,
-      mpm: String(cString: facts.mpm), processLimit: Int(facts.maximum_processes),
-      workerProblem: EngineDirectory.workerProblem, missingEngines: engines.versions.isEmpty ? engines.directory : nil)
+    var system = SystemFacts()
+    system.file = { path, user in lookout.probe(for: user)?.facts(of: path.bytes) ?? .unknown }
+    system.content = { path, user in lookout.probe(for: user)?.text(of: path.bytes) }
+    system.groups = { groups(of: $0, primary: $0.gid) }
+    system.hasLocale = hasLocale
+    system.hasEngine = { version in engines.versions.contains { $0.description == version } }
+    system.user = getpwuid(httpd.user).map(UserRecord.init(entry:))
+    system.group = httpd.group
+    system.mpm = String(cString: facts.mpm)
+    system.processLimit = Int(facts.maximum_processes)
+    system.workerProblem = EngineDirectory.workerProblem
+    system.missingEngines = engines.versions.isEmpty ? engines.directory : nil
+    return system
   }
-
-  private static func groups(of user: UserRecord) -> [UInt32] { groups(of: user, primary: user.gid) }
 
   /// The groups that the system's databases give a user, the primary one among them.
   static func groups(of user: UserRecord, primary: UInt32) -> [UInt32] {
@@ -99,15 +97,4 @@ extension SystemFacts {
     LC_CTYPE, LC_NUMERIC, LC_TIME, LC_COLLATE, LC_MONETARY, LC_MESSAGES, LC_PAPER, LC_NAME, LC_ADDRESS, LC_TELEPHONE,
     LC_MEASUREMENT, LC_IDENTIFICATION,
   ].reduce(0) { $0 | 1 << Int32($1) }
-}
-
-extension SystemFacts.File {
-  fileprivate init(_ facts: FileFacts) {
-    switch facts {
-    case .missing: self = .missing
-    case .unknown: self = .unknown
-    case .found(let isDirectory, let mode, let uid, let gid):
-      self = .found(isDirectory: isDirectory, mode: mode, uid: uid, gid: gid)
-    }
-  }
 }
