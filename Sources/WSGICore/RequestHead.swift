@@ -106,7 +106,7 @@ public struct RequestHeadWriter: ~Copyable {
 
   /// Starts a new head, dropping what was written before.
   public mutating func begin(
-    flags: RequestHead.Flags, contentLength: Int64, scriptModified: Int64, requestStart: Int64, queueStart: Int64,
+    flags: RequestHead.Flags, contentLength: Int64, scriptModified: Int64, requestStart: Int64, queueStart: Int64 = 0,
     processGroup: UnsafeRawBufferPointer, applicationGroup: UnsafeRawBufferPointer, script: UnsafeRawBufferPointer,
     callable: UnsafeRawBufferPointer
   ) {

@@ -17,6 +17,14 @@ func rawBytes(of text: UnsafePointer<CChar>?) -> UnsafeRawBufferPointer {
   return UnsafeRawBufferPointer(start: text, count: strlen(text))
 }
 
+/// No bytes.
+var nothing: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
+
+/// Where bytes begin; a valid pointer even where there are none.
+func start(of bytes: UnsafeRawBufferPointer) -> UnsafePointer<UInt8> {
+  bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? ("" as StaticString).utf8Start
+}
+
 extension ByteText {
   init(_ text: UnsafePointer<CChar>) { self.init([UInt8](rawBytes(of: text))) }
 }

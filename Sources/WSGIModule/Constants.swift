@@ -25,11 +25,3 @@ enum HookResult {
   /// A filter has answered the client; httpd makes sure that something did.
   static let answered = Int32(WSGI_HTTPD_FILTER_ERROR)
 }
-
-/// No bytes.
-var nothing: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
-
-/// Where bytes begin; a valid pointer even where there are none.
-func start(of bytes: UnsafeRawBufferPointer) -> UnsafePointer<UInt8> {
-  bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? ("" as StaticString).utf8Start
-}

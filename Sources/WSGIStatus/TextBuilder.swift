@@ -26,34 +26,34 @@ struct TextBuilder {
 
   /// Text from elsewhere as a JSON string, quotes included. What HTML or a script would take for its own is escaped too.
   mutating func appendJSON(_ text: String) {
-    self += "\""
-    for scalar in text.unicodeScalars {
+    appendQuoted(text) { scalar in
       switch scalar {
-      case "\"": self += "\\\""
-      case "\\": self += "\\\\"
+      case "\"": "\\\""
+      case "\\": "\\\\"
       case "\u{0}"..."\u{1F}", "\u{7F}"..."\u{9F}", "<", ">", "&", "\u{2028}", "\u{2029}":
-        let digits = String(scalar.value, radix: 16)
-        self += "\\u"
-        bytes.append(contentsOf: repeatElement(0x30, count: max(0, 4 - digits.utf8.count)))
-        bytes.append(contentsOf: digits.utf8)
-      default: bytes.append(contentsOf: String(scalar).utf8)
+        "\\u" + String(0x1_0000 + scalar.value, radix: 16).dropFirst()
+      default: nil
       }
     }
-    self += "\""
   }
 
   /// Text from elsewhere as the value of a metric's label, quotes included.
   mutating func appendLabel(_ text: String) {
-    self += "\""
-    for scalar in text.unicodeScalars {
+    appendQuoted(text) { scalar in
       switch scalar {
-      case "\"": self += "\\\""
-      case "\\": self += "\\\\"
-      case "\n": self += "\\n"
-      case "\r", "\u{0}": self += "\u{FFFD}"
-      default: bytes.append(contentsOf: String(scalar).utf8)
+      case "\"": "\\\""
+      case "\\": "\\\\"
+      case "\n": "\\n"
+      case "\r", "\u{0}": "\u{FFFD}"
+      default: nil
       }
     }
+  }
+
+  /// `escape`: what stands for a character; nil: itself.
+  private mutating func appendQuoted(_ text: String, _ escape: (Unicode.Scalar) -> String?) {
+    self += "\""
+    for scalar in text.unicodeScalars { appendName(escape(scalar) ?? String(scalar)) }
     self += "\""
   }
 

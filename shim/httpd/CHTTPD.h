@@ -27,22 +27,25 @@ void wsgi_swift_register_directives(void);
 
 void *_Nullable wsgi_swift_create_server_config(apr_pool_t *pool, server_rec *_Nullable server);
 void *_Nullable wsgi_swift_merge_server_config(apr_pool_t *pool, void *_Nullable base, void *_Nullable added);
-void *_Nullable wsgi_swift_create_directory_config(apr_pool_t *pool, const char *_Nullable directory);
+void *_Nullable wsgi_swift_create_directory_config(apr_pool_t *pool, char *_Nullable directory);
 void *_Nullable wsgi_swift_merge_directory_config(apr_pool_t *pool, void *_Nullable base, void *_Nullable added);
 /* One directive.  NULL, or the reason why it is refused, allocated in the command's pool. */
 const char *_Nullable wsgi_swift_directive(cmd_parms *command, void *_Nullable directory_config, uint32_t index,
                                            const char *arguments);
-/* Gives back an object that wsgi_httpd_own tied to a pool. */
-void wsgi_swift_release(void *object);
 
-int32_t wsgi_swift_pre_config(apr_pool_t *configuration_pool);
-int32_t wsgi_swift_check_config(apr_pool_t *configuration_pool, server_rec *main_server);
-int32_t wsgi_swift_post_config(apr_pool_t *configuration_pool, server_rec *main_server);
+int32_t wsgi_swift_pre_config(apr_pool_t *configuration, apr_pool_t *log, apr_pool_t *temporary);
+int32_t wsgi_swift_check_config(apr_pool_t *configuration, apr_pool_t *log, apr_pool_t *temporary, server_rec *main_server);
+int32_t wsgi_swift_post_config(apr_pool_t *configuration, apr_pool_t *log, apr_pool_t *temporary, server_rec *main_server);
 void wsgi_swift_child_init(apr_pool_t *child_pool, server_rec *main_server);
 int32_t wsgi_swift_translate_name(request_rec *request);
 int32_t wsgi_swift_handler(request_rec *request);
-/* What the auth phases ask; the first two answer WSGI_HTTPD_AUTH_…, the third (WSGI_HTTPD_IN_GROUP …) whether the user is in
- * one of the groups that `required` lists, the last a hook's result.  `hash` lives as long as the request. */
+/* httpd's authn_status. */
+enum {
+  WSGI_HTTPD_AUTH_DENIED, WSGI_HTTPD_AUTH_GRANTED, WSGI_HTTPD_AUTH_USER_FOUND, WSGI_HTTPD_AUTH_NO_USER, WSGI_HTTPD_AUTH_ERROR,
+};
+enum { WSGI_HTTPD_NOT_IN_GROUP, WSGI_HTTPD_IN_GROUP, WSGI_HTTPD_GROUP_ERROR /* unknown */ };
+/* The auth phases.  The first two give WSGI_HTTPD_AUTH_…; `hash` lives as long as the request.  The third tells whether the user
+ * is in one of the groups that `required` lists, the last gives a hook's result. */
 int32_t wsgi_swift_check_password(request_rec *request, const char *user, const char *password);
 int32_t wsgi_swift_get_realm_hash(request_rec *request, const char *user, const char *realm,
                                   const char *_Nullable *_Nonnull hash);
@@ -55,12 +58,9 @@ void wsgi_swift_supervisor_ended(void *context, int32_t code);
 /* The scoreboard has been made, just before httpd starts its children for the first time or after a full restart. */
 void wsgi_swift_scoreboard_is_there(void);
 /* Every second or so in the parent. */
-void wsgi_swift_monitor(void);
+int32_t wsgi_swift_monitor(apr_pool_t *pool, server_rec *main_server);
 /* A child of httpd has ended. */
 void wsgi_swift_httpd_child_ended(int32_t pid);
-/* The configuration, or the child, is going away. */
-void wsgi_swift_configuration_ended(void);
-void wsgi_swift_child_exit(void);
 
 /* ---- Directives ---- */
 
@@ -95,12 +95,9 @@ const char *_Nullable wsgi_httpd_walk_section(cmd_parms *command);
 
 /* ---- Pools ---- */
 
-/* Ties a Swift object (a +1 reference) to a pool: wsgi_swift_release gets it when the pool goes. */
-void wsgi_httpd_own(apr_pool_t *pool, void *object);
+/* Has `end` called with `object` when the pool is destroyed; forgotten in forked children. */
+void wsgi_httpd_at_pool_end(apr_pool_t *pool, void *_Nullable object, int32_t (*end)(void *_Nullable object));
 char *wsgi_httpd_copy(apr_pool_t *pool, const void *bytes, size_t length);
-/* Calls wsgi_swift_configuration_ended / wsgi_swift_child_exit when the pool goes; forgotten in forked children. */
-void wsgi_httpd_watch_configuration(apr_pool_t *pool);
-void wsgi_httpd_watch_child(apr_pool_t *pool);
 
 /* ---- Server ---- */
 
@@ -115,8 +112,11 @@ const char *_Nullable wsgi_httpd_server_address(server_rec *server, uint32_t n, 
 const char *_Nullable wsgi_httpd_server_alias(server_rec *server, uint32_t n);
 /* Where <VirtualHost> stands; NULL for the main server. */
 const char *_Nullable wsgi_httpd_server_file(server_rec *server, uint32_t *line);
-/* httpd's User and Group.  The name is NULL where it was given as a number. */
-const char *_Nullable wsgi_httpd_user(uint32_t *user, uint32_t *group);
+/* httpd's User and Group. */
+typedef struct wsgi_httpd_identity {
+  uint32_t user, group;
+} wsgi_httpd_identity;
+wsgi_httpd_identity wsgi_httpd_get_identity(void);
 /* The first of the two times that httpd reads its configuration at start-up, whose results it throws away. */
 int32_t wsgi_httpd_is_dry_run(void);
 /* `apachectl configtest`. */
@@ -209,14 +209,11 @@ typedef struct wsgi_httpd_table {
 
 /* Facts for the handler's decisions, before anything is built. */
 typedef struct wsgi_httpd_target {
-  const char *_Nullable filename;
-  const char *_Nullable path_info;
-  const char *_Nullable transfer_encoding;
-  const char *_Nullable content_length;
+  const char *_Nullable filename, *_Nullable path_info;
+  const char *_Nullable transfer_encoding, *_Nullable content_length;
   int64_t body_limit;        /* LimitRequestBody; 0: none */
   int64_t modified;          /* of filename, as in ScriptTime */
-  int32_t file_exists;
-  int32_t file_is_directory;
+  int32_t file_exists, file_is_directory;
   int32_t may_execute;       /* Options +ExecCGI */
   int32_t rejects_path_info; /* AcceptPathInfo Off */
 } wsgi_httpd_target;
@@ -224,29 +221,15 @@ wsgi_httpd_target wsgi_httpd_get_target(request_rec *request);
 
 /* Values for the environ. */
 typedef struct wsgi_httpd_request {
-  const char *method, *protocol, *uri;
-  const char *_Nullable the_request;
-  const char *_Nullable path_info;
-  const char *_Nullable filename;
-  const char *_Nullable args;
-  const char *_Nullable handler;
-  const char *_Nullable user;
-  const char *_Nullable auth_type;
-  const char *_Nullable redirect_user;
-  const char *_Nullable redirect_query;
-  const char *_Nullable redirect_url;
+  const char *method, *protocol, *uri, *scheme, *server_software;
   const char *server_name;   /* HTML-escaped */
-  const char *_Nullable server_admin;
-  const char *server_software;
-  const char *scheme;
-  const char *_Nullable document_root;
-  const char *_Nullable context_prefix;
-  const char *_Nullable context_document_root;
-  const char *_Nullable server_address;
-  const char *_Nullable remote_address;
-  const char *_Nullable listener_host;
-  const char *_Nullable request_id;
-  const char *_Nullable connection_id;
+  const char *_Nullable the_request, *_Nullable args, *_Nullable path_info, *_Nullable filename, *_Nullable handler;
+  const char *_Nullable user, *_Nullable auth_type;
+  const char *_Nullable redirect_user, *_Nullable redirect_query, *_Nullable redirect_url;
+  const char *_Nullable server_admin, *_Nullable document_root;
+  const char *_Nullable context_prefix, *_Nullable context_document_root;
+  const char *_Nullable server_address, *_Nullable remote_address, *_Nullable listener_host;
+  const char *_Nullable request_id, *_Nullable connection_id;
   uint32_t server_port, remote_port, listener_port;
   int64_t request_time;      /* microseconds since the epoch */
   int32_t is_head;
@@ -269,13 +252,9 @@ typedef struct wsgi_httpd_view {
   server_rec *server;
   void *_Nullable directory_config;
   void *_Nullable note;        /* the module's own pointer on a request; NULL until set */
-  const char *_Nullable handler;
-  const char *_Nullable uri;
-  const char *_Nullable path_info;
-  const char *_Nullable arguments;
+  const char *_Nullable handler, *_Nullable uri, *_Nullable path_info, *_Nullable arguments;
   const char *_Nullable host;  /* of the Host header as httpd parsed it */
-  const char *_Nullable server_name;
-  const char *_Nullable remote_address;
+  const char *_Nullable server_name, *_Nullable remote_address;
   int64_t time;                /* when the request line had been read, in microseconds since the epoch */
 } wsgi_httpd_view;
 wsgi_httpd_view wsgi_httpd_look_at(request_rec *request);
@@ -292,12 +271,6 @@ const char *_Nullable wsgi_httpd_ssl_variable(request_rec *request, const char *
 
 /* ---- Authentication and authorization ---- */
 
-/* httpd's authn_status. */
-enum {
-  WSGI_HTTPD_AUTH_DENIED = 0, WSGI_HTTPD_AUTH_GRANTED = 1, WSGI_HTTPD_AUTH_USER_FOUND = 2, WSGI_HTTPD_AUTH_NO_USER = 3,
-  WSGI_HTTPD_AUTH_ERROR = 4,
-};
-enum { WSGI_HTTPD_NOT_IN_GROUP = 0, WSGI_HTTPD_IN_GROUP = 1, WSGI_HTTPD_GROUP_ERROR = 2 /* it cannot be told */ };
 void wsgi_httpd_set_user(request_rec *request, const char *user);
 /* The next word of a configuration line, which is moved on; NULL after the last. */
 const char *_Nullable wsgi_httpd_next_word(request_rec *request, const char *_Nonnull *_Nonnull line);

@@ -57,12 +57,6 @@ static int pre_mpm(apr_pool_t *pool, ap_scoreboard_e type) {
   return OK;
 }
 
-static int monitor(apr_pool_t *pool, server_rec *server) {
-  (void)pool, (void)server;
-  wsgi_swift_monitor();
-  return DECLINED;
-}
-
 static void child_status(server_rec *server, pid_t pid, ap_generation_t generation, int slot, mpm_child_status state) {
   (void)server, (void)generation, (void)slot;
   if (state == MPM_CHILD_EXITED) wsgi_swift_httpd_child_ended(pid);
@@ -71,6 +65,6 @@ static void child_status(server_rec *server, pid_t pid, ap_generation_t generati
 void wsgi_httpd_register_daemons(void) {
   /* After the scoreboard has been made, which the core does first. */
   ap_hook_pre_mpm(pre_mpm, NULL, NULL, APR_HOOK_REALLY_LAST);
-  ap_hook_monitor(monitor, NULL, NULL, APR_HOOK_MIDDLE);
+  ap_hook_monitor(wsgi_swift_monitor, NULL, NULL, APR_HOOK_MIDDLE);
   ap_hook_child_status(child_status, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -57,64 +57,20 @@ const char *wsgi_httpd_walk_section(cmd_parms *command) {
 
 /* ---- Pools ---- */
 
-static apr_status_t release(void *object) {
-  wsgi_swift_release(object);
-  return APR_SUCCESS;
-}
-
-void wsgi_httpd_own(apr_pool_t *pool, void *object) {
-  apr_pool_cleanup_register(pool, object, release, apr_pool_cleanup_null);
+void wsgi_httpd_at_pool_end(apr_pool_t *pool, void *object, int32_t (*end)(void *)) {
+  apr_pool_cleanup_register(pool, object, end, apr_pool_cleanup_null);
 }
 
 char *wsgi_httpd_copy(apr_pool_t *pool, const void *bytes, size_t length) { return apr_pstrmemdup(pool, bytes, length); }
 
-static apr_status_t configuration_ended(void *nothing) {
-  (void)nothing;
-  wsgi_swift_configuration_ended();
-  return APR_SUCCESS;
-}
-
-static apr_status_t child_exit(void *nothing) {
-  (void)nothing;
-  wsgi_swift_child_exit();
-  return APR_SUCCESS;
-}
-
-void wsgi_httpd_watch_configuration(apr_pool_t *pool) {
-  apr_pool_cleanup_register(pool, NULL, configuration_ended, apr_pool_cleanup_null);
-}
-
-void wsgi_httpd_watch_child(apr_pool_t *pool) {
-  apr_pool_cleanup_register(pool, NULL, child_exit, apr_pool_cleanup_null);
-}
-
 /* ---- Hooks ---- */
-
-static void *create_directory_config(apr_pool_t *pool, char *directory) {
-  return wsgi_swift_create_directory_config(pool, directory);
-}
-
-static int pre_config(apr_pool_t *configuration, apr_pool_t *log, apr_pool_t *temporary) {
-  (void)log, (void)temporary;
-  return wsgi_swift_pre_config(configuration);
-}
-
-static int check_config(apr_pool_t *configuration, apr_pool_t *log, apr_pool_t *temporary, server_rec *server) {
-  (void)log, (void)temporary;
-  return wsgi_swift_check_config(configuration, server);
-}
-
-static int post_config(apr_pool_t *configuration, apr_pool_t *log, apr_pool_t *temporary, server_rec *server) {
-  (void)log, (void)temporary;
-  return wsgi_swift_post_config(configuration, server);
-}
 
 static void register_hooks(apr_pool_t *pool) {
   static const char *const after_alias[] = {"mod_alias.c", NULL};
   static const char *const before_guesses[] = {"mod_userdir.c", "mod_vhost_alias.c", NULL};
-  ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
-  ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
-  ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+  ap_hook_pre_config(wsgi_swift_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+  ap_hook_check_config(wsgi_swift_check_config, NULL, NULL, APR_HOOK_MIDDLE);
+  ap_hook_post_config(wsgi_swift_post_config, NULL, NULL, APR_HOOK_MIDDLE);
   ap_hook_child_init(wsgi_swift_child_init, NULL, NULL, APR_HOOK_MIDDLE);
   ap_hook_translate_name(wsgi_swift_translate_name, after_alias, before_guesses, APR_HOOK_MIDDLE);
   ap_hook_handler(wsgi_swift_handler, NULL, NULL, APR_HOOK_MIDDLE);
@@ -135,7 +91,7 @@ module AP_MODULE_DECLARE_DATA wsgi_module = {
     NULL,
     MODULE_MAGIC_COOKIE,
     NULL,
-    create_directory_config,
+    wsgi_swift_create_directory_config,
     wsgi_swift_merge_directory_config,
     wsgi_swift_create_server_config,
     wsgi_swift_merge_server_config,

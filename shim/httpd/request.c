@@ -46,18 +46,19 @@ const char *wsgi_httpd_ssl_variable(request_rec *request, const char *name) {
 /* ---- The handler's checks ---- */
 
 wsgi_httpd_target wsgi_httpd_get_target(request_rec *request) {
-  wsgi_httpd_target target;
-  target.filename = request->filename;
-  target.path_info = request->path_info;
-  target.transfer_encoding = apr_table_get(request->headers_in, "Transfer-Encoding");
-  target.content_length = apr_table_get(request->headers_in, "Content-Length");
-  target.body_limit = ap_get_limit_req_body(request);
-  target.file_exists = request->finfo.filetype != APR_NOFILE;
-  target.file_is_directory = request->finfo.filetype == APR_DIR;
-  target.modified = target.file_exists ? request->finfo.mtime : INT64_MIN;
-  target.may_execute = (ap_allow_options(request) & OPT_EXECCGI) != 0;
-  target.rejects_path_info = request->used_path_info == AP_REQ_REJECT_PATH_INFO;
-  return target;
+  int exists = request->finfo.filetype != APR_NOFILE;
+  return (wsgi_httpd_target){
+      .filename = request->filename,
+      .path_info = request->path_info,
+      .transfer_encoding = apr_table_get(request->headers_in, "Transfer-Encoding"),
+      .content_length = apr_table_get(request->headers_in, "Content-Length"),
+      .body_limit = ap_get_limit_req_body(request),
+      .modified = exists ? request->finfo.mtime : INT64_MIN,
+      .file_exists = exists,
+      .file_is_directory = request->finfo.filetype == APR_DIR,
+      .may_execute = (ap_allow_options(request) & OPT_EXECCGI) != 0,
+      .rejects_path_info = request->used_path_info == AP_REQ_REJECT_PATH_INFO,
+  };
 }
 
 /* ---- The environ's sources ---- */
@@ -149,19 +150,19 @@ const char *wsgi_httpd_request_variable(request_rec *request, const char *name) 
 /* ---- The request's place ---- */
 
 wsgi_httpd_view wsgi_httpd_look_at(request_rec *request) {
-  wsgi_httpd_view view;
-  view.server = request->server;
-  view.directory_config = ap_get_module_config(request->per_dir_config, &wsgi_module);
-  view.note = ap_get_module_config(request->request_config, &wsgi_module);
-  view.handler = request->handler;
-  view.uri = request->uri;
-  view.path_info = request->path_info;
-  view.arguments = request->args;
-  view.host = request->hostname;
-  view.server_name = request->server->server_hostname;
-  view.remote_address = request->useragent_ip;
-  view.time = request->request_time;
-  return view;
+  return (wsgi_httpd_view){
+      .server = request->server,
+      .directory_config = ap_get_module_config(request->per_dir_config, &wsgi_module),
+      .note = ap_get_module_config(request->request_config, &wsgi_module),
+      .handler = request->handler,
+      .uri = request->uri,
+      .path_info = request->path_info,
+      .arguments = request->args,
+      .host = request->hostname,
+      .server_name = request->server->server_hostname,
+      .remote_address = request->useragent_ip,
+      .time = request->request_time,
+  };
 }
 
 apr_pool_t *wsgi_httpd_request_pool(request_rec *request) { return request->pool; }

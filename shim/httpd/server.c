@@ -46,10 +46,8 @@ const char *wsgi_httpd_server_file(server_rec *server, uint32_t *line) {
   return server->defn_name;
 }
 
-const char *wsgi_httpd_user(uint32_t *user, uint32_t *group) {
-  *user = ap_unixd_config.user_id;
-  *group = ap_unixd_config.group_id;
-  return ap_unixd_config.user_name;
+wsgi_httpd_identity wsgi_httpd_get_identity(void) {
+  return (wsgi_httpd_identity){ap_unixd_config.user_id, ap_unixd_config.group_id};
 }
 
 int32_t wsgi_httpd_is_dry_run(void) { return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG; }

@@ -36,7 +36,11 @@ struct AuthPhase {
       return .failed
     }
     return call.call(function, arguments, options.union(.auth)) { fields, writer in
-      ServiceEnviron.write(fields, request, to: &writer)
+      // These scripts never see the credentials of the client.
+      var fields = fields
+      fields.passes_authorization = 0
+      var environ = Environ(fields: fields, proxy: nil, options: EnvironOptions(processID: 0))
+      return environ.write(forServiceScriptOf: request, to: &writer)
     }
   }
 

@@ -73,9 +73,7 @@ struct ServiceCall {
   ) -> UnsafeRawBufferPointer? {
     let fields = wsgi_httpd_get_request(request)
     guard fields.headers.count + fields.variables.count + Environ.ownPairs < RequestHead.pairLimit else { return nil }
-    var head: RequestHead.Flags = .serviceCall
-    if flags.isOn(.scriptReloading) { head.insert(.scriptReloading) }
-    if flags.isOn(.passApacheRequest) { head.insert(.passRequest) }
+    var head = RequestHead.Flags(flags).union(.serviceCall)
     guard let configuration = Generation.current?.configuration else { return nil }
     let (group, isOpen) = configuration.applicationGroup(
       script.applicationGroup, for: .scriptInterpreter, RequestNames(request: request, view: wsgi_httpd_look_at(request)))
@@ -84,8 +82,7 @@ struct ServiceCall {
       script.path.withUnsafeBytes { path in
         writer.begin(
           flags: head, contentLength: -1, scriptModified: withCString(script.path) { ScriptTime.now($0) },
-          requestStart: fields.request_time, queueStart: 0, processGroup: nothing, applicationGroup: group, script: path,
-          callable: nothing)
+          requestStart: fields.request_time, processGroup: nothing, applicationGroup: group, script: path, callable: nothing)
       }
     }
     let encoded = writer.finish(pairs: environ(fields, &writer.writer))

@@ -82,11 +82,7 @@ struct GroupParts {
 
   /// Whether the group's processes have httpd's own user.
   private var isTrusted: Bool {
-    guard let credentials = plan.settings.credentials else { return true }
-    var userID: UInt32 = 0
-    var groupID: UInt32 = 0
-    _ = wsgi_httpd_user(&userID, &groupID)
-    return credentials.user == userID
+    plan.settings.credentials.map { $0.user == wsgi_httpd_get_identity().user } ?? true
   }
 }
 

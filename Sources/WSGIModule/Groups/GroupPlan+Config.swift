@@ -45,10 +45,7 @@ extension GroupPlan {
   /// Who the group's processes run as.
   static func userID(of group: GroupConfig) -> UInt32 {
     guard geteuid() == 0 else { return geteuid() }
-    var userID: UInt32 = 0
-    var groupID: UInt32 = 0
-    _ = wsgi_httpd_user(&userID, &groupID)
-    return group.user?.uid ?? userID
+    return group.user?.uid ?? wsgi_httpd_get_identity().user
   }
 
   /// The group's user, or httpd's.
@@ -59,23 +56,17 @@ extension GroupPlan {
 
   /// Looked up here: a worker asks no name service while it is root.
   private static func credentials(_ group: GroupConfig, _ user: UserRecord?) -> WorkerSettings.Credentials {
-    var userID: UInt32 = 0
-    var groupID: UInt32 = 0
-    _ = wsgi_httpd_user(&userID, &groupID)
-    if let user { userID = user.uid }
-    if let own = group.group { groupID = own }
-    let supplementary = group.supplementaryGroups ?? user.map { SystemFacts.groups(of: $0, primary: groupID) } ?? []
+    let httpd = wsgi_httpd_get_identity()
+    let primary = group.group ?? httpd.group
+    let supplementary = group.supplementaryGroups ?? user.map { SystemFacts.groups(of: $0, primary: primary) } ?? []
     return WorkerSettings.Credentials(
-      user: userID, group: groupID, supplementaryGroups: supplementary.filter { $0 != groupID })
+      user: user?.uid ?? httpd.user, group: primary, supplementaryGroups: supplementary.filter { $0 != primary })
   }
 
   /// Where the worker starts: `home`, or the user's own where that is not httpd's.
   private static func directory(_ group: GroupConfig, _ user: UserRecord?) -> [UInt8]? {
     if let home = group.settings.engine.home { return home }
-    var userID: UInt32 = 0
-    var groupID: UInt32 = 0
-    _ = wsgi_httpd_user(&userID, &groupID)
-    guard geteuid() == 0, let user, user.uid != userID, user.home != GroupPlan.noHome else { return nil }
+    guard geteuid() == 0, let user, user.uid != wsgi_httpd_get_identity().user, user.home != GroupPlan.noHome else { return nil }
     return user.home.bytes
   }
 

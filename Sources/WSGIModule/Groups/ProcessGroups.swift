@@ -183,7 +183,10 @@ func wsgi_swift_supervisor_ended(_ context: UnsafeMutableRawPointer, _ code: Int
 func wsgi_swift_scoreboard_is_there() { Generation.current?.processGroups?.startSupervisor() }
 
 @c @implementation
-func wsgi_swift_monitor() { ProcessGroups.startPending() }
+func wsgi_swift_monitor(_ pool: OpaquePointer, _ mainServer: OpaquePointer) -> Int32 {
+  ProcessGroups.startPending()
+  return HookResult.declined
+}
 
 @c @implementation
 func wsgi_swift_httpd_child_ended(_ pid: Int32) {

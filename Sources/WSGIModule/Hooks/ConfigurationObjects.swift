@@ -103,13 +103,11 @@ func directoryBox(_ object: UnsafeMutableRawPointer?) -> DirectoryBox? {
 /// Gives an object to a pool.
 private func own<T: AnyObject>(_ object: T, _ pool: OpaquePointer) -> UnsafeMutableRawPointer {
   let pointer = Unmanaged.passRetained(object).toOpaque()
-  wsgi_httpd_own(pool, pointer)
+  wsgi_httpd_at_pool_end(pool, pointer) { object in
+    if let object { Unmanaged<AnyObject>.fromOpaque(object).release() }
+    return HookResult.ok
+  }
   return pointer
-}
-
-@c @implementation
-func wsgi_swift_release(_ object: UnsafeMutableRawPointer) {
-  Unmanaged<AnyObject>.fromOpaque(object).release()
 }
 
 @c @implementation
@@ -128,7 +126,9 @@ func wsgi_swift_merge_server_config(
 }
 
 @c @implementation
-func wsgi_swift_create_directory_config(_ pool: OpaquePointer, _ directory: UnsafePointer<CChar>?) -> UnsafeMutableRawPointer? {
+func wsgi_swift_create_directory_config(
+  _ pool: OpaquePointer, _ directory: UnsafeMutablePointer<CChar>?
+) -> UnsafeMutableRawPointer? {
   own(DirectoryBox(DirectoryConfig()), pool)
 }
 

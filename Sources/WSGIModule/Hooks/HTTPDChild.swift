@@ -23,11 +23,14 @@ final class HTTPDChild: Sendable {
   static func begin(_ generation: Generation, _ pool: OpaquePointer) {
     let child = HTTPDChild(generation)
     current = child
-    wsgi_httpd_watch_child(pool)
+    wsgi_httpd_at_pool_end(pool, nil, end)
     if generation.configuration.expectsEmbedded { child.python.start() }
   }
 
-  static func end() { current?.python.end() }
+  private static let end: @convention(c) (UnsafeMutableRawPointer?) -> Int32 = { _ in
+    current?.python.end()
+    return HookResult.ok
+  }
 }
 
 @c @implementation
@@ -36,6 +39,3 @@ func wsgi_swift_child_init(_ pool: OpaquePointer, _ mainServer: OpaquePointer) {
   ProcessGroups.becomeChild(of: generation.processGroups)
   HTTPDChild.begin(generation, pool)
 }
-
-@c @implementation
-func wsgi_swift_child_exit() { HTTPDChild.end() }

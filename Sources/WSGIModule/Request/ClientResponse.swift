@@ -26,12 +26,13 @@ struct ClientResponse: ~Copyable {
   /// How much of Content-Length is still to come; -1 where the application gave none.
   private var remaining: Int64 = -1
   private var carriesBody = true
-  private var brigade: OpaquePointer?
+  private let brigade: OpaquePointer
 
   init(_ request: OpaquePointer, overridesErrors: Bool, allowsSendfile: Bool) {
     self.request = request
     self.overridesErrors = overridesErrors
     self.allowsSendfile = allowsSendfile
+    brigade = wsgi_httpd_make_brigade(request)
   }
 
   // MARK: the body
@@ -60,7 +61,7 @@ struct ClientResponse: ~Copyable {
     let isCut = (available < wanted || remaining > 0) && carriesBody
     guard available > 0 else { return finish(nothing, isCut: isCut) }
     let result = wsgi_httpd_write_file(
-      request, makeBrigade(), descriptor, offset, available, allowsSendfile ? 1 : 0, isCut ? 0 : WriteFlag.end)
+      request, brigade, descriptor, offset, available, allowsSendfile ? 1 : 0, isCut ? 0 : WriteFlag.end)
     guard result == 0 else { return close(result) }
     if isCut { cut() } else { phase = .complete }
     return 0
@@ -71,7 +72,7 @@ struct ClientResponse: ~Copyable {
     // Before the head has gone, httpd would take the news for a status of its own and answer with that.
     guard pass(nothing, WriteFlag.flush) == 0 else { return }
     wasCut = true
-    wsgi_httpd_cut(request, makeBrigade())
+    wsgi_httpd_cut(request, brigade)
     phase = .complete
   }
 
@@ -94,7 +95,7 @@ struct ClientResponse: ~Copyable {
   }
 
   private mutating func pass(_ bytes: UnsafeRawBufferPointer, _ flags: UInt32) -> Int32 {
-    let result = wsgi_httpd_write(request, makeBrigade(), start(of: bytes), bytes.count, flags)
+    let result = wsgi_httpd_write(request, brigade, start(of: bytes), bytes.count, flags)
     return result == 0 ? 0 : close(result)
   }
 
@@ -108,13 +109,6 @@ struct ClientResponse: ~Copyable {
   private var resultWhenNotSending: Int32 {
     if case .overridden = phase { return 0 }
     return ExchangeFailure.closed.rawValue
-  }
-
-  private mutating func makeBrigade() -> OpaquePointer {
-    if let brigade { return brigade }
-    let made = wsgi_httpd_make_brigade(request)
-    brigade = made
-    return made
   }
 
   // MARK: the head

@@ -85,8 +85,8 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
   func isStarting() -> Bool { group.isStarting }
 
   mutating func requeued(attempt: UInt32) {
-    WSGIModule.log(
-      .info, request: request, script: script,
+    note(
+      .info,
       "Queueing the request again, attempt #\(attempt): the daemon process that took it is being replaced.")
   }
 
@@ -101,8 +101,8 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
     case .done: _ = response.end(nothing)
     case .clientGone:
       if response.hasTimedOut {
-        WSGIModule.log(
-          .info, request: request, script: script,
+        note(
+          .info,
           "WSGI0118: The client read none of the response within response-socket-timeout (or socket-timeout) of process "
             + "group '\(group.name)'; response aborted.")
       }
@@ -131,15 +131,19 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
 
   private func report(_ failure: DaemonFailure, _ end: ProcessEnd?, isCut: Bool) {
     if let excess {
-      WSGIModule.log(
-        .error, request: request, script: script,
+      note(
+        .error,
         "WSGI0144: The response headers of an application of process group '\(group.name)' \(excess). Raise the "
           + "limit, or send fewer headers.")
-      return
+    } else if case .overloaded(let crowding) = failure {
+      report(crowding)
+    } else if let message = failure.message(group: group.name, end: end, isCut: isCut) {
+      note(.error, message)
     }
-    if case .overloaded(let crowding) = failure { return report(crowding) }
-    guard let message = failure.message(group: group.name, end: end, isCut: isCut) else { return }
-    WSGIModule.log(.error, request: request, script: script, message)
+  }
+
+  private func note(_ level: LogLevel, _ message: String) {
+    WSGIModule.log(level, request: request, script: script, message)
   }
 
   private func report(_ crowding: Crowding) {
@@ -163,7 +167,7 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
         + " ThreadsPerChild and MaxRequestWorkers for more."
     }
     if passedOver > 0 { message += " \(passedOver) more requests were refused for this reason since it was last logged." }
-    WSGIModule.log(.error, request: request, script: script, message)
+    note(.error, message)
   }
 }
 

@@ -39,6 +39,29 @@ struct Environ: ~Copyable {
     return pairs
   }
 
+  /// The same for auth and access scripts: what is known of the request so early, and no variables of the server.
+  mutating func write(forServiceScriptOf request: OpaquePointer, to writer: inout FlatWriter) -> Int {
+    writeHeaders(to: &writer)
+    write("SERVER_SIGNATURE", wsgi_httpd_server_signature(request), to: &writer)
+    write("SERVER_SOFTWARE", fields.server_software, to: &writer)
+    write("SERVER_NAME", fields.server_name, to: &writer)
+    write("SERVER_ADDR", fields.server_address, to: &writer)
+    write("SERVER_PORT", number: fields.server_port, to: &writer)
+    write("SERVER_PROTOCOL", fields.protocol, to: &writer)
+    write(ifPresent: "SERVER_ADMIN", fields.server_admin, to: &writer)
+    write("REMOTE_ADDR", fields.remote_address, to: &writer)
+    write("REMOTE_PORT", number: fields.remote_port, to: &writer)
+    write(ifPresent: "REMOTE_HOST", wsgi_httpd_remote_host(request), to: &writer)
+    write("DOCUMENT_ROOT", fields.document_root, to: &writer)
+    write("REQUEST_METHOD", fields.method, to: &writer)
+    write("QUERY_STRING", fields.args, to: &writer)
+    write("REQUEST_URI", RequestPath.target(ofRequestLine: rawBytes(of: fields.the_request)), to: &writer)
+    let (name, info) = path
+    write("SCRIPT_NAME", name, to: &writer)
+    write("PATH_INFO", info, to: &writer)
+    return pairs
+  }
+
   // MARK: sources
 
   private mutating func writeVariables(to writer: inout FlatWriter) {
@@ -80,11 +103,15 @@ struct Environ: ~Copyable {
     writePath(to: &writer)
   }
 
-  private mutating func writePath(to writer: inout FlatWriter) {
+  /// The script's name and the path info, in the request's own spelling.
+  private var path: (name: UnsafeRawBufferPointer, info: UnsafeRawBufferPointer) {
     let uri = rawBytes(of: fields.uri)
     let info = rawBytes(of: fields.path_info)
-    let length = RequestPath.scriptNameLength(uri: uri, pathInfo: info)
-    let name = UnsafeRawBufferPointer(rebasing: uri.prefix(length))
+    return (UnsafeRawBufferPointer(rebasing: uri.prefix(RequestPath.scriptNameLength(uri: uri, pathInfo: info))), info)
+  }
+
+  private mutating func writePath(to writer: inout FlatWriter) {
+    let (name, info) = path
     RequestPath.withCollapsedSlashes(name) { name in
       write("SCRIPT_NAME", name, to: &writer)
       write("mod_wsgi.script_name", name, to: &writer)

@@ -23,8 +23,11 @@ func wsgi_swift_handler(_ request: OpaquePointer) -> Int32 {
     handlerScript = generation.configuration.handlerScript(named: name.span, server.box.value, directory.value)
     guard handlerScript != nil else { return HookResult.declined }
   }
+  // An alias's options are for the script that it led to, not for what another handler makes of the request.
+  let alias = handlerScript == nil ? view.note.map { Unmanaged<ScriptAlias>.fromOpaque($0).takeUnretainedValue() } : nil
   let handler = ScriptHandler(
-    request: request, view: view, generation: generation, server: server, directory: directory, handlerScript: handlerScript)
+    request: request, view: view, generation: generation, server: server, directory: directory, handlerScript: handlerScript,
+    alias: alias, target: wsgi_httpd_get_target(request))
   do throws(Refusal) {
     return try handler.run()
   } catch {
@@ -47,24 +50,6 @@ struct ScriptHandler {
   let handlerScript: HandlerScript?
   let alias: ScriptAlias?
   let target: wsgi_httpd_target
-
-  init(
-    request: OpaquePointer, view: wsgi_httpd_view, generation: Generation, server: ServerObject, directory: DirectoryBox,
-    handlerScript: HandlerScript?
-  ) {
-    self.request = request
-    self.view = view
-    self.generation = generation
-    self.server = server
-    self.directory = directory
-    self.handlerScript = handlerScript
-    // An alias's options are for the script that it led to, not for what another handler makes of the request.
-    alias =
-      handlerScript != nil
-      ? nil
-      : view.note.map { Unmanaged<ScriptAlias>.fromOpaque($0).takeUnretainedValue() }
-    target = wsgi_httpd_get_target(request)
-  }
 
   /// Checks the request and runs it; what httpd is told.
   func run() throws(Refusal) -> Int32 {
@@ -147,15 +132,13 @@ struct ScriptHandler {
           writer.begin(
             flags: flags, contentLength: body.length,
             scriptModified: handlerScript == nil ? target.modified : ScriptTime.now(script),
-            requestStart: fields.request_time, queueStart: 0, processGroup: process, applicationGroup: application,
-            script: path, callable: callable)
+            requestStart: fields.request_time, processGroup: process, applicationGroup: application, script: path,
+            callable: callable)
         }
       }
     }
-    var environ = Environ(
-      fields: fields, proxy: proxy, options: environOptions(destination))
-    let pairs = environ.write(to: &writer.writer)
-    let head = writer.finish(pairs: pairs)
+    var environ = Environ(fields: fields, proxy: proxy, options: environOptions(destination))
+    let head = writer.finish(pairs: environ.write(to: &writer.writer))
     guard head.count <= RequestHead.limit else {
       throw Refusal(431, "WSGI0352: The request's headers are too large to pass to an application.")
     }
@@ -216,8 +199,11 @@ struct ScriptHandler {
     _ head: UnsafeRawBufferPointer, _ destination: Destination, _ group: ChildGroup, _ account: inout RequestAccount
   ) throws(Refusal) -> Int32 {
     guard let queue = group.queue, let seat = HTTPDChild.current?.seat else { throw notStarted(destination) }
-    let timeout = ClientTimeout(request, group.config.responseSocketTimeout, group.config.settings.socketTimeout)
-    defer { timeout.restore() }
+    // How long the client may keep the response waiting.
+    let own = Int64(group.config.responseSocketTimeout)
+    let timeout = own > 0 ? own : group.config.settings.socketTimeout
+    let before = timeout > 0 ? wsgi_httpd_set_client_timeout(request, timeout) : -1
+    defer { if before >= 0 { _ = wsgi_httpd_set_client_timeout(request, before) } }
     var exchange = DaemonRequest(request, of: group, script: script, response: response(for: destination))
     let outcome = ThreadState.withForwarder(seat: seat) { forwarder in
       forwarder.run(head, on: queue, logLevel: LogLevel(of: request), origin: &exchange)
@@ -225,23 +211,6 @@ struct ScriptHandler {
     let result = exchange.conclude(outcome)
     account.note(outcome, exchange.response, group)
     return result
-  }
-}
-
-/// `response-socket-timeout`: how long the client may keep a response waiting.
-private struct ClientTimeout {
-  private let request: OpaquePointer
-  private let before: Int64
-
-  /// The group's times, of which the first counts where it is set. The group itself would be a large thing to copy.
-  init(_ request: OpaquePointer, _ responseSocketTimeout: Milliseconds, _ socketTimeout: Int64) {
-    self.request = request
-    let milliseconds = responseSocketTimeout > 0 ? Int64(responseSocketTimeout) : socketTimeout
-    before = milliseconds > 0 ? wsgi_httpd_set_client_timeout(request, milliseconds) : -1
-  }
-
-  func restore() {
-    if before >= 0 { _ = wsgi_httpd_set_client_timeout(request, before) }
   }
 }
 
@@ -263,5 +232,13 @@ extension RequestHead.Flags {
     if flags.isOn(.scriptReloading) { insert(.scriptReloading) }
     if flags.isOn(.ignoreActivity) { insert(.ignoreActivity) }
     if flags.isOn(.passApacheRequest) { insert(.passRequest) }
+  }
+}
+
+extension Refusal {
+  /// The one place where a refused request is logged.
+  func report(_ request: OpaquePointer, script: UnsafePointer<CChar>?) -> Int32 {
+    log(isRoutine ? .info : .error, request: request, script: script, message)
+    return status
   }
 }
