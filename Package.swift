@@ -72,7 +72,7 @@ let package = Package(
     .target(name: "Platform", swiftSettings: hot + gnu),
     .target(name: "WSGIConfig", dependencies: ["WSGICore"], swiftSettings: pure),
 
-    .target(name: "RequestCounting", dependencies: ["WSGICore"], swiftSettings: hot),
+    .target(name: "RequestCounting", dependencies: ["WSGICore", "Platform"], swiftSettings: hot),
     .target(
       name: "WSGIStatus", dependencies: ["RequestCounting", "WSGICore"], resources: [.embedInCode("status.css")],
       swiftSettings: hot),

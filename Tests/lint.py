@@ -20,7 +20,7 @@ ROOMS = {
     "WSGICore": {"CEngine", "Glibc"},
     "Platform": LIBRARIES,
     "WSGIConfig": {"WSGICore"},
-    "RequestCounting": {"WSGICore"} | LIBRARIES,
+    "RequestCounting": {"WSGICore", "Platform"} | LIBRARIES,
     "WSGIStatus": {"RequestCounting", "WSGICore"} | LIBRARIES,
     "DaemonTransport": {"RequestCounting", "WSGICore", "Platform", "CPosix"} | LIBRARIES,
     "ProcessSupervision": {"WSGICore", "Platform", "CPosix"} | LIBRARIES,

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import Synchronization
 
 /// Which process took which request of a group: for those that die before they have said anything.
@@ -7,9 +8,9 @@ import Synchronization
 /// A word for each thread of each httpd child, in memory that the group's workers write and the children read: a store for each
 /// request, and no system call. A worker can write there what it likes, so who reads takes it for no more than what one of the
 /// group's processes says of itself.
-public struct RequestOwners: @unchecked Sendable {
-  // SAFETY: the mapping never moves, its file can neither shrink nor grow, and it is only reached through atomics.
-  private let words: UnsafeMutablePointer<Atomic<UInt64>>
+public struct RequestOwners: Sendable {
+  private let memory: SharedMemory
+  private var words: UnsafeMutablePointer<SharedWord> { memory.words }
   private let count: Int
   /// How many words each child has.
   private let stride: Int
@@ -20,7 +21,7 @@ public struct RequestOwners: @unchecked Sendable {
   /// is no memory or no descriptor.
   public static func make(children: Int, threads: Int) -> (board: RequestOwners, file: Int32)? {
     guard children > 0, threads > 0, children <= mostWords, threads <= mostWords / children else { return nil }
-    let file = wsgi_posix_shared_file(children * threads * MemoryLayout<UInt64>.stride)
+    let file = SharedMemory.makeFile(size: children * threads * MemoryLayout<UInt64>.stride)
     guard file >= 0 else { return nil }
     guard let board = RequestOwners(file: file, stride: threads) else {
       _ = close(file)
@@ -36,15 +37,12 @@ public struct RequestOwners: @unchecked Sendable {
     let bytes = Int(clamping: wsgi_posix_readable_size(file))
     count = bytes / MemoryLayout<UInt64>.stride
     self.stride = stride
-    guard (1...RequestOwners.mostWords).contains(count) else { return nil }
-    let mapping = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
-    guard let mapping, mapping != MAP_FAILED else { return nil }
-    // Zeroed pages are valid: Atomic<UInt64> is its integer and nothing else.
-    words = mapping.assumingMemoryBound(to: Atomic<UInt64>.self)
+    guard (1...RequestOwners.mostWords).contains(count), let memory = SharedMemory(file: file, size: bytes) else { return nil }
+    self.memory = memory
   }
 
   /// Gives the mapping back. Nothing may use the board, or a copy of it, in this process afterwards.
-  public func unmap() { _ = munmap(words, count * MemoryLayout<UInt64>.stride) }
+  public func unmap() { memory.unmap() }
 
   /// The place of a child's thread, for the envelopes of its requests; 0: there is none.
   func place(child: Int, thread: Int) -> UInt32 {

@@ -1,6 +1,6 @@
-import CPosix
 import Glibc
 import Platform
+import Synchronization
 import WSGICore
 
 /// How a group stands, who its processes are, and how the last ones ended: a row of the `ScoreboardMemory`.
@@ -10,8 +10,8 @@ import WSGICore
 /// 0 and is the same before and after the others were read.
 public struct GroupScoreboard: @unchecked Sendable {
   // The mapping lives as long as the processes that have it; concurrent access is by the word, as above.
-  private let readable: UnsafeRawPointer
-  private let writable: UnsafeMutableRawPointer?
+  private let readable: UnsafeMutablePointer<SharedWord>
+  private let writable: UnsafeMutablePointer<SharedWord>?
   let slotCount: Int
 
   static let endWords = 24
@@ -26,7 +26,7 @@ public struct GroupScoreboard: @unchecked Sendable {
 
   static func words(slots: Int) -> Int { stateWords &+ slots &* slotWords &+ ringLength &* entryWords }
 
-  init(readable: UnsafeRawPointer, writable: UnsafeMutableRawPointer?, slots: Int) {
+  init(readable: UnsafeMutablePointer<SharedWord>, writable: UnsafeMutablePointer<SharedWord>?, slots: Int) {
     self.readable = readable
     self.writable = writable
     slotCount = slots
@@ -34,10 +34,10 @@ public struct GroupScoreboard: @unchecked Sendable {
 
   // MARK: words
 
-  private func load(_ word: Int) -> UInt64 { wsgi_posix_load(readable + word &* 8) }
+  private func load(_ word: Int) -> UInt64 { readable[word].load(ordering: .acquiring) }
 
   private func store(_ value: UInt64, at word: Int) {
-    if let writable { wsgi_posix_store(writable + word &* 8, value) }
+    writable?[word].store(value, ordering: .releasing)
   }
 
   // MARK: state of a group

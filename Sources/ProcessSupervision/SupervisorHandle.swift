@@ -37,7 +37,7 @@ public final class SupervisorHandle {
     var pair: [Int32] = [-1, -1]
     let slots = groups.reduce(0) { $0 &+ GroupScoreboard.slotCount(processes: $1.processes) }
     guard let requestLifeline = Lifeline.make(), let serviceLifeline = Lifeline.make() else { return nil }
-    guard case .success(let memory) = ScoreboardMemory.make(processes: groups.map(\.processes)),
+    guard let memory = ScoreboardMemory.make(processes: groups.map(\.processes)),
       let store = DescriptorStore.make(capacity: slots),
       wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0
     else { return nil }

@@ -1,5 +1,6 @@
-import CPosix
 import Glibc
+import Platform
+import Synchronization
 import WSGICore
 
 /// What the threads of a group's workers do: memory that the workers write and httpd's children read, for the status page.
@@ -8,9 +9,8 @@ import WSGICore
 /// words for each thread: the ticket of the request that it runs (0: none), since when in milliseconds of the monotonic clock,
 /// and how many requests it has run. They come from code that a tenant controls: they are shown as numbers, nothing is decided
 /// by them, and no size or index is read from them.
-public struct WorkerScoreboard: @unchecked Sendable {
-  // The mapping lives as long as the processes that have it; access is by the word.
-  private let readable: UnsafeMutableRawPointer
+public struct WorkerScoreboard: Sendable {
+  private let readable: SharedMemory
   public let descriptor: Int32
   private let threads: Int
   private let slots: Int
@@ -22,19 +22,19 @@ public struct WorkerScoreboard: @unchecked Sendable {
     let slots = GroupScoreboard.slotCount(processes: processes)
     let (size, overflows) = slots.multipliedReportingOverflow(by: Self.stride(threads: threads))
     guard threads > 0, !overflows else { return nil }
-    descriptor = wsgi_posix_shared_file(size)
+    descriptor = SharedMemory.makeFile(size: size)
     guard descriptor >= 0 else { return nil }
-    guard let mapping = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), mapping != MAP_FAILED else {
+    guard let memory = SharedMemory(file: descriptor, size: size, isWritable: false) else {
       close(descriptor)
       return nil
     }
-    readable = mapping
+    readable = memory
     self.threads = threads
     self.slots = slots
   }
 
   /// Unmaps the file when its generation is over; the descriptor is another's to close.
-  public func unmap() { _ = munmap(readable, slots &* Self.stride(threads: threads)) }
+  public func unmap() { readable.unmap() }
 
   private static func stride(threads: Int) -> Int {
     let page = max(Int(clamping: sysconf(Int32(_SC_PAGESIZE))), 4096)
@@ -53,11 +53,11 @@ public struct WorkerScoreboard: @unchecked Sendable {
     var found = Activity()
     guard slot >= 0, slot < slots else { return found }
     for thread in 0..<threads {
-      let place = readable + (slot &* Self.stride(threads: threads) &+ thread &* Self.placeSize)
-      found.completed &+= wsgi_posix_load(place + 16)
-      guard wsgi_posix_load(place) != 0 else { continue }
+      let place = readable.words + (slot &* Self.stride(threads: threads) &+ thread &* Self.placeSize) / 8
+      found.completed &+= place[2].load(ordering: .acquiring)
+      guard place[0].load(ordering: .acquiring) != 0 else { continue }
       found.busy += 1
-      let since = Int64(bitPattern: wsgi_posix_load(place + 8))
+      let since = Int64(bitPattern: place[1].load(ordering: .acquiring))
       found.oldest = min(found.oldest ?? since, since)
     }
     return found
@@ -71,8 +71,8 @@ public struct WorkerScoreboard: @unchecked Sendable {
     defer { close(file) }
     let size = stride(threads: settings.threads)
     let (offset, overflows) = Int(settings.slot).multipliedReportingOverflow(by: size)
-    guard offset >= 0, !overflows, let places = wsgi_posix_map_file(file, offset, size) else { return nil }
-    memset(places, 0, size)
-    return places
+    guard !overflows, let places = SharedMemory(file: file, offset: offset, size: size) else { return nil }
+    memset(places.start, 0, size)
+    return places.start
   }
 }

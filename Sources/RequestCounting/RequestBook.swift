@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import Synchronization
 
 /// The requests of httpd's children: how many of each process group are in flight, queued or running, and how those that ended
@@ -16,7 +17,8 @@ public struct RequestBook: @unchecked Sendable {
   typealias Word = Atomic<Int>
 
   // SAFETY: the mapping is made once, never moves, and is only reached through atomics.
-  private let base: UnsafeMutablePointer<Word>
+  private let memory: SharedMemory
+  private var base: UnsafeMutablePointer<Word> { memory.start.assumingMemoryBound(to: Word.self) }
   let layout: Layout
   let shares: ThreadShares
 
@@ -54,9 +56,8 @@ public struct RequestBook: @unchecked Sendable {
     var places = 16
     while places < 2 * min(max(threads, 1), 4096) { places *= 2 }
     layout = Layout(rows: rows, users: users, children: children, places: places)
-    let mapping = mmap(nil, layout.all * 8, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
-    guard let mapping, mapping != MAP_FAILED else { return nil }
-    base = mapping.assumingMemoryBound(to: Word.self)
+    guard let memory = SharedMemory(size: layout.all * 8) else { return nil }
+    self.memory = memory
     self.shares = shares
     var limit = rlimit()
     getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
@@ -64,7 +65,7 @@ public struct RequestBook: @unchecked Sendable {
   }
 
   /// Gives the mapping back. Nothing may use the book, or a copy of it, in this process afterwards.
-  public func unmap() { _ = munmap(base, layout.all * 8) }
+  public func unmap() { memory.unmap() }
 
   /// So many given-up requests of all groups may lie in queues, each with a descriptor or two: the kernel lets a user have no
   /// more of them under way than one of its processes may have open.

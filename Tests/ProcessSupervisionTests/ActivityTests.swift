@@ -1,5 +1,6 @@
-import CPosix
 import Glibc
+import Platform
+import Synchronization
 import Testing
 import WSGICore
 
@@ -15,20 +16,23 @@ struct ActivityTests {
       close(pages.descriptor)
     }
     #expect(pages.activity(ofSlot: 1) == .init())
-    let places = try #require(wsgi_posix_map_file(pages.descriptor, stride, stride))
-    defer { munmap(places, stride) }
+    let memory = try #require(SharedMemory(file: pages.descriptor, offset: stride, size: stride))
+    defer { memory.unmap() }
+    func store(_ value: UInt64, _ word: Int, ofThread thread: Int) {
+      memory.words[thread * 8 + word].store(value, ordering: .releasing)
+    }
     for (thread, ticket, since, completed) in [(0, UInt64(7), UInt64(500), UInt64(10)), (1, 0, 1, 20), (2, 9, 400, 30)] {
-      wsgi_posix_store(places + thread * 64, ticket)
-      wsgi_posix_store(places + thread * 64 + 8, since)
-      wsgi_posix_store(places + thread * 64 + 16, completed)
+      store(ticket, 0, ofThread: thread)
+      store(since, 1, ofThread: thread)
+      store(completed, 2, ofThread: thread)
     }
     // Behind the last thread: not looked at.
-    wsgi_posix_store(places + 3 * 64, 1)
+    store(1, 0, ofThread: 3)
     #expect(pages.activity(ofSlot: 1) == .init(busy: 2, completed: 60, oldest: 400))
     #expect(pages.activity(ofSlot: 0) == .init())
     #expect(pages.activity(ofSlot: -1) == .init())
     #expect(pages.activity(ofSlot: .max) == .init())
-    for thread in 0..<3 { wsgi_posix_store(places + thread * 64 + 16, .max) }
+    for thread in 0..<3 { store(.max, 2, ofThread: thread) }
     #expect(pages.activity(ofSlot: 1).busy == 2)
   }
 
@@ -41,12 +45,12 @@ struct ActivityTests {
     }
     #expect(ftruncate(pages.descriptor, 0) == -1)
     #expect(ftruncate(pages.descriptor, 1 << 30) == -1)
-    #expect(wsgi_posix_map_file(pages.descriptor, stride * 1000, stride) == nil)
+    #expect(SharedMemory(file: pages.descriptor, offset: stride * 1000, size: stride) == nil)
     #expect(WorkerScoreboard(processes: 1, threads: 0) == nil)
   }
 
   @Test func endsAreCountedByKind() throws {
-    let memory = try ScoreboardMemory.make(processes: [1, 1]).get()
+    let memory = try #require(ScoreboardMemory.make(processes: [1, 1]))
     let (other, board) = (try #require(memory.writer(0)), try #require(memory.writer(1)))
     func end(_ cause: EndRecord.Cause, _ flags: EndRecord.Flags = [.wasReady], _ reason: ShutdownReason? = nil) {
       board.record(EndRecord(pid: 5, instance: 1, started: 1, ended: 2, cause: cause, flags: flags, reason: reason))
@@ -65,7 +69,7 @@ struct ActivityTests {
   }
 
   @Test func livingProcessesAreListed() throws {
-    let board = try #require(try ScoreboardMemory.make(processes: [1]).get().writer(0))
+    let board = try #require(ScoreboardMemory.make(processes: [1])?.writer(0))
     board[slot: 2] = .init(pid: 7, state: WorkerState.ready.rawValue, instance: 1, startTicks: 2, started: 3)
     #expect(board.processes == [.init(pid: 7, state: .ready, slot: 2, started: 3)])
   }

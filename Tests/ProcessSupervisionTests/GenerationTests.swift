@@ -216,7 +216,7 @@ extension String {
 
 @Suite struct ScoreboardTests {
   @Test func readersCannotWrite() throws {
-    var memory = try ScoreboardMemory.make(processes: [2, 1]).get()
+    var memory = try #require(ScoreboardMemory.make(processes: [2, 1]))
     let boards = try (0..<2).map { try #require(memory.writer($0)) }
     let end = EndRecord(
       pid: 7, instance: 8, started: 9, ended: 10, cause: .killed(signal: 9), flags: [.outOfMemory, .wasReady], reason: nil)
@@ -236,13 +236,13 @@ extension String {
   }
 
   @Test func thereIsNoRowBehindTheLast() throws {
-    let memory = try ScoreboardMemory.make(processes: [1, 1]).get()
+    let memory = try #require(ScoreboardMemory.make(processes: [1, 1]))
     for row in [-1, 2, .max] { #expect(memory.reader(row).map(\.slotCount) == nil && memory.writer(row).map(\.slotCount) == nil) }
     #expect(memory.reader(1).map(\.slotCount) == GroupScoreboard.slotCount(processes: 1))
   }
 
   @Test func theRingKeepsTheLast() throws {
-    let board = try #require(try ScoreboardMemory.make(processes: [1]).get().writer(0))
+    let board = try #require(ScoreboardMemory.make(processes: [1])?.writer(0))
     for number in 1...100 {
       board.record(
         EndRecord(
@@ -253,7 +253,7 @@ extension String {
   }
 
   @Test func aGroupThatStartsForTheFirstTimeIsServed() throws {
-    let memory = try ScoreboardMemory.make(processes: [1, 1]).get()
+    let memory = try #require(ScoreboardMemory.make(processes: [1, 1]))
     let (other, board) = (try #require(memory.writer(0)), try #require(memory.writer(1)))
     let now = Clock.epochMicroseconds()
     let states: [(GroupScoreboard.State, Bool)] = [
@@ -272,7 +272,7 @@ extension String {
   }
 
   @Test func instancesAreNeverTheSame() throws {
-    let memory = try ScoreboardMemory.make(processes: []).get()
+    let memory = try #require(ScoreboardMemory.make(processes: []))
     #expect(memory.nextInstance() == 1)
     #expect(memory.nextInstance() == 2)
   }

@@ -7,7 +7,7 @@ import WSGICore
   private static let second: Int64 = 1_000_000
 
   private func makeGroup() throws -> Supervisor.Group {
-    let board = try #require(try ScoreboardMemory.make(processes: [20]).get().reader(0))
+    let board = try #require(ScoreboardMemory.make(processes: [20])?.reader(0))
     return Supervisor.Group(
       GroupPlan(name: "g", processes: 20, settings: WorkerSettings(), program: [], arguments: [], environment: []), board)
   }

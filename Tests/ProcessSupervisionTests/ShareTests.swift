@@ -68,7 +68,7 @@ import WSGICore
     var commands: [Int32] = [-1, -1]
     try #require(wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &commands) == 0)
     let supervisor = Supervisor(
-      groups: plans, memory: try ScoreboardMemory.make(processes: [1, 1]).get(), store: store, commands: commands[1],
+      groups: plans, memory: try #require(ScoreboardMemory.make(processes: [1, 1])), store: store, commands: commands[1],
       parent: getppid(),
       callbacks: SupervisorCallbacks(log: { _ in }))
     var writers: [Int32] = []

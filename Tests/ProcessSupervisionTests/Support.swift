@@ -129,7 +129,7 @@ final class SupervisionCase: Sendable {
   private let isOver = Atomic<Bool>(false)
 
   init(_ groups: [Group], metrics: (@Sendable () -> [UInt8]?)? = nil) throws {
-    let memory = try ScoreboardMemory.make(processes: groups.map(\.processes)).get()
+    let memory = try #require(ScoreboardMemory.make(processes: groups.map(\.processes)))
     self.memory = memory
     boards = groups.indices.compactMap { memory.reader($0) }
     store = try #require(DescriptorStore.make(capacity: 100))

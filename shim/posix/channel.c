@@ -162,17 +162,6 @@ int wsgi_posix_sealed_file(const void *bytes, size_t length) {
   return file;
 }
 
-int wsgi_posix_shared_file(size_t length) {
-  int file = memfd_create("wsgi-shared", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (file < 0) return -errno;
-  if (ftruncate(file, (off_t)length) != 0 || fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    int failure = errno;
-    close(file);
-    return -failure;
-  }
-  return file;
-}
-
 int64_t wsgi_posix_sealed_size(int descriptor) {
   int seals = fcntl(descriptor, F_GET_SEALS);
   if (seals < 0 || (seals & SEALS) != SEALS) return -EINVAL;

@@ -54,10 +54,6 @@ int wsgi_posix_take_over_queue(int offered, int write_end, int read_end);
 /* A memory file with these bytes, sealed against every change: a descriptor, or -errno. */
 int wsgi_posix_sealed_file(const void *bytes, size_t length);
 
-/* A memory file of so many zero bytes, to be mapped and written by several processes, whose size nobody can change: a
- * descriptor, or -errno. */
-int wsgi_posix_shared_file(size_t length);
-
 /* The size of a memory file that can neither shrink nor change: -EINVAL for any other file. */
 int64_t wsgi_posix_sealed_size(int descriptor);
 

@@ -43,13 +43,6 @@ int32_t wsgi_posix_pidfd(pid_t pid);
 /* Signals the process behind a pidfd, never another one that got its number. */
 int32_t wsgi_posix_pidfd_signal(int32_t pidfd, int32_t signal);
 
-/* `count` zero bytes shared with every process forked from here, mapped twice: `writable`, and `readable` for those that
- * must not write; for a process without the writable mapping there is no way to get one. */
-int32_t wsgi_posix_shared_board(size_t count, void *_Nullable *_Nonnull writable, void *_Nullable *_Nonnull readable);
-
-/* Maps part of a file that others map too, to write to; NULL where it is no regular file or does not reach so far. */
-void *_Nullable wsgi_posix_map_file(int32_t file, size_t offset, size_t count);
-
 /* How many bytes wait in a socket, for whoever receives from it: no lock is taken that a receiver may hold. */
 int32_t wsgi_posix_waiting(int32_t socket);
 
@@ -101,10 +94,6 @@ int32_t wsgi_posix_set_priority(int32_t priority);
 
 /* Gives the calling process default signal dispositions and an empty signal mask. */
 void wsgi_posix_default_signals(void);
-
-/* A word of a shared board: releasing store, acquiring load. */
-void wsgi_posix_store(void *word, uint64_t value);
-uint64_t wsgi_posix_load(const void *word);
 
 #pragma clang assume_nonnull end
 #endif
