@@ -13,7 +13,7 @@ struct OwnerWatch {
   enum Found {
     /// There is something to receive.
     case ready
-    /// Whoever had the request has ended, or nobody will find it.
+    /// The process that had the request has ended, or no process will find it.
     case gone
     case timedOut
   }

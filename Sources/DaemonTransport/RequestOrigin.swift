@@ -1,8 +1,8 @@
 import Platform
 import WSGICore
 
-/// What a request's host, an httpd child, offers the client that has the request run by a daemon process. All functions are
-/// called on the thread that called `RequestForwarder.run`, within that call.
+/// An httpd child's side of a request that a daemon process runs, for the `RequestForwarder`. All functions are called on the
+/// thread that called `RequestForwarder.run`, within that call.
 public protocol RequestOrigin: ~Copyable {
   /// Reads what is there of the request body, without waiting. `capacity` is at least 32 KiB.
   mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead
@@ -28,7 +28,7 @@ public protocol RequestOrigin: ~Copyable {
 
   /// Whether the process group has a worker that takes requests, as far as the supervisor said.
   func isServed() -> Bool
-  /// What `isServed` says rests on the start of a first worker, which may yet fail.
+  /// `isServed` is true only because a first worker starts, which may yet fail.
   func isStarting() -> Bool
   /// The request goes back to the queue: the process that took it is being replaced.
   mutating func requeued(attempt: UInt32)

@@ -1,6 +1,6 @@
 import WSGICore
 
-/// What a worker and its supervisor say to each other, one packet each, on the `ControlChannel` between them.
+/// A message between a worker and its supervisor, one packet each, on the `ControlChannel` between them.
 ///
 /// A packet is at most `limit` bytes, which is what the kernel keeps together in a pipe, and the only length that its reader
 /// believes is the one the kernel reports. Layout, in host order: u32 kind, u32 number, u64 value, then the text or the
@@ -67,7 +67,7 @@ public enum ControlMessage: Equatable, Sendable {
   case reloadRefused(ScriptChange)
   /// Another supervisor has taken over, which knows of no reload: those that requests wait for are to be asked for once more.
   case takenOver
-  /// Comes with a descriptor, a sealed memory file of pairs; without one there is no scoreboard to be had.
+  /// Comes with a descriptor, a sealed memory file of pairs; without one the scoreboard is not available.
   case metrics(ticket: UInt64)
 
   /// The version of what workers and supervisors agree on: this, `WorkerSettings`, the queue and the channel.

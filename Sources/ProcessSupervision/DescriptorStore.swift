@@ -47,8 +47,8 @@ public struct DescriptorStore: Sendable {
     send(ends.instance, part: 0, [ends.orders]) && send(ends.instance, part: 1, [ends.reports, ends.output])
   }
 
-  /// What is kept; the descriptors are copies, and become the caller's. Nothing is taken out even for a moment: whoever
-  /// reads this may be killed at any time.
+  /// Copies of the kept descriptors, which become the caller's. The store keeps its own all the time: the caller may be killed at
+  /// any moment.
   func copies() -> [Ends] {
     var offset: Int32 = 0
     guard setsockopt(descriptors.1, SOL_SOCKET, SO_PEEK_OFF, &offset, socklen_t(MemoryLayout<Int32>.size)) == 0 else { return [] }

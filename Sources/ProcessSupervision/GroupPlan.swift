@@ -5,7 +5,7 @@ public struct GroupPlan {
   /// For messages.
   public var name: String
   public var processes: Int
-  /// What a process of the group is told; the instance and the candidate are filled in for each.
+  /// The settings of the group's processes; instance and candidate are filled in for each.
   public var settings: WorkerSettings
   /// The path of `wsgi-worker`.
   public var program: [UInt8]

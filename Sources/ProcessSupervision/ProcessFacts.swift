@@ -1,7 +1,7 @@
 import Glibc
 import Platform
 
-/// What /proc says; small files of the kernel's, read in one go.
+/// Facts from /proc: small files of the kernel, each read at once.
 enum ProcessFacts {
   /// When process `pid` was started, in clock ticks since boot: with the pid it names one process only. nil: there is no such
   /// process, or it is a zombie.

@@ -31,7 +31,7 @@ public enum Relay {
   /// Whether this process was started to be one.
   public static var isThisProcess: Bool { CommandLine.arguments.count == 4 && CommandLine.arguments[1] == option }
 
-  /// The process group is for whoever reads it in a list of processes; then the ids to take where "nobody" is not to be had.
+  /// The process group, for readers of a list of processes; then the ids to use if the system has no user "nobody".
   static func arguments(_ group: GroupPlan) -> [[UInt8]] {
     let ids = group.settings.credentials.map { "\($0.user):\($0.group)" } ?? ""
     return [processName, option, group.name, ids].map { Array($0.utf8) }

@@ -66,7 +66,7 @@ extension Supervisor {
       "\(record.isNormal ? "" : "WSGI0451: ")The \(title(worker)) \(record.sentence).")
   }
 
-  /// What it said is with its relay at most, which has had time to pass it on.
+  /// Only its relay can still hold something that it wrote, and has had time to pass that on.
   private func takeLastWords(of worker: Worker) {
     let deadline = Clock.monotonicMicroseconds() &+ Self.lastWordsAllowance
     worker.channel.askForRest()

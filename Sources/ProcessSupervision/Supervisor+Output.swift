@@ -27,7 +27,7 @@ extension Supervisor {
     giveUp(leftovers.remove(at: oldest))
   }
 
-  /// Whoever still writes there is told so by the kernel.
+  /// A process that still writes there gets an error from the kernel.
   func giveUp(_ output: WorkerOutput) {
     output.closeDescriptor()
     expectEnd(of: output)

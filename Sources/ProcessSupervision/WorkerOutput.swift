@@ -2,8 +2,8 @@ import Glibc
 import Platform
 import WSGICore
 
-/// What a worker's relay passes on of its standard output and error, and how much of it still goes into the log. It outlives the
-/// worker: processes that the application started may go on writing to it.
+/// The standard output and error of a worker, passed on by its relay, and how much of it the log still takes. It outlives the
+/// worker: processes that the application started may keep writing to it.
 final class WorkerOutput {
   unowned let group: Supervisor.Group
   let pid: Int32
@@ -14,7 +14,7 @@ final class WorkerOutput {
   private var lines = LineAssembler()
   var limit = OutputLimit(.process)
 
-  /// What is read at a time: neither may one process be starved by another, nor the loop by one.
+  /// Bytes read at a time, so that no process starves another, or the loop.
   private static let share = 65_536
 
   init(group: Supervisor.Group, pid: Int32, descriptor: Int32, relay: Int32 = 0) {

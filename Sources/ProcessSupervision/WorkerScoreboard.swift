@@ -3,7 +3,7 @@ import Platform
 import Synchronization
 import WSGICore
 
-/// What the threads of a group's workers do: memory that the workers write and httpd's children read, for the status page.
+/// The activity of a group's threads: memory that the workers write and httpd's children read, for the status page.
 ///
 /// One file per group, which the parent makes before any fork; a worker maps its slot's part of it. A place of eight 64-bit
 /// words for each thread: the ticket of the request that it runs (0: none), since when in milliseconds of the monotonic clock,

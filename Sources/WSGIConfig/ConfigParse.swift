@@ -38,7 +38,7 @@ public struct ConfigParse {
     }
   }
 
-  /// Keeps a line for the log; from an `.htaccess` file there is nobody to read it.
+  /// Keeps a line for the log; `.htaccess` files, read for each request, give none.
   func note(_ level: LogLevel, _ message: String) {
     guard !isAccessFile else { return }
     global.value.notices.append((level, message))

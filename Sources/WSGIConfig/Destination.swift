@@ -4,7 +4,7 @@ public struct Destination {
   public var processGroup: [UInt8]
   /// Empty: the main interpreter.
   public var applicationGroup: [UInt8]
-  /// The configuration does not fix the application group: a process has so many such interpreters and no more.
+  /// The configuration does not fix the application group; a process has a limit for such interpreters (WSGIMaxInterpreters).
   public var isOpenName: Bool
   public var callableObject: [UInt8]
   /// The result of looking up `processGroup`.
@@ -127,7 +127,7 @@ extension Configuration {
     return true
   }
 
-  /// Replaces what a dispatch script answered with; nil keeps what there is. The answers expand as the directives do.
+  /// Applies the answers of a dispatch script; nil keeps the present value. The answers expand as the directives do.
   public func redirect(
     _ destination: inout Destination, processGroup: ByteText?, applicationGroup: ByteText?, callableObject: ByteText?,
     server identity: ServerIdentity, _ server: borrowing ServerConfig, _ directory: borrowing DirectoryConfig,
@@ -142,7 +142,7 @@ extension Configuration {
       let (name, isOpen) = self.applicationGroup(
         template, for: .applicationGroup, isSingle: isSingle(destination.lookup), facts)
       destination.applicationGroup = name
-      // What a script answers may come from the request as well.
+      // The script's answer may come from the request as well.
       destination.isOpenName = isOpen || !name.isEmpty && !fixedNames.contains(name)
     }
     if let callableObject {
@@ -150,7 +150,7 @@ extension Configuration {
     }
   }
 
-  /// The handler script of a handler's name; nil where the name is none of ours.
+  /// The handler script of a handler's name; nil if there is none.
   public func handlerScript(
     named name: Span<UInt8>, _ server: borrowing ServerConfig, _ directory: borrowing DirectoryConfig
   ) -> HandlerScript? {

@@ -32,7 +32,7 @@ public struct Directive: Sendable {
     case each(@Sendable (inout ConfigParse, ByteText) throws(ConfigError) -> Void)
     /// The whole line.
     case line(@Sendable (inout ConfigParse, inout ConfigLine) throws(ConfigError) -> Void)
-    /// The opening line of a section. What is inside follows as directives of its own, then `closeInterpreterOptions`.
+    /// The opening line of a section. The directives inside follow one by one, then `closeInterpreterOptions`.
     case section(@Sendable (inout ConfigParse, inout ConfigLine) throws(ConfigError) -> Void)
   }
 
@@ -102,7 +102,7 @@ public struct Directive: Sendable {
     table.first { ByteText($0.name.description).equalsIgnoringCase(ByteText(name)) }
   }
 
-  /// The refusal of a directive, whoever's it is, that would act on the whole server from inside `<WSGIInterpreterOptions>`.
+  /// Refuses a directive of any module that would act on the whole server from inside `<WSGIInterpreterOptions>`.
   /// The httpd side asks it of each name in the block, since it alone sees those of other modules.
   public static func checkScopable(_ name: String) throws(ConfigError) {
     guard let directive = named(name), directive.isScopable else { throw notScopable(name) }

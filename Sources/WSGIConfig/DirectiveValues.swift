@@ -4,7 +4,7 @@ import WSGICore
 
 func applyOptimize(_ parse: inout ConfigParse, _ word: ByteText) throws(ConfigError) {
   guard let level = NumberSyntax.integer(word), level >= 0, level <= Int(Int32.max) else {
-    throw ConfigError("Invalid value for WSGIPythonOptimize. '\(word)' is no optimisation level; Python has 0, 1 and 2.")
+    throw ConfigError("Invalid value for WSGIPythonOptimize. '\(word)' is not an optimisation level; Python has 0, 1 and 2.")
   }
   parse.global.value.engine.optimize = level
 }
@@ -23,7 +23,7 @@ func applyHashSeed(_ parse: inout ConfigParse, _ word: ByteText) throws(ConfigEr
 /// A time above 0, in seconds.
 func positiveSeconds(_ word: ByteText, of directive: String) throws(ConfigError) -> Double {
   guard let seconds = NumberSyntax.seconds(word), seconds > 0 else {
-    throw ConfigError("\(directive) must be a positive number of seconds. '\(word)' is none; write 0.005 or 5ms, for example.")
+    throw ConfigError("\(directive) must be a positive number of seconds. '\(word)' is not; write 0.005 or 5ms, for example.")
   }
   return seconds
 }
@@ -68,7 +68,8 @@ func applyTelemetryService(_ parse: inout ConfigParse, _ line: inout ConfigLine)
   let path = ByteText(target.bytes.dropFirst(5))
   guard path.count < socketPathLimit else {
     throw ConfigError(
-      "WSGITelemetryService target is too long: a socket's path may have \(socketPathLimit - 1) bytes, this has \(path.count).")
+      "WSGITelemetryService target is too long: the path of a socket may have up to \(socketPathLimit - 1) bytes, this one has "
+        + "\(path.count).")
   }
   parse.global.value.engine.telemetryInterval = try telemetryInterval(option)
   parse.global.value.engine.telemetryTarget = path.bytes
@@ -88,7 +89,7 @@ private func telemetryInterval(_ option: ByteText?) throws(ConfigError) -> Doubl
 
 func applySlowRequests(_ parse: inout ConfigParse, _ word: ByteText) throws(ConfigError) {
   guard let seconds = NumberSyntax.seconds(word), seconds >= 0 else {
-    throw ConfigError("WSGISlowRequests threshold must be non-negative. '\(word)' is no number of seconds; 0 is never.")
+    throw ConfigError("WSGISlowRequests threshold must be non-negative. '\(word)' is not a number of seconds; 0 means never.")
   }
   parse.global.value.engine.slowRequests = seconds
 }
@@ -116,7 +117,7 @@ func applyTelemetryOptions(_ parse: inout ConfigParse, _ line: inout ConfigLine)
 
 private func telemetryFlag(_ word: ByteText, isSigned: Bool) throws(ConfigError) -> TelemetryOptions {
   if word.isEmpty {
-    throw ConfigError("WSGITelemetryOptions: bare '+' / '-' is not a flag. Write the name of a flag behind it, without a space.")
+    throw ConfigError("WSGITelemetryOptions: bare '+' / '-' is not a flag. Write the name of a flag after it, without a space.")
   }
   if word.equalsIgnoringCase("CaptureUserAgent") { return .captureUserAgent }
   let isNone = word.equalsIgnoringCase("None")

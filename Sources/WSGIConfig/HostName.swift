@@ -1,13 +1,13 @@
-/// Names that are made of hosts, which one host has many spellings of.
+/// Names made from hosts, which can be spelled in many ways.
 enum HostName {
-  /// Lower case, without the dot of the root behind it.
+  /// Lower case, without trailing dots.
   static func normalize(_ name: inout [UInt8]) {
     for index in name.indices { name[index] = asciiLowercase(name[index]) }
     while name.count > 1, name.last == Ascii.dot { name.removeLast() }
   }
 
-  /// The same for text that may be a host with a port, as a Host header has it; what cannot be one stays as it is. What a colon
-  /// and digits stand behind is a host where it has a dot or brackets, or is `host`.
+  /// The same for text that may be a host with a port, as in a Host header; other text stays as it is. Text before a colon and
+  /// digits is a host if it contains a dot or brackets, or is `host`.
   static func normalized(_ text: [UInt8], host: [UInt8]) -> [UInt8] {
     guard text.allSatisfy(mayStandInHost) else { return text }
     var name = text

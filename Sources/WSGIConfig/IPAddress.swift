@@ -57,7 +57,7 @@ public struct IPAddress: Hashable, Sendable {
     return (text.startIndex..<(text.endIndex - 1)).first { text[$0] == Ascii.colon && text[$0 + 1] == Ascii.colon }
   }
 
-  /// Groups with colons between them, the last two perhaps as a dotted quad; nothing is no groups.
+  /// Groups with colons between them, the last two perhaps as a dotted quad; an empty text has no groups.
   private static func run(_ text: ArraySlice<UInt8>) -> [UInt16]? {
     guard !text.isEmpty else { return [] }
     let parts = text.split(separator: Ascii.colon, omittingEmptySubsequences: false)

@@ -15,20 +15,20 @@ enum NumberSyntax {
   /// Octal digits.
   static func octal(_ text: ByteText) -> Int? { whole(text.bytes[...], radix: 8) }
 
-  /// Bytes: a number with `K`, `M` or `G` behind it (powers of 1024, either case), or without.
+  /// Bytes: a number, followed by `K`, `M` or `G` (powers of 1024, either case) or by nothing.
   static func size(_ text: ByteText) -> Int? {
     let (number, unit) = splitUnit(text)
     let shifts: [ByteText: Int] = ["": 0, "k": 10, "m": 20, "g": 30]
     return shifts[unit].flatMap { scaled(number, by: 1 << $0) }
   }
 
-  /// A time in milliseconds: a number with `ms`, `s`, `min` or `h` behind it, or without in the option's own unit.
+  /// A time in milliseconds: a number followed by `ms`, `s`, `min` or `h`; by itself it is in the option's own unit.
   static func time(_ text: ByteText, plainUnit: Int) -> Milliseconds? {
     let (number, unit) = splitUnit(text)
     return milliseconds(in: unit, plainUnit: plainUnit).flatMap { scaled(number, by: $0) }
   }
 
-  /// Seconds as a decimal number, perhaps with an exponent, or with one of the units of `time` behind it.
+  /// Seconds as a decimal number, perhaps with an exponent, perhaps followed by one of the units of `time`.
   static func seconds(_ text: ByteText) -> Double? {
     let (number, unit) = splitUnit(text)
     // Double also reads hexadecimal numbers, and words for what is not a number.
@@ -43,7 +43,7 @@ enum NumberSyntax {
     return units[unit]
   }
 
-  /// A number and the letters behind it, in lower case.
+  /// A number and the letters after it, in lower case.
   private static func splitUnit(_ text: ByteText) -> (number: ByteText, unit: ByteText) {
     var end = text.bytes.endIndex
     while end > 0, isLetter(text.bytes[end - 1]) { end -= 1 }

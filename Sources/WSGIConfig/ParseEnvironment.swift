@@ -1,5 +1,5 @@
-/// What httpd keeps a pointer to: a configuration value that directives still fill in. It is written while the
-/// configuration is read (an `.htaccess` file: while its request's thread reads it) and constant afterwards.
+/// A configuration value by reference, which httpd keeps a pointer to. Directives fill it in while the configuration is read (for
+/// an `.htaccess` file: on the thread of its request); afterwards it is constant.
 public final class Box<Value> {
   public var value: Value
   public init(_ value: Value) { self.value = value }
@@ -20,7 +20,7 @@ public struct UserRecord: Equatable, Sendable {
   }
 }
 
-/// A regular expression that the httpd side compiled and keeps; 0 is none.
+/// A regular expression that the httpd side compiled and keeps; never 0.
 public typealias RegexHandle = UInt
 
 /// System functions that reading a directive needs, injected so that this room stays pure.

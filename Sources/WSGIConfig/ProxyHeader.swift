@@ -4,7 +4,7 @@ import WSGICore
 public struct ProxyHeader: Hashable, Sendable {
   /// `HTTP_X_FORWARDED_FOR` and the like.
   public let variable: [UInt8]
-  /// nil: a header that proxies are not known to say anything with; it is left alone.
+  /// nil: the header has no known meaning and is left alone.
   let meaning: Meaning?
 
   /// Which fact a header speaks of; of each, one header wins.
@@ -53,7 +53,7 @@ public struct ProxyHeader: Hashable, Sendable {
     known.filter { $0.meaning?.category == category }.map(\.variable)
   }
 
-  /// Reads a header's name. Letters, digits and `-`: an underscore is no part of a header that reaches applications.
+  /// Reads a header's name: letters, digits and `-`. Headers with an underscore do not reach applications.
   init(configured name: ByteText) throws(ConfigError) {
     guard !name.isEmpty, name.bytes.allSatisfy({ HeaderKey.variableByte($0) != 0 }) else {
       throw ConfigError(

@@ -51,7 +51,7 @@ enum Obstacle: Equatable {
 }
 
 extension SystemFacts {
-  /// What keeps `credentials` from reading `path`; nil: nothing, or nothing that can be told from here.
+  /// The obstacle that keeps `credentials` from reading `path`; nil: none, or none that can be detected here.
   ///
   /// - isPassed: the path is a directory that need not be listed, since the names in it are known.
   func obstacle(to path: ByteText, for credentials: FileCredentials?, isPassed: Bool = false) -> Obstacle? {

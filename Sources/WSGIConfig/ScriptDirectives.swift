@@ -43,7 +43,7 @@ extension ScriptAlias {
     var pattern = Pattern.path(source.bytes)
     if isMatch {
       guard let regex = parse.environment.compileRegex(source) else {
-        throw ConfigError("Regular expression could not be compiled. '\(source)' is no extended regular expression.")
+        throw ConfigError("Regular expression could not be compiled. '\(source)' is not an extended regular expression.")
       }
       pattern = .regex(regex, source: source)
     }
@@ -68,7 +68,7 @@ extension ScriptAlias {
 }
 
 extension NameTemplate {
-  /// A name that was written out, or `%{GLOBAL}`; an unknown `%{…}` is a name too, but no one means it.
+  /// A name that was written out, or `%{GLOBAL}`; an unknown `%{…}` is a name too, but hardly meant as one.
   var literalName: [UInt8]? {
     guard case .fixed(let name) = self, !ByteText(name).contains("%{") else { return nil }
     return name

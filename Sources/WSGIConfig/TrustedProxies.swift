@@ -89,7 +89,7 @@ extension ProxyOutcome {
     }
   }
 
-  /// The client is the nearest address, read from the right, that is not one of our own proxies. What stands left of it is
+  /// The client is the nearest address, read from the right, that is not one of our own proxies. Anything to the left of it is
   /// the client's own claim and is cut off.
   private mutating func applyForwardedFor(_ header: ProxyHeader, _ text: [UInt8], _ proxies: [Subnet]?) {
     let items = text.split(separator: Ascii.comma).map(trimmed).filter { !$0.isEmpty }
@@ -109,7 +109,7 @@ extension ProxyOutcome {
     change(.set([UInt8](variable.utf8), value))
   }
 
-  /// What was to happen to the variable before does not any more.
+  /// Replaces an earlier change of the same variable.
   fileprivate mutating func change(_ change: EnvironChange) {
     changes.removeAll { $0.variable == change.variable }
     changes.append(change)

@@ -3,7 +3,7 @@ public protocol WrittenDirective {
   /// `Require`, `<Location`.
   var name: ByteText { get }
   var arguments: ByteText { get }
-  /// Where it stands; a file has no name where the directive is none of the server's configuration.
+  /// Where it stands; nil if it is not part of the server's configuration.
   var file: ByteText? { get }
   var line: UInt32 { get }
   var next: Self? { get }
@@ -69,7 +69,7 @@ public enum StatusGuard: Equatable, Sendable {
 }
 
 extension WrittenDirective {
-  /// What a `Require wsgi-group` stands for when it cannot be told who is in a group. To deny is safe only where denial does
+  /// Whether a `Require wsgi-group` may be denied if the groups of a user are unknown. To deny is safe only where denial does
   /// not become the reason to grant: not after `not`, within <RequireNone>, or by another name (<AuthzProviderAlias>), which
   /// may be used anywhere.
   public var isDenialSafe: Bool {

@@ -1,5 +1,5 @@
-/// What an engine is told when it is started (`wsgi_engine.start`). The httpd side writes it; a worker, whose own settings
-/// contain it, passes on the pairs as they are.
+/// The settings of an engine, given to it when it starts (`wsgi_engine.start`). The httpd side writes them; a worker, whose own
+/// settings contain them, passes on the pairs unchanged.
 public struct EngineSettings: SettingsTable {
   public init() {}
 
@@ -89,7 +89,7 @@ public struct EngineSettings: SettingsTable {
     InterpreterSettings.path.within(\.interpreter),
   ]
 
-  /// What directives say for all processes; a group that says otherwise has its own.
+  /// Settings that directives make for all processes, unless a group has its own.
   private static let shared: [Setting<EngineSettings>] =
     [
       Setting("hash-seed", \.hashSeed),

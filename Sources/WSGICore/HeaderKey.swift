@@ -22,7 +22,7 @@ public enum HeaderKey: Sendable {
     }
   }
 
-  /// What a byte of a header's name becomes in its variable's; 0 for one that no variable can stand for.
+  /// The byte of a variable's name for one of a header's name; 0 if there is none.
   @inlinable @inline(__always)
   public static func variableByte(_ byte: UInt8) -> UInt8 {
     switch byte {

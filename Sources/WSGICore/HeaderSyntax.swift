@@ -25,7 +25,7 @@ public enum HeaderSyntax {
       ?? zip(name, wanted).allSatisfy { byte, wanted in (byte >= 0x41 && byte <= 0x5A ? byte | 0x20 : byte) == wanted }
   }
 
-  /// What a header's name, a token, means to whoever passes the header on.
+  /// The meaning of a header's name, a token, for a server that passes the header on.
   public enum Meaning {
     case ordinary
     case contentLength

@@ -66,7 +66,7 @@ public struct PythonEnvironment: Sendable {
     return String(text)
   }
 
-  /// What it says of the Python that it was made with: "3.11.2", "3.11.2.final.0".
+  /// The version of the Python that made it: "3.11.2", "3.11.2.final.0".
   private var releases: some Sequence<String> {
     entries.lazy.filter { $0.key == "version" || $0.key == "version_info" }.map(\.value)
   }
@@ -77,8 +77,8 @@ public struct PythonEnvironment: Sendable {
   /// The directory of the interpreter that it was made with.
   public var base: String? { entries.first { $0.key == "home" && !$0.value.isEmpty }?.value }
 
-  /// What is wrong with an environment that was made with another installation than the one that runs; nil where nothing is.
-  /// Both being a 3.X is enough to start, but extension modules of the standard library need their own.
+  /// The problem with an environment that another installation than the running one made; nil: there is none. The same 3.X is
+  /// enough to start, but extension modules of the standard library need their own.
   ///
   /// - home: where the environment is.
   /// - bin: its `base` with symbolic links followed.

@@ -92,7 +92,7 @@ public struct CallFlags: OptionSet, Sendable {
   @inlinable public static var secret: Self { Self(rawValue: UInt32(WSGI_CALL_SECRET)) }
 }
 
-/// What kind of answer such a function gave; engine.h says what comes with each.
+/// The kind of answer that such a function gave; engine.h says what comes with each.
 public struct AnswerKind: RawRepresentable, Equatable, Sendable {
   public let rawValue: Int32
   @inlinable public init(rawValue: Int32) { self.rawValue = rawValue }

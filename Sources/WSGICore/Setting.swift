@@ -117,7 +117,7 @@ extension SettingsTable {
   public var settingBytes: [UInt8] { encoded() }
   public init?(settingBytes bytes: [UInt8]) { self.init(decoding: bytes) }
 
-  /// What differs from the standards, for a reader that knows keys alone.
+  /// The values other than the standard ones, for a reader that knows only keys.
   public var texts: [(key: String, value: String)] {
     Self.rows.flatMap { row in row.values(self).map { (row.key.description, $0.text) } }
   }
@@ -150,7 +150,7 @@ public struct OptionForm: Sendable {
   public let syntax: Syntax
   /// The value's name in messages.
   public let thing: String
-  /// What the documentation says of the default; nil: the standard value.
+  /// The default in the documentation; nil: the standard value.
   public let defaultValue: String?
   /// The reference module does not have it.
   public let isAddition: Bool

@@ -1,7 +1,7 @@
-/// What a worker is told on its settings descriptor: all that its engine is told, and what concerns the process. A
-/// WSGIDaemonProcess contains it; what only httpd's parent or the supervisor can know they fill in.
+/// The settings of a worker, sent on its settings descriptor: those of its engine, and those of the process. A WSGIDaemonProcess
+/// contains them; httpd's parent and the supervisor fill in the rest.
 ///
-/// A new option of WSGIDaemonProcess for the worker is a property and its row here; where it is used reads the property.
+/// A new option of WSGIDaemonProcess for the worker is a property and its row here; the code that uses it reads the property.
 @dynamicMemberLookup
 public struct WorkerSettings: SettingsTable {
   public init() {}

@@ -10,7 +10,7 @@ func rawBytes(of text: UnsafePointer<CChar>) -> UnsafeRawBufferPointer {
   UnsafeRawBufferPointer(start: text, count: strlen(text))
 }
 
-/// The bytes of a C string; none where there is no string.
+/// The bytes of a C string; empty for NULL.
 @inline(__always)
 func rawBytes(of text: UnsafePointer<CChar>?) -> UnsafeRawBufferPointer {
   guard let text else { return UnsafeRawBufferPointer(start: nil, count: 0) }

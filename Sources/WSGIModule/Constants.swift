@@ -3,7 +3,7 @@ import WSGICore
 
 // C's constants in the types they are used with.
 
-/// What httpd's side fails with beside what engine.h has; not for the engine's eyes.
+/// Failures of httpd's side that engine.h does not have; the engine never sees them.
 extension ExchangeFailure {
   /// httpd has answered the client itself.
   static let answered = ExchangeFailure(rawValue: Int32(WSGI_HTTPD_ANSWERED))
@@ -16,7 +16,7 @@ enum WriteFlag {
   static let end = UInt32(WSGI_HTTPD_END)
 }
 
-/// What a hook tells httpd: one of these, or an HTTP status to answer with.
+/// The result of a hook: one of these, or an HTTP status to answer with.
 enum HookResult {
   static let declined = Int32(WSGI_HTTPD_DECLINED)
   static let ok = Int32(WSGI_HTTPD_OK)

@@ -4,7 +4,7 @@ struct HTML: ExpressibleByStringInterpolation {
 
   init(stringLiteral text: String) { self.text = text }
   init(stringInterpolation: Interpolation) { text = stringInterpolation.text }
-  /// The pieces, one behind the other.
+  /// The pieces, one after the other.
   init(_ pieces: [HTML], separator: String = "") { text = pieces.map(\.text).joined(separator: separator) }
 
   struct Interpolation: StringInterpolationProtocol {

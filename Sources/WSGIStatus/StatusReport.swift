@@ -1,8 +1,8 @@
 import RequestCounting
 import WSGICore
 
-/// What the status page shows, as plain values: whoever collects them knows httpd, and those who write them down know nothing
-/// but this. Times in microseconds, points of time since the epoch.
+/// The content of the status page as plain values: the collector knows httpd, the formats know only this. Times are in
+/// microseconds, points of time since the epoch.
 public struct StatusReport: Sendable {
   public var now: Int64
   /// Since when requests are counted: this reading of the configuration.

@@ -24,7 +24,7 @@ struct TextBuilder {
     bytes.append(contentsOf: digits)
   }
 
-  /// Text from elsewhere as a JSON string, quotes included. What HTML or a script would take for its own is escaped too.
+  /// Text from elsewhere as a JSON string, quotes included. Characters that HTML or a script would interpret are escaped too.
   mutating func appendJSON(_ text: String) {
     appendQuoted(text) { scalar in
       switch scalar {

@@ -110,7 +110,7 @@ final class Reloads: Sendable {
 
   func isBeingReloaded(_ change: ScriptChange) { set(.underWay, change) }
 
-  /// The change is not to be had. The result are the requests that waited for it.
+  /// The changed script does not load. Gives the requests that waited for it.
   func wasRefused(_ change: ScriptChange) -> [Kept] {
     state.withLock { state in
       // What failed is tried again some time later, whether the file changes or not.

@@ -182,8 +182,7 @@ final class RequestPool: Sendable {
     if lifecycle.isRunning { drain(.shutdownSignal) } else { stopIfDrained() }
   }
 
-  /// A script's new code is not to be had: the code that is here goes on being used, and where there is none the requests that
-  /// waited are refused.
+  /// The new code of a script does not load: the process keeps the old code, or refuses the waiting requests if it has none.
   func keepCode(_ change: ScriptChange) {
     let waiting = reloads.wasRefused(change)
     if change.failure == 0 { giveBack(waiting) } else { end(waiting) { $0.fail(status: 500) } }

@@ -222,7 +222,7 @@ struct RequestThread: ~Copyable {
     }
   }
 
-  /// What httpd would put before a record of the request, and the id by which httpd's other records of it are found.
+  /// The prefix that httpd gives a record of the request, and the id that its other records carry.
   @inline(never)
   private func requestPrefix() -> String {
     guard let head = try? RequestHead(decoding: reader.head) else { return "" }

@@ -3,8 +3,8 @@ import ProcessSupervision
 import Synchronization
 import WSGICore
 
-/// Looks after the timeouts, on a thread of its own. What it asks of Python has a limit, so that a process whose GIL is never
-/// to be had again comes to its end as well.
+/// Enforces the timeouts, on a thread of its own. It waits for Python with a limit, so that a process whose GIL is never released
+/// ends as well.
 final class TimeoutMonitor: Sendable {
   private let pool: RequestPool
   private let timeouts: Mutex<Timeouts>

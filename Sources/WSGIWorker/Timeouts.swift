@@ -26,7 +26,7 @@ struct Timeouts {
     var waitsForScriptSince: Int64 = 0
     /// The last sign of life of an application.
     var lastActivity: Int64 = 0
-    /// When the GIL was last to be had.
+    /// When a thread could last acquire the GIL.
     var lastFreeGIL: Int64 = 0
   }
 

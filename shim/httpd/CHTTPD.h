@@ -1,4 +1,4 @@
-/* What only C can say to httpd: its structures, macros, varargs, brigades and tables.
+/* The interface to httpd that requires C: structures, macros, varargs, brigades and tables.
  *
  * Decisions are Swift's.  No httpd header is included here, so that Swift sees opaque pointers and needs no include path.
  * Strings are NUL-terminated and live as long as the pool of the object that they were asked of, unless said otherwise.
@@ -20,7 +20,7 @@ typedef struct cmd_parms_struct cmd_parms;
 /* httpd's return values for hooks. */
 enum { WSGI_HTTPD_DECLINED = -1, WSGI_HTTPD_OK = 0, WSGI_HTTPD_FILTER_ERROR = -102 /* a filter has answered */ };
 
-/* ---- What Swift implements: called by httpd through the module record ---- */
+/* ---- Implemented in Swift, called by httpd through the module record ---- */
 
 /* Fills the directive table with wsgi_httpd_add_directive. Called once, when the image is loaded, before httpd reads it. */
 void wsgi_swift_register_directives(void);
@@ -51,7 +51,7 @@ int32_t wsgi_swift_get_realm_hash(request_rec *request, const char *user, const 
                                   const char *_Nullable *_Nonnull hash);
 int32_t wsgi_swift_check_group(request_rec *request, const char *user, const char *required);
 int32_t wsgi_swift_check_access(request_rec *request);
-/* Whether a `Require wsgi-group`, which `directive` is, may be denied where it cannot be told who is in a group. */
+/* Whether `directive`, a `Require wsgi-group`, may be denied if the groups of a user are unknown. */
 int32_t wsgi_swift_is_denial_safe(const void *directive);
 /* A process that wsgi_httpd_watch_process registered has ended; its exit code, or -1 where it has none. */
 void wsgi_swift_supervisor_ended(void *context, int32_t code);
@@ -186,7 +186,7 @@ void wsgi_httpd_get_worker_slot(int32_t process, int32_t thread, wsgi_httpd_work
 
 /* ---- Regular expressions (WSGIScriptAliasMatch) ---- */
 
-/* Compiles an extended regular expression; NULL where it is none. */
+/* Compiles an extended regular expression; NULL if it is not valid. */
 void *_Nullable wsgi_httpd_compile(apr_pool_t *pool, const char *source);
 enum { WSGI_HTTPD_CAPTURES = 10 };
 /* Matches a string.  1 and, for $0 … $9, where each begins and ends (-1: took no part); 0 where it does not match. */
@@ -195,7 +195,7 @@ int32_t wsgi_httpd_match(const void *expression, const char *string, int32_t sta
 
 /* ---- Requests ---- */
 
-/* One row of an apr_table_t, laid out as apr_table_entry_t is.  A row without a key is no row. */
+/* One row of an apr_table_t, laid out as apr_table_entry_t is.  Rows without a key are skipped. */
 typedef struct wsgi_httpd_entry {
   const char *_Nullable key;
   const char *_Nullable value;
@@ -274,7 +274,7 @@ const char *_Nullable wsgi_httpd_ssl_variable(request_rec *request, const char *
 void wsgi_httpd_set_user(request_rec *request, const char *user);
 /* The next word of a configuration line, which is moved on; NULL after the last. */
 const char *_Nullable wsgi_httpd_next_word(request_rec *request, const char *_Nonnull *_Nonnull line);
-/* `Satisfy Any`: a client that is refused here may still tell who it is. */
+/* `Satisfy Any`: a client that is refused here may still authenticate. */
 int32_t wsgi_httpd_may_authenticate_instead(request_rec *request);
 /* The client's host name where HostnameLookups finds one. */
 const char *_Nullable wsgi_httpd_remote_host(request_rec *request);
@@ -291,7 +291,7 @@ wsgi_httpd_place wsgi_httpd_handler_place(request_rec *request);
 /* A Require applies to the request; in a handler it has then been granted. */
 int32_t wsgi_httpd_requires_authorization(request_rec *request);
 const char *_Nullable wsgi_httpd_request_accept(request_rec *request);
-/* If not, httpd's answer will name these two. */
+/* If not, httpd's answer lists these two. */
 int32_t wsgi_httpd_is_get_or_head(request_rec *request);
 
 /* ---- The exchange with the client ---- */
@@ -309,7 +309,7 @@ int64_t wsgi_httpd_read(request_rec *request, apr_bucket_brigade *brigade, uint8
 void wsgi_httpd_send_continue(request_rec *request);
 /* The client's socket; -1 where requests share a connection (HTTP/2). */
 int32_t wsgi_httpd_client_socket(request_rec *request);
-/* Sets how long the client may keep a write waiting; the time before, or -1 where it was not set. */
+/* Sets the longest time that a write may wait for the client; gives the previous time, or -1 if none could be set. */
 int64_t wsgi_httpd_set_client_timeout(request_rec *request, int64_t milliseconds);
 /* The status that httpd has set: its own after WSGI_HTTPD_ANSWERED. */
 int32_t wsgi_httpd_status(request_rec *request);
@@ -342,8 +342,8 @@ void wsgi_httpd_cut(request_rec *request, apr_bucket_brigade *brigade);
 int32_t wsgi_httpd_would_fit(request_rec *request, size_t length);
 int32_t wsgi_httpd_is_aborted(request_rec *request);
 
-/* Has the client's connection closed behind the response where it would else keep a thread while it is idle: with an MPM that
- * has no other place for it. */
+/* Closes the client's connection after the response if an idle connection would keep a thread, as with MPMs that are not
+ * asynchronous. */
 void wsgi_httpd_spare_thread(request_rec *request);
 
 #pragma clang assume_nonnull end

@@ -23,7 +23,7 @@ static authn_status get_realm_hash(request_rec *request, const char *user, const
   return status;
 }
 
-/* That a Require can be denied where it cannot be told who is in a group. */
+/* Marks a Require that may be denied if the groups of a user are unknown. */
 static const char denial_is_safe;
 
 static const char *parse_require(cmd_parms *command, const char *line, const void **parsed) {
@@ -33,7 +33,7 @@ static const char *parse_require(cmd_parms *command, const char *line, const voi
 }
 
 static authz_status check_group(request_rec *request, const char *required, const void *parsed) {
-  /* Who it is must be known first; httpd then asks the client. */
+  /* The user must be known first; httpd then asks the client to authenticate. */
   if (!request->user) return AUTHZ_DENIED_NO_USER;
   switch (wsgi_swift_check_group(request, request->user, required)) {
     case WSGI_HTTPD_IN_GROUP: return AUTHZ_GRANTED;

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unixd.h>
 
-/* What is kept of a registered process; it lives in httpd's process pool, as the registration does. */
+/* A registered process; it is kept as long as httpd runs. */
 struct wsgi_httpd_other_child {
   apr_proc_t process;
   void *context;

@@ -1,4 +1,4 @@
-/* The module record: its directive table, its hooks and its pool cleanups. Each only passes on to Swift. */
+/* The module record: its directive table, its hooks and its pool cleanups. Swift decides. */
 #include "private.h"
 
 #include <apr_strings.h>

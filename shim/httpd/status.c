@@ -1,4 +1,4 @@
-/* What the status page asks of httpd: who may see it, and what the request asks for. */
+/* Facts for the status page: who may see it, and the wishes of the request. */
 #include "private.h"
 
 #include <ap_expr.h>
@@ -13,7 +13,7 @@ wsgi_httpd_place wsgi_httpd_handler_place(request_rec *request) {
 }
 
 int32_t wsgi_httpd_requires_authorization(request_rec *request) {
-  /* What mod_authz_core offers for this: whether a Require applies to the request and its method.  Not
+  /* mod_authz_core's function: whether a Require applies to the request and its method.  Not
    * ap_some_authn_required, which asks whether a user must be known; `Require local` needs none. */
   APR_OPTIONAL_FN_TYPE(authz_some_auth_required) *required = APR_RETRIEVE_OPTIONAL_FN(authz_some_auth_required);
   return required && required(request);

@@ -129,7 +129,7 @@ struct ServiceCall {
 }
 
 extension ServiceAnswer {
-  /// Reads what `wsgi_engine.call` gave. What is not known to be an answer is none.
+  /// Reads the result of `wsgi_engine.call`; an unknown kind counts as failed.
   fileprivate init(_ kind: AnswerKind, _ bytes: UnsafeRawBufferPointer, isChoices: Bool) {
     self =
       switch kind {

@@ -8,7 +8,7 @@ import WSGICore
 /// A process group in an httpd child: its configuration, its row in the book, its queue and its processes' scoreboards.
 ///
 /// Those of the configuration are made in the parent before any child; they are constant, and used on all threads of the
-/// children. What is shared with other processes is given by its slot, so that a child can make one for a group that comes later.
+/// children. Memory shared with other processes is found by its slot, so that a child can make one for a group that comes later.
 final class ChildGroup: Sendable {
   let config: GroupConfig
   /// The configuration's: to ask it for that would copy it, for every request.

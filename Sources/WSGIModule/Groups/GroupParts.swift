@@ -7,8 +7,8 @@ import RequestCounting
 import WSGIConfig
 import WSGICore
 
-/// What the parent makes for a process group before anybody forks: the plan, which the supervisor gets, and what httpd's
-/// children have of it.
+/// The parts of a process group that the parent makes before it forks: the plan for the supervisor, and the shared memory and
+/// queue for httpd's children.
 struct GroupParts {
   private(set) var plan: GroupPlan
   private let config: GroupConfig
@@ -31,8 +31,8 @@ struct GroupParts {
       log(.alert, server, "WSGI0359: Process group '\(config.name)' cannot be started: \(error.sentence).")
       return
     }
-    // More threads than the MPM's own: those of HTTP/2. Where nobody notes who has a request, causes of death are told by their
-    // time.
+    // HTTP/2 adds threads to those of the MPM. Without a note of which process has a request, causes of death are found by
+    // their time.
     let made = RequestOwners.make(children: Generation.seats(facts), threads: Int(facts.maximum_threads) &* 2 &+ 8)
     owners = made?.board
     plan.sharedFile = made?.file ?? -1
@@ -70,7 +70,7 @@ struct GroupParts {
     return ends
   }
 
-  /// What httpd's children have of the group; nil: there is no memory for the book. `scoreboard`: nil where nothing is started.
+  /// The group for httpd's children; nil: there is no memory for the book. `scoreboard`: nil if nothing is started.
   func childGroup(_ place: Int, _ generation: Generation, _ scoreboard: GroupScoreboard?) -> ChildGroup? {
     guard let row = generation.row(place, for: config) else { return nil }
     guard let scoreboard, plan.queue.readEnd >= 0 else { return ChildGroup(config, row, scoreboard: scoreboard) }

@@ -4,7 +4,7 @@ import ProcessSupervision
 import WSGIConfig
 import WSGICore
 
-/// What the supervisor is told of a process group: everything that needs httpd's parent to find out.
+/// The supervisor's plan of a process group: httpd's parent finds out everything that it needs.
 extension GroupPlan {
   /// Why no group can be started, as the end of a sentence. Which of the engines it is depends on files of the tenant's, at
   /// which the worker looks when it has the tenant's rights.
@@ -70,7 +70,7 @@ extension GroupPlan {
     return user.home.bytes
   }
 
-  /// What Debian's password database says of users who have none.
+  /// The home of users without one in Debian's password database.
   private static let noHome: ByteText = "/nonexistent"
 
   private static func arguments(_ group: GroupConfig) -> [[UInt8]] {

@@ -57,7 +57,7 @@ final class ProcessGroups {
     guard supervisor.hasWork, supervisor.pid == 0, !isOver || supervisor.hasStarted else { return }
     let earlier = ProcessGroups.living.filter { $0 !== self }.flatMap { $0.supervisor.services() }
     let failure = supervisor.start(after: earlier) {
-      // What the supervisor inherits of httpd and of other generations is none of its business.
+      // The supervisor needs nothing that it inherits from httpd and from other generations.
       wsgi_httpd_close_listeners()
       for other in ProcessGroups.living where other !== self { other.supervisor.leave() }
     }
@@ -107,7 +107,7 @@ final class ProcessGroups {
       return
     }
     guard wsgi_httpd_is_exiting() != 0 else {
-      // Then nobody waits for an answer any more, and what applications had started ends, as in httpd's own process group.
+      // Then no client waits for an answer any more, and programs that applications started end, as in httpd's process group.
       if wsgi_httpd_is_ungraceful() != 0 {
         for groups in ProcessGroups.living { groups.supervisor.orderStop() }
       }

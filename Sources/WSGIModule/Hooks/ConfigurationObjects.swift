@@ -5,7 +5,7 @@ import WSGIConfig
 
 typealias DirectoryBox = Box<DirectoryConfig>
 
-/// What httpd keeps for a server: what is configured for it and, once the configuration has been read, who it is.
+/// httpd's pointer for a server: its configuration and, once all of that has been read, its identity.
 final class ServerObject: @unchecked Sendable {  // constant once httpd serves requests
   let box: Box<ServerConfig>
   let identity: ServerIdentity
@@ -89,13 +89,13 @@ enum PendingConfiguration {
 
   static func begin() { global = Box(GlobalConfig()) }
 
-  /// What has been read, when it has been to the end.
+  /// The configuration, once it has been read completely.
   static func configuration(_ mainServer: OpaquePointer) -> Configuration {
     Configuration(global: global.value, servers: ConfiguredServer.all(from: mainServer))
   }
 }
 
-/// What httpd has for a directory section, or all that apply to a request; borrowed from its pool.
+/// The configuration of a directory section, or of all that apply to a request; borrowed from its pool.
 func directoryBox(_ object: UnsafeMutableRawPointer?) -> DirectoryBox? {
   object.map { Unmanaged<DirectoryBox>.fromOpaque($0).takeUnretainedValue() }
 }

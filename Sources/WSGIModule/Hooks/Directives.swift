@@ -54,7 +54,7 @@ private func apply(
   }
 }
 
-/// What directives ask of the system. Regular expressions live as long as this reading of the configuration.
+/// The system as directives see it. Regular expressions live as long as this reading of the configuration.
 private func environment(of place: wsgi_httpd_command) -> ParseEnvironment {
   let pool = place.pool
   var system = ParseEnvironment()

@@ -14,11 +14,11 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
   let mainServer: OpaquePointer
   /// The pool that httpd keeps the configuration in; what belongs to the generation is tied to it.
   let pool: OpaquePointer
-  /// Those of `configuration.groups`, in their order; none where there is no memory for the book.
+  /// The groups of `configuration.groups`, in their order; empty if there was no memory for the book.
   private(set) var groups: [ChildGroup] = []
   /// The parent's side of the groups; nil if none is declared.
   private(set) var processGroups: ProcessGroups?
-  /// Counts requests: a row for embedded mode, and behind it one for each of `configuration.groups`; nil: no memory for it.
+  /// Counts requests: one row for embedded mode, then one for each of `configuration.groups`; nil: there was no memory for it.
   let book: RequestBook?
   /// Where embedded requests are counted.
   let embeddedRow: RequestBook.Row?
@@ -109,8 +109,7 @@ func wsgi_swift_pre_config(_ pool: OpaquePointer, _ log: OpaquePointer, _ tempor
   return HookResult.ok
 }
 
-/// The configuration has been read to its end. What cannot work is refused; `apachectl configtest` also says on the terminal
-/// what is odd.
+/// Runs when the whole configuration has been read. It refuses what cannot work; `apachectl configtest` also prints warnings.
 @c @implementation
 func wsgi_swift_check_config(
   _ pool: OpaquePointer, _ logPool: OpaquePointer, _ temporary: OpaquePointer, _ mainServer: OpaquePointer

@@ -105,7 +105,7 @@ struct ClientResponse: ~Copyable {
     return result == ExchangeFailure.answered.rawValue ? ExchangeFailure.closed.rawValue : result
   }
 
-  /// What a write gets where nothing is sent: an overridden response takes everything and drops it.
+  /// The result of a write when nothing is sent: an overridden response accepts everything and drops it.
   private var resultWhenNotSending: Int32 {
     if case .overridden = phase { return 0 }
     return ExchangeFailure.closed.rawValue
@@ -167,7 +167,7 @@ struct ClientResponse: ~Copyable {
 
   // MARK: the end
 
-  /// What the handler tells httpd. Only to be asked when no more is sent; a response that is begun and not whole was cut.
+  /// The handler's result for httpd, once nothing more is sent. A response that was begun and is incomplete has been cut.
   var hookResult: Int32 {
     switch phase {
     case .complete, .sending: HookResult.ok

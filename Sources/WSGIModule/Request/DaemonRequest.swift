@@ -47,7 +47,7 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
   // MARK: the response
 
   mutating func begin(_ head: UnsafeRawBufferPointer) -> Bool {
-    // Encoded it is no shorter than as HTTP has it.
+    // A head is at least as long in its encoding as in HTTP.
     if head.count > group.config.headerBufferSize ?? GroupConfig.headerLineSize, isTooLarge(head) { return false }
     return response.begin(head, script: script) == 0
   }

@@ -9,7 +9,7 @@ import WSGICore
 /// of a key that appears twice the last value counts. `wsgi.…` and the keys with values other than strings are the engine's.
 struct Environ: ~Copyable {
   let fields: wsgi_httpd_request
-  /// What the directives say about headers of proxies; nil where they say nothing.
+  /// The effect of the directives on headers of proxies; nil if none is configured.
   let proxy: ProxyOutcome?
   let options: EnvironOptions
 
@@ -212,7 +212,7 @@ struct Environ: ~Copyable {
   }
 }
 
-/// What the configuration has to say about a request's environ.
+/// The configuration's influence on a request's environ.
 struct EnvironOptions {
   var passAuthorization = false
   var mapHEADToGET = HeadMapping.auto

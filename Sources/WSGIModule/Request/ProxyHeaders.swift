@@ -3,7 +3,7 @@ import Glibc
 import WSGIConfig
 import WSGICore
 
-/// What WSGITrustedProxyHeaders and the like make of a request.
+/// Applies WSGITrustedProxyHeaders and WSGITrustedProxies to a request.
 enum ProxyHeaders {
   /// nil where no headers are configured.
   static func outcome(_ destination: Destination, _ fields: wsgi_httpd_request) -> ProxyOutcome? {
@@ -31,7 +31,7 @@ enum ProxyHeaders {
     strcasecmp(text, "on") == 0 || strcmp(text, "1") == 0
   }
 
-  /// What environ will hold for `HTTP_…`: the header, else a variable of that name.
+  /// The later value of `HTTP_…` in the environ: the header, else a variable of that name.
   private static func value(of key: [UInt8], _ fields: wsgi_httpd_request) -> [UInt8]? {
     for entry in UnsafeBufferPointer(start: fields.headers.entries, count: fields.headers.count) {
       guard let name = entry.key, let value = entry.value else { continue }

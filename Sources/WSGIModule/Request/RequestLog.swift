@@ -5,7 +5,7 @@ import RequestCounting
 import WSGIConfig
 import WSGICore
 
-/// What an application writes to the log of one request. It tells, at the end at the latest, what was too much to be written.
+/// The log records of an application for one request. It logs how many were dropped, at the end of the request at the latest.
 struct RequestLog: ~Copyable {
   private let request: OpaquePointer
   private let script: UnsafePointer<CChar>

@@ -1,7 +1,7 @@
 import CHTTPD
 import WSGIConfig
 
-/// What the expansions of process and application group names ask of a request.
+/// The facts of a request that names of process and application groups expand to.
 struct RequestNames: RequestFacts {
   let request: OpaquePointer
   let view: wsgi_httpd_view

@@ -15,8 +15,8 @@ extension ScriptTime {
   }
 }
 
-/// `script-user` and `script-group`, as far as a request can be told of them before it is queued. What a process loads it checks
-/// itself: a path may lead elsewhere by then.
+/// `script-user` and `script-group`, checked before a request is queued. The process checks the file again when it loads it: the
+/// path may lead elsewhere by then.
 enum ScriptOwnership {
   /// Looks at a script and its directory.
   static func check(_ script: UnsafePointer<CChar>, for owner: ScriptOwner, group: String) throws(Refusal) {
@@ -48,14 +48,14 @@ extension ChangedRoot {
       502, "WSGI0081: The script is outside the chroot=\(ByteText(path)) of its process group; put it below that directory.")
   }
 
-  /// What the environ says of files is what the process finds; of what it cannot see the environ says nothing.
+  /// Paths in the environ are those that the process finds; the environ leaves out paths that it cannot see.
   func enter(_ fields: inout wsgi_httpd_request) {
     fields.filename = fields.filename.flatMap { inside($0) }
     fields.document_root = fields.document_root.flatMap { inside($0) }
     fields.context_document_root = fields.context_document_root.flatMap { inside($0) }
   }
 
-  /// The rest of the string; nil where it is no path below the root.
+  /// The rest of the string; nil if the path is not below the root.
   private func inside(_ path: UnsafePointer<CChar>) -> UnsafePointer<CChar>? {
     prefixLength(of: rawBytes(of: path).bindMemory(to: UInt8.self).span).map { path + $0 }
   }

@@ -3,9 +3,9 @@ import Glibc
 import RequestCounting
 import WSGICore
 
-/// What a thread of httpd keeps between requests, so that an ordinary request allocates nothing to be written down or sent on.
+/// Buffers that a thread of httpd keeps between requests, so that an ordinary request allocates nothing to be encoded or sent.
 ///
-/// What it keeps is lent to one request at a time: a server-side include runs one request within another, and the inner one
+/// They are lent to one request at a time: a server-side include runs one request within another, and the inner one
 /// then has its own.
 final class ThreadState {
   private var spareWriter: RequestHeadWriter?

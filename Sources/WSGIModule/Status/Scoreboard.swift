@@ -6,7 +6,7 @@ import WSGICore
 /// The supervisor, which may be root, builds them too: what other processes wrote is taken as bytes and numbers, whatever it
 /// says.
 enum Scoreboard {
-  /// More slots than a server has, and than anybody would want to read.
+  /// More slots than any server has.
   private static let slotLimit: Int32 = 1 << 18
 
   /// Nil where httpd has no scoreboard, or one that is too large.
