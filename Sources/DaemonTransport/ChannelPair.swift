@@ -23,7 +23,7 @@ struct ChannelPair: ~Copyable {
     near = ends.0
     far = ends.1
     self.group = group.row.slot
-    guard made == 0 else { throw .notMade(errno: -made) }
+    guard made == 0 else { throw QueueFailure(errno: -made) }
     // SO_RCVTIMEO rather than poll: one cheap call rather than one more wait.
     let timeout = isKept ? OwnerWatch.firstLook : group.socketTimeout
     if timeout > 0 { _ = wsgi_posix_receive_timeout(near, timeout) }

@@ -28,23 +28,19 @@ public struct RequestQueue: ~Copyable {
     }
     writeEnd = Descriptor(owning: ends.0)
     readEnd = Descriptor(owning: ends.1)
-    guard result == 0 else { throw .notMade(errno: -result) }
+    guard result == 0 else { throw QueueFailure(errno: -result) }
     let wanted = min(max(backlog, 0), RequestQueue.mostBuffer / RequestQueue.ordinaryRequest) * RequestQueue.ordinaryRequest
     let held = wsgi_posix_send_buffer(writeEnd.number, Int32(clamping: max(wanted, RequestQueue.leastBuffer)))
-    guard held >= 0 else { throw .notMade(errno: -held) }
+    guard held >= 0 else { throw QueueFailure(errno: -held) }
     // Nothing travels back: a worker must not be able to fill the other direction.
     _ = shutdown(readEnd.number, Int32(SHUT_WR))
   }
 }
 
-public enum QueueFailure: Error, Equatable, Sendable {
-  case notMade(errno: Int32)
-
-  var errno: Int32 {
-    switch self {
-    case .notMade(let errno): errno
-    }
-  }
+/// A queue or a channel could not be made.
+public struct QueueFailure: Error, Equatable, Sendable {
+  public let errno: Int32
+  public init(errno: Int32) { self.errno = errno }
 }
 
 /// The header of a queue message, before the request head.

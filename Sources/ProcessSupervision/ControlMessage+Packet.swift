@@ -9,13 +9,16 @@ extension ControlMessage {
     case importFailed, takenOver
   }
 
+  /// Messages that hold nothing beside their kind.
+  private static let bare: [Kind: ControlMessage] = [
+    .ready: .ready, .loaded: .loaded, .importFailed: .importFailed, .answered: .answered, .passedOn: .passedOn, .passOn: .passOn,
+    .begin: .begin, .stop: .stop, .handOver: .handOver, .takeOver: .takeOver, .takenOver: .takenOver,
+  ]
+
   /// Writes the packet into `writer`, dropping what was there. Texts that are too long are cut.
   public func encode(into writer: inout FlatWriter) {
     switch self {
-    case .ready: Self.begin(&writer, .ready)
-    case .loaded: Self.begin(&writer, .loaded)
     case .loadFailed(let failure): Self.begin(&writer, .loadFailed, number: failure)
-    case .importFailed: Self.begin(&writer, .importFailed)
     case .startFailed(let sentence):
       Self.begin(&writer, .startFailed)
       writer.append(Array(sentence.utf8.prefix(Self.textLimit)))
@@ -29,18 +32,11 @@ extension ControlMessage {
       writer.append(Array(file))
       writer.append(Array(record.text.prefix(Self.textLimit)))
     case .metricsWanted(let ticket): Self.begin(&writer, .metricsWanted, value: ticket)
-    case .answered: Self.begin(&writer, .answered)
-    case .passedOn: Self.begin(&writer, .passedOn)
-    case .passOn: Self.begin(&writer, .passOn)
-    case .begin: Self.begin(&writer, .begin)
     case .drain(let reason): Self.begin(&writer, .drain, number: reason.rawValue)
-    case .stop: Self.begin(&writer, .stop)
-    case .handOver: Self.begin(&writer, .handOver)
-    case .takeOver: Self.begin(&writer, .takeOver)
     case .reloading(let change): Self.append(change, .reloading, to: &writer)
     case .reloadRefused(let change): Self.append(change, .reloadRefused, to: &writer)
-    case .takenOver: Self.begin(&writer, .takenOver)
     case .metrics(let ticket): Self.begin(&writer, .metrics, value: ticket)
+    default: if let kind = Self.bare.first(where: { $0.value == self })?.key { Self.begin(&writer, kind) }
     }
   }
 
@@ -57,10 +53,7 @@ extension ControlMessage {
     let number = try reader.readUInt32()
     let value = try reader.readUInt64()
     switch kind {
-    case .ready: return .ready
-    case .loaded: return .loaded
     case .loadFailed: return .loadFailed(number)
-    case .importFailed: return .importFailed
     case .startFailed: return .startFailed(String(decoding: try rest(&reader), as: UTF8.self))
     case .draining: return ShutdownReason(rawValue: number).map { .draining($0) }
     case .ended: return ShutdownReason(rawValue: number).map { .ended($0) }
@@ -71,18 +64,11 @@ extension ControlMessage {
       let level = LogLevel(clamping: Int32(bitPattern: number))
       return .log(LogRecord(level: level, file: file, line: UInt32(truncatingIfNeeded: value), text: text))
     case .metricsWanted: return .metricsWanted(ticket: value)
-    case .answered: return .answered
-    case .passedOn: return .passedOn
-    case .passOn: return .passOn
-    case .begin: return .begin
     case .drain: return ShutdownReason(rawValue: number).map { .drain($0) }
-    case .stop: return .stop
-    case .handOver: return .handOver
-    case .takeOver: return .takeOver
     case .reloading: return .reloading(try readChange(&reader, number, value))
     case .reloadRefused: return .reloadRefused(try readChange(&reader, number, value))
-    case .takenOver: return .takenOver
     case .metrics: return .metrics(ticket: value)
+    default: return bare[kind]
     }
   }
 

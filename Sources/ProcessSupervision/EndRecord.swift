@@ -31,24 +31,12 @@ public struct EndRecord: Equatable, Sendable {
   public var started: Int64
   public var ended: Int64
   public var cause: Cause
-  public var flags: Flags
+  public var flags: Flags = []
   /// The reason that the worker gave.
   public var reason: ShutdownReason?
 
-  public init(
-    pid: Int32, instance: UInt64, started: Int64, ended: Int64, cause: Cause, flags: Flags = [], reason: ShutdownReason? = nil
-  ) {
-    self.pid = pid
-    self.instance = instance
-    self.started = started
-    self.ended = ended
-    self.cause = cause
-    self.flags = flags
-    self.reason = reason
-  }
-
   /// It ended of its own accord and in good order.
-  public var isNormal: Bool { cause == .exited(code: 0) && reason != nil || cause == .unknown && reason != nil }
+  public var isNormal: Bool { reason != nil && (cause == .exited(code: 0) || cause == .unknown) }
 
   /// The end, to follow "the process": "was killed by signal 11 (SIGSEGV), core dumped".
   public var sentence: String {
@@ -86,5 +74,49 @@ public struct EndRecord: Equatable, Sendable {
       31: "SIGSYS",
     ]
     return names[signal]
+  }
+}
+
+/// Why a process ended, as far as ends are counted.
+public enum EndKind: Equatable, Sendable {
+  /// Of its own accord and in good order.
+  case reason(ShutdownReason)
+  /// By a signal that httpd had not sent, or with an exit code of its own.
+  case killed, exited
+  /// Before it took requests.
+  case startFailed
+  /// Its supervisor killed it: it had not ended in time.
+  case overdue
+  /// No supervisor was there to see it.
+  case unknown
+
+  /// All kinds, in the order in which the board counts them.
+  static let all: [EndKind] =
+    ShutdownReason.allCases.map { .reason($0) } + [.killed, .exited, .startFailed, .overdue, .unknown]
+
+  init(_ end: EndRecord) {
+    if end.flags.contains(.overdue) {
+      self = .overdue
+    } else if end.isNormal, let reason = end.reason {
+      self = .reason(reason)
+    } else {
+      switch end.cause {
+      case .unknown: self = .unknown
+      case .killed: self = .killed
+      case .exited: self = end.flags.contains(.wasReady) ? .exited : .startFailed
+      }
+    }
+  }
+
+  /// As metrics have it.
+  public var name: String {
+    switch self {
+    case .reason(let reason): reason.name
+    case .killed: "crash_signal"
+    case .exited: "crash_exit"
+    case .startFailed: "start_failure"
+    case .overdue: "overdue"
+    case .unknown: "unknown"
+    }
   }
 }

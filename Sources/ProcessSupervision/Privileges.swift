@@ -92,24 +92,15 @@ public enum Privileges {
   ) throws(Failure) {
     let (user, group) = (credentials.user, credentials.group)
     guard user != 0 else { throw Failure(.setUser, "a worker does not run as root") }
-    var error = keepsBounds ? 0 : wsgi_posix_drop_bounding_set()
-    if error < 0 { throw Failure(.capabilities, "prctl(PR_CAPBSET_DROP)", error: -error) }
-    error = wsgi_posix_set_gid(group)
-    if error < 0 { throw Failure(.setGroup, "setresgid(\(group))", error: -error) }
+    if !keepsBounds { try check(wsgi_posix_drop_bounding_set(), .capabilities, "prctl(PR_CAPBSET_DROP)") }
+    try check(wsgi_posix_set_gid(group), .setGroup, "setresgid(\(group))")
     let groups = [group] + credentials.supplementaryGroups.filter { $0 != group }
-    error = wsgi_posix_set_groups(groups, groups.count)
-    if error < 0 { throw Failure(.setGroups, "setgroups of \(groups.count)", error: -error) }
+    try check(wsgi_posix_set_groups(groups, groups.count), .setGroups, "setgroups of \(groups.count)")
+    if changesRoot { try check(wsgi_posix_keep_capabilities(1), .capabilities, "prctl(PR_SET_KEEPCAPS)") }
+    try check(wsgi_posix_set_uid(user), .setUser, "setresuid(\(user))")
     if changesRoot {
-      error = wsgi_posix_keep_capabilities(1)
-      if error < 0 { throw Failure(.capabilities, "prctl(PR_SET_KEEPCAPS)", error: -error) }
-    }
-    error = wsgi_posix_set_uid(user)
-    if error < 0 { throw Failure(.setUser, "setresuid(\(user))", error: -error) }
-    if changesRoot {
-      error = wsgi_posix_limit_capabilities(1)
-      if error < 0 { throw Failure(.capabilities, "capset", error: -error) }
-      error = wsgi_posix_keep_capabilities(0)
-      if error < 0 { throw Failure(.capabilities, "prctl(PR_SET_KEEPCAPS)", error: -error) }
+      try check(wsgi_posix_limit_capabilities(1), .capabilities, "capset")
+      try check(wsgi_posix_keep_capabilities(0), .capabilities, "prctl(PR_SET_KEEPCAPS)")
     }
     guard wsgi_posix_is_identity(user, group) == 1 else {
       throw Failure(.verification, "getresuid and getresgid are not \(user) and \(group)")
@@ -120,15 +111,15 @@ public enum Privileges {
   }
 
   private static func renounce(_ settings: WorkerSettings, changesRoot: Bool) throws(Failure) {
-    let error = wsgi_posix_limit_capabilities(changesRoot ? 1 : 0)
-    if error < 0 { throw Failure(.capabilities, "capset", error: -error) }
+    try check(wsgi_posix_limit_capabilities(changesRoot ? 1 : 0), .capabilities, "capset")
     guard wsgi_posix_has_capabilities(changesRoot ? 1 : 0) == 0 else { throw Failure(.capabilities, "capget still reports some") }
-    if !settings.allowsNewPrivileges {
-      let error = wsgi_posix_no_new_privileges()
-      if error < 0 { throw Failure(.privileges, "prctl(PR_SET_NO_NEW_PRIVS)", error: -error) }
-    }
-    let dumpable = wsgi_posix_set_dumpable(settings.allowsCoreDumps ? 1 : 0)
-    if dumpable < 0 { throw Failure(.privileges, "prctl(PR_SET_DUMPABLE)", error: -dumpable) }
+    if !settings.allowsNewPrivileges { try check(wsgi_posix_no_new_privileges(), .privileges, "prctl(PR_SET_NO_NEW_PRIVS)") }
+    try check(wsgi_posix_set_dumpable(settings.allowsCoreDumps ? 1 : 0), .privileges, "prctl(PR_SET_DUMPABLE)")
+  }
+
+  /// A system call, whose result is a negated errno value where it fails, must succeed.
+  private static func check(_ result: Int32, _ exit: WorkerExit, _ call: String) throws(Failure) {
+    if result < 0 { throw Failure(exit, call, error: -result) }
   }
 
   private static func changeDirectory(_ path: [UInt8]?, _ warnings: inout [String]) throws(Failure) {
@@ -151,19 +142,14 @@ public enum Privileges {
   }
 
   fileprivate static func withCPath<R>(_ path: [UInt8], _ body: (UnsafePointer<CChar>) -> R) -> R {
-    var terminated = path.map { CChar(bitPattern: $0) }
-    terminated.append(0)
-    return terminated.withUnsafeBufferPointer { buffer in
-      guard let start = buffer.baseAddress else { return body("") }
-      return body(start)
-    }
+    body(path.map { CChar(bitPattern: $0) } + [0])
   }
 
   fileprivate static func shown(_ path: [UInt8]) -> String { String(decoding: path, as: UTF8.self) }
 }
 
-/// The directory that becomes a process's root. Its name is followed by root only as far as nobody else can have a say in that,
-/// and from there on by the user of the process: a directory above it that the user may not pass is no obstacle.
+/// The directory that becomes a process's root. Its name is followed by root only as far as no other user can change it,
+/// and from there on by the user of the process, which directories above it that the user may not pass do not hinder.
 private struct NewRoot {
   private let path: [UInt8]
   /// A directory on the way, or the current one.

@@ -33,11 +33,6 @@ public struct RenewableQueue: Sendable {
     return RenewableQueue(readEnd: ends.read, writeEnd: ends.write, offered: pair[1], offer: pair[0])
   }
 
-  /// A queue whose end is that of its group.
-  static func unrenewable(readEnd: Int32) -> RenewableQueue {
-    RenewableQueue(readEnd: readEnd, writeEnd: -1, offered: -1, offer: -1)
-  }
-
   /// Puts the queue that is offered, if one is, in the place of the one that the ends here belong to.
   func takeOver() {
     guard offered >= 0 else { return }

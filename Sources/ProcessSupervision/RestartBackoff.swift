@@ -3,12 +3,12 @@
 /// A worker that ended as it should have, or had answered requests, is replaced at once as far as `StartPace` allows. One that
 /// could not start at all would fail again: the wait doubles from a quarter of a second to half a minute, and one worker at a
 /// time tries. One that crashed soon after it had started waits less, at most `longestAfterCrash`: what kills it may be a single
-/// kind of request, and whoever can send it must not be able to keep the group down for longer than that.
+/// kind of request, and a client that sends it must not keep the group down for longer than that.
 struct RestartBackoff: Equatable {
   static let shortest: Int64 = 250_000
   static let longest: Int64 = 30_000_000
   static let longestAfterCrash: Int64 = 2_000_000
-  /// A worker that has been ready for so long is no part of a crash loop.
+  /// A worker that has been ready for that long is not part of a crash loop.
   static let stable: Int64 = 1_000_000
   /// A service script that returns sooner than this is not run again before it.
   static let servicePace: Int64 = 1_000_000
@@ -23,22 +23,19 @@ struct RestartBackoff: Equatable {
 
   /// A worker that was started at `started` could not start. Those that were started together count once.
   mutating func failedToStart(started: Int64, now: Int64) {
+    wait(Self.longest, started: started, now: now)
+  }
+
+  private mutating func wait(_ longest: Int64, started: Int64, now: Int64) {
     guard started >= lastFailure else { return }
     failures = min(failures &+ 1, 16)
     lastFailure = now
-    notBefore = now &+ min(Self.shortest << Int64(min(failures &- 1, 8)), Self.longest)
+    notBefore = now &+ min(Self.shortest << Int64(min(failures &- 1, 8)), longest)
   }
 
   /// A worker died without being asked to, `ready` microseconds after it had become ready.
   mutating func crashed(ready: Int64, started: Int64, now: Int64) {
-    guard ready < Self.stable else {
-      succeeded()
-      return
-    }
-    guard started >= lastFailure else { return }
-    failures = min(failures &+ 1, 16)
-    lastFailure = now
-    notBefore = now &+ min(Self.shortest << Int64(min(failures &- 1, 8)), Self.longestAfterCrash)
+    if ready < Self.stable { wait(Self.longestAfterCrash, started: started, now: now) } else { succeeded() }
   }
 
   /// A service script returned after `ran` microseconds.

@@ -55,12 +55,8 @@ extension Supervisor {
   private func recordAbsence(_ worker: Worker, _ group: Group) {
     takeLastWords(of: worker)
     leave(worker.output)
-    let record = EndRecord(
-      pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: Clock.epochMicroseconds(), cause: .unknown,
-      reason: worker.reason)
-    group.scoreboard.record(record)
-    group.scoreboard[slot: worker.slot] = .init()
-    worker.closeDescriptors()
+    let record = worker.endRecord(.unknown)
+    enter(record, of: worker)
     log(
       group, record.isNormal ? .info : .error,
       "\(record.isNormal ? "" : "WSGI0451: ")The \(title(worker)) \(record.sentence).")
@@ -80,10 +76,7 @@ extension Supervisor {
   private func settleCandidates(_ group: Group) {
     let candidates = group.workers.filter { $0.state == .candidate }
     guard let first = candidates.map(\.instance).min() else { return }
-    for worker in group.workers where worker.isActive && worker.instance < first {
-      worker.channel.send(.drain(.scriptReload))
-      beginDraining(worker, group)
-    }
+    for worker in group.workers where worker.isActive && worker.instance < first { drain(worker, .scriptReload, group) }
     for candidate in candidates {
       candidate.readySince = candidate.started
       begin(candidate)

@@ -22,11 +22,8 @@ extension Supervisor {
     if worker.isChild { _ = wsgi_posix_reap(worker.pid, &end) }
     worker.isDone = true
     let record = makeRecord(worker, group, cause, end)
-    group.scoreboard.record(record)
-    group.scoreboard[slot: worker.slot] = .init()
-    let instance = worker.instance
-    store.remove { $0 == instance }
-    worker.closeDescriptors()
+    enter(record, of: worker)
+    store.remove { $0 == worker.instance }
     adjustBackoff(worker, group, record, now: now)
     report(worker, group, record, now: now)
     candidateEnded(worker, group)
@@ -75,9 +72,14 @@ extension Supervisor {
     } else if end.signal == SIGKILL, !worker.wasKilled, ProcessFacts.memoryKills() != worker.memoryKills {
       flags.insert(.outOfMemory)
     }
-    return EndRecord(
-      pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: Clock.epochMicroseconds(), cause: cause,
-      flags: flags, reason: worker.reason)
+    return worker.endRecord(cause, flags)
+  }
+
+  /// Puts the end of a worker on its group's scoreboard, in the place of its slot.
+  func enter(_ record: EndRecord, of worker: Worker) {
+    worker.group.scoreboard.record(record)
+    worker.group.scoreboard[slot: worker.slot] = .init()
+    worker.closeDescriptors()
   }
 
   /// Whether a killed process had used up the time at which the kernel kills it. What the kernel goes by and what it reports are

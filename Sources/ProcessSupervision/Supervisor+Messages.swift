@@ -57,11 +57,17 @@ extension Supervisor {
   private func becomeReady(_ worker: Worker, _ group: Group) {
     if worker.readySince == nil { worker.readySince = Clock.monotonicMicroseconds() }
     if worker.state == .starting { setState(worker, .ready) }
-    // A candidate whose reload is no longer under way has nobody to wait for.
+    // A candidate whose reload is no longer under way has no other process to wait for.
     if worker.state == .candidate, group.reload?.candidates.contains(where: { $0 === worker }) != true { begin(worker) }
   }
 
-  /// A worker takes no more requests: its replacement starts at once, and it has so long to finish.
+  /// Tells a worker to finish what it runs and to end.
+  func drain(_ worker: Worker, _ reason: ShutdownReason, _ group: Group) {
+    worker.channel.send(.drain(reason))
+    beginDraining(worker, group)
+  }
+
+  /// A worker takes no more requests: its replacement starts at once, and it has its graceful timeout to finish.
   func beginDraining(_ worker: Worker, _ group: Group) {
     setState(worker, .draining)
     worker.killAt = group.plan.drainAllowance.map { Clock.monotonicMicroseconds() &+ $0 }

@@ -22,15 +22,14 @@ extension Supervisor {
       return
     }
     switch reload.phase {
-    // Whoever asks more often than it can have requests keeps those until it drains.
+    // A worker that asks more often than it can have requests keeps those until it drains.
     case .loading where reload.waiting.count < Group.Reload.waitingLimit: group.reload?.waiting.append(worker.instance)
     case .loading: break
     case .switching: handOver(from: worker, reload)
     }
     // It may have been started since, and have read the script before it changed.
     if case .switching = reload.phase, worker.state == .ready {
-      worker.channel.send(.drain(.scriptReload))
-      beginDraining(worker, group)
+      drain(worker, .scriptReload, group)
     } else {
       group.reload?.old.insert(worker.instance)
     }
@@ -80,8 +79,8 @@ extension Supervisor {
     guard let candidate = living.first(where: { $0.verdict == .loaded }) ?? living.first else { return }
     var pair: [Int32] = [-1, -1]
     guard wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0 else { return }
-    // One way, and each end is let go before the other side can have put anything there: whoever closes an end last closes all
-    // that a tenant has sent to it.
+    // One way, and each end is let go before the other side can have put anything there: the process that closes an end
+    // last closes all that a tenant has sent to it.
     shutdown(pair[0], Int32(SHUT_RD))
     defer { close(pair[0]) }
     let isExpected = candidate.channel.send(.takeOver, descriptor: pair[1])
@@ -134,9 +133,8 @@ extension Supervisor {
       if let worker = group.workers.first(where: { $0.instance == instance && !$0.isDone }) { handOver(from: worker, reload) }
     }
     for worker in group.workers where makesRoom(worker, reload) && worker.isActive {
-      worker.channel.send(.drain(.scriptReload))
       if worker.state == .ready { told.insert(worker.instance) }
-      beginDraining(worker, group)
+      drain(worker, .scriptReload, group)
     }
     group.reload?.phase = .switching(waitingFor: told, until: now &+ Self.switchAllowance)
   }
@@ -148,10 +146,7 @@ extension Supervisor {
   /// The new code does not load, or its process does not live: the old workers keep what they have.
   private func refuse(_ reload: Group.Reload, _ group: Group) {
     if reload.isRetry { return refuseRetry(reload, group) }
-    for candidate in reload.candidates {
-      candidate.channel.send(.drain(.scriptReload))
-      beginDraining(candidate, group)
-    }
+    for candidate in reload.candidates { drain(candidate, .scriptReload, group) }
     for change in reload.changes { tellOthers(.reloadRefused(change), group) }
     group.reload = nil
     let script = reload.changes.first.map { String(decoding: $0.script, as: UTF8.self) } ?? ""
@@ -176,8 +171,7 @@ extension Supervisor {
     var failure: UInt32?
     for candidate in reload.candidates {
       if case .failed(let number) = candidate.verdict { failure = number }
-      candidate.channel.send(.drain(.scriptReload))
-      beginDraining(candidate, group)
+      drain(candidate, .scriptReload, group)
     }
     guard var change = reload.changes.first else { return }
     if let failure, failure != 0 { change.failure = failure }

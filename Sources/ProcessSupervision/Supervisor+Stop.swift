@@ -5,7 +5,7 @@ import WSGICore
 
 extension Supervisor {
   /// Ends everything: no worker is started any more, those that live have their shutdown timeouts. The sentence says why, where
-  /// nobody ordered it.
+  /// the parent did not order it.
   func stopAll(_ why: String?) {
     guard !isStopping else { return }
     isStopping = true
@@ -13,8 +13,7 @@ extension Supervisor {
     for group in groups { finish(group) }
   }
 
-  /// A group starts no more workers, and those that it has end. Nobody waits for what they may still be running: who asked
-  /// has gone.
+  /// A group starts no more workers, and those that it has end. The clients of what they may still be running have gone.
   func finish(_ group: Group) {
     guard !group.isFinished else { return }
     group.isFinished = true
@@ -28,7 +27,7 @@ extension Supervisor {
     setState(worker, .stopping)
     worker.killAt = Clock.monotonicMicroseconds() &+ group.plan.stopAllowance
     let isTold = worker.channel.outgoing >= 0 && worker.channel.send(.stop)
-    // One that starts may be deep in somebody's import and read no message; one that cannot be told is signalled.
+    // One that starts may be deep in an import and read no message; one that cannot be told is signalled.
     if wasStarting || !isTold { worker.signal(SIGTERM) }
   }
 
@@ -54,14 +53,8 @@ extension Supervisor {
     worker.isDone = true
     receive(from: worker)
     leave(worker.output)
-    let record = EndRecord(
-      pid: worker.pid, instance: worker.instance, started: worker.startedEpoch, ended: Clock.epochMicroseconds(), cause: .unknown,
-      flags: worker.readySince == nil ? .overdue : [.overdue, .wasReady], reason: worker.reason)
-    group.scoreboard.record(record)
-    group.scoreboard[slot: worker.slot] = .init()
-    let instance = worker.instance
-    store.remove { $0 == instance }
-    worker.closeDescriptors()
+    enter(worker.endRecord(.unknown, worker.readySince == nil ? .overdue : [.overdue, .wasReady]), of: worker)
+    store.remove { $0 == worker.instance }
     if worker.isChild { unattended.append(worker.pid) }
     log(
       group, .error,
@@ -73,7 +66,7 @@ extension Supervisor {
   /// How long a worker may be about to end after its last report.
   static let deafAllowance: Int64 = 2_000_000
 
-  /// A worker that can report nothing any more is of no use: what it logs is lost, and nobody hears that a script has changed.
+  /// Replaces workers that can no longer report anything: what they log is lost, and so is the news of a changed script.
   func replaceDeaf(_ group: Group, now: Int64) {
     for worker in group.workers {
       guard let deafAt = worker.deafAt, deafAt <= now else { continue }
@@ -83,8 +76,7 @@ extension Supervisor {
         group, .warning,
         "WSGI0661: The \(title(worker)) can no longer report anything: its \(Relay.processName) has ended, or it closed its"
           + " connection to it. Replacing the process.")
-      worker.channel.send(.drain(.shutdownSignal))
-      beginDraining(worker, group)
+      drain(worker, .shutdownSignal, group)
     }
   }
 }

@@ -56,8 +56,7 @@ final class Worker {
 
   init(
     group: Supervisor.Group, slot: Int, pid: Int32, isChild: Bool, ends: DescriptorStore.Ends, relay: Int32 = 0,
-    state: WorkerState,
-    startedEpoch: Int64, memoryKills: UInt64
+    state: WorkerState, startedEpoch: Int64, memoryKills: UInt64
   ) {
     self.group = group
     self.slot = slot
@@ -81,6 +80,13 @@ final class Worker {
 
   /// It is on its way out.
   var isLeaving: Bool { state == .draining || state == .stopping }
+
+  /// How it has ended, now.
+  func endRecord(_ cause: EndRecord.Cause, _ flags: EndRecord.Flags = []) -> EndRecord {
+    EndRecord(
+      pid: pid, instance: instance, started: startedEpoch, ended: Clock.epochMicroseconds(), cause: cause, flags: flags,
+      reason: reason)
+  }
 
   /// Signals it, and no process that came after it. A child is ours until it is reaped.
   func signal(_ number: Int32) {

@@ -49,12 +49,10 @@ struct GroupParts {
     if let problem = GroupPlan.problem { throw Problem(sentence: problem) }
     do throws(QueueFailure) {
       let ends = try GroupParts.queue(backlog: backlog)
-      guard let queue = RenewableQueue.make(ends) else { throw .notMade(errno: errno) }
+      guard let queue = RenewableQueue.make(ends) else { throw QueueFailure(errno: errno) }
       plan.queue = queue
     } catch {
-      if case .notMade(let number) = error {
-        throw Problem(sentence: "its queue cannot be made: \(String(cString: strerror(number)))")
-      }
+      throw Problem(sentence: "its queue cannot be made: \(String(cString: strerror(error.errno)))")
     }
   }
 
@@ -65,7 +63,7 @@ struct GroupParts {
     guard ends.read >= 0, ends.write >= 0 else {
       let number = errno
       if ends.read >= 0 { close(ends.read) }
-      throw .notMade(errno: number)
+      throw QueueFailure(errno: number)
     }
     return ends
   }
