@@ -6,12 +6,12 @@ public struct GroupQueue: Sendable {
   public var row: RequestBook.Row
   /// The end that requests are put into; it stays the owner's.
   public var writeEnd: Int32
-  /// Where a new write end is offered when somebody has shut the queue down; -1: nowhere.
+  /// Where a new write end is offered when a process has shut the queue down; -1: nowhere.
   public var renewal: Int32 = -1
   /// Where the group's processes note which request they took; nil: nowhere.
   public var owners: RequestOwners?
-  /// Files of responses may come as descriptors. Whoever sends one can choose it so that to read from it, and even to close it,
-  /// takes as long as he likes: it is for groups whose processes could do httpd's as much harm without.
+  /// Files of responses may come as descriptors. The sender can choose one so that to read from it, and even to close it, takes
+  /// as long as he likes: it is for groups whose processes could do httpd's as much harm without.
   public var acceptsDescriptors = true
   /// The most requests in flight at a time: queue-limit.
   public var inFlightLimit = Int.max

@@ -2,12 +2,12 @@ import CPosix
 import Glibc
 import Platform
 
-/// Notices that nobody will answer a request whose channel does not tell, because its httpd child holds both ends of it.
+/// Notices that no process will answer a request whose channel does not tell, because its httpd child holds both ends of it.
 struct OwnerWatch {
   /// How long a request is waited for before it is asked who took it, in milliseconds: most are answered by then.
   static let firstLook: Int64 = 50
-  /// How long nobody notes a request that has left the queue, before it is given up. A process that takes one of that age looks
-  /// whether it was (`ChannelServer.peerHasGone`).
+  /// How long a request that has left the queue may be noted by no process, before it is given up. A process that takes one of
+  /// that age looks whether it was (`ChannelServer.peerHasGone`).
   private static let patience: Int64 = 1000
 
   enum Found {
@@ -30,10 +30,10 @@ struct OwnerWatch {
     queue = group.writeEnd
   }
 
-  /// Waits until `channel` has something, or until there is nobody left from whom it could come; `deadline` is a time of
+  /// Waits until `channel` has something, or until no process is left from which it could come; `deadline` is a time of
   /// `Clock.monotonicMilliseconds`.
   ///
-  /// A request that is not in the queue any more, and that nobody notes to have, went down with a process that was taking it, or
+  /// A request that is not in the queue any more, and that no process has noted, went down with a process that was taking it, or
   /// with the queue: all others note it at once.
   func wait(_ channel: Int32, until deadline: Int64) -> Found {
     var slice = OwnerWatch.firstLook

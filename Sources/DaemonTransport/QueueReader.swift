@@ -31,8 +31,8 @@ public struct QueueReader: ~Copyable {
     largeHead?.deallocate()
   }
 
-  /// The encoded head of the request received last, with the time and the attempt of its envelope filled in; valid until the
-  /// next `receive`. Whoever uses it decodes it, and so checks it, first.
+  /// The encoded head of the request received last, with the time and the attempt of its envelope filled in; valid until the next
+  /// `receive`. Its user decodes it, and so checks it, first.
   public var head: UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(start: largeHead ?? buffer + QueueEnvelope.size, count: headCount)
   }

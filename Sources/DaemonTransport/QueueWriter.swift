@@ -5,7 +5,7 @@ import WSGICore
 
 /// Puts requests into a queue.
 public enum QueueWriter {
-  /// Puts a request that was received, and belongs to somebody else, into another queue as it came: one attempt more. The
+  /// Puts a request that was received, and belongs to another process, into another queue as it came: one attempt more. The
   /// channel stays the caller's. False: that queue takes nothing.
   public static func pass(
     _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, to queue: Int32

@@ -4,7 +4,7 @@ import Platform
 import RequestCounting
 import WSGICore
 
-/// Has requests run by daemon processes: the httpd child's side of queue and channel.
+/// Runs requests in daemon processes: the httpd child's side of queue and channel.
 ///
 /// One per thread, kept between requests: it owns that thread's buffers. Not safe to share.
 public struct RequestForwarder: ~Copyable {
@@ -79,7 +79,7 @@ public struct RequestForwarder: ~Copyable {
       return .ended(.failed(.system(errno: error.errno)))
     }
     if let failure = enqueue(head, envelope, channel: pair.far, on: group) { return .ended(.failed(failure)) }
-    // Where nobody looks whether the worker has died, its end of the channel must be the only one.
+    // Without a watch for the worker's death, its end of the channel must be the only one.
     if watch == nil { pair.closeFar() }
     if !origin.isServed() || origin.isStarting() || group.queueTimeout > 0 {
       if let failure = awaitTaking(pair.near, on: group, origin: &origin) { return .ended(.failed(failure)) }
@@ -169,7 +169,7 @@ public struct RequestForwarder: ~Copyable {
         wasReady = waitUntilReady(wasReady ? -1 : group.writeEnd, for: writable, milliseconds: min(remaining, 50)).first != 0
       case .closed:
         guard group.renewal >= 0 else { return .queueClosed }
-        // The number is all threads'. Whoever is late puts an older queue there for a moment, and the next comes back here.
+        // The number is all threads'. A thread that is late puts an older queue there for a moment, and the next comes back here.
         let result = wsgi_posix_take_over_queue(group.renewal, group.writeEnd, -1)
         if result == 1, case .done = QueueWriter.send(head, envelope, channel: channel, to: group.writeEnd) { return nil }
         let remaining = deadline &- Clock.monotonicMilliseconds()

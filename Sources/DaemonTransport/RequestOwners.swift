@@ -6,8 +6,8 @@ import Synchronization
 /// Which process took which request of a group: for those that die before they have said anything.
 ///
 /// A word for each thread of each httpd child, in memory that the group's workers write and the children read: a store for each
-/// request, and no system call. A worker can write there what it likes, so who reads takes it for no more than what one of the
-/// group's processes says of itself.
+/// request, and no system call. A worker can write there what it likes, so a reader takes it for no more than a statement of one
+/// of the group's processes about itself.
 public struct RequestOwners: Sendable {
   private let memory: SharedMemory
   private var words: UnsafeMutablePointer<SharedWord> { memory.words }
@@ -17,8 +17,8 @@ public struct RequestOwners: Sendable {
 
   private static let mostWords = 1 << 20
 
-  /// Makes a board for so many children with so many threads, and the file that workers map, which is the caller's. nil: there
-  /// is no memory or no descriptor.
+  /// Makes a board for `children` with `threads` each, and the file that workers map, which is the caller's. nil: there is no
+  /// memory or no descriptor.
   public static func make(children: Int, threads: Int) -> (board: RequestOwners, file: Int32)? {
     guard children > 0, threads > 0, children <= mostWords, threads <= mostWords / children else { return nil }
     let file = SharedMemory.makeFile(size: children * threads * MemoryLayout<UInt64>.stride)

@@ -3,12 +3,12 @@ import Glibc
 import Platform
 import WSGICore
 
-/// One end of the channel between a worker and its supervisor. It borrows its descriptors: whoever made them closes them. Only
-/// `wait` waits; any thread may send, one receives.
+/// One end of the channel between a worker and its supervisor. It borrows its descriptors. Only `wait` waits; any thread may
+/// send, one receives.
 ///
 /// Orders go to the worker through a SOCK_SEQPACKET socket, of which only that direction can be used, and may carry a descriptor.
 /// Reports come from it through a pipe in packet mode to its `Relay`, and from there through a SOCK_SEQPACKET socket: to read a
-/// tenant's pipe, or to close a descriptor that a tenant has chosen (a lingering connection, a pipe that somebody keeps locked),
+/// tenant's pipe, or to close a descriptor that a tenant has chosen (a lingering connection, a pipe that a writer keeps locked),
 /// could hold the supervisor up for as long as the tenant likes.
 public struct ControlChannel: Sendable {
   enum Medium: Sendable {
@@ -30,7 +30,7 @@ public struct ControlChannel: Sendable {
     self.outgoingMedium = outgoingMedium
   }
 
-  /// The worker's end. `Privileges.drop` has SIGPIPE ignored, without which a report that nobody can read any more is deadly.
+  /// The worker's end. `Privileges.drop` has SIGPIPE ignored, without which a report to a closed pipe would end the process.
   public static let ofWorker = ControlChannel(
     incoming: WorkerDescriptor.orders.rawValue, .socket, outgoing: WorkerDescriptor.reports.rawValue, .pipe)
 
@@ -43,15 +43,15 @@ public struct ControlChannel: Sendable {
   public enum Received: Equatable, Sendable {
     /// A message, with the descriptor that came along (the receiver's from now on), or -1.
     case message(ControlMessage, descriptor: Int32)
-    /// Something that is no message; its descriptors are closed.
+    /// Something that is not a message; its descriptors are closed.
     case malformed
     case nothing
-    /// No process holds the other end any more: for a worker, that nobody is left to work for.
+    /// No process holds the other end any more: a worker then ends.
     case ended
   }
 
   /// Sends a message, an order with a descriptor if there is one (it stays the caller's). False when there is no room for it, or
-  /// nobody to read it: a log record that was lost so is lost.
+  /// no reader: the message is lost.
   @discardableResult
   public func send(_ message: ControlMessage, descriptor passed: Int32 = -1) -> Bool {
     var writer = FlatWriter(capacity: 256)

@@ -18,8 +18,8 @@ import WSGICore
 ///
 /// **A failed import** leaves a worker unfit to try it again. It says so (`importFailed`), and wants a reload all the same when a
 /// request comes for the script some time later. The supervisor starts one candidate, and one a second at most. If that loads the
-/// script, it takes the place of the workers whose import failed; if not, it ends, and `reloadRefused` tells the worker to
-/// refuse the request. Nobody else is concerned: what other scripts the workers have loaded goes on being served by them.
+/// script, it takes the place of the workers whose import failed; if not, it ends, and `reloadRefused` tells the worker to refuse
+/// the request. No other worker is concerned: they go on serving the scripts that they have loaded.
 public enum ControlMessage: Equatable, Sendable {
   // MARK: from the worker
   /// Python runs, the imports are done: requests are being taken, or for a candidate: will be after `begin`.
@@ -56,7 +56,7 @@ public enum ControlMessage: Equatable, Sendable {
   case drain(ShutdownReason)
   /// End now, within the shutdown timeout.
   case stop
-  /// Comes with a descriptor, to a worker that wanted a reload: where its request goes. Where nobody is left to take it, the
+  /// Comes with a descriptor, to a worker that wanted a reload: where its request goes. Where no process is left to take it, the
   /// request goes back to the group's queue.
   case handOver
   /// Comes with a descriptor, to a candidate: a queue with a request that waits for the new code.

@@ -2,8 +2,8 @@ import CPosix
 import Glibc
 
 /// Where a supervisor leaves its ends of its workers' sockets, so that they outlive it: as messages under way in a socket pair of
-/// which the parent keeps both ends. The next supervisor finds them there; when the parent is gone as well, they are closed,
-/// and the workers see that nobody is left.
+/// which the parent keeps both ends. The next supervisor finds them there; when the parent is gone as well, they are closed, and
+/// the workers see that no supervisor will follow.
 public struct DescriptorStore: Sendable {
   /// Both ends, which every process but the parent and its supervisor has to close.
   public let descriptors: (Int32, Int32)
@@ -23,7 +23,7 @@ public struct DescriptorStore: Sendable {
     }
   }
 
-  /// Makes the pair, for so many workers at most.
+  /// Makes the pair, for at most `capacity` workers.
   public static func make(capacity: Int) -> DescriptorStore? {
     var pair: (Int32, Int32) = (-1, -1)
     let result = withUnsafeMutableBytes(of: &pair) { raw in
@@ -59,7 +59,7 @@ public struct DescriptorStore: Sendable {
   }
 
   /// Forgets workers: what is kept of them would keep their sockets open. Each message is taken out once, and put back behind the
-  /// others at once: whoever is killed here loses one worker at most.
+  /// others at once: a supervisor that is killed here loses one worker at most.
   func remove(_ isGone: (UInt64) -> Bool) {
     var first: (instance: UInt64, part: UInt64)?
     while let message = receive(0) {

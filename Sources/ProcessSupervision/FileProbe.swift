@@ -3,8 +3,8 @@ import Glibc
 import Platform
 import WSGICore
 
-/// Asks about files that may be a tenant's: a short-lived process with the tenant's ids looks at them, since whoever looks can be
-/// made to wait, or to open something that has effects. The process is wsgi-worker, with settings that say so.
+/// Asks about files that may be a tenant's: a short-lived process with the tenant's ids looks at them, since looking can block,
+/// or have effects. The process is wsgi-worker, with settings that say so.
 public final class FileProbe {
   /// How long all answers of one process may take, in milliseconds.
   public static let patience: Int64 = 2_000
@@ -57,7 +57,7 @@ public final class FileProbe {
 
   deinit {
     close(socket)
-    // It ends by itself when nobody asks any more; one that hangs does not.
+    // It ends by itself when the socket is closed, unless it hangs.
     kill(pid, SIGKILL)
     var ended = wsgi_posix_end()
     for _ in 0..<100 {
@@ -99,7 +99,7 @@ public final class FileProbe {
 
   // MARK: the process that looks
 
-  /// Answers until nobody asks any more. The process has given up root.
+  /// Answers until the socket is closed. The process has given up root.
   public static func serve() {
     let socket = WorkerDescriptor.queue.rawValue
     var question = [UInt8](repeating: 0, count: Int(PATH_MAX) + 1)

@@ -54,7 +54,7 @@ public struct GroupScoreboard: @unchecked Sendable {
     /// The group waits until then (microseconds since the epoch) before it tries again to start a worker; 0: it does not.
     public var retry: Int64 = 0
 
-    /// Somebody takes requests, or is about to for all that is known: a first import may take its time.
+    /// A process takes requests, or is starting, as far as is known: a first import may take its time.
     public var isServed: Bool {
       ready > 0 || starting > 0 && failures == 0 && Clock.epochMicroseconds() &- startingSince < Self.startAllowance
     }

@@ -5,13 +5,13 @@ import WSGICore
 
 /// A process beside each worker that reads what the worker writes, and passes it on to the supervisor.
 ///
-/// Programs open `/dev/stderr`, which only a pipe or a file allows, and a pipe is locked while somebody copies into it: a writer
+/// Programs open `/dev/stderr`, which only a pipe or a file allows, and a pipe is locked while a process copies into it: a writer
 /// that is made to wait there for ever, for a page of a file system of its own, keeps every reader waiting too, past any signal.
 /// Over a socket, on the other hand, descriptors can be passed, and to close what a tenant has chosen may take as long. So the
-/// one that reads is a process that is missed by nobody: it has no privileges, knows nothing, and serves one worker. The
-/// supervisor has sockets whose other ends no worker holds.
+/// one that reads is an expendable process: it has no privileges, knows nothing, and serves one worker. The supervisor has
+/// sockets whose other ends no worker holds.
 ///
-/// It ends when its worker and all who inherited the output have, or when nobody is left to read.
+/// It ends when its worker and all who inherited the output have, or when its reader has ended.
 public enum Relay {
   static let processName = "wsgi-relay"
 
@@ -92,7 +92,7 @@ public enum Relay {
   private enum Passed {
     case something
     case nothing
-    /// Nobody writes, or nobody reads, any more.
+    /// All writers, or the reader, have closed their ends.
     case ended
   }
 
@@ -122,7 +122,7 @@ public enum Relay {
     }
   }
 
-  /// False: nobody writes any more.
+  /// False: all writers have closed their ends.
   private static func passAllOutput() -> Bool {
     var left = mostOutput
     while left > 0 {

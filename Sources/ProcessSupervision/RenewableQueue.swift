@@ -4,8 +4,8 @@ import Glibc
 /// Replaces a group's queue after one of its processes has shut it down, which closes it for every process.
 ///
 /// The supervisor keeps a write end of its own: while it has that, a queue comes to its end by `shutdown` alone. Both ends of the
-/// new queue are left as one message in a socket pair that was made before httpd had children. Whoever has the old queue, or
-/// inherits it later, looks there, and takes nothing out. So nobody has to be told, and it outlives its supervisor.
+/// new queue are left as one message in a socket pair that was made before httpd had children. A process that has the old queue,
+/// or inherits it later, looks there, and takes nothing out. So none has to be told, and it outlives its supervisor.
 public struct RenewableQueue: Sendable {
   public typealias Ends = (read: Int32, write: Int32)
 
@@ -62,7 +62,7 @@ public struct RenewableQueue: Sendable {
     }
   }
 
-  /// Nobody who puts requests in is left.
+  /// No process is left that puts requests in.
   mutating func end() {
     if writeEnd >= 0 { close(writeEnd) }
     writeEnd = -1
@@ -70,7 +70,7 @@ public struct RenewableQueue: Sendable {
   }
 }
 
-/// A pipe that nobody writes to: its end says that those who were to hold it open have gone. A pipe cannot be shut down.
+/// A pipe that no process writes to: its end says that those that were to hold it open have gone. A pipe cannot be shut down.
 struct Lifeline: Sendable {
   /// -1: closed.
   private(set) var held: Int32

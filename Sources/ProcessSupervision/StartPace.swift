@@ -1,8 +1,8 @@
-/// How often a group may make up for a process that ended young, or load a changed script: a number at once, and after that so
-/// many a second. Whatever such an end looks like, the group's processes decide it, and a start costs everybody. Times in
+/// How often a group may make up for a process that ended young, or load a changed script: a number at once, and after that a
+/// number a second. Whatever such an end looks like, the group's processes decide it, and a start costs everybody. Times in
 /// microseconds of the monotonic clock.
 struct StartPace: Equatable {
-  /// A process that lived for so long is replaced without a thought.
+  /// A process that lived for this long is replaced at once.
   static let young: Int64 = 1_000_000
   private static let second: Int64 = 1_000_000
 
@@ -29,7 +29,7 @@ struct StartPace: Equatable {
     allowance = min(allowance &+ passed &* perSecond, atOnce &* Self.second)
     refilled = now
     if allowance == atOnce &* Self.second { isLimiting = false }
-    // What is owed has a limit as well: those that end together all count, but nobody waits for long.
+    // What is owed has a limit as well: those that end together all count, but no start waits for long.
     allowance = max(allowance &- Self.second, -atOnce &* Self.second)
     guard allowance < 0 else { return false }
     notBefore = now &+ -allowance / perSecond

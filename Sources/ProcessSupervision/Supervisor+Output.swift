@@ -3,7 +3,7 @@ import Platform
 import WSGICore
 
 extension Supervisor {
-  /// Of so many ended workers of each group the output is kept for those whom it was passed on to.
+  /// Ended workers of each group whose output is kept for processes that inherited it.
   private static let mostLeftovers = 16
 
   /// Relays what came through a worker's standard output and error, to the log of its group's server.
@@ -39,7 +39,7 @@ extension Supervisor {
     if output.relay > 0, !unattended.contains(output.relay) { unattended.append(output.relay) }
   }
 
-  /// These may take their time, for ever if a tenant sees to that: nothing waits for them.
+  /// These may take for ever, if a tenant sees to that: nothing waits for them.
   func reapUnattended() {
     var end = wsgi_posix_end()
     unattended.removeAll { wsgi_posix_reap($0, &end) != 0 }

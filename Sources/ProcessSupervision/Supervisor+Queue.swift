@@ -3,7 +3,7 @@ import Glibc
 import WSGICore
 
 extension Supervisor {
-  /// How long requests may wait for a process when whoever asked has gone.
+  /// How long requests may wait for a process when their clients have gone.
   private static let queueAllowance: Int64 = 5_000_000
   /// Between two attempts at making a queue.
   private static let retryPause: Int64 = 1_000_000
@@ -20,7 +20,7 @@ extension Supervisor {
     }
   }
 
-  /// Notices that a group's queue has come to its end: nobody can put requests into it any more, or somebody has shut it down.
+  /// Notices that a group's queue has come to its end: no process can put requests into it any more, or one has shut it down.
   func checkQueue(_ group: Group, now: Int64) {
     guard !group.isFinished else { return }
     if group.endingSince == nil {

@@ -115,7 +115,7 @@ extension Supervisor {
     }
     do throws(LaunchFailure) {
       let orders = try pair { wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), $0) }
-      // Nothing travels back: what a worker sent here nobody would receive, and the supervisor would have to close.
+      // Nothing travels back: no process would receive what a worker sent here, and the supervisor would have to close it.
       shutdown(orders[0], Int32(SHUT_RD))
       let reports = try pair(wsgi_posix_report_pipe)
       let output = try pair(wsgi_posix_output_pipe)

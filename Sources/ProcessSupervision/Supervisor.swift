@@ -115,7 +115,7 @@ public final class Supervisor {
     watch(requestLifeline.watched, .lifeline, events: 0)
     watch(serviceLifeline.watched, .lifeline, events: 0)
     for group in groups {
-      // Requests are none of our business; the hang-up is, and is reported without being asked for.
+      // Only the hang-up is of interest, which poll reports without being asked for.
       if !group.isFinished, group.endingSince == nil, group.renewAt == nil {
         watch(group.queue.readEnd, .queue(group), events: 0)
       }
@@ -147,7 +147,7 @@ public final class Supervisor {
     case .parent: stopAll("httpd's parent process has gone")
     case .commands: serveCommand()
     case .lifeline: checkLifelines()
-    // Before the end of whoever shut it down, who could no longer be named.
+    // Before the end of the process that shut it down, which could no longer be named.
     case .queue(let group): checkQueue(group, now: Clock.monotonicMicroseconds())
     case .reports(let worker): if !worker.isDone { receive(from: worker) }
     case .output(let output): relay(output)

@@ -109,7 +109,7 @@ public final class SupervisorHandle {
     serviceLifeline.letGo()
   }
 
-  /// Lets go of queues that have been renewed, with the requests that are left in them and nobody takes.
+  /// Lets go of queues that have been renewed, with the requests that are left in them and no process takes.
   public func takeOverRenewedQueues() {
     for group in groups { group.queue.takeOver() }
   }
@@ -122,7 +122,7 @@ public final class SupervisorHandle {
   }
 
   /// Waits until the supervisor has stopped all, which it does within the groups' shutdown timeouts, or kills it, and waits a
-  /// moment for that. Workers that then still live see that nobody is left.
+  /// moment for that. Workers that then still live see the ends of their channels.
   public func waitForStop() {
     guard getpid() == owner, pid > 0 else { return }
     let deadline = Clock.monotonicMicroseconds() &+ stopAllowance

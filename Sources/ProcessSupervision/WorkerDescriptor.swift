@@ -14,14 +14,14 @@ public enum WorkerDescriptor: Int32, CaseIterable, Sendable {
   /// The file of the group's `WorkerScoreboard`, or /dev/null.
   case activity
 
-  /// All that a process is to find, by number.
+  /// All descriptors of a new process, by number.
   static func list(input: Int32, output: Int32, _ descriptor: (WorkerDescriptor) -> Int32) -> [Int32] {
     [input, output, output] + allCases.map(descriptor)
   }
 }
 
 extension WorkerSettings {
-  /// A file of the settings that nobody can change, for a worker to read; a negative number is why there is none.
+  /// A sealed file of the settings, for a worker to read, or a negated errno value.
   func makeFile() -> Int32 {
     let file = encoded().withUnsafeBytes { raw in raw.baseAddress.map { wsgi_posix_sealed_file($0, raw.count) } ?? -EINVAL }
     if file >= 0 { lseek(file, 0, SEEK_SET) }

@@ -2,7 +2,7 @@
 ///
 /// An eighth of the threads, and one at least, is kept free of all groups together. Of the others a group holds at most three
 /// times as many as are still free, and the groups of one user together four times: so the more are in use, the less is left to
-/// who has many, and who has none yet still gets some. Where nobody else could take them, the single group or user has them all.
+/// those that have many, and those that have none yet still get some. A single group or user has them all.
 ///
 /// Where httpd's processes have several threads, all this holds in each of them, since a connection cannot leave the process that
 /// accepted it. Where they have few, it holds for all processes together.
@@ -38,7 +38,7 @@ public struct ThreadShares: Sendable {
     self.hasOtherGroups = hasOtherGroups
   }
 
-  /// Who must not get another thread where group, user and all groups hold so many; nil: nobody.
+  /// The holder that must not get another thread where group, user and all groups hold so many; nil: none.
   @inline(__always)
   func refusal(group: Int, user: Int?, all: Int) -> Holder? {
     let free = capacity &- all
@@ -58,7 +58,7 @@ public struct CountedUsers: Sendable {
   private let numbers: [UInt32: Int]
 
   /// `users`: the user id of each group that takes requests. A user with one group holds what that holds; a user without
-  /// neighbours leaves to nobody what he does not take.
+  /// neighbours need not leave any to others.
   public init(ofGroups users: [UInt32]) {
     let groups = users.reduce(into: [:]) { groups, user in groups[user, default: 0] += 1 }
     let counted = groups.count > 1 ? groups.filter { $0.value > 1 }.keys.sorted() : []

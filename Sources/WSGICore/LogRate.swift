@@ -43,7 +43,7 @@ public struct LogRate: Sendable, Equatable {
 
   @inline(__always)
   private static func next(_ due: Int64, _ now: Int64, cost: Int64, burst: Int64) -> Int64? {
-    // Nobody is ahead of the clock by more than the burst, whatever memory says that others write to.
+    // No writer is ahead of the clock by more than the burst, even where others write to the memory.
     let start = due > now &+ burst ? now : max(due, now)
     let next = start &+ cost
     return next &- now <= burst ? next : nil

@@ -124,7 +124,7 @@ public enum EngineChoice {
   }
 }
 
-/// Why there is no engine for a process; what to do about it is part of the description.
+/// Why there is no engine for a process; the description says how to correct that.
 public enum EngineChoiceFailure: Error, Equatable, CustomStringConvertible {
   case noEngines(directory: String)
   case noHome(path: String)

@@ -90,7 +90,7 @@ public struct RequestHead {
     return value
   }
 
-  /// Where `queue start` stands, for whoever stamps an encoded head just before it is queued.
+  /// Where `queue start` stands, for the queue, which stamps an encoded head when it sends it.
   public static let queueStartOffset = 40
   /// Where the flags and `attempt` stand.
   public static let flagsOffset = 8

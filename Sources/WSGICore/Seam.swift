@@ -6,7 +6,7 @@ import CEngine
 public struct LogLevel: Equatable, Comparable, Sendable {
   public let rawValue: Int32
   @inlinable init(rawValue: Int32) { self.rawValue = rawValue }
-  /// Reads what others wrote. An application is no authority on emergencies.
+  /// Reads a number of others. Applications do not report emergencies.
   @inlinable public init(clamping value: some BinaryInteger) {
     rawValue = min(max(Int32(clamping: value), Int32(WSGI_LOG_ALERT)), LogLevel.last)
   }

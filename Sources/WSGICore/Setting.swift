@@ -143,7 +143,7 @@ public struct OptionForm: Sendable {
     /// A time, kept in milliseconds; a plain number is in seconds.
     case time
     case number(ClosedRange<Int>)
-    /// Bytes, at least so many.
+    /// Bytes, at least `minimum`.
     case size(minimum: Int)
   }
 

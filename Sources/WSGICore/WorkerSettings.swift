@@ -43,10 +43,10 @@ public struct WorkerSettings: SettingsTable {
   public var allowsNewPrivileges = false
 
   // MARK: what it does
-  /// What the process chooses its engine from, once it has the rights of its user. With `changeRoot` it is loaded before the
+  /// The engines among which the process chooses, once it has the rights of its user. With `changeRoot` it is loaded before the
   /// root directory changes.
   public var engines = InstalledEngines()
-  /// It is no worker: it answers questions about files, as `FileProbe` asks them.
+  /// It is not a worker: it answers the questions of a `FileProbe`.
   public var isProbe = false
   /// The highest level that the log of the group's server would keep.
   public var logLevel = LogLevel.warning

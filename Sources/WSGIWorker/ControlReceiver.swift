@@ -4,7 +4,7 @@ import Platform
 import ProcessSupervision
 import Synchronization
 
-/// Receives what the supervisor says, on a thread of its own, and sees that it is done.
+/// Receives the supervisor's orders, on a thread of its own, and carries them out.
 final class ControlReceiver: Sendable {
   private enum Recipient {
     /// Python is being started; what comes is kept until that is done.
@@ -24,7 +24,7 @@ final class ControlReceiver: Sendable {
     self.metrics = metrics
   }
 
-  /// Receives until nobody is left who could say something. An errno value, or 0.
+  /// Receives until the other end is closed. An errno value, or 0.
   func start(stackSize: Int) -> Int32 {
     DetachedThread.start(named: "wsgi:control", stackSize: stackSize, takesSignals: true) { [self] in
       while true {

@@ -9,9 +9,9 @@ import Synchronization
 final class GILContention: Sendable {
   /// Requests that come this far apart, in milliseconds, are not quick; one thread more or less does not matter then.
   private static let gap: Int64 = 2
-  /// One in so many requests of a thread is looked at. A power of two.
+  /// One in this many requests of a thread is looked at. A power of two.
   static let sample: UInt64 = 4
-  /// A request that waited counts for so many that did not; it takes two in a row to change that.
+  /// A request that waited outweighs this many that did not; it takes two in a row to change the verdict.
   private static let weight: Int32 = 64
   private static let limit: Int32 = 100
   /// How long threads then take turns at once, in milliseconds.

@@ -95,7 +95,8 @@ final class LeaderElection: @unchecked Sendable {
     return (0..<state.idleCount).map { idle[$0] }
   }
 
-  /// The leader has a request: somebody else waits for the next, at once or, if the lead is held, when it turns out to take long.
+  /// The leader has a request: another thread waits for the next, at once or, if the lead is held, when it turns out to take
+  /// long.
   func pass(_ thread: Int, holds: Bool) {
     let (next, wakes) = state.withLock { state -> (Int, Bool) in
       guard holds, state.idleCount > 0 else { return (promote(&state), false) }

@@ -9,7 +9,7 @@ import WSGICore
 /// there, other requests for the script run with the code that is here. Then the kept request goes there; or, if the supervisor
 /// says `drain`, back to the group's queue.
 final class Reloads: Sendable {
-  /// How often a request is queued or handed over before it is run by whoever has it, whatever its script looks like.
+  /// How often a request is queued or handed over before the process that has it runs it, whatever its script looks like.
   static let attempts: UInt32 = 3
 
   /// A request that waits for a process with new code. Its channel is its own.
@@ -84,7 +84,7 @@ final class Reloads: Sendable {
       }
       if request.change.failure != 0 { request.change.failure = state.failures[key] ?? request.change.failure }
       let change = request.change
-      // Before anybody hears of it: whoever asks next is to find it.
+      // Before the supervisor hears of it, so that the next request finds it.
       let earlier = state.standings.updateValue(.underWay, forKey: key)
       isConcerned.store(true, ordering: .sequentiallyConsistent)
       guard control.send(.reloadWanted(change)) else {

@@ -25,7 +25,7 @@ final class RequestPool: Sendable {
   let contention: GILContention
   /// Threads that have not ended.
   let living = Wakeup()
-  /// Says to whoever runs the process that it is to be shut down.
+  /// Wakes the main thread: the process is to be shut down.
   private let stopped: @Sendable () -> Void
   private let completed = Atomic<Int>(0)
 
@@ -55,7 +55,7 @@ final class RequestPool: Sendable {
 
   /// Starts the threads; false when not one can be had.
   func start() -> Bool {
-    // Without an understudy a lead that is held would stay so; with one thread there is nobody to pass it to.
+    // Without an understudy a lead that is held would stay so; with one thread there is no other to pass it to.
     if settings.threads > 1 {
       let failure = DetachedThread.start(named: "wsgi:leader", stackSize: settings.stackSize, takesSignals: true) { [election] in
         election.runUnderstudy()

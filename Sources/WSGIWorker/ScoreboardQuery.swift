@@ -20,7 +20,7 @@ final class ScoreboardQuery: Sendable {
     self.isOffered = isOffered
   }
 
-  /// The scoreboard as pairs; empty where there is none, or nobody answers within a second.
+  /// The scoreboard as pairs; empty where there is none, or the supervisor does not answer within a second.
   func ask() -> [UInt8] {
     guard isOffered else { return [] }
     let ticket = tickets.wrappingAdd(1, ordering: .relaxed).newValue
@@ -31,7 +31,7 @@ final class ScoreboardQuery: Sendable {
       let (last, pairs) = answer.withLock { $0 }
       if last == ticket { return pairs }
       let remaining = deadline &- Clock.monotonicMilliseconds()
-      // An answer to somebody who asked after us is as good.
+      // The answer to a later question is as good.
       if last > ticket { return pairs }
       guard remaining > 0 else { return [] }
       answered.wait(while: seen, milliseconds: remaining)

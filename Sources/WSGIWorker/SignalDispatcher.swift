@@ -4,8 +4,8 @@ import Platform
 import Synchronization
 import WSGICore
 
-/// Has SIGHUP and SIGUSR2 published to Python, one after the other, on a thread that exists from the first of them on. Signals
-/// that arrive while many wait are dropped.
+/// Publishes SIGHUP and SIGUSR2 to Python, one after the other, on a thread that the first of them starts. Signals that arrive
+/// while many wait are dropped.
 final class SignalDispatcher: Sendable {
   private let engine: Engine
   private let stackSize: Int

@@ -35,7 +35,7 @@ final class WorkerProcess {
     let bell = ends[1]
     let shared = WorkerDescriptor.shared.rawValue
     let owners = RequestOwners(file: shared)
-    // httpd would take requests for lost that it finds on a board nowhere. (Without one there is no file, but /dev/null.)
+    // httpd gives up requests that no process has noted on the board. (A group without a board has /dev/null here.)
     if owners == nil, wsgi_posix_readable_size(shared) > 0 { return nil }
     close(shared)
     pool = RequestPool(

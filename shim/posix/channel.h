@@ -48,7 +48,7 @@ int wsgi_posix_unread(int socket);
 
 /* Puts the two ends of a queue, write end first, that the first message at `offered` carries in the place of descriptors
  * `write_end` and `read_end` (-1: that end is not wanted).  The message stays there for others.  1: done; 0: nothing is offered
- * yet; -errno, which is -EPIPE where nobody is left who could offer anything. */
+ * yet; -errno, which is -EPIPE where no process is left that could offer anything. */
 int wsgi_posix_take_over_queue(int offered, int write_end, int read_end);
 
 /* A memory file with these bytes, sealed against every change: a descriptor, or -errno. */

@@ -43,7 +43,7 @@ int32_t wsgi_posix_pidfd(pid_t pid);
 /* Signals the process behind a pidfd, never another one that got its number. */
 int32_t wsgi_posix_pidfd_signal(int32_t pidfd, int32_t signal);
 
-/* How many bytes wait in a socket, for whoever receives from it: no lock is taken that a receiver may hold. */
+/* How many bytes wait in a socket to be received: no lock is taken that a receiver may hold. */
 int32_t wsgi_posix_waiting(int32_t socket);
 
 /* Close-on-exec pipes, the read end non-blocking.  One for output: writers wait for room. */

@@ -14,7 +14,7 @@ static const int caught[] = {SIGTERM, SIGINT, SIGUSR1, SIGXCPU, SIGHUP, SIGUSR2}
 static const int untimely[] = {SIGUSR1, SIGHUP, SIGUSR2};
 #define COUNT(list) (sizeof list / sizeof list[0])
 
-/* A signal that nobody else means anything by.  The last of all is valgrind's. */
+/* A signal with no other use.  The last of all is valgrind's. */
 #define INTERRUPTION (SIGRTMAX - 1)
 
 static volatile sig_atomic_t write_end = -1;

@@ -8,9 +8,9 @@
 
 #pragma clang assume_nonnull begin
 
-/* From now on SIGQUIT is written, one byte each, to `descriptor`, which must be non-blocking, and SIGUSR1, SIGHUP and SIGUSR2 do
- * nothing until wsgi_posix_catch_signals: a process that is starting has nobody yet who could heed them, and would end.  Forked
- * processes are as described there.  0, or -errno. */
+/* From now on SIGQUIT is written, one byte each, to `descriptor`, which must be non-blocking, and SIGUSR1, SIGHUP and
+ * SIGUSR2 do nothing until wsgi_posix_catch_signals: a process that is starting has no thread yet that could heed them, and
+ * would end.  Forked processes are as described there.  0, or -errno. */
 int32_t wsgi_posix_catch_early_signals(int32_t descriptor);
 /* From now on SIGTERM, SIGINT, SIGUSR1, SIGXCPU, SIGHUP and SIGUSR2 are written, one byte each, to `descriptor`, which must
  * be non-blocking.  Only in this process: in one that it forks they have their default effect again, whatever the fork did. No
@@ -25,7 +25,7 @@ int64_t wsgi_posix_waits(void);
 void wsgi_posix_accept_interruptions(void);
 void wsgi_posix_interrupt(pthread_t thread);
 
-/* Waits until somebody wakes `word`, at most so many milliseconds (negative: for ever), unless it is not `expected`. */
+/* Waits until a thread wakes `word`, at most `milliseconds` (negative: for ever), unless it is not `expected`. */
 void wsgi_posix_wait(const uint32_t *word, uint32_t expected, int64_t milliseconds);
 void wsgi_posix_wake(const uint32_t *word, int32_t count);
 
