@@ -4,7 +4,12 @@ import WSGICore
 public struct GroupPlan {
   /// For messages.
   public var name: String
+  /// The most processes that serve at a time.
   public var processes: Int
+  /// The fewest: as many as `processes`, or those that stay when there is nothing to do.
+  public var minimumProcesses: Int
+  /// How long a process beyond those has nothing to do before it ends, in microseconds.
+  public var idleTimeout: Int64 = 60_000_000
   /// The settings of the group's processes; instance and candidate are filled in for each.
   public var settings: WorkerSettings
   /// The path of `wsgi-worker`.
@@ -20,6 +25,8 @@ public struct GroupPlan {
   public var keepsOldCode: Bool
   /// The file of the group's `WorkerScoreboard`; -1: it has none.
   public var activity: Int32 = -1
+  /// What stands in that file; nil: it cannot be read.
+  public var workers: WorkerScoreboard?
   /// Writes a record into the ErrorLog of the group's server. The text may hold any byte but NUL.
   public var log: (LogRecord) -> Void = { _ in }
   /// Makes another queue for the group, whose ends become the caller's. nil: errno says why not.
@@ -31,6 +38,7 @@ public struct GroupPlan {
   ) {
     self.name = name
     self.processes = processes
+    minimumProcesses = processes
     self.settings = settings
     self.program = program
     self.arguments = arguments

@@ -5,7 +5,7 @@ import WSGICore
 
 /// How a group stands, who its processes are, and how the last ones ended: a row of the `ScoreboardMemory`.
 ///
-/// It holds 64-bit words only: five of state, a count for each kind of end, one more of state, a slot of four words for each
+/// It holds 64-bit words only: five of state, a count for each kind of end, two more of state, a slot of four words for each
 /// worker that can live at once, and a ring of the last ends, eight words each. A ring entry is valid when its first word is not
 /// 0 and is the same before and after the others were read.
 public struct GroupScoreboard: @unchecked Sendable {
@@ -16,7 +16,8 @@ public struct GroupScoreboard: @unchecked Sendable {
 
   static let endWords = 24
   private static let startingWord = 5 + endWords
-  private static let stateWords = startingWord + 1
+  private static let wantedWord = startingWord + 1
+  private static let stateWords = wantedWord + 1
   private static let slotWords = 4
   private static let entryWords = 8
   public static let ringLength = 32
@@ -53,6 +54,8 @@ public struct GroupScoreboard: @unchecked Sendable {
     public var failures = 0
     /// The group waits until then (microseconds since the epoch) before it tries again to start a worker; 0: it does not.
     public var retry: Int64 = 0
+    /// Workers that it is to have now.
+    public var wanted = 0
 
     /// A process takes requests, or is starting, as far as is known: a first import may take its time.
     public var isServed: Bool {
@@ -70,7 +73,7 @@ public struct GroupScoreboard: @unchecked Sendable {
     get {
       State(
         ready: ready, starting: Int(clamping: load(1)), startingSince: Int64(bitPattern: load(Self.startingWord)),
-        failures: Int(clamping: load(4)), retry: Int64(bitPattern: load(2)))
+        failures: Int(clamping: load(4)), retry: Int64(bitPattern: load(2)), wanted: Int(clamping: load(Self.wantedWord)))
     }
     nonmutating set {
       store(UInt64(clamping: newValue.ready), at: 0)
@@ -78,6 +81,7 @@ public struct GroupScoreboard: @unchecked Sendable {
       store(UInt64(bitPattern: newValue.retry), at: 2)
       store(UInt64(clamping: newValue.failures), at: 4)
       store(UInt64(bitPattern: newValue.startingSince), at: Self.startingWord)
+      store(UInt64(clamping: newValue.wanted), at: Self.wantedWord)
     }
   }
 

@@ -12,6 +12,7 @@ public enum ShutdownReason: UInt32, CaseIterable, Sendable {
   case cpuTimeLimit
   case scriptReload
   case signalPipeError
+  case idleTimeout
 
   /// The `shutdown_reason` given to `process_stopping` subscribers.
   public var name: String {
@@ -28,6 +29,7 @@ public enum ShutdownReason: UInt32, CaseIterable, Sendable {
     case .cpuTimeLimit: "cpu_time_limit"
     case .scriptReload: "script_reload"
     case .signalPipeError: "signal_pipe_error"
+    case .idleTimeout: "idle_timeout"
     }
   }
 }

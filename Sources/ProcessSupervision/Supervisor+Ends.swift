@@ -79,6 +79,8 @@ extension Supervisor {
   func enter(_ record: EndRecord, of worker: Worker) {
     worker.group.scoreboard.record(record)
     worker.group.scoreboard[slot: worker.slot] = .init()
+    poller.forget(worker.channel.incoming)
+    poller.forget(worker.pidfd)
     worker.closeDescriptors()
   }
 

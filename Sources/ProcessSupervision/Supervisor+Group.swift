@@ -28,12 +28,29 @@ extension Supervisor {
     var outputLimit = OutputLimit(.processes)
     /// Of a service group: none is started beside them.
     var predecessors: [EndingService] = []
+    /// How many processes it needs now.
+    var demand: Demand
+    /// When its queue is looked at next, where a request waits there.
+    var nextLook: Int64 = .max
+    /// Output of workers that have ended, which their own children may still write to.
+    var leftovers: [WorkerOutput] = []
+
+    /// The state that was last published.
+    var published = GroupScoreboard.State()
+    /// It is among those to be looked at before the loop waits.
+    var isEventful = false
+    /// When it is to be looked at next, as `Schedule` has it.
+    var scheduled: Int64 = .max
+    /// It is finished, and no worker is left.
+    var isOver = false
 
     init(_ plan: GroupPlan, _ scoreboard: GroupScoreboard) {
       self.plan = plan
       self.scoreboard = scoreboard
       queue = plan.queue
       pace = StartPace(processes: plan.processes)
+      demand = Demand(
+        minimum: plan.minimumProcesses, maximum: plan.processes, threads: plan.settings.threads, idleTimeout: plan.idleTimeout)
     }
 
     /// No worker is to be started before this time.
@@ -46,6 +63,7 @@ extension Supervisor {
 
     var active: Int { workers.count { $0.isActive } }
     var ready: Int { workers.count { $0.state == .ready } }
+    var starting: Int { workers.count { $0.state == .starting } }
 
     /// A changed script on its way into the group.
     struct Reload {

@@ -3,7 +3,7 @@ import Platform
 import WSGICore
 
 extension Supervisor {
-  /// Ended workers of each group whose output is kept for processes that inherited it.
+  /// Ended workers of a group whose output is kept for processes that inherited it.
   private static let mostLeftovers = 16
 
   /// Relays what came through a worker's standard output and error, to the log of its group's server.
@@ -12,7 +12,7 @@ extension Supervisor {
     for line in output.readLines() where output.group.mayLog(bytes: line.count, of: output, now: now) {
       output.group.plan.log(LogRecord(level: .error, text: line))
     }
-    if output.descriptor < 0 { expectEnd(of: output) }
+    if output.isAtEnd { giveUp(output) }
   }
 
   /// The worker has ended; processes that it started may still hold its output.
@@ -20,21 +20,16 @@ extension Supervisor {
     relay(output)
     for line in output.finishLine() { output.group.plan.log(LogRecord(level: .error, text: line)) }
     guard output.descriptor >= 0 else { return }
-    leftovers.append(output)
-    guard leftovers.count(where: { $0.group === output.group }) > Self.mostLeftovers,
-      let oldest = leftovers.firstIndex(where: { $0.group === output.group })
-    else { return }
-    giveUp(leftovers.remove(at: oldest))
+    output.group.leftovers.append(output)
+    if output.group.leftovers.count > Self.mostLeftovers { giveUp(output.group.leftovers[0]) }
   }
 
   /// A process that still writes there gets an error from the kernel.
-  func giveUp(_ output: WorkerOutput) {
+  private func giveUp(_ output: WorkerOutput) {
+    guard output.descriptor >= 0 else { return }
+    poller.forget(output.descriptor)
     output.closeDescriptor()
-    expectEnd(of: output)
-  }
-
-  /// Nothing more comes, and its relay has nothing left to do.
-  private func expectEnd(of output: WorkerOutput) {
+    output.group.leftovers.removeAll { $0 === output }
     reportMissing(of: output, now: Clock.monotonicMicroseconds(), isLast: true)
     if output.relay > 0, !unattended.contains(output.relay) { unattended.append(output.relay) }
   }
@@ -53,17 +48,16 @@ extension Supervisor {
   }
 
   /// Tells of what was not passed on, once a second; at the end of all, of whatever has not been told.
-  func reportMissing(now: Int64, isLast: Bool = false) {
-    for group in groups {
-      for worker in group.workers { reportMissing(of: worker.output, now: now, isLast: isLast) }
-      guard let missing = group.outputLimit.takeMissing(now: now, isLast: isLast) else { continue }
-      log(
-        group, .warning,
-        "WSGI0644: Dropped \(missing.lines) log lines (\(missing.bytes) bytes) of the processes of group '\(group.plan.name)': "
-          + "outside requests they may together write \(LogRate.processes.sentence).")
-    }
-    for output in leftovers { reportMissing(of: output, now: now, isLast: isLast) }
+  func reportMissing(_ group: Group, now: Int64, isLast: Bool = false) {
+    for output in outputs(of: group) { reportMissing(of: output, now: now, isLast: isLast) }
+    guard let missing = group.outputLimit.takeMissing(now: now, isLast: isLast) else { return }
+    log(
+      group, .warning,
+      "WSGI0644: Dropped \(missing.lines) log lines (\(missing.bytes) bytes) of the processes of group '\(group.plan.name)': "
+        + "outside requests they may together write \(LogRate.processes.sentence).")
   }
+
+  private func outputs(of group: Group) -> [WorkerOutput] { group.workers.map(\.output) + group.leftovers }
 
   private func reportMissing(of output: WorkerOutput, now: Int64, isLast: Bool) {
     guard let missing = output.limit.takeMissing(now: now, isLast: isLast) else { return }
@@ -75,8 +69,7 @@ extension Supervisor {
   }
 
   /// When the next such line is due; nil: nothing is missing.
-  var missingDue: Int64? {
-    let outputs = groups.flatMap { $0.workers.map(\.output) } + leftovers
-    return (groups.compactMap(\.outputLimit.due) + outputs.compactMap(\.limit.due)).min()
+  func missingDue(_ group: Group) -> Int64? {
+    ([group.outputLimit.due] + outputs(of: group).map(\.limit.due)).compactMap(\.self).min()
   }
 }

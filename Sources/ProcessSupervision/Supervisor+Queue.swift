@@ -11,13 +11,20 @@ extension Supervisor {
   /// Notices that those have gone who put requests into the queues, and has the queues end.
   func checkLifelines() {
     if requestLifeline.hasEnded {
+      poller.forget(requestLifeline.watched)
       requestLifeline.lookAway()
-      for group in groups where !group.plan.settings.isService { group.queue.end() }
+      for group in groups where !group.plan.settings.isService { end(group) }
     }
     if serviceLifeline.hasEnded {
+      poller.forget(serviceLifeline.watched)
       serviceLifeline.lookAway()
-      for group in groups where group.plan.settings.isService { group.queue.end() }
+      for group in groups where group.plan.settings.isService { end(group) }
     }
+  }
+
+  private func end(_ group: Group) {
+    group.queue.end()
+    note(group)
   }
 
   /// Notices that a group's queue has come to its end: no process can put requests into it any more, or one has shut it down.
@@ -58,6 +65,7 @@ extension Supervisor {
     let failure = group.queue.put(ends)
     guard failure == 0 else { return renewalFailed(group, failure, now: now) }
     // As everybody else does: where that fails the queue is found closed again.
+    poller.forget(group.queue.readEnd)
     group.queue.takeOver()
     group.renewAt = nil
     if group.pace.take(now: now) { reportPace(group) }

@@ -47,7 +47,7 @@ extension Supervisor {
       changes: [change], candidates: [], old: Set(group.workers.map(\.instance)), started: now)
     let script = WorkerSettings.Script(script: change.script, applicationGroup: change.applicationGroup)
     // As many at once as a machine has room for beside the old ones; the rest of a large group follows.
-    let wanted = max(min(group.plan.processes, 4), group.plan.processes / 4)
+    let wanted = max(min(group.demand.wanted, 4), group.demand.wanted / 4, 1)
     while reload.candidates.count < wanted, let candidate = start(group, candidate: script, now: now) {
       reload.candidates.append(candidate)
     }

@@ -11,7 +11,7 @@ extension Supervisor {
     guard !group.isFinished, !isStopping, now >= group.notBefore, group.predecessors.isEmpty, group.renewAt == nil else { return }
     // Candidates are workers to be. A service is not started before the one that it replaces has gone.
     let present = group.plan.settings.isService ? group.workers.count : group.active
-    var missing = group.plan.processes &- present &- (group.reload?.candidates.count ?? 0)
+    var missing = group.demand.wanted &- present &- (group.reload?.candidates.count ?? 0)
     if group.backoff.isProbing, group.ready == 0 { missing = min(missing, 1 &- group.active) }
     while missing > 0 {
       guard start(group, candidate: nil, now: now) != nil else { return }

@@ -19,6 +19,7 @@ extension Supervisor {
     group.isFinished = true
     group.reload = nil
     for worker in group.workers where worker.state != .stopping { stop(worker, group) }
+    note(group)
   }
 
   private func stop(_ worker: Worker, _ group: Group) {

@@ -20,11 +20,15 @@ public final class Supervisor {
   /// Held open by httpd's parent and by its children of this generation, and by the parent alone.
   var requestLifeline: Lifeline
   var serviceLifeline: Lifeline
-  /// Output of workers that have ended, which their own children may still write to.
-  var leftovers: [WorkerOutput] = []
   /// Processes that end when they can, and are then reaped: relays with nothing left to pass on, workers that cannot be killed.
   var unattended: [Int32] = []
   var isStopping = false
+  /// Descriptors that something may happen to, groups that it has happened to, and when others are to be looked at.
+  var poller = Poller<Source>()
+  private var eventful: [Group] = []
+  private var schedule = Schedule()
+  /// Groups that have workers, or may get some.
+  private var unfinished: Int
 
   /// - commands: this process's end of the socket on which its parent sends `stop`.
   /// - parent: the process whose end is this one's.
@@ -35,6 +39,7 @@ public final class Supervisor {
   ) {
     (requestLifeline, serviceLifeline) = lifelines
     self.groups = groups.enumerated().compactMap { row, plan in memory.writer(row).map { Group(plan, $0) } }
+    unfinished = self.groups.count
     for group in self.groups {
       // An earlier supervisor may have renewed it.
       group.queue.takeOver()
@@ -53,6 +58,7 @@ public final class Supervisor {
   deinit {
     if parentDescriptor >= 0 { close(parentDescriptor) }
     if nullDevice >= 0 { close(nullDevice) }
+    poller.close()
   }
 
   /// Makes the calling process, a fresh fork of httpd's parent, fit to supervise: out of reach of the signals that httpd sends
@@ -66,31 +72,29 @@ public final class Supervisor {
 
   /// Supervises until all is over.
   public func run() {
+    watchOwnDescriptors()
     adoptWorkers()
+    checkLifelines()
+    for group in groups { note(group) }
     while true {
       let now = Clock.monotonicMicroseconds()
       checkParent()
-      reportMissing(now: now)
-      checkLifelines()
-      for group in groups {
-        checkQueue(group, now: now)
-        attendReload(group, now: now)
-        killOverdue(group, now: now)
-        replaceDeaf(group, now: now)
-        fill(group, now: now)
-        publish(group)
-      }
-      if groups.allSatisfy({ $0.isFinished && $0.workers.isEmpty }) { break }
-      waitAndServe(until: nextDeadline(after: now))
+      while let group = schedule.takeDue(now: now) { note(group) }
+      while let group = eventful.popLast() { attend(group, now: now) }
+      reapUnattended()
+      if unfinished == 0 { break }
+      waitAndServe()
     }
-    for output in leftovers { relay(output) }
-    reportMissing(now: Clock.monotonicMicroseconds(), isLast: true)
+    for group in groups {
+      for output in group.leftovers { relay(output) }
+      reportMissing(group, now: Clock.monotonicMicroseconds(), isLast: true)
+    }
   }
 
   // MARK: the loop
 
-  /// The owner of a polled descriptor.
-  private enum Source {
+  /// The owner of a descriptor that is waited on.
+  enum Source {
     case parent
     case commands
     case lifeline
@@ -100,58 +104,111 @@ public final class Supervisor {
     case process(Worker)
   }
 
-  private func waitAndServe(until deadline: Int64) {
-    var sources: [Source] = []
-    var entries: [pollfd] = []
-    func watch(_ descriptor: Int32, _ source: Source, events: Int32 = POLLIN) {
-      guard descriptor >= 0 else { return }
-      entries.append(pollfd(fd: descriptor, events: Int16(truncatingIfNeeded: events), revents: 0))
-      sources.append(source)
-    }
-    if !isStopping {
-      watch(parentDescriptor, .parent)
-      watch(commands.incoming, .commands)
-    }
-    watch(requestLifeline.watched, .lifeline, events: 0)
-    watch(serviceLifeline.watched, .lifeline, events: 0)
-    for group in groups {
-      // Only the hang-up is of interest, which poll reports without being asked for.
-      if !group.isFinished, group.endingSince == nil, group.renewAt == nil {
-        watch(group.queue.readEnd, .queue(group), events: 0)
-      }
-      for worker in group.workers {
-        watch(worker.hasHungUp ? -1 : worker.channel.incoming, .reports(worker))
-        watch(worker.output.descriptor, .output(worker.output))
-        watch(worker.endSeen == nil ? worker.pidfd : -1, .process(worker))
-      }
-    }
-    for output in leftovers { watch(output.descriptor, .output(output)) }
-
-    let wait = max(deadline &- Clock.monotonicMicroseconds(), 0)
-    let milliseconds = Int32(clamping: min((wait &+ 999) / 1_000, 60_000))
-    let ready = poll(&entries, nfds_t(entries.count), milliseconds)
-    if ready > 0 {
-      for (entry, source) in zip(entries, sources) where entry.revents != 0 { serve(source) }
-    }
-    for group in groups {
-      // Output and messages first, then the end: what a worker said last explains it.
-      for worker in group.workers where worker.pidfd < 0 || worker.endSeen != nil { checkEnd(of: worker) }
-      group.workers.removeAll { $0.isDone }
-    }
-    leftovers.removeAll { $0.descriptor < 0 }
-    reapUnattended()
+  private func watchOwnDescriptors() {
+    poller.watch(parentDescriptor, .parent, events: Poller<Source>.readable)
+    poller.watch(commands.incoming, .commands, events: Poller<Source>.readable)
+    poller.watch(requestLifeline.watched, .lifeline, events: 0)
+    poller.watch(serviceLifeline.watched, .lifeline, events: 0)
   }
+
+  /// Something has happened to the group: it is looked at before the loop waits again.
+  func note(_ group: Group) {
+    guard !group.isEventful else { return }
+    group.isEventful = true
+    eventful.append(group)
+  }
+
+  /// Does all that there is to do for a group.
+  private func attend(_ group: Group, now: Int64) {
+    group.isEventful = false
+    // Output and messages were served first: what a worker said last explains its end.
+    for worker in group.workers where worker.pidfd < 0 || worker.endSeen != nil { checkEnd(of: worker) }
+    group.workers.removeAll(where: \.isDone)
+    checkQueue(group, now: now)
+    attendReload(group, now: now)
+    killOverdue(group, now: now)
+    replaceDeaf(group, now: now)
+    adjustDemand(group, now: now)
+    fill(group, now: now)
+    reportMissing(group, now: now)
+    publish(group)
+    watch(group)
+    schedule.add(group, at: nextDeadline(of: group, after: now))
+    if group.isFinished, group.workers.isEmpty, !group.isOver {
+      group.isOver = true
+      unfinished -= 1
+    }
+  }
+
+  /// Has the loop wait on what belongs to the group.
+  private func watch(_ group: Group) {
+    if group.isFinished || group.endingSince != nil || group.renewAt != nil {
+      poller.forget(group.queue.readEnd)
+    } else {
+      // Where no process is to be started for requests, they are none of our business; the hang-up is.
+      poller.watch(
+        group.queue.readEnd, .queue(group),
+        events: group.awaitsRequests ? Poller<Source>.readable | Poller<Source>.once : 0)
+    }
+    for worker in group.workers {
+      if worker.hasHungUp {
+        poller.forget(worker.channel.incoming)
+      } else {
+        poller.watch(worker.channel.incoming, .reports(worker), events: Poller<Source>.readable)
+      }
+      poller.watch(worker.output.descriptor, .output(worker.output), events: Poller<Source>.readable)
+      if worker.endSeen == nil {
+        poller.watch(worker.pidfd, .process(worker), events: Poller<Source>.readable)
+      } else {
+        poller.forget(worker.pidfd)
+      }
+    }
+  }
+
+  private func waitAndServe() {
+    let now = Clock.monotonicMicroseconds()
+    var next = min(schedule.next, now &+ 60_000_000)
+    if !unattended.isEmpty { next = min(next, now &+ 1_000_000) }
+    if parentDescriptor < 0, !isStopping { next = min(next, now &+ 500_000) }
+    if poller.isIncomplete { next = min(next, now &+ Self.blindPause) }
+    let milliseconds = Int32(clamping: (max(next &- now, 0) &+ 999) / 1_000)
+    for source in poller.wait(milliseconds: milliseconds) { serve(source) }
+    // Where the kernel refuses to report what happens, it is looked for.
+    if poller.isIncomplete {
+      checkLifelines()
+      serveCommand()
+      for group in groups where !group.isOver {
+        for worker in group.workers {
+          receive(from: worker)
+          relay(worker.output)
+          checkEnd(of: worker)
+        }
+        note(group)
+      }
+    }
+  }
+
+  /// Between two looks at everything, where the kernel has no room for what it should report.
+  private static let blindPause: Int64 = 250_000
 
   private func serve(_ source: Source) {
     switch source {
-    case .parent: stopAll("httpd's parent process has gone")
+    case .parent: if !isStopping { stopAll("httpd's parent process has gone") } else { poller.forget(parentDescriptor) }
     case .commands: serveCommand()
     case .lifeline: checkLifelines()
-    // Before the end of the process that shut it down, which could no longer be named.
-    case .queue(let group): checkQueue(group, now: Clock.monotonicMicroseconds())
-    case .reports(let worker): if !worker.isDone { receive(from: worker) }
-    case .output(let output): relay(output)
-    case .process(let worker): if !worker.isDone { checkEnd(of: worker) }
+    case .queue(let group): note(group)
+    case .reports(let worker):
+      checkQueue(worker.group, now: Clock.monotonicMicroseconds())
+      if !worker.isDone { receive(from: worker) }
+      note(worker.group)
+    case .output(let output):
+      relay(output)
+      note(output.group)
+    // Its queue before its end: once it has ended, a worker that shut the queue down could no longer be named.
+    case .process(let worker):
+      checkQueue(worker.group, now: Clock.monotonicMicroseconds())
+      if !worker.isDone { checkEnd(of: worker) }
+      note(worker.group)
     }
   }
 
@@ -159,7 +216,9 @@ public final class Supervisor {
     switch commands.receive() {
     case .message(.stop, _): stopAll(nil)
     case .message(_, let descriptor): if descriptor >= 0 { close(descriptor) }
-    case .ended: stopAll("httpd's parent process has gone")
+    case .ended:
+      poller.forget(commands.incoming)
+      stopAll("httpd's parent process has gone")
     case .malformed, .nothing: break
     }
   }
@@ -169,28 +228,22 @@ public final class Supervisor {
     if !isStopping, getppid() != parent { stopAll("httpd's parent process has gone") }
   }
 
-  /// The time of the next thing to do that no descriptor announces.
-  private func nextDeadline(after now: Int64) -> Int64 {
-    var next = now &+ 60_000_000
-    if !unattended.isEmpty { next = min(next, now &+ 1_000_000) }
-    if let missingDue { next = min(next, missingDue) }
-    if parentDescriptor < 0, !isStopping { next = min(next, now &+ 500_000) }
-    for group in groups {
-      if group.endingSince != nil, !group.isFinished { next = min(next, now &+ 100_000) }
-      if !group.isFinished, group.active < group.plan.processes, group.notBefore > now {
-        next = min(next, group.notBefore)
-      }
-      if let renewAt = group.renewAt, !group.isFinished { next = min(next, renewAt) }
-      if group.backoff.isProbing, group.ready > 0 { next = min(next, now &+ 250_000) }
-      if !group.predecessors.isEmpty { next = min(next, now &+ 20_000) }
-      if let reload = group.reload { next = min(next, reloadDeadline(reload)) }
-      for worker in group.workers {
-        if let killAt = worker.killAt { next = min(next, killAt) }
-        if let giveUpAt = worker.giveUpAt { next = min(next, giveUpAt) }
-        if let deafAt = worker.deafAt { next = min(next, deafAt) }
-        if worker.pidfd < 0 { next = min(next, now &+ 200_000) }
-        if let seen = worker.endSeen { next = min(next, seen &+ Self.lastWordsAllowance) }
-      }
+  /// The time of the next thing to do for a group that no descriptor announces.
+  private func nextDeadline(of group: Group, after now: Int64) -> Int64 {
+    var next = group.demandDeadline
+    if group.endingSince != nil, !group.isFinished { next = min(next, now &+ 100_000) }
+    if !group.isFinished, group.active < group.demand.wanted, group.notBefore > now { next = min(next, group.notBefore) }
+    if let renewAt = group.renewAt, !group.isFinished { next = min(next, renewAt) }
+    if group.backoff.isProbing, group.ready > 0 { next = min(next, now &+ 250_000) }
+    if !group.predecessors.isEmpty { next = min(next, now &+ 20_000) }
+    if let reload = group.reload { next = min(next, reloadDeadline(reload)) }
+    if let due = missingDue(group) { next = min(next, due) }
+    for worker in group.workers {
+      if let killAt = worker.killAt { next = min(next, killAt) }
+      if let giveUpAt = worker.giveUpAt { next = min(next, giveUpAt) }
+      if let deafAt = worker.deafAt { next = min(next, deafAt) }
+      if worker.pidfd < 0 { next = min(next, now &+ 200_000) }
+      if let seen = worker.endSeen { next = min(next, seen &+ Self.lastWordsAllowance) }
     }
     return next
   }
@@ -215,7 +268,10 @@ public final class Supervisor {
     state.startingSince = starting.map(\.startedEpoch).max() ?? 0
     state.failures = group.backoff.failures
     let wait = group.notBefore &- Clock.monotonicMicroseconds()
-    if !group.isFinished, wait > 0, group.active < group.plan.processes { state.retry = Clock.epochMicroseconds() &+ wait }
+    if !group.isFinished, wait > 0, group.active < group.demand.wanted { state.retry = Clock.epochMicroseconds() &+ wait }
+    state.wanted = group.demand.wanted
+    guard state != group.published else { return }
+    group.published = state
     group.scoreboard.state = state
   }
 

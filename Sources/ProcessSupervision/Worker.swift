@@ -51,6 +51,9 @@ final class Worker {
   var endSeen: Int64?
   /// All that it said before its end has come.
   var hasSaidAll = false
+  /// Requests that it had run when they were last counted, and those of late: half of them are forgotten at every count.
+  var completed: UInt64 = 0
+  var lately: UInt64 = 0
   /// Which of its group's queues it has.
   var queueNumber = 0
 

@@ -9,8 +9,10 @@ final class WorkerOutput {
   let pid: Int32
   /// The process that passes it on; 0: an earlier supervisor started it.
   let relay: Int32
-  /// The socket from the relay; -1: at its end.
+  /// The socket from the relay; -1: closed.
   private(set) var descriptor: Int32
+  /// Nothing more comes.
+  private(set) var isAtEnd = false
   private var lines = LineAssembler()
   var limit = OutputLimit(.process)
 
@@ -36,11 +38,11 @@ final class WorkerOutput {
     var found: [[UInt8]] = []
     var chunk = [UInt8](repeating: 0, count: 16_384)
     var left = Self.share
-    while left > 0, descriptor >= 0 {
+    while left > 0, descriptor >= 0, !isAtEnd {
       let count = systemCall { recv(descriptor, &chunk, chunk.count, Int32(MSG_DONTWAIT)) }
       if count == -Int(EAGAIN) { break }
       if count <= 0 {
-        closeDescriptor()
+        isAtEnd = true
         lines.finish { found.append($0) }
         break
       }

@@ -86,16 +86,34 @@ extension DaemonProcessOption {
       default: throw invalidDaemon("reload policy", "reload", text, "it must be restart or rolling")
       }
     },
-    .number("processes", "process count", default: "1", 1...Int(Int32.max)) {
-      $0.settings.processes = $1
+    DaemonProcessOption("processes", default: "1") { (group, text, _) throws(ConfigError) in
+      guard let range = processes(text) else {
+        throw invalidDaemon(
+          "process count", "processes", text,
+          "it must be a whole number of at least 1, or two as in 0-4: the fewest and the most that are to run")
+      }
+      group.minimumProcesses = range.lowerBound
+      group.settings.processes = range.upperBound
       // Be it 1.
-      $0.settings.isMultiprocess = true
+      group.settings.isMultiprocess = true
     },
+    .time("idle-timeout", "idle timeout", default: "60", isAddition: true) { $0.idleTimeout = max($1, 1) },
     // The kernel counts whole seconds; part of one is a second.
     .time("cpu-time-limit", "CPU time limit", default: "0") {
       $0.settings.cpuTimeLimit = UInt64(clamping: $1 / 1_000 + ($1 % 1_000 == 0 ? 0 : 1))
     },
   ]
+
+  /// `N`, or `MIN-MAX`, of which MIN may be 0.
+  private static func processes(_ text: ByteText) -> ClosedRange<Int>? {
+    let most = Int(Int32.max)
+    if let number = NumberSyntax.integer(text) { return (1...most).contains(number) ? number...number : nil }
+    let parts = text.bytes.split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
+    guard parts.count == 2, let low = NumberSyntax.integer(ByteText(parts[0])), let high = NumberSyntax.integer(ByteText(parts[1])),
+      low >= 0, high >= max(low, 1), high <= most
+    else { return nil }
+    return low...high
+  }
 
   // MARK: - users and groups
 

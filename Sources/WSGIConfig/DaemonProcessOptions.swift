@@ -81,9 +81,10 @@ extension DaemonProcessOption {
 
   /// A time; a plain number is in seconds, or in milliseconds where `plainUnit` is 1.
   static func time(
-    _ name: String, _ thing: String, default value: String, plainUnit: Int = 1_000, _ set: @escaping Set<Milliseconds>
+    _ name: String, _ thing: String, default value: String, plainUnit: Int = 1_000, isAddition: Bool = false,
+    _ set: @escaping Set<Milliseconds>
   ) -> DaemonProcessOption {
-    DaemonProcessOption(name, default: value) { (group, text, _) throws(ConfigError) in
+    DaemonProcessOption(name, default: value, isAddition: isAddition) { (group, text, _) throws(ConfigError) in
       set(&group, try OptionForm.time(text, name, thing, plainUnit: plainUnit))
     }
   }

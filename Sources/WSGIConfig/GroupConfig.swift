@@ -21,6 +21,12 @@ public struct GroupConfig: Sendable {
   public var lang: ByteText?
   public var displayName: ByteText?
 
+  // MARK: how many processes
+  /// The fewest that run; nil: always as many as `worker.processes`.
+  public var minimumProcesses: Int?
+  /// How long a process beyond those has nothing to do before it ends.
+  public var idleTimeout: Milliseconds = 60_000
+
   // MARK: requests
   public var reload = ReloadPolicy.restart
   /// How many requests may run and wait together; nil: an eighth of httpd's threads always stays free for others.

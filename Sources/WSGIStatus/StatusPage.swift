@@ -188,7 +188,7 @@ extension StatusReport.GroupState {
   fileprivate var isTrouble: Bool {
     switch self {
     case .degraded, .down, .failed: true
-    case .serving, .starting, .service: false
+    case .serving, .sleeping, .starting, .service: false
     }
   }
 }

@@ -31,6 +31,8 @@ public struct StatusReport: Sendable {
     case degraded
     /// No process of it takes requests.
     case down
+    /// It has no process because there is nothing to do; the next request starts one.
+    case sleeping
     /// It could not be started at all.
     case failed
     /// It runs service scripts, and takes no requests.
@@ -122,9 +124,11 @@ extension StatusReport.Group {
   static let figures: [StatusFigure<StatusReport.Group>] = [
     .init("name", "The process group; empty for embedded mode.") { .text($0.isEmbedded ? "" : $0.name) },
     .init("mode", "`embedded` or `daemon`.") { .text($0.isEmbedded ? "embedded" : "daemon") },
-    .init("state", "`serving`, `starting`, `degraded` (processes are missing), `down`, `failed` (not started) or `service`.") {
-      .text($0.state.rawValue)
-    },
+    .init(
+      "state",
+      "`serving`, `starting`, `degraded` (processes are missing), `sleeping` (no process, as there is nothing to do), `down`, "
+        + "`failed` (not started) or `service`."
+    ) { .text($0.state.rawValue) },
     .init("processes_wanted", metric: .gauge("wsgi_processes_wanted"), "Processes that the group should have.") {
       .count($0.wantedProcesses)
     },
@@ -221,12 +225,15 @@ extension StatusReport.Process {
 // MARK: computed from counters
 
 extension StatusReport.GroupState {
-  /// The state of a group that was started: `ready` of its `wanted` processes take requests.
+  /// The state of a group that was started: `ready` of the `wanted` processes take requests.
   /// - isServed: some do, or are about to.
-  public init(threads: Int, wanted: Int, ready: Int, isServed: Bool) {
+  /// - hasFailed: its last process did not start, or crashed at once.
+  public init(threads: Int, wanted: Int, ready: Int, isServed: Bool, hasFailed: Bool = false) {
     self =
       if threads == 0 {
         .service
+      } else if wanted == 0, ready == 0 {
+        hasFailed ? .down : .sleeping
       } else if ready >= wanted {
         .serving
       } else if ready > 0 {

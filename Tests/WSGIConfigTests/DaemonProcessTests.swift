@@ -8,9 +8,9 @@ import WSGICore
     #expect(DaemonProcessOption.table.filter { !$0.isAddition }.count == 44)
     #expect(
       Set(DaemonProcessOption.table.filter(\.isAddition).map(\.name)) == [
-        "python", "reload", "queue-limit", "new-privileges", "environment", "pass-environment",
+        "python", "reload", "queue-limit", "new-privileges", "environment", "pass-environment", "idle-timeout",
       ])
-    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 50)
+    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 51)
   }
 
   func group(_ options: String, isRoot: Bool = true) throws -> GroupConfig {
@@ -67,6 +67,9 @@ import WSGICore
     ("startup-timeout=15", { $0.settings.startupTimeout == 15_000 }),
     ("shutdown-timeout=0", { $0.settings.shutdownTimeout == 0 }),
     ("deadlock-timeout=1min", { $0.settings.deadlockTimeout == 60_000 }),
+    ("processes=0-4", { $0.minimumProcesses == 0 && $0.settings.processes == 4 }),
+    ("processes=3", { $0.minimumProcesses == 3 && $0.settings.processes == 3 }),
+    ("idle-timeout=10", { $0.idleTimeout == 10_000 }),
     ("inactivity-timeout=1h", { $0.settings.inactivityTimeout == 3_600_000 }),
     ("request-timeout=250ms", { $0.settings.requestTimeout == 250 }),
     ("interrupt-timeout=5", { $0.settings.interruptTimeout == 5_000 }),
@@ -146,6 +149,12 @@ import WSGICore
     ("startup-timeout=-1", "Invalid startup timeout for WSGI daemon process."),
     ("shutdown-timeout=x", "Invalid shutdown timeout for WSGI daemon process."),
     ("deadlock-timeout=1d", "Invalid deadlock timeout for WSGI daemon process."),
+    ("processes=0-0", "Invalid process count for WSGI daemon process."),
+    ("processes=4-1", "Invalid process count for WSGI daemon process."),
+    ("processes=1-", "Invalid process count for WSGI daemon process."),
+    ("processes=1-2-3", "Invalid process count for WSGI daemon process."),
+    ("processes=-1-2", "Invalid process count for WSGI daemon process."),
+    ("idle-timeout=x", "Invalid idle timeout for WSGI daemon process."),
     ("inactivity-timeout=1.5", "Invalid inactivity timeout for WSGI daemon process."),
     ("request-timeout=", "Invalid request timeout for WSGI daemon process."),
     ("interrupt-timeout=-1", "Invalid interrupt timeout for WSGI daemon process."),

@@ -38,6 +38,7 @@ struct GroupParts {
     plan.sharedFile = made?.file ?? -1
     workers = WorkerScoreboard(processes: config.settings.processes, threads: config.settings.threads)
     plan.activity = workers?.descriptor ?? -1
+    plan.workers = workers
   }
 
   /// Why the group cannot be started, as the end of a sentence.

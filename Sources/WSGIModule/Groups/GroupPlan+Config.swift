@@ -40,6 +40,8 @@ extension GroupPlan {
         locale: settings.locale, userName: user?.name.bytes,
         userHome: user?.home.bytes),
       keepsOldCode: group.reload == .rolling)
+    minimumProcesses = group.minimumProcesses ?? settings.processes
+    idleTimeout = Int64(clamping: group.idleTimeout) &* 1_000
   }
 
   /// Who the group's processes run as.

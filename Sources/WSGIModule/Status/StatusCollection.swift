@@ -58,7 +58,9 @@ struct StatusCollection {
     guard let board = group.scoreboard else { return shown }
     let state = board.state
     if group.queue != nil {
-      shown.state = .init(threads: threads, wanted: settings.processes, ready: state.ready, isServed: state.isServed)
+      shown.state = .init(
+        threads: threads, wanted: max(state.wanted, group.config.minimumProcesses ?? settings.processes), ready: state.ready,
+        isServed: state.isServed, hasFailed: state.failures > 0)
     }
     if state.retry > now { shown.retry = state.retry }
     shown.ends = board.endCounts.map { ($0.kind.name, $0.count) }

@@ -1,0 +1,53 @@
+import CPosix
+import WSGICore
+
+extension Supervisor.Group {
+  /// Whether a request that comes into the queue is a reason to start a process.
+  var awaitsRequests: Bool { demand.awaitsRequests(active: active, starting: starting) }
+
+  /// When its demand is to be looked at next; `.max`: when something happens.
+  var demandDeadline: Int64 {
+    guard !demand.isFixed, !isFinished else { return .max }
+    return min(demand.waitingSince == nil ? .max : nextLook, demand.nextCount)
+  }
+}
+
+extension Supervisor {
+  /// Adjusts the number of processes that a group is to have to what there is to do, and has those end that are too many.
+  func adjustDemand(_ group: Group, now: Int64) {
+    guard !group.demand.isFixed, !group.isFinished, group.endingSince == nil, group.renewAt == nil else { return }
+    let starting = group.starting &+ (group.reload?.candidates.count ?? 0)
+    group.demand.look(
+      isWaiting: wsgi_posix_waiting(group.queue.readEnd) > 0, active: group.active, starting: starting, now: now)
+    group.nextLook = now &+ Demand.tick
+    guard group.reload == nil, group.demand.nextCount <= now || group.demand.nextCount == .max else { return }
+    let (busy, hasRun) = countRequests(group)
+    guard group.demand.count(busy: busy, hasRun: hasRun, active: group.active, now: now) else { return }
+    retire(group.active &- group.demand.wanted, group)
+  }
+
+  /// Threads of the group that are busy, and whether any has run a request since this was last asked. What a worker says of itself
+  /// can keep it alive, and others of its group, and nobody else.
+  private func countRequests(_ group: Group) -> (busy: Int, hasRun: Bool) {
+    var busy = 0
+    var hasRun = false
+    for worker in group.workers where worker.state == .ready {
+      guard let activity = group.plan.workers?.activity(ofSlot: worker.slot) else { return (.max, true) }
+      busy = busy &+ activity.busy
+      hasRun = hasRun || activity.completed != worker.completed
+      worker.lately = worker.lately / 2 &+ (activity.completed &- worker.completed)
+      worker.completed = activity.completed
+    }
+    return (busy, hasRun)
+  }
+
+  /// Ends so many workers that have nothing to do, those first that have done least of late. A request that comes in this moment
+  /// stays in the queue, and has a process started if none is left.
+  private func retire(_ count: Int, _ group: Group) {
+    let idle = group.workers.filter { $0.state == .ready }.sorted { $0.lately < $1.lately }
+    for worker in idle.prefix(max(count, 0)) {
+      worker.channel.send(.drain(.idleTimeout))
+      beginDraining(worker, group)
+    }
+  }
+}

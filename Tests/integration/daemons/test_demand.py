@@ -1,0 +1,151 @@
+"""`processes=MIN-MAX`: processes start for requests, more of them under load, and end when there is nothing to do."""
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from httpd_env import Httpd, run_together, wait_until
+from processes import called, descendants, named
+
+SCRIPT = """import os, time
+def application(environ, start_response):
+    if environ['QUERY_STRING']:
+        time.sleep(float(environ['QUERY_STRING']))
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'%d' % os.getpid()]
+"""
+STATUS = "<Location /wsgi-status>\nSetHandler wsgi-status\nRequire all granted\n</Location>\n"
+
+
+def workers(server):
+    return called("(wsgi:%d)" % server.port)
+
+
+@pytest.fixture
+def serve():
+    made = []
+
+    def start(options, **more):
+        server = Httpd("WSGIDaemonProcess site %s display-name=(wsgi:{port})\n"
+                       "WSGIScriptAlias /site {root}/site.py process-group=site application-group=%%{GLOBAL}\n%s"
+                       % (options, STATUS), name="demand", **more)
+        made.append(server)
+        with open(os.path.join(server.root, "site.py"), "w") as script:
+            script.write(SCRIPT)
+        server.__enter__()
+        return server
+    yield start
+    for server in made:
+        server.__exit__(None, None, None)
+
+
+def group(server):
+    return next(group for group in json.loads(server.get("/wsgi-status?json").text)["groups"] if group["name"] == "site")
+
+
+def test_a_group_sleeps_until_a_request_comes_and_again_when_none_does(serve):
+    server = serve("processes=0-1 idle-timeout=1")
+    wait_until(lambda: group(server)["state"] == "sleeping", "the group to sleep")
+    assert not workers(server)
+    first = server.get("/site")
+    assert first.status == 200
+    assert [int(first.text)] == workers(server)
+    wait_until(lambda: not workers(server), "the end of the idle process")
+    server.log.wait_for(r"process %s of process group 'site' .*idle" % first.text)
+    wait_until(lambda: group(server)["state"] == "sleeping", "the group to sleep again")
+    second = server.get("/site")
+    assert second.status == 200 and second.text != first.text
+    assert not server.log.lines(r":(warn|error|crit|alert|emerg)\]")
+
+
+def test_many_first_requests_start_one_process(serve):
+    server = serve("processes=0-1 threads=50")
+    answers = run_together(50, lambda _: server.get("/site"))
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.text for answer in answers}) == 1
+    assert len(workers(server)) == 1 and not server.log.lines(r"process \d+ of process group 'site' \w+ ")
+
+
+def test_load_brings_processes_and_its_end_takes_them_away(serve):
+    server = serve("processes=0-4 threads=2 idle-timeout=2")
+    end = time.monotonic() + 4
+    most, failed = 0, []
+
+    def ask(_):
+        while time.monotonic() < end:
+            answer = server.get("/site?0.05")
+            if answer.status != 200:
+                failed.append(answer)
+    asking = threading.Thread(target=run_together, args=(30, ask))
+    asking.start()
+    wait_until(lambda: len(workers(server)) == 4, "all processes")
+    asking.join()
+    assert not failed
+    wait_until(lambda: not workers(server), "the end of all processes")
+    assert group(server)["state"] == "sleeping"
+
+
+def test_a_trickle_of_requests_keeps_one_process(serve):
+    server = serve("processes=0-4 threads=1 idle-timeout=2")
+    run_together(16, lambda _: server.get("/site?0.3"))
+    assert len(workers(server)) > 1
+
+    def alone():
+        assert server.get("/site").status == 200
+        return len(workers(server)) == 1
+    wait_until(alone, "one process left")
+    survivor = workers(server)
+    began = time.monotonic()
+    while time.monotonic() - began < 4:
+        assert server.get("/site").status == 200
+    assert workers(server) == survivor
+
+
+def test_the_fewest_stay(serve):
+    server = serve("processes=1-3 threads=1 idle-timeout=1")
+    wait_until(lambda: len(workers(server)) == 1, "the first process")
+    first = workers(server)
+    run_together(12, lambda _: server.get("/site?0.3"))
+    assert len(workers(server)) > 1
+    wait_until(lambda: len(workers(server)) == 1, "the end of those that are too many")
+    assert group(server)["state"] == "serving"
+    assert first and server.get("/site").status == 200
+
+
+def test_no_request_is_lost_to_the_end_of_an_idle_process(serve):
+    server = serve("processes=0-2 threads=1 idle-timeout=50ms")
+    pids, end = set(), time.monotonic() + 6
+    pause = 0.03
+    while time.monotonic() < end:
+        answer = server.get("/site")
+        assert answer.status == 200
+        pids.add(answer.text)
+        # About as long as it takes until the process ends.
+        threading.Event().wait(pause)
+        pause = pause + 0.003 if pause < 0.08 else 0.03
+    assert len(pids) > 3, "processes have ended meanwhile"
+
+
+def test_another_supervisor_goes_on(serve):
+    server = serve("processes=0-2 idle-timeout=1")
+    first = server.get("/site").text
+    supervisor, = named(server.pid, "wsgi-supervisor")
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: named(server.pid, "wsgi-supervisor") not in ([], [supervisor]), "another supervisor")
+    assert server.get("/site").text == first
+    wait_until(lambda: int(first) not in descendants(server.pid) and not os.path.exists("/proc/%s" % first), "its idle end")
+    assert server.get("/site").status == 200
+    server.expected_crashes = True
+
+
+def test_a_restart_finds_a_sleeping_group(serve):
+    server = serve("processes=0-1 idle-timeout=1")
+    assert server.get("/site").status == 200
+    server.graceful()
+    assert server.get("/site").status == 200
+    wait_until(lambda: not workers(server), "sleep")
+    server.graceful()
+    assert server.get("/site").status == 200
