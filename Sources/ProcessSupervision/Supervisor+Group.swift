@@ -78,6 +78,8 @@ extension Supervisor {
       /// Workers that were there before: they make room.
       var old: Set<UInt64>
       var started: Int64
+      /// When the newest of the changes was reported.
+      var lastChange: Int64 = .min
       /// A script whose import failed is tried again: only workers in which one did make room.
       var isRetry = false
       /// Workers that keep requests for it, one entry for each request, in the order in which they asked.

@@ -30,7 +30,9 @@ extension Supervisor {
     let group = worker.group
     switch message {
     case .ready: becomeReady(worker, group)
-    case .loaded: worker.verdict = .loaded
+    case .loaded:
+      worker.verdict = .loaded
+      worker.settled = wsgi_posix_monotonic()
     case .loadFailed(let failure):
       worker.verdict = .failed(failure)
       worker.hasFailedImport = true

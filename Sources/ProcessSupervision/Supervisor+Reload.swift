@@ -35,6 +35,7 @@ extension Supervisor {
     }
     if reload.notes(change) {
       group.reload?.changes.append(change)
+      if change.script == reload.changes.first?.script { group.reload?.lastChange = wsgi_posix_monotonic() }
       tellOthers(.reloading(change), group)
     }
   }
@@ -103,6 +104,7 @@ extension Supervisor {
     guard let reload = group.reload else { return }
     switch reload.phase {
     case .loading:
+      if replaceOutdated(group, reload, now: now) { return }
       guard reload.candidates.allSatisfy(\.hasSettled) || now >= reload.patience(Self.stragglerAllowance) else { return }
       let hasLoaded = reload.candidates.contains { $0.verdict == .loaded }
       if reload.candidates.isEmpty || ((group.plan.keepsOldCode || reload.isRetry) && !hasLoaded) {
@@ -117,6 +119,23 @@ extension Supervisor {
         group.reload = nil
       }
     }
+  }
+
+  /// Candidates that had loaded before the script changed once more make room for others, so that all of a group's processes get
+  /// the same code. False: there are none, or it is too soon to start more.
+  private func replaceOutdated(_ group: Group, _ reload: Group.Reload, now: Int64) -> Bool {
+    let outdated = reload.candidates.filter { $0.verdict == .loaded && ($0.settled ?? .max) < reload.lastChange }
+    guard !outdated.isEmpty, !reload.isRetry, now >= group.pace.notBefore, let change = reload.changes.first else { return false }
+    if group.pace.take(now: now) { reportPace(group) }
+    let script = WorkerSettings.Script(script: change.script, applicationGroup: change.applicationGroup)
+    for candidate in outdated {
+      guard let other = start(group, candidate: script, now: now) else { return false }
+      group.reload?.candidates.removeAll { $0 === candidate }
+      group.reload?.candidates.append(other)
+      candidate.channel.send(.drain(.scriptReload))
+      beginDraining(candidate, group)
+    }
+    return true
   }
 
   func reloadDeadline(_ reload: Group.Reload) -> Int64 {

@@ -32,6 +32,8 @@ final class Worker {
   var reason: ShutdownReason?
   var startFailure: String?
   var verdict: Verdict?
+  /// When it had loaded the script that it was started for.
+  var settled: Int64?
   /// It has answered a request.
   var hasAnswered = false
   /// The import of some script failed in it.

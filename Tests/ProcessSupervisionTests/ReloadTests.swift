@@ -39,6 +39,25 @@ import WSGICore
     it.finish()
   }
 
+  @Test func aProcessThatHasLoadedBeforeTheNextChangeMakesRoom() throws {
+    let it = try SupervisionCase([.init("g", "unless=%T/flag,noload serve", processes: 2)])
+    wait("ready") { it.ready() == 2 }
+    let old = Set(it.pids())
+    // Of two candidates one loads; the other keeps the reload waiting.
+    unlink(it.scratch.file("flag"))
+    it.send("changed /srv/a.wsgi \(it.scratch.file("first")) 1")
+    wait("two candidates") { it.log.count { $0 == "candidate:/srv/a.wsgi" } == 2 && it.pids().count == 4 }
+    let candidates = Set(it.pids()).subtracting(old)
+    it.send("changed /srv/a.wsgi \(it.scratch.file("second")) 2")
+    wait("another candidate") { it.log.count { $0 == "candidate:/srv/a.wsgi" } == 3 }
+    wait("both answers") { contents(it.scratch.file("first")) != nil && contents(it.scratch.file("second")) != nil }
+    for name in ["first", "second"] {
+      let pid = try #require(contents(it.scratch.file(name)).flatMap { Int32($0) })
+      #expect(!old.contains(pid) && !candidates.contains(pid))
+    }
+    it.finish()
+  }
+
   @Test func codeThatDoesNotLoadReplacesTheOldByDefault() throws {
     let it = try SupervisionCase([.init("g", "badload serve")])
     wait("ready") { it.ready() == 1 }

@@ -78,7 +78,7 @@ final class Probe {
     }
   }
 
-  /// A test's requests are words: `note F` writes this process's id into file F, `changed S F` does so in the process that has
+  /// A test's requests are words: `note F` writes this process's id into file F, `changed S F [M]` does so in the process that has
   /// loaded script S anew, `failed S N F` in one that tries S again after failure N, `exit N` and `signal N` end the process.
   func answer(_ request: [UInt8]) {
     let words = String(decoding: request, as: UTF8.self).split(separator: " ").map(String.init)
@@ -91,7 +91,8 @@ final class Probe {
       rename(words[1] + ".new", words[1])
     case "changed":
       pending.append((Array(words[1].utf8), Array("note \(words[2])".utf8)))
-      channel.send(.reloadWanted(ScriptChange(script: Array(words[1].utf8), applicationGroup: [], modified: 1)))
+      let modified = words.count > 3 ? Int64(words[3]) ?? 1 : 1
+      channel.send(.reloadWanted(ScriptChange(script: Array(words[1].utf8), applicationGroup: [], modified: modified)))
     case "failed":
       pending.append((Array(words[1].utf8), Array("note \(words[3])".utf8)))
       let failure = UInt32(words[2]) ?? 0
