@@ -32,7 +32,7 @@ extension Supervisor {
     case .ready: becomeReady(worker, group)
     case .loaded:
       worker.verdict = .loaded
-      worker.settled = wsgi_posix_monotonic()
+      worker.settled = Clock.monotonicMicroseconds()
     case .loadFailed(let failure):
       worker.verdict = .failed(failure)
       worker.hasFailedImport = true

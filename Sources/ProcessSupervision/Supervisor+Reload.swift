@@ -35,7 +35,7 @@ extension Supervisor {
     }
     if reload.notes(change) {
       group.reload?.changes.append(change)
-      if change.script == reload.changes.first?.script { group.reload?.lastChange = wsgi_posix_monotonic() }
+      if change.script == reload.changes.first?.script { group.reload?.lastChange = Clock.monotonicMicroseconds() }
       tellOthers(.reloading(change), group)
     }
   }

@@ -109,7 +109,8 @@ extension DaemonProcessOption {
     let most = Int(Int32.max)
     if let number = NumberSyntax.integer(text) { return (1...most).contains(number) ? number...number : nil }
     let parts = text.bytes.split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
-    guard parts.count == 2, let low = NumberSyntax.integer(ByteText(parts[0])), let high = NumberSyntax.integer(ByteText(parts[1])),
+    guard parts.count == 2, let low = NumberSyntax.integer(ByteText(parts[0])),
+      let high = NumberSyntax.integer(ByteText(parts[1])),
       low >= 0, high >= max(low, 1), high <= most
     else { return nil }
     return low...high
