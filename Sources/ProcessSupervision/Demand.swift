@@ -1,5 +1,5 @@
-/// How many processes a group with `processes=MIN-MAX` needs: one more when a request has waited for a while, fewer when the group
-/// has had fewer threads busy at once for as long as idle-timeout. Times in microseconds of the monotonic clock.
+/// How many processes a group with `processes=MIN-MAX` needs: one more when a request has waited for a while, fewer when the
+/// group has had fewer threads busy at once for as long as idle-timeout. Times in microseconds of the monotonic clock.
 struct Demand {
   /// A request waits for so long before a further process is started for it.
   static let patience: Int64 = 100_000

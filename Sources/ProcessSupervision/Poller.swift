@@ -4,8 +4,8 @@ import Glibc
 /// Descriptors that a loop waits on, each with a source that says whom an event concerns. Waiting costs by the events, not by the
 /// descriptors (epoll).
 ///
-/// A descriptor must be forgotten before it is closed, or becomes another file's: other processes may have that file open too, and
-/// the kernel would go on reporting it.
+/// A descriptor must be forgotten before it is closed, or becomes another file's: other processes may have that file open too,
+/// and the kernel would go on reporting it.
 struct Poller<Source> {
   private struct Entry {
     var source: Source

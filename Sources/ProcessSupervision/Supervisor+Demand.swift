@@ -26,8 +26,8 @@ extension Supervisor {
     retire(group.active &- group.demand.wanted, group)
   }
 
-  /// Threads of the group that are busy, and whether any has run a request since this was last asked. What a worker says of itself
-  /// can keep it alive, and others of its group, and nobody else.
+  /// Threads of the group that are busy, and whether any has run a request since this was last asked. A worker that reports
+  /// falsely can keep itself alive, and others of its group, but no other group.
   private func countRequests(_ group: Group) -> (busy: Int, hasRun: Bool) {
     var busy = 0
     var hasRun = false

@@ -78,8 +78,8 @@ final class Probe {
     }
   }
 
-  /// A test's requests are words: `note F` writes this process's id into file F, `changed S F [M]` does so in the process that has
-  /// loaded script S anew, `failed S N F` in one that tries S again after failure N, `exit N` and `signal N` end the process.
+  /// A test's requests are words: `note F` writes this process's id into file F, `changed S F [M]` does so in the process that
+  /// has loaded script S anew, `failed S N F` in one that tries S again after failure N, `exit N` and `signal N` end the process.
   func answer(_ request: [UInt8]) {
     let words = String(decoding: request, as: UTF8.self).split(separator: " ").map(String.init)
     switch words.first {
