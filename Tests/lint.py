@@ -141,6 +141,25 @@ def check_names():
             complain(other, "a file of that name is %s already" % os.path.relpath(paths[0], ROOT))
 
 
+# Openings of doc comments, and a phrase, that hide what is meant. Rooms whose comments do not keep to this yet are left out.
+HIDDEN = re.compile(r"/// (?:What|Whoever)\b")
+PHRASES = re.compile(r"\bto be had\b")
+UNCHECKED_ROOMS = {"PythonRuntime", "WSGIAdapter", "WSGIMeasurement"}
+
+
+def check_comments():
+    """Comments are plain English: a doc comment opens with the noun or the verb that it is about."""
+    for room in sorted(set(ROOMS) - UNCHECKED_ROOMS):
+        for path in sorted(glob.glob(os.path.join(ROOT, "Sources", room, "**", "*.swift"), recursive=True)):
+            before = ""
+            for number, line in enumerate(read(path).splitlines(), 1):
+                text = line.lstrip()
+                opens = not before.startswith("//") and HIDDEN.match(text)
+                if text.startswith("//") and (opens or PHRASES.search(text)):
+                    complain("%s:%d" % (path, number), "say it plainly: %s" % text)
+                before = text
+
+
 # What a call made is gone when its `object` has been read: `f(make().object)` gives f a dead pointer.
 DANGLING = re.compile(r"\)\.object\b")
 
@@ -274,6 +293,7 @@ def main():
     check_rooms()
     check_circles()
     check_names()
+    check_comments()
     check_references()
     check_system_calls()
     check_lines()

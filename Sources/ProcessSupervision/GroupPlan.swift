@@ -25,7 +25,7 @@ public struct GroupPlan {
   public var keepsOldCode: Bool
   /// The file of the group's `WorkerScoreboard`; -1: it has none.
   public var activity: Int32 = -1
-  /// What stands in that file; nil: it cannot be read.
+  /// The content of that file; nil: it cannot be read.
   public var workers: WorkerScoreboard?
   /// Writes a record into the ErrorLog of the group's server. The text may hold any byte but NUL.
   public var log: (LogRecord) -> Void = { _ in }
