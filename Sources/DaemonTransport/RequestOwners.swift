@@ -33,6 +33,9 @@ public struct RequestOwners: Sendable {
   /// Maps the board that a file holds, in a worker. The file stays the caller's.
   public init?(file: Int32) { self.init(file: file, stride: 1) }
 
+  /// Maps the board that a file holds, in an httpd child, of which each has `threads`. The file stays the caller's.
+  public init?(file: Int32, threads: Int) { self.init(file: file, stride: max(threads, 1)) }
+
   private init?(file: Int32, stride: Int) {
     let bytes = Int(clamping: wsgi_posix_readable_size(file))
     count = bytes / MemoryLayout<UInt64>.stride

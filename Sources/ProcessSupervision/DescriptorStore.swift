@@ -50,12 +50,39 @@ public struct DescriptorStore: Sendable {
   /// Copies of the kept descriptors, which become the caller's. The store keeps its own all the time: the caller may be killed at
   /// any moment.
   func copies() -> [Ends] {
-    var offset: Int32 = 0
-    guard setsockopt(descriptors.1, SOL_SOCKET, SO_PEEK_OFF, &offset, socklen_t(MemoryLayout<Int32>.size)) == 0 else { return [] }
     var all: [UInt64: Ends] = [:]
-    while let message = receive(Int32(MSG_PEEK)) { Self.add(message, to: &all) }
+    for message in messages() { Self.add(message, to: &all) }
     for ends in all.values where !ends.isWhole { ends.closeAll() }
     return all.values.filter(\.isWhole).sorted { $0.instance < $1.instance }
+  }
+
+  private func messages() -> [Message] {
+    var offset: Int32 = 0
+    guard setsockopt(descriptors.1, SOL_SOCKET, SO_PEEK_OFF, &offset, socklen_t(MemoryLayout<Int32>.size)) == 0 else { return [] }
+    var all: [Message] = []
+    while let message = receive(Int32(MSG_PEEK)) { all.append(message) }
+    return all
+  }
+
+  /// Leaves the descriptors of the group in a place, as `put` does those of a worker. A store has either.
+  func put(_ files: GroupFiles, of place: Int) -> Bool {
+    send(UInt64(place), part: 0, [files.readEnd, files.writeEnd]) && send(UInt64(place), part: 1, [files.owners, files.activity])
+  }
+
+  /// Copies of the kept descriptors of groups, by their places.
+  func groupFiles() -> [Int: GroupFiles] {
+    var all: [Int: GroupFiles] = [:]
+    for message in messages() {
+      let place = Int(message.key.instance)
+      guard message.numbers.count == 2 else { continue }
+      if message.key.part == 0 {
+        (all[place, default: .init()].readEnd, all[place, default: .init()].writeEnd) = (message.numbers[0], message.numbers[1])
+      } else {
+        (all[place, default: .init()].owners, all[place, default: .init()].activity) = (message.numbers[0], message.numbers[1])
+      }
+    }
+    for files in all.values where !files.isWhole { files.closeAll() }
+    return all.filter { $0.value.isWhole }
   }
 
   /// Forgets workers: what is kept of them would keep their sockets open. Each message is taken out once, and put back behind the

@@ -29,6 +29,9 @@ public struct GroupPlan {
   public var workers: WorkerScoreboard?
   /// Writes a record into the ErrorLog of the group's server. The text may hold any byte but NUL.
   public var log: (LogRecord) -> Void = { _ in }
+  /// Makes the descriptors of a group that has none until a request comes for it, in its supervisor; they become the caller's.
+  /// nil: it has them from the start.
+  public var makeFiles: (() -> GroupFiles?)?
   /// Makes another queue for the group, whose ends become the caller's. nil: errno says why not.
   public var makeQueue: () -> RenewableQueue.Ends? = { nil }
 

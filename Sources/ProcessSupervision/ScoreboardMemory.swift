@@ -45,6 +45,9 @@ public struct ScoreboardMemory: Sendable {
     mprotect(readable.start, readable.size, PROT_READ | PROT_WRITE) == 0
   }
 
+  /// A worker has been started: the scoreboards may say something.
+  var hasInstances: Bool { readable.words[0].load(ordering: .acquiring) > 1 }
+
   /// A number that no other worker of the generation has.
   func nextInstance() -> UInt64 {
     let instance = readable.words[0].load(ordering: .acquiring)

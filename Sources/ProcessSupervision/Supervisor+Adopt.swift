@@ -7,6 +7,7 @@ extension Supervisor {
   /// Takes over the workers of a supervisor that has ended, if there was one: the scoreboard says who they were, the store how
   /// to reach them.
   func adoptWorkers() {
+    guard memory.hasInstances else { return }
     var kept: [UInt64: DescriptorStore.Ends] = [:]
     for ends in store.copies() { kept[ends.instance] = ends }
     let seen = Set(kept.keys)

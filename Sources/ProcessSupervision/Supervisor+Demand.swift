@@ -15,7 +15,8 @@ extension Supervisor.Group {
 extension Supervisor {
   /// Adjusts the number of processes that a group is to have to what there is to do, and has those end that are too many.
   func adjustDemand(_ group: Group, now: Int64) {
-    guard !group.demand.isFixed, !group.isFinished, group.endingSince == nil, group.renewAt == nil else { return }
+    guard !group.demand.isFixed, !group.isFinished, group.endingSince == nil, group.renewAt == nil, group.queue.readEnd >= 0
+    else { return }
     let starting = group.starting &+ (group.reload?.candidates.count ?? 0)
     group.demand.look(
       isWaiting: wsgi_posix_waiting(group.queue.readEnd) > 0, active: group.active, starting: starting, now: now)
@@ -32,7 +33,7 @@ extension Supervisor {
     var busy = 0
     var hasRun = false
     for worker in group.workers where worker.state == .ready {
-      guard let activity = group.plan.workers?.activity(ofSlot: worker.slot) else { return (.max, true) }
+      guard let activity = group.activities?.activity(ofSlot: worker.slot) else { return (.max, true) }
       busy = busy &+ activity.busy
       hasRun = hasRun || activity.completed != worker.completed
       worker.lately = worker.lately / 2 &+ (activity.completed &- worker.completed)

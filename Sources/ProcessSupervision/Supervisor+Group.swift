@@ -13,7 +13,15 @@ extension Supervisor {
     var nextRetry: Int64 = 0
     /// Its queue has come to its end, or everything ends: no worker is started any more.
     var isFinished = false
+    /// Its place among the groups, by which httpd's children name it.
+    let place: Int
     var queue: RenewableQueue
+    /// The files of `plan`, or those that were made on demand.
+    var sharedFile: Int32
+    var activity: Int32
+    var activities: WorkerScoreboard?
+    /// Since when a group that is made on demand has had no process.
+    var unusedSince: Int64?
     /// How often the queue has been renewed.
     var queueNumber = 0
     /// When a queue that was shut down is renewed; nil: it works. No worker is started before.
@@ -44,8 +52,12 @@ extension Supervisor {
     /// It is finished, and no worker is left.
     var isOver = false
 
-    init(_ plan: GroupPlan, _ scoreboard: GroupScoreboard) {
+    init(_ plan: GroupPlan, _ scoreboard: GroupScoreboard, place: Int) {
       self.plan = plan
+      self.place = place
+      sharedFile = plan.sharedFile
+      activity = plan.activity
+      activities = plan.workers
       self.scoreboard = scoreboard
       queue = plan.queue
       pace = StartPace(processes: plan.processes)

@@ -30,6 +30,10 @@ extension Supervisor {
   /// Notices that a group's queue has come to its end: no process can put requests into it any more, or one has shut it down.
   func checkQueue(_ group: Group, now: Int64) {
     guard !group.isFinished else { return }
+    if group.queue.readEnd < 0 {
+      if requestLifeline.watched < 0 { finish(group) }
+      return
+    }
     if group.endingSince == nil {
       guard hasHungUp(group.queue.readEnd) else { return }
       if group.queue.writeEnd >= 0 { return renewQueue(group, now: now) }
@@ -57,22 +61,34 @@ extension Supervisor {
     let due = group.renewAt ?? max(group.pace.notBefore, now)
     group.renewAt = due
     guard now >= due else { return }
-    guard let ends = group.plan.makeQueue() else { return renewalFailed(group, errno, now: now) }
-    defer {
-      close(ends.read)
-      close(ends.write)
-    }
-    let failure = group.queue.put(ends)
+    let failure = group.plan.makeFiles == nil ? offerQueue(group) : reopen(group)
     guard failure == 0 else { return renewalFailed(group, failure, now: now) }
-    // As everybody else does: where that fails the queue is found closed again.
-    poller.forget(group.queue.readEnd)
-    group.queue.takeOver()
     group.renewAt = nil
     if group.pace.take(now: now) { reportPace(group) }
     let old = group.workers.filter { $0.queueNumber == group.queueNumber }
     group.queueNumber &+= 1
     report(old, group)
     if !group.plan.settings.isService { replace(old, group) }
+  }
+
+  /// An errno value, or 0.
+  private func offerQueue(_ group: Group) -> Int32 {
+    guard let ends = group.plan.makeQueue() else { return errno }
+    defer {
+      close(ends.read)
+      close(ends.write)
+    }
+    let failure = group.queue.put(ends)
+    guard failure == 0 else { return failure }
+    // As all other processes do: where that fails the queue is found closed again.
+    poller.forget(group.queue.readEnd)
+    group.queue.takeOver()
+    return 0
+  }
+
+  private func reopen(_ group: Group) -> Int32 {
+    letGo(group)
+    return openQueue(group)
   }
 
   private func report(_ old: [Worker], _ group: Group) {

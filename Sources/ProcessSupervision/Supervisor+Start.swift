@@ -8,7 +8,9 @@ extension Supervisor {
   func fill(_ group: Group, now: Int64) {
     if group.backoff.isProbing, group.workers.contains(where: { isStable($0, now: now) }) { group.backoff.succeeded() }
     group.predecessors.removeAll { $0.isOver(now: now) }
-    guard !group.isFinished, !isStopping, now >= group.notBefore, group.predecessors.isEmpty, group.renewAt == nil else { return }
+    guard !group.isFinished, !isStopping, now >= group.notBefore, group.predecessors.isEmpty, group.renewAt == nil,
+      group.queue.readEnd >= 0
+    else { return }
     // Candidates are workers to be. A service is not started before the one that it replaces has gone.
     let present = group.plan.settings.isService ? group.workers.count : group.active
     var missing = group.demand.wanted &- present &- (group.reload?.candidates.count ?? 0)
@@ -139,8 +141,8 @@ extension Supervisor {
         case .queue: group.queue.readEnd
         case .orders: orders[1]
         case .reports: reports[1]
-        case .shared: group.plan.sharedFile >= 0 ? group.plan.sharedFile : nullDevice
-        case .activity: group.plan.activity >= 0 ? group.plan.activity : nullDevice
+        case .shared: group.sharedFile >= 0 ? group.sharedFile : nullDevice
+        case .activity: group.activity >= 0 ? group.activity : nullDevice
         }
       }
       let pid = try execute(

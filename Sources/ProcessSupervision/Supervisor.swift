@@ -9,11 +9,18 @@ import WSGICore
 ///
 /// One thread, one loop: `run` returns when no worker is left and none is to be started.
 public final class Supervisor {
-  let groups: [Group]
+  private let plans: [GroupPlan]
+  /// Those that have a queue; others join when they are asked for.
+  private(set) var groups: [Group] = []
+  private var places: [Int: Group] = [:]
   let memory: ScoreboardMemory
   let store: DescriptorStore
   let callbacks: SupervisorCallbacks
   private let commands: ControlChannel
+  let activation: GroupActivation?
+  /// Keeps the descriptors of groups that were made on demand.
+  let groupStore: DescriptorStore?
+  var asked: GroupActivation.Seen = []
   private let parent: Int32
   private let parentDescriptor: Int32
   let nullDevice: Int32
@@ -28,31 +35,45 @@ public final class Supervisor {
   private var eventful: [Group] = []
   private var schedule = Schedule()
   /// Groups that have workers, or may get some.
-  private var unfinished: Int
+  private var unfinished = 0
 
   /// - commands: this process's end of the socket on which its parent sends `stop`.
   /// - parent: the process whose end is this one's.
   init(
-    groups: [GroupPlan], memory: ScoreboardMemory, store: DescriptorStore, commands: Int32, parent: Int32,
+    groups: [GroupPlan], memory: ScoreboardMemory, store: DescriptorStore,
+    onDemand: (activation: GroupActivation, store: DescriptorStore)? = nil, commands: Int32, parent: Int32,
     after predecessors: [EndingService] = [],
     lifelines: (requests: Lifeline, services: Lifeline) = (.none, .none), callbacks: SupervisorCallbacks
   ) {
     (requestLifeline, serviceLifeline) = lifelines
-    self.groups = groups.enumerated().compactMap { row, plan in memory.writer(row).map { Group(plan, $0) } }
-    unfinished = self.groups.count
-    for group in self.groups {
-      // An earlier supervisor may have renewed it.
-      group.queue.takeOver()
-      if group.queue.readEnd < 0 { group.isFinished = true }
-      if group.plan.settings.isService { group.predecessors = predecessors.filter { $0.group == group.plan.name } }
-    }
+    plans = groups
     self.memory = memory
     self.store = store
+    activation = onDemand?.activation
+    groupStore = onDemand?.store
     self.callbacks = callbacks
     self.commands = ControlChannel(socket: commands)
     self.parent = parent
     parentDescriptor = max(wsgi_posix_pidfd(parent), -1)
     nullDevice = open("/dev/null", O_RDWR | O_CLOEXEC)
+    for place in plans.indices where plans[place].makeFiles == nil {
+      guard let group = group(at: place) else { continue }
+      // An earlier supervisor may have renewed it.
+      group.queue.takeOver()
+      if group.queue.readEnd < 0 { group.isFinished = true }
+      if group.plan.settings.isService { group.predecessors = predecessors.filter { $0.group == group.plan.name } }
+    }
+  }
+
+  /// The group in a place among the plans; nil: there is none.
+  func group(at place: Int) -> Group? {
+    if let group = places[place] { return group }
+    guard plans.indices.contains(place), let scoreboard = memory.writer(place) else { return nil }
+    let group = Group(plans[place], scoreboard, place: place)
+    groups.append(group)
+    places[place] = group
+    unfinished += 1
+    return group
   }
 
   deinit {
@@ -73,6 +94,7 @@ public final class Supervisor {
   /// Supervises until all is over.
   public func run() {
     watchOwnDescriptors()
+    adoptFiles()
     adoptWorkers()
     checkLifelines()
     for group in groups { note(group) }
@@ -82,7 +104,7 @@ public final class Supervisor {
       while let group = schedule.takeDue(now: now) { note(group) }
       while let group = eventful.popLast() { attend(group, now: now) }
       reapUnattended()
-      if unfinished == 0 { break }
+      if unfinished == 0, !mayOpenQueues { break }
       waitAndServe()
     }
     for group in groups {
@@ -98,6 +120,7 @@ public final class Supervisor {
     case parent
     case commands
     case lifeline
+    case activation
     case queue(Group)
     case reports(Worker)
     case output(WorkerOutput)
@@ -107,6 +130,7 @@ public final class Supervisor {
   private func watchOwnDescriptors() {
     poller.watch(parentDescriptor, .parent, events: Poller<Source>.readable)
     poller.watch(commands.incoming, .commands, events: Poller<Source>.readable)
+    poller.watch(activation?.descriptor ?? -1, .activation, events: Poller<Source>.readable)
     poller.watch(requestLifeline.watched, .lifeline, events: 0)
     poller.watch(serviceLifeline.watched, .lifeline, events: 0)
   }
@@ -129,6 +153,7 @@ public final class Supervisor {
     killOverdue(group, now: now)
     replaceDeaf(group, now: now)
     adjustDemand(group, now: now)
+    endDisuse(group, now: now)
     fill(group, now: now)
     reportMissing(group, now: now)
     publish(group)
@@ -177,6 +202,7 @@ public final class Supervisor {
     if poller.isIncomplete {
       checkLifelines()
       serveCommand()
+      answerAsks()
       for group in groups where !group.isOver {
         for worker in group.workers {
           receive(from: worker)
@@ -196,6 +222,7 @@ public final class Supervisor {
     case .parent: if !isStopping { stopAll("httpd's parent process has gone") } else { poller.forget(parentDescriptor) }
     case .commands: serveCommand()
     case .lifeline: checkLifelines()
+    case .activation: answerAsks()
     case .queue(let group): note(group)
     case .reports(let worker):
       checkQueue(worker.group, now: Clock.monotonicMicroseconds())
@@ -230,7 +257,7 @@ public final class Supervisor {
 
   /// The time of the next thing to do for a group that no descriptor announces.
   private func nextDeadline(of group: Group, after now: Int64) -> Int64 {
-    var next = group.demandDeadline
+    var next = min(group.demandDeadline, disuseDeadline(group))
     if group.endingSince != nil, !group.isFinished { next = min(next, now &+ 100_000) }
     if !group.isFinished, group.active < group.demand.wanted, group.notBefore > now { next = min(next, group.notBefore) }
     if let renewAt = group.renewAt, !group.isFinished { next = min(next, renewAt) }

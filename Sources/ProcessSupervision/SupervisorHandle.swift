@@ -15,6 +15,8 @@ public final class SupervisorHandle {
   private var serviceLifeline: Lifeline
   public private(set) var memory: ScoreboardMemory
   private let store: DescriptorStore
+  /// Where there are groups that are made on demand.
+  private var onDemand: (activation: GroupActivation, store: DescriptorStore)?
   /// The parent's end, and the supervisor's.
   private let commands: [Int32]
   private let callbacks: SupervisorCallbacks
@@ -32,8 +34,9 @@ public final class SupervisorHandle {
   /// The most a supervisor may need to stop all workers, in microseconds.
   private let stopAllowance: Int64
 
-  /// Takes over the descriptors of queues and of shared files. nil: memory or descriptors are short.
-  public init?(groups: [GroupPlan], callbacks: SupervisorCallbacks) {
+  /// Takes over the descriptors of queues and of shared files. `children`: the most that httpd has at a time. nil: memory or
+  /// descriptors are short.
+  public init?(groups: [GroupPlan], children: Int = 1, callbacks: SupervisorCallbacks) {
     var pair: [Int32] = [-1, -1]
     let slots = groups.reduce(0) { $0 &+ GroupScoreboard.slotCount(processes: $1.processes) }
     guard let requestLifeline = Lifeline.make(), let serviceLifeline = Lifeline.make() else { return nil }
@@ -41,6 +44,14 @@ public final class SupervisorHandle {
       let store = DescriptorStore.make(capacity: slots),
       wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0
     else { return nil }
+    let late = groups.count { $0.makeFiles != nil }
+    if late > 0 {
+      guard let activation = GroupActivation.make(children: children), let store = DescriptorStore.make(capacity: 2 &* late)
+      else {
+        return nil
+      }
+      onDemand = (activation, store)
+    }
     self.requestLifeline = requestLifeline
     self.serviceLifeline = serviceLifeline
     self.groups = groups
@@ -52,7 +63,7 @@ public final class SupervisorHandle {
   }
 
   /// Some group can be started. Without one there is nothing to supervise.
-  public var hasWork: Bool { groups.contains { $0.queue.readEnd >= 0 } }
+  public var hasWork: Bool { groups.contains { $0.queue.readEnd >= 0 || $0.makeFiles != nil } }
 
   /// A supervisor has been there: there may be workers.
   public var hasStarted: Bool { lastStart > 0 }
@@ -70,9 +81,10 @@ public final class SupervisorHandle {
       inChild()
       requestLifeline.letGo()
       serviceLifeline.letGo()
-      close(commands[0])
+      Glibc.close(commands[0])
       Supervisor(
-        groups: groups, memory: memory, store: store, commands: commands[1], parent: parent, after: predecessors,
+        groups: groups, memory: memory, store: store, onDemand: onDemand, commands: commands[1], parent: parent,
+        after: predecessors,
         lifelines: (requestLifeline, serviceLifeline), callbacks: callbacks
       ).run()
       _exit(0)
@@ -111,7 +123,7 @@ public final class SupervisorHandle {
 
   /// Lets go of queues that have been renewed, with the requests that are left in them and no process takes.
   public func takeOverRenewedQueues() {
-    for group in groups { group.queue.takeOver() }
+    for index in groups.indices { groups[index].queue.takeOver() }
   }
 
   /// Has everything stop: `waitForStop` must follow.
@@ -142,7 +154,8 @@ public final class SupervisorHandle {
   /// The processes of service groups that have not ended yet, for the generation that comes after this one.
   public func services() -> [EndingService] {
     var found: [EndingService] = []
-    for (row, group) in groups.enumerated() where group.settings.isService {
+    for row in groups.indices where groups[row].settings.isService {
+      let group = groups[row]
       let until = Clock.monotonicMicroseconds() &+ group.stopAllowance &+ 1_000_000
       for slot in memory.reader(row)?.slots ?? [] where slot.pid > 0 {
         found.append(EndingService(group: group.name, pid: slot.pid, startTicks: slot.startTicks, until: until))
@@ -165,37 +178,51 @@ public final class SupervisorHandle {
   public func becomeChild() {
     guard getpid() != owner else { return }
     closeReadEnds()
-    for (index, group) in groups.enumerated() where group.settings.isService { closeWriteEnd(index) }
+    for index in groups.indices where groups[index].settings.isService { closeWriteEnd(index) }
     serviceLifeline.letGo()
     memory.becomeReader()
+  }
+
+  /// The means of the calling process, which serves requests, to ask for queues; `seat`: its place among httpd's children.
+  public func makeAsker(seat: Int) -> GroupActivation.Asker? {
+    onDemand?.activation.asker(seat: seat, isAlone: getpid() == owner)
   }
 
   /// A process that has nothing to do with the generation.
   public func leave() {
     closeWriteEnds()
     closeReadEnds()
-    for group in groups where group.queue.offered >= 0 { close(group.queue.offered) }
+    close(\.queue.offered)
     groups = []
+    onDemand?.activation.closeAll()
+    onDemand = nil
     memory.becomeReader()
+  }
+
+  /// Closes a descriptor of every group that has it. To take the plans out of their array would write to memory of each, which
+  /// forked processes would then have twice.
+  private func close(_ descriptor: KeyPath<GroupPlan, Int32>) {
+    for index in groups.indices where groups[index][keyPath: descriptor] >= 0 { Glibc.close(groups[index][keyPath: descriptor]) }
   }
 
   /// Once: the numbers may be other files' afterwards.
   private func closeReadEnds() {
     guard holdsReadEnds else { return }
     holdsReadEnds = false
-    for group in groups where group.queue.readEnd >= 0 { close(group.queue.readEnd) }
-    for group in groups where group.sharedFile >= 0 { close(group.sharedFile) }
-    for group in groups where group.activity >= 0 { close(group.activity) }
-    for end in commands { close(end) }
-    for group in groups where group.queue.offer >= 0 { close(group.queue.offer) }
+    close(\.queue.readEnd)
+    close(\.sharedFile)
+    close(\.activity)
+    for end in commands { Glibc.close(end) }
+    close(\.queue.offer)
     requestLifeline.lookAway()
     serviceLifeline.lookAway()
     store.closeBoth()
+    onDemand?.store.closeBoth()
   }
 
   private func closeWriteEnd(_ index: Int) {
     guard groups[index].queue.writeEnd >= 0 else { return }
-    close(groups[index].queue.writeEnd)
+    Glibc.close(groups[index].queue.writeEnd)
     groups[index].queue.writeEnd = -1
   }
 }

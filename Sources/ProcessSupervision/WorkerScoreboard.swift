@@ -17,15 +17,16 @@ public struct WorkerScoreboard: Sendable {
 
   public static let placeSize = 64
 
-  /// Makes the file for a group; nil where descriptors or memory are short.
-  public init?(processes: Int, threads: Int) {
+  /// Makes the file for a group, or maps the one that there is; nil where descriptors or memory are short, and a file that was
+  /// made is closed.
+  public init?(processes: Int, threads: Int, file: Int32? = nil) {
     let slots = GroupScoreboard.slotCount(processes: processes)
     let (size, overflows) = slots.multipliedReportingOverflow(by: Self.stride(threads: threads))
     guard threads > 0, !overflows else { return nil }
-    descriptor = SharedMemory.makeFile(size: size)
+    descriptor = file ?? SharedMemory.makeFile(size: size)
     guard descriptor >= 0 else { return nil }
     guard let memory = SharedMemory(file: descriptor, size: size, isWritable: false) else {
-      close(descriptor)
+      if file == nil { close(descriptor) }
       return nil
     }
     readable = memory

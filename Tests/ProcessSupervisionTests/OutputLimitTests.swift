@@ -9,7 +9,8 @@ import WSGICore
   private func makeGroup() throws -> Supervisor.Group {
     let board = try #require(ScoreboardMemory.make(processes: [20])?.reader(0))
     return Supervisor.Group(
-      GroupPlan(name: "g", processes: 20, settings: WorkerSettings(), program: [], arguments: [], environment: []), board)
+      GroupPlan(name: "g", processes: 20, settings: WorkerSettings(), program: [], arguments: [], environment: []), board,
+      place: 0)
   }
 
   private func passed(_ group: Supervisor.Group, _ output: WorkerOutput, lines: Int, bytes: Int, now: Int64) -> Int {

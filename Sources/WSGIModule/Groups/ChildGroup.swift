@@ -16,6 +16,10 @@ final class ChildGroup: Sendable {
   let row: RequestBook.Row
   /// nil: the group could not be started, and the log has said why.
   let queue: GroupQueue?
+  /// The queue is made on demand: `queue` has its limits only, and `QueuesOnDemand` the rest.
+  var isOnDemand: Bool { queue.map { $0.writeEnd < 0 } ?? false }
+  /// Its place in the configuration: the book's first row is that of embedded mode.
+  var place: Int { row.slot &- 1 }
   /// How the group stands, as its supervisor says.
   let scoreboard: GroupScoreboard?
   /// The activity of each of its threads; nil if there are none, or no memory for it.
@@ -52,8 +56,8 @@ final class ChildGroup: Sendable {
   var isStarting: Bool { scoreboard.map { $0.ready == 0 } ?? true }
 
   /// The activity of a process's threads, as it reports it; nil: unknown.
-  func activity(of process: GroupScoreboard.Process) -> WorkerScoreboard.Activity? {
-    process.state == .starting || process.state == .candidate ? nil : workers?.activity(ofSlot: process.slot)
+  func activity(of process: GroupScoreboard.Process, _ held: QueuesOnDemand.Held? = nil) -> WorkerScoreboard.Activity? {
+    process.state == .starting || process.state == .candidate ? nil : (held?.workers ?? workers)?.activity(ofSlot: process.slot)
   }
 
   /// How a process of the group has just ended; nil where that is not known (yet). Without a `pid` (0) the process is the one of

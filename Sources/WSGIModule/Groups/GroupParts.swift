@@ -26,14 +26,19 @@ struct GroupParts {
     let backlog = config.listenBacklog
     plan.makeQueue = { try? GroupParts.queue(backlog: backlog) }
     do throws(Problem) {
+      if let problem = GroupPlan.problem { throw Problem(sentence: problem) }
+      if config.minimumProcesses == 0 {
+        plan.makeFiles = { GroupParts.files(of: config, facts) }
+        return
+      }
       try addQueue(backlog)
     } catch {
       log(.alert, server, "WSGI0359: Process group '\(config.name)' cannot be started: \(error.sentence).")
       return
     }
-    // HTTP/2 adds threads to those of the MPM. Without a note of which process has a request, causes of death are found by
+    // Without a note of which process has a request, causes of death are found by
     // their time.
-    let made = RequestOwners.make(children: Generation.seats(facts), threads: Int(facts.maximum_threads) &* 2 &+ 8)
+    let made = RequestOwners.make(children: Generation.seats(facts), threads: Generation.ownerThreads)
     owners = made?.board
     plan.sharedFile = made?.file ?? -1
     workers = WorkerScoreboard(processes: config.settings.processes, threads: config.settings.threads)
@@ -47,7 +52,6 @@ struct GroupParts {
   }
 
   private mutating func addQueue(_ backlog: Int) throws(Problem) {
-    if let problem = GroupPlan.problem { throw Problem(sentence: problem) }
     do throws(QueueFailure) {
       let ends = try GroupParts.queue(backlog: backlog)
       guard let queue = RenewableQueue.make(ends) else { throw QueueFailure(errno: errno) }
@@ -55,6 +59,23 @@ struct GroupParts {
     } catch {
       throw Problem(sentence: "its queue cannot be made: \(String(cString: strerror(error.errno)))")
     }
+  }
+
+  /// All descriptors of a group that is made on demand; they become the caller's.
+  private static func files(of config: GroupConfig, _ facts: wsgi_httpd_facts) -> GroupFiles? {
+    guard let ends = try? queue(backlog: config.listenBacklog) else { return nil }
+    var files = GroupFiles(readEnd: ends.read, writeEnd: ends.write)
+    if let owners = RequestOwners.make(children: Generation.seats(facts), threads: Generation.ownerThreads) {
+      files.owners = owners.file
+      owners.board.unmap()
+    }
+    if let workers = WorkerScoreboard(processes: config.settings.processes, threads: config.settings.threads) {
+      files.activity = workers.descriptor
+      workers.unmap()
+    }
+    if files.owners >= 0, files.activity >= 0 { return files }
+    files.closeAll()
+    return nil
   }
 
   /// Both ends belong to the caller from here on; the queue's own are closed with it.
@@ -72,7 +93,9 @@ struct GroupParts {
   /// The group for httpd's children; nil: there is no memory for the book. `scoreboard`: nil if nothing is started.
   func childGroup(_ place: Int, _ generation: Generation, _ scoreboard: GroupScoreboard?) -> ChildGroup? {
     guard let row = generation.row(place, for: config) else { return nil }
-    guard let scoreboard, plan.queue.readEnd >= 0 else { return ChildGroup(config, row, scoreboard: scoreboard) }
+    guard let scoreboard, plan.queue.readEnd >= 0 || plan.makeFiles != nil else {
+      return ChildGroup(config, row, scoreboard: scoreboard)
+    }
     var queue = GroupQueue(row, plan.queue, config, server, wsgi_httpd_get_facts())
     queue.owners = owners
     queue.acceptsDescriptors = isTrusted

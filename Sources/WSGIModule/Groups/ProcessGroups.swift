@@ -37,7 +37,10 @@ final class ProcessGroups {
     let logs = LogTargets(generation)
     let parts = configs.enumerated().map { GroupParts($0.element, $0.offset, generation, logs) }
     let callbacks = SupervisorCallbacks(log: { logs.write($0, of: nil) }, metrics: { Scoreboard.pairs() })
-    guard let book = generation.book, let supervisor = SupervisorHandle(groups: parts.map(\.plan), callbacks: callbacks) else {
+    guard let book = generation.book,
+      let supervisor = SupervisorHandle(
+        groups: parts.map(\.plan), children: Generation.seats(wsgi_httpd_get_facts()), callbacks: callbacks)
+    else {
       log(.alert, generation.mainServer, "WSGI0356: Cannot start any process group: out of memory or file descriptors.")
       return (parts.enumerated().compactMap { $0.element.childGroup($0.offset, generation, nil) }, nil)
     }
@@ -130,6 +133,8 @@ final class ProcessGroups {
   }
 
   // MARK: in httpd's children
+
+  func makeAsker(seat: Int) -> GroupActivation.Asker? { supervisor.makeAsker(seat: seat) }
 
   /// The calling process is a fresh child of httpd.
   static func becomeChild(of current: ProcessGroups?) {

@@ -55,6 +55,9 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
   /// Twice as many children as may serve: those of the last configuration are still there while they finish.
   static func seats(_ facts: wsgi_httpd_facts) -> Int { min(max(64, Int(facts.maximum_processes) &* 2), 65536) }
 
+  /// The threads of a child that may have requests with process groups: HTTP/2 adds some to those of the MPM.
+  static var ownerThreads: Int { Int(wsgi_httpd_get_facts().maximum_threads) &* 2 &+ 8 }
+
   /// Puts to use what has been read.
   static func begin(_ mainServer: OpaquePointer, _ pool: OpaquePointer) -> Generation {
     let generation = Generation(PendingConfiguration.configuration(mainServer), mainServer, pool)

@@ -10,6 +10,8 @@ final class HTTPDChild: Sendable {
   let python: EmbeddedPython
   /// The child's place in the book of requests; nil where there was no memory for one.
   let seat: ChildSeat?
+  /// nil: no group is made on demand, or this child cannot ask for one.
+  let queues: QueuesOnDemand?
 
   /// SAFETY: written by the child's main thread before its other threads exist, and after they have ended or while nothing
   /// can be done about them any more.
@@ -18,6 +20,9 @@ final class HTTPDChild: Sendable {
   private init(_ generation: Generation) {
     python = EmbeddedPython(generation)
     seat = generation.book?.takeSeat(pid: process, now: Clock.epochMicroseconds())
+    queues = generation.processGroups?.makeAsker(seat: seat?.index ?? -1).map {
+      QueuesOnDemand($0, threads: Generation.ownerThreads)
+    }
   }
 
   static func begin(_ generation: Generation, _ pool: OpaquePointer) {

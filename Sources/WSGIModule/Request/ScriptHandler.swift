@@ -205,12 +205,39 @@ struct ScriptHandler {
     let before = timeout > 0 ? wsgi_httpd_set_client_timeout(request, timeout) : -1
     defer { if before >= 0 { _ = wsgi_httpd_set_client_timeout(request, before) } }
     var exchange = DaemonRequest(request, of: group, script: script, response: response(for: destination))
-    let outcome = ThreadState.withForwarder(seat: seat) { forwarder in
-      forwarder.run(head, on: queue, logLevel: LogLevel(of: request), origin: &exchange)
-    }
+    let outcome =
+      queue.writeEnd >= 0
+      ? ThreadState.withForwarder(seat: seat) { forwarder in
+        forwarder.run(head, on: queue, logLevel: LogLevel(of: request), origin: &exchange)
+      } : try runOnDemand(head, group, queue, seat, &exchange)
     let result = exchange.conclude(outcome)
     account.note(outcome, exchange.response, group)
     return result
+  }
+}
+
+extension ScriptHandler {
+  /// The same on a queue that is made on demand. One that was given back since it was last used is asked for again: nothing has
+  /// been begun then.
+  private func runOnDemand(
+    _ head: UnsafeRawBufferPointer, _ group: ChildGroup, _ limits: GroupQueue, _ seat: ChildSeat,
+    _ exchange: inout DaemonRequest
+  ) throws(Refusal) -> DaemonOutcome {
+    var outcome = DaemonOutcome.failed(.queueClosed)
+    for _ in 0..<3 {
+      guard let held = try? HTTPDChild.current?.queues?.take(group, limits) else {
+        throw Refusal(
+          503,
+          "WSGI0720: The supervisor has not made the queue of process group '\(group.name)' within connect-timeout;"
+            + " answered 503. Earlier log entries may say why.")
+      }
+      outcome = ThreadState.withForwarder(seat: seat) { forwarder in
+        forwarder.run(head, on: held.queue, logLevel: LogLevel(of: request), origin: &exchange)
+      }
+      guard case .failed(.queueClosed) = outcome else { break }
+      HTTPDChild.current?.queues?.forget(held, of: group)
+    }
+    return outcome
   }
 }
 

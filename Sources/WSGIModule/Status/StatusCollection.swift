@@ -67,7 +67,11 @@ struct StatusCollection {
     shown.lastEnd = board.ends.first.map {
       StatusReport.End(pid: $0.pid, at: $0.ended, sentence: $0.sentence, isNormal: $0.isNormal)
     }
-    shown.processes = board.processes.map { process($0, threads, group.activity(of: $0)) }
+    let processes = board.processes
+    // One without processes is not asked for: that would have its queue made.
+    let held =
+      processes.isEmpty || !group.isOnDemand ? nil : group.queue.flatMap { try? HTTPDChild.current?.queues?.take(group, $0) }
+    shown.processes = processes.map { process($0, threads, group.activity(of: $0, held)) }
     shown.setInFlight(starts(group.row), now: now)
     return shown
   }

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from httpd_env import Httpd, run_together, wait_until
-from processes import called, descendants, named
+from processes import called, descendants, name_of, named
 
 SCRIPT = """import os, time
 def application(environ, start_response):
@@ -28,10 +28,10 @@ def workers(server):
 def serve():
     made = []
 
-    def start(options, **more):
+    def start(options, others=""):
         server = Httpd("WSGIDaemonProcess site %s display-name=(wsgi:{port})\n"
                        "WSGIScriptAlias /site {root}/site.py process-group=site application-group=%%{GLOBAL}\n%s"
-                       % (options, STATUS), name="demand", **more)
+                       % (options, STATUS + others), name="demand")
         made.append(server)
         with open(os.path.join(server.root, "site.py"), "w") as script:
             script.write(SCRIPT)
@@ -127,6 +127,41 @@ def test_no_request_is_lost_to_the_end_of_an_idle_process(serve):
         threading.Event().wait(pause)
         pause = pause + 0.003 if pause < 0.08 else 0.03
     assert len(pids) > 3, "processes have ended meanwhile"
+
+
+def descriptors(pid):
+    return len(os.listdir("/proc/%d/fd" % pid))
+
+
+def test_descriptors_of_a_group_that_is_not_used_are_given_back(serve):
+    server = serve("processes=0-1 threads=1 idle-timeout=20ms")
+    supervisor, = named(server.pid, "wsgi-supervisor")
+    before = descriptors(supervisor)
+    assert server.get("/site").status == 200
+    assert descriptors(supervisor) > before
+    wait_until(lambda: descriptors(supervisor) == before, "the descriptors to be given back")
+    # The child finds its own closed, and asks for others; some requests come while they are being given back.
+    pause, end = 0.15, time.monotonic() + 5
+    while time.monotonic() < end:
+        assert server.get("/site").status == 200
+        threading.Event().wait(pause)
+        pause = pause + 0.007 if pause < 0.3 else 0.15
+    wait_until(lambda: descriptors(supervisor) == before, "the descriptors to be given back again")
+
+
+def test_a_child_holds_no_more_than_a_number_of_queues(serve):
+    others = "".join("WSGIDaemonProcess g%d processes=0-1 threads=1 idle-timeout=1\n"
+                     "WSGIScriptAlias /g%d {root}/site.py process-group=g%d application-group=%%{GLOBAL}\n" % (i, i, i)
+                     for i in range(270))
+    server = serve("processes=0-1 idle-timeout=1", others)
+    child, = [pid for pid in server.children() if name_of(pid) != "wsgi-supervisor"]
+    before = descriptors(child)
+    for start in range(0, 270, 9):
+        answers = run_together(9, lambda index: server.get("/g%d" % (start + index)))
+        assert {answer.status for answer in answers} == {200}
+    # Two more for the channel that each of its threads keeps.
+    assert before + 200 < descriptors(child) <= before + 256 + 2 * server.threads + 10
+    assert server.get("/g0").status == 200
 
 
 def test_another_supervisor_goes_on(serve):

@@ -56,6 +56,20 @@ def test_a_queue_that_was_shut_down_is_replaced_and_nobody_else_notices():
         assert len(server.log.lines("WSGI0672")) == 4 and not server.log.lines("WSGI045[12]")
 
 
+def test_a_queue_that_is_made_on_demand_is_replaced_too():
+    with Httpd(TENANTS.replace("WSGIDaemonProcess bad", "WSGIDaemonProcess bad processes=0-2"), apps="tenants", name="demanded",
+               processes=4, mpm="prefork") as server, server.client() as one, server.client() as two:
+        assert "processes=0-2" in open(server.conf).read()
+        for client in (one, two):
+            assert client.request("GET", "/bad/pid").status == 200
+        for _ in range(2):
+            pids, lines = shut_down(server, "bad")
+            assert "Process %s," % pids[0] in lines[0]
+            for client in (one, two):
+                response = client.request("GET", "/bad/pid")
+                assert response.status == 200 and response.text != pids[0]
+
+
 # Of each of httpd's children.
 THREADS = 4
 

@@ -1,0 +1,209 @@
+import CPosix
+import Glibc
+import Platform
+import Synchronization
+
+/// How an httpd child gets the queue of a group that is made on demand: it asks the supervisor, by means that the parent made
+/// before either was forked.
+///
+/// A child asks in memory that it shares with the supervisor, and rings an eventfd: neither can hold the supervisor up, and no
+/// descriptor comes that way. It is answered through the lane of its seat, a socket pair of which only that direction works. The
+/// supervisor believes nothing but the place of a group, which it checks.
+public struct GroupActivation: Sendable {
+  /// A word for each lane: how often its child has asked, and the group's place.
+  private let asks: SharedMemory
+  private let bell: Int32
+  private let lanes: [Lane]
+
+  private struct Lane: Sendable {
+    var give: Int32
+    var take: Int32
+  }
+
+  /// The most children at a time that may ask.
+  private static let mostLanes = 1024
+
+  /// nil: memory or descriptors are short.
+  static func make(children: Int) -> GroupActivation? {
+    let count = min(max(children, 1), mostLanes)
+    guard let asks = SharedMemory(size: count &* 8) else { return nil }
+    let bell = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
+    var lanes: [Lane] = []
+    while bell >= 0, lanes.count < count {
+      var pair: [Int32] = [-1, -1]
+      guard wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0 else { break }
+      shutdown(pair[0], Int32(SHUT_RD))
+      lanes.append(Lane(give: pair[0], take: pair[1]))
+    }
+    let made = GroupActivation(asks: asks, bell: bell, lanes: lanes)
+    guard lanes.count == count else {
+      made.closeAll()
+      return nil
+    }
+    return made
+  }
+
+  /// Closes and unmaps everything, in a process that has nothing to do with it.
+  func closeAll() {
+    if bell >= 0 { close(bell) }
+    for lane in lanes {
+      close(lane.give)
+      close(lane.take)
+    }
+    asks.unmap()
+  }
+
+  // MARK: in the supervisor
+
+  /// Readable when a child has asked.
+  var descriptor: Int32 { bell }
+
+  /// The last question of each lane's child, to tell those that are new.
+  typealias Seen = [UInt64]
+
+  /// The new questions: the lane, and the place of the group.
+  func takeAsks(_ seen: inout Seen) -> [(lane: Int, place: Int)] {
+    var count: UInt64 = 0
+    _ = systemCall { read(bell, &count, 8) }
+    if seen.isEmpty { seen = Seen(repeating: 0, count: lanes.count) }
+    var found: [(lane: Int, place: Int)] = []
+    for lane in lanes.indices {
+      let word = asks.words[lane].load(ordering: .acquiring)
+      guard word != seen[lane] else { continue }
+      seen[lane] = word
+      found.append((lane, Int(word & 0xFFFF_FFFF)))
+    }
+    return found
+  }
+
+  /// Answers a child; `files` stay the caller's. A lane that is full is its child's fault, which asks again.
+  func answer(lane: Int, place: Int, status: Int32, files: GroupFiles? = nil) {
+    // As many descriptors as one message may carry.
+    let parts = files.map { [[$0.writeEnd, $0.owners], [$0.activity]] } ?? [[]]
+    for (part, numbers) in parts.enumerated() {
+      var words: [Int32] = [Int32(truncatingIfNeeded: place), status, Int32(part), Int32(parts.count)]
+      _ = words.withUnsafeMutableBytes { bytes in
+        var vector = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
+        return wsgi_posix_send(lanes[lane].give, &vector, 1, numbers, Int32(numbers.count), Int32(MSG_DONTWAIT))
+      }
+    }
+  }
+
+  // MARK: in an httpd child
+
+  /// The means of the child in a seat to ask. `isAlone`: the parent serves requests itself, and keeps what supervisors need.
+  func asker(seat: Int, isAlone: Bool) -> Asker? {
+    for (index, lane) in lanes.enumerated() where !isAlone {
+      close(lane.give)
+      if index != seat { close(lane.take) }
+    }
+    guard lanes.indices.contains(seat) else { return nil }
+    return Asker(asks.words + seat, bell, lanes[seat].take)
+  }
+
+  /// The child's side; any thread may ask.
+  public final class Asker: @unchecked Sendable {
+    // SAFETY: the word is only reached through atomics; `turn` guards the lane.
+    private let word: UnsafeMutablePointer<SharedWord>
+    private let bell: Int32
+    private let lane: Int32
+    private let turn = RecursiveLock()
+
+    /// How long an answer may take before the question is put again: a supervisor may have died over it.
+    private static let patience: Int64 = 250
+
+    fileprivate init(_ word: UnsafeMutablePointer<SharedWord>, _ bell: Int32, _ lane: Int32) {
+      self.word = word
+      self.bell = bell
+      self.lane = lane
+    }
+
+    /// The descriptors of the group in a place, which become the caller's; waits at most so long.
+    public func ask(_ place: Int, milliseconds: Int64) -> Result<GroupFiles, ActivationFailure> {
+      let end = Clock.monotonicMilliseconds() &+ max(milliseconds, 1000)
+      guard turn.lock(milliseconds: Int(clamping: max(milliseconds, 1000))) else { return .failure(.noAnswer) }
+      defer { turn.unlock() }
+      while case .message(let stale, _, _) = receive(0) { stale.closeAll() }
+      while true {
+        let now = Clock.monotonicMilliseconds()
+        guard now < end else { return .failure(.noAnswer) }
+        let number = (word.pointee.load(ordering: .relaxed) >> 32) &+ 1
+        word.pointee.store(number << 32 | UInt64(UInt32(truncatingIfNeeded: place)), ordering: .releasing)
+        var one: UInt64 = 1
+        _ = systemCall { write(bell, &one, 8) }
+        if let result = answer(to: place, until: min(end, now &+ Self.patience)) { return result }
+      }
+    }
+
+    private func answer(to place: Int, until end: Int64) -> Result<GroupFiles, ActivationFailure>? {
+      var files = GroupFiles()
+      while case .message(let more, let words, let count) = receive(max(end &- Clock.monotonicMilliseconds(), 0)) {
+        guard words[0] == Int32(truncatingIfNeeded: place), words[1] == 0 else {
+          more.closeAll()
+          files.closeAll()
+          if words[0] == Int32(truncatingIfNeeded: place) { return .failure(.refused(errno: words[1])) }
+          continue
+        }
+        if words[2] == 0 {
+          files.closeAll()
+          files = more
+        } else {
+          files.activity = more.writeEnd
+        }
+        if words[2] == count - 1, files.writeEnd >= 0 { return .success(files) }
+      }
+      files.closeAll()
+      return nil
+    }
+
+    private enum Received {
+      case message(GroupFiles, words: [Int32], parts: Int32)
+      case nothing
+    }
+
+    private func receive(_ milliseconds: Int64) -> Received {
+      var entry = pollfd(fd: lane, events: Int16(POLLIN), revents: 0)
+      guard poll(&entry, 1, Int32(clamping: milliseconds)) > 0 else { return .nothing }
+      var words: [Int32] = [0, 0, 0, 0]
+      var passed = wsgi_posix_descriptors()
+      let count = words.withUnsafeMutableBytes { bytes in
+        bytes.baseAddress.map { wsgi_posix_receive(lane, $0, bytes.count, Int32(MSG_DONTWAIT), &passed) } ?? 0
+      }
+      guard count > 0 else { return .nothing }
+      var files = GroupFiles()
+      if passed.count > 0 { files.writeEnd = passed.values.0 }
+      if passed.count > 1 { files.owners = passed.values.1 }
+      return .message(files, words: words, parts: words[3])
+    }
+  }
+}
+
+/// Why a child did not get a queue.
+public enum ActivationFailure: Error, Equatable, Sendable {
+  case noAnswer
+  case refused(errno: Int32)
+}
+
+/// The descriptors of a group that is made on demand; -1: not had yet.
+public struct GroupFiles: Equatable, Sendable {
+  /// In the supervisor alone.
+  public var readEnd: Int32 = -1
+  public var writeEnd: Int32 = -1
+  /// Where workers note which request they took.
+  public var owners: Int32 = -1
+  /// The file of the group's `WorkerScoreboard`.
+  public var activity: Int32 = -1
+
+  public init(readEnd: Int32 = -1, writeEnd: Int32 = -1, owners: Int32 = -1, activity: Int32 = -1) {
+    self.readEnd = readEnd
+    self.writeEnd = writeEnd
+    self.owners = owners
+    self.activity = activity
+  }
+
+  var isWhole: Bool { readEnd >= 0 && writeEnd >= 0 && owners >= 0 && activity >= 0 }
+
+  public func closeAll() {
+    for descriptor in [readEnd, writeEnd, owners, activity] where descriptor >= 0 { close(descriptor) }
+  }
+}

@@ -1,0 +1,95 @@
+import CPosix
+import Glibc
+import Platform
+import WSGICore
+
+/// Groups that have no queue until a request comes for them, and none any more when they have not been used for long.
+extension Supervisor {
+  /// A group's descriptors are given back when it has had no process for so many times its idle-timeout.
+  private static let disuse: Int64 = 10
+
+  /// A child may still ask for the queue of a group.
+  var mayOpenQueues: Bool { activation != nil && !isStopping && requestLifeline.watched >= 0 }
+
+  /// Takes over the descriptors that an earlier supervisor made.
+  func adoptFiles() {
+    guard let groupStore else { return }
+    for (place, files) in groupStore.groupFiles() {
+      if let group = group(at: place), group.plan.makeFiles != nil { use(files, group) } else { files.closeAll() }
+    }
+  }
+
+  /// Answers httpd's children that have asked for queues.
+  func answerAsks() {
+    guard let activation else { return }
+    for (lane, place) in activation.takeAsks(&asked) {
+      guard let group = group(at: place), group.plan.makeFiles != nil else {
+        activation.answer(lane: lane, place: place, status: EINVAL)
+        continue
+      }
+      let failure = openQueue(group)
+      activation.answer(lane: lane, place: place, status: failure, files: failure == 0 ? files(of: group) : nil)
+    }
+  }
+
+  private func files(of group: Group) -> GroupFiles {
+    GroupFiles(
+      readEnd: group.queue.readEnd, writeEnd: group.queue.writeEnd, owners: group.sharedFile, activity: group.activity)
+  }
+
+  /// Makes the group's descriptors unless it has them. An errno value, or 0.
+  func openQueue(_ group: Group) -> Int32 {
+    guard !group.isFinished, mayOpenQueues else { return ESHUTDOWN }
+    guard group.queue.readEnd < 0 else { return 0 }
+    guard let files = group.plan.makeFiles?() else { return errno != 0 ? errno : ENOMEM }
+    // Without it, requests that wait would be lost with this supervisor.
+    _ = groupStore?.put(files, of: group.place)
+    use(files, group)
+    return 0
+  }
+
+  private func use(_ files: GroupFiles, _ group: Group) {
+    group.queue = RenewableQueue(readEnd: files.readEnd, writeEnd: files.writeEnd, offered: -1, offer: -1)
+    group.sharedFile = files.owners
+    group.activity = files.activity
+    group.activities = WorkerScoreboard(
+      processes: group.plan.processes, threads: group.plan.settings.threads, file: files.activity)
+    group.unusedSince = nil
+    note(group)
+  }
+
+  /// Lets go of the group's descriptors. What still lies in its queue is given up, and its senders ask for another.
+  func letGo(_ group: Group) {
+    guard group.queue.readEnd >= 0 else { return }
+    poller.forget(group.queue.readEnd)
+    group.activities?.unmap()
+    group.activities = nil
+    files(of: group).closeAll()
+    group.queue = .never
+    group.sharedFile = -1
+    group.activity = -1
+    group.unusedSince = nil
+    groupStore?.remove { $0 == UInt64(group.place) }
+  }
+
+  func disuseDeadline(_ group: Group) -> Int64 {
+    guard let since = group.unusedSince else { return .max }
+    return since &+ Self.disuse &* group.plan.idleTimeout
+  }
+
+  /// Lets go of the descriptors of a group that has not been used for long.
+  func endDisuse(_ group: Group, now: Int64) {
+    guard group.plan.makeFiles != nil, group.queue.readEnd >= 0, !group.isFinished, group.endingSince == nil else { return }
+    guard group.workers.isEmpty, group.demand.wanted == 0 else {
+      group.unusedSince = nil
+      return
+    }
+    let since = group.unusedSince ?? now
+    group.unusedSince = since
+    guard now >= disuseDeadline(group) else { return }
+    // Nothing is put into it from here on. What came at the last moment is run: a process takes it, and finds the queue's end.
+    shutdown(group.queue.readEnd, Int32(SHUT_RD))
+    if wsgi_posix_waiting(group.queue.readEnd) > 0 { start(group, candidate: nil, now: now) }
+    letGo(group)
+  }
+}

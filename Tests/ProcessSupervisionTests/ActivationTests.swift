@@ -1,0 +1,127 @@
+import CPosix
+import Glibc
+import Testing
+
+@testable import ProcessSupervision
+
+@Suite struct ActivationTests {
+  /// Files whose descriptors can be told apart.
+  private func someFiles() throws -> GroupFiles {
+    let numbers = (0..<4).map { _ in eventfd(0, Int32(EFD_CLOEXEC)) }
+    try #require(numbers.allSatisfy { $0 >= 0 })
+    return GroupFiles(readEnd: numbers[0], writeEnd: numbers[1], owners: numbers[2], activity: numbers[3])
+  }
+
+  private func isSame(_ one: Int32, _ other: Int32) -> Bool {
+    var value: UInt64 = 7
+    guard write(one, &value, 8) == 8 else { return false }
+    value = 0
+    return read(other, &value, 8) == 8 && value == 7
+  }
+
+  /// Answers on a thread as a supervisor would, until told to end by a place that no group has.
+  private func answer(_ activation: GroupActivation, _ body: @escaping (_ lane: Int, _ place: Int) -> Bool) -> pthread_t {
+    final class Work {
+      let body: () -> Void
+      init(_ body: @escaping () -> Void) { self.body = body }
+    }
+    let work = Work {
+      var seen: GroupActivation.Seen = []
+      while true {
+        var entry = pollfd(fd: activation.descriptor, events: Int16(POLLIN), revents: 0)
+        guard poll(&entry, 1, 10_000) > 0 else { return }
+        for (lane, place) in activation.takeAsks(&seen) where !body(lane, place) { return }
+      }
+    }
+    var thread = pthread_t()
+    pthread_create(
+      &thread, nil,
+      { context in
+        context.map { Unmanaged<Work>.fromOpaque($0).takeRetainedValue().body() }
+        return nil
+      }, Unmanaged.passRetained(work).toOpaque())
+    return thread
+  }
+
+  @Test func aChildGetsTheDescriptorsOfTheGroupThatItAsksFor() throws {
+    let activation = try #require(GroupActivation.make(children: 3))
+    defer { activation.closeAll() }
+    let files = try someFiles()
+    defer { files.closeAll() }
+    let asker = try #require(activation.asker(seat: 2, isAlone: true))
+    let thread = answer(activation) { lane, place in
+      #expect(lane == 2)
+      activation.answer(lane: lane, place: place, status: place == 5 ? 0 : EINVAL, files: place == 5 ? files : nil)
+      return place != 9
+    }
+    for _ in 0..<3 {
+      let got = try asker.ask(5, milliseconds: 5_000).get()
+      #expect(got.readEnd == -1 && isSame(got.writeEnd, files.writeEnd))
+      #expect(isSame(got.owners, files.owners) && isSame(got.activity, files.activity))
+      got.closeAll()
+    }
+    #expect(asker.ask(6, milliseconds: 5_000) == .failure(.refused(errno: EINVAL)))
+    #expect(asker.ask(9, milliseconds: 5_000) == .failure(.refused(errno: EINVAL)))
+    pthread_join(thread, nil)
+  }
+
+  @Test func aQuestionIsPutAgainWhereNobodyAnswered() throws {
+    let activation = try #require(GroupActivation.make(children: 1))
+    defer { activation.closeAll() }
+    let files = try someFiles()
+    defer { files.closeAll() }
+    let asker = try #require(activation.asker(seat: 0, isAlone: true))
+    final class Count: @unchecked Sendable { var value = 0 }
+    let count = Count()
+    let thread = answer(activation) { lane, place in
+      count.value += 1
+      if count.value > 2 { activation.answer(lane: lane, place: place, status: 0, files: files) }
+      return count.value <= 2
+    }
+    let got = try asker.ask(0, milliseconds: 10_000).get()
+    got.closeAll()
+    pthread_join(thread, nil)
+    #expect(count.value == 3)
+  }
+
+  @Test func aLateAnswerToAnotherQuestionIsClosed() throws {
+    let activation = try #require(GroupActivation.make(children: 1))
+    defer { activation.closeAll() }
+    let files = try someFiles()
+    defer { files.closeAll() }
+    let asker = try #require(activation.asker(seat: 0, isAlone: true))
+    let before = descriptors(of: getpid()).count
+    activation.answer(lane: 0, place: 3, status: 0, files: files)
+    let thread = answer(activation) { lane, place in
+      activation.answer(lane: lane, place: 3, status: 0, files: files)
+      activation.answer(lane: lane, place: place, status: 0, files: files)
+      return false
+    }
+    let got = try asker.ask(4, milliseconds: 5_000).get()
+    pthread_join(thread, nil)
+    #expect(isSame(got.writeEnd, files.writeEnd))
+    got.closeAll()
+    #expect(descriptors(of: getpid()).count <= before)
+  }
+
+  @Test func aSeatThatThereIsNotCannotAsk() throws {
+    let activation = try #require(GroupActivation.make(children: 1))
+    defer { activation.closeAll() }
+    #expect(activation.asker(seat: -1, isAlone: true) == nil && activation.asker(seat: 1, isAlone: true) == nil)
+  }
+
+  @Test func filesOfGroupsOutliveASupervisor() throws {
+    let store = try #require(DescriptorStore.make(capacity: 10))
+    defer { store.closeBoth() }
+    let files = try someFiles()
+    #expect(store.put(files, of: 3) && store.put(files, of: 700))
+    files.closeAll()
+    let found = store.groupFiles()
+    #expect(Set(found.keys) == [3, 700] && found.values.allSatisfy(\.isWhole))
+    for files in found.values { files.closeAll() }
+    store.remove { $0 == 3 }
+    let left = store.groupFiles()
+    #expect(Set(left.keys) == [700])
+    for files in left.values { files.closeAll() }
+  }
+}
