@@ -1,6 +1,6 @@
 import CPython
 
-/// A bytes object that is being filled; nobody else sees it until `finish`, so that it may be written to without the GIL.
+/// A bytes object that is being filled; no other thread sees it until `finish`, so that it may be written to without the GIL.
 public struct BytesBlock: ~Copyable {
   private var object: UnsafeMutablePointer<PyObject>?
   public private(set) var capacity: Int
@@ -44,26 +44,5 @@ public struct BytesBlock: ~Copyable {
     guard let made = object else { throw Raised(.memoryError, "no memory for request data") }
     object = nil
     return PyRef(owning: made)
-  }
-}
-
-extension PyObj {
-  /// Whether Python takes it for true.
-  public func isTrue() throws(Raised) -> Bool {
-    let result = PyObject_IsTrue(pointer)
-    guard result >= 0 else { throw Raised() }
-    return result == 1
-  }
-}
-
-extension PyRef {
-  public borrowing func isTrue() throws(Raised) -> Bool { try object.isTrue() }
-
-  /// str.encode('latin-1'), for its exception.
-  public init(encodingLatin1 text: PyObj) throws(Raised) { try self.init(result: PyUnicode_AsLatin1String(text.pointer)) }
-
-  /// A method of a native object, bound to it.
-  public init(nativeMethod object: PyObj, _ name: StaticString) throws(Raised) {
-    self = try object.attribute(name)
   }
 }

@@ -141,7 +141,7 @@ public final class EnvironLayout {
   /// The template dict, to set further items on before `finish`.
   public var items: PyObj { template.orNone }
 
-  /// Sets what differs; false where the keys are not these. What has been set by then is of no harm: the slots know it.
+  /// Sets what differs; false where the keys are not these. Items set by then do no harm: the slots know them.
   fileprivate func update(_ pairs: EnvironPairs) throws(Raised) -> Bool {
     guard pairs.count == count else { return false }
     var cursor = pairs.cursor

@@ -31,7 +31,7 @@ public struct EnvironPairs {
     (target + header + pair.key.count).copyMemory(from: base, byteCount: value.count)
   }
 
-  /// A number that other sequences of keys seldom have; nil: the encoding is not well-formed.
+  /// A hash of the sequence of keys; nil: the encoding is not well-formed.
   func keyHash() -> UInt64? {
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
     var cursor = cursor
@@ -78,7 +78,7 @@ public struct EnvironPairs {
       return true
     }
 
-    /// The next pair; nil where there is none, or what stands there is none.
+    /// The next pair; nil at the end, or where the bytes are not a pair.
     mutating func next() -> Pair? {
       if index >= pairs.encodedCount {
         let place = index &- pairs.encodedCount

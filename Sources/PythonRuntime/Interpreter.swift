@@ -17,9 +17,9 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
   public var contents: AnyObject?
   /// It may be retired: no script has loaded in it, and CPython can end it while the process goes on.
   public let isDisposable: Atomic<Bool>
-  /// Its name is another's: nothing new begins in it (`Python.retire`).
+  /// Another interpreter bears its name: nothing new begins in it (`Python.retire`).
   public let isRetired = Atomic<Bool>(false)
-  /// It is no more, and what threads still keep of it must not be used.
+  /// It has been ended, and what threads still keep of it must not be used.
   let hasEnded = Atomic<Bool>(false)
   /// Taken while a script is imported, never while holding the GIL.
   public let importLock = RecursiveLock()
@@ -38,7 +38,7 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
     if !isRetired.load(ordering: .relaxed) { isDisposable.store(false, ordering: .relaxed) }
   }
 
-  /// How log lines call it.
+  /// Its name in log lines.
   public var label: String {
     isMain ? "main interpreter" : "sub-interpreter '\(String(decoding: name, as: UTF8.self))'"
   }
@@ -60,8 +60,8 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   public let waited = Atomic<UInt64>(0)
   public let waits = Atomic<UInt64>(0)
 
-  /// How many uses of it are under way, one within another; they keep the interpreter from being ended. Changed by its own
-  /// thread.
+  /// The number of uses of it that are under way, one within another; they keep the interpreter from being ended. Changed by
+  /// its own thread.
   private let uses = Atomic<Int>(0)
 
   init(_ interpreter: Interpreter, _ state: UnsafeMutablePointer<PyThreadState>) {
@@ -71,7 +71,7 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
 
   /// Begins a use; false where the interpreter has been retired, and no use may begin.
   ///
-  /// Whoever ends the interpreter sets `isRetired` first and looks at the uses then; this is the other order.
+  /// The thread that ends the interpreter sets `isRetired` first and looks at the uses then; this is the other order.
   @inline(__always)
   func begin() -> Bool {
     uses.add(1, ordering: .sequentiallyConsistent)

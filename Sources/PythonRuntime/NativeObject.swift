@@ -55,10 +55,9 @@ public struct NativeType {
     let names = UnsafeMutablePointer<UnsafePointer<CChar>?>.allocate(capacity: methods.count + 1)
     defer { names.deallocate() }
     for (index, method) in methods.enumerated() {
-      names[index] = UnsafeRawPointer(method.utf8Start).assumingMemoryBound(to: CChar.self)
+      names[index] = method.chars
     }
-    let label = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
-    guard let made = wsgi_py_native_type(label, names, Int32(methods.count), traits.rawValue) else { throw Raised() }
+    guard let made = wsgi_py_native_type(name.chars, names, Int32(methods.count), traits.rawValue) else { throw Raised() }
     type = PyObj(made)
   }
 
@@ -73,16 +72,25 @@ public struct NativeType {
   }
 }
 
+/// The result for Python of a function of the object behind `context`: a new reference, or NULL with the indicator set.
+@inline(__always)
+private func returned(
+  _ context: UnsafeMutableRawPointer?, _ body: (NativeObject) throws(Raised) -> PyRef?
+) -> UnsafeMutablePointer<PyObject>? {
+  guard let context else { return nil }
+  return Unmanaged<NativeObject>.fromOpaque(context)._withUnsafeGuaranteedRef { object in
+    do throws(Raised) {
+      guard let result = try body(object) else { return nil }
+      return result.release()
+    } catch { return nil }
+  }
+}
+
 @c @implementation
 func wsgi_swift_native_call(
   _ context: UnsafeMutableRawPointer?, _ arguments: UnsafePointer<UnsafeMutablePointer<PyObject>?>?, _ count: Int
 ) -> UnsafeMutablePointer<PyObject>? {
-  guard let context else { return nil }
-  return Unmanaged<NativeObject>.fromOpaque(context)._withUnsafeGuaranteedRef { object in
-    do throws(Raised) { return try object.call(Arguments(base: arguments, count: count), GILToken()).release() } catch {
-      return nil
-    }
-  }
+  returned(context) { object throws(Raised) in try object.call(Arguments(base: arguments, count: count), GILToken()) }
 }
 
 @c @implementation
@@ -90,23 +98,14 @@ func wsgi_swift_native_method(
   _ context: UnsafeMutableRawPointer?, _ index: Int32, _ arguments: UnsafePointer<UnsafeMutablePointer<PyObject>?>?,
   _ count: Int
 ) -> UnsafeMutablePointer<PyObject>? {
-  guard let context else { return nil }
-  return Unmanaged<NativeObject>.fromOpaque(context)._withUnsafeGuaranteedRef { object in
-    do throws(Raised) {
-      return try object.invoke(Int(index), Arguments(base: arguments, count: count), GILToken()).release()
-    } catch { return nil }
+  returned(context) { object throws(Raised) in
+    try object.invoke(Int(index), Arguments(base: arguments, count: count), GILToken())
   }
 }
 
 @c @implementation
 func wsgi_swift_native_next(_ context: UnsafeMutableRawPointer?) -> UnsafeMutablePointer<PyObject>? {
-  guard let context else { return nil }
-  return Unmanaged<NativeObject>.fromOpaque(context)._withUnsafeGuaranteedRef { object in
-    do throws(Raised) {
-      guard let item = try object.next(GILToken()) else { return nil }
-      return item.release()
-    } catch { return nil }
-  }
+  returned(context) { object throws(Raised) in try object.next(GILToken()) }
 }
 
 @c @implementation

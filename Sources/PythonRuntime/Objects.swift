@@ -2,14 +2,27 @@ public import CPython
 
 // Making and reading Python objects. Everything here needs the GIL.
 
+extension UnsafeRawBufferPointer {
+  @inlinable var chars: UnsafePointer<CChar>? { baseAddress?.assumingMemoryBound(to: CChar.self) }
+}
+
+extension StaticString {
+  /// A C string: literals end in a NUL.
+  var chars: UnsafePointer<CChar> { UnsafeRawPointer(utf8Start).assumingMemoryBound(to: CChar.self) }
+}
+
 extension PyRef {
   @inlinable public static func latin1(_ bytes: UnsafeRawBufferPointer) throws(Raised) -> PyRef {
-    try PyRef(result: PyUnicode_DecodeLatin1(bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count, nil))
+    try PyRef(result: PyUnicode_DecodeLatin1(bytes.chars, bytes.count, nil))
+  }
+
+  public static func latin1(_ bytes: [UInt8]) throws(Raised) -> PyRef {
+    try PyRef(result: bytes.withUnsafeBytes { PyUnicode_DecodeLatin1($0.chars, $0.count, nil) })
   }
 
   /// Decodes with the file system encoding and surrogateescape; latin-1 where that fails.
   public static func fileSystem(_ bytes: UnsafeRawBufferPointer) throws(Raised) -> PyRef {
-    if let text = PyUnicode_DecodeFSDefaultAndSize(bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count) {
+    if let text = PyUnicode_DecodeFSDefaultAndSize(bytes.chars, bytes.count) {
       return PyRef(owning: text)
     }
     PyErr_Clear()
@@ -18,27 +31,24 @@ extension PyRef {
 
   public static func string(_ text: String) throws(Raised) -> PyRef {
     var text = text
-    return try PyRef(
-      result: text.withUTF8 { utf8 in
-        PyUnicode_DecodeUTF8(
-          UnsafeRawPointer(utf8.baseAddress)?.assumingMemoryBound(to: CChar.self), utf8.count, "replace")
-      })
+    return try PyRef(result: text.withUTF8 { PyUnicode_DecodeUTF8(UnsafeRawBufferPointer($0).chars, $0.count, "replace") })
   }
 
   /// UTF-8 with invalid sequences replaced.
   public static func utf8(_ bytes: UnsafeRawBufferPointer) throws(Raised) -> PyRef {
-    try PyRef(result: PyUnicode_DecodeUTF8(bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count, "replace"))
+    try PyRef(result: PyUnicode_DecodeUTF8(bytes.chars, bytes.count, "replace"))
   }
 
   public static func interned(_ text: StaticString) throws(Raised) -> PyRef {
-    try PyRef(
-      result: UnsafeRawPointer(text.utf8Start).withMemoryRebound(to: CChar.self, capacity: text.utf8CodeUnitCount) {
-        PyUnicode_InternFromString($0)
-      })
+    try PyRef(result: PyUnicode_InternFromString(text.chars))
   }
 
   @inlinable public static func bytes(_ bytes: UnsafeRawBufferPointer) throws(Raised) -> PyRef {
-    try PyRef(result: PyBytes_FromStringAndSize(bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count))
+    try PyRef(result: PyBytes_FromStringAndSize(bytes.chars, bytes.count))
+  }
+
+  public static func bytes(_ bytes: [UInt8]) throws(Raised) -> PyRef {
+    try PyRef(result: bytes.withUnsafeBytes { PyBytes_FromStringAndSize($0.chars, $0.count) })
   }
 
   @inlinable public static func int(_ value: Int) throws(Raised) -> PyRef { try PyRef(result: PyLong_FromLongLong(Int64(value))) }
@@ -48,20 +58,38 @@ extension PyRef {
   public static func list() throws(Raised) -> PyRef { try PyRef(result: PyList_New(0)) }
   public static func none() -> PyRef { PyObj.none.retained() }
 
-  public static func versionTuple(_ a: Int, _ b: Int, _ c: Int) throws(Raised) -> PyRef { try .intTuple([a, b, c]) }
+  public static func tuple(_ items: [PyObj]) throws(Raised) -> PyRef { try tuple(items.count) { items[$0].retained() } }
+  public static func tuple(_ items: [Int]) throws(Raised) -> PyRef {
+    try tuple(items.count) { index throws(Raised) in try .int(items[index]) }
+  }
 
-  public static func intTuple(_ values: [Int]) throws(Raised) -> PyRef {
-    let tuple = try PyRef(result: PyTuple_New(values.count))
-    for (index, value) in values.enumerated() {
+  private static func tuple(_ count: Int, _ item: (Int) throws(Raised) -> PyRef) throws(Raised) -> PyRef {
+    let tuple = try PyRef(result: PyTuple_New(count))
+    for index in 0..<count {
       // PyTuple_SetItem steals, also on failure.
-      guard PyTuple_SetItem(tuple.pointer, index, try PyRef.int(value).release()) == 0 else { throw Raised() }
+      guard PyTuple_SetItem(tuple.pointer, index, try item(index).release()) == 0 else { throw Raised() }
     }
     return tuple
+  }
+
+  /// str(object).
+  public static func describing(_ object: PyObj) throws(Raised) -> PyRef { try PyRef(result: PyObject_Str(object.pointer)) }
+
+  /// A capsule without a name around a pointer that the server owns.
+  public init(capsule pointer: UnsafeMutableRawPointer) throws(Raised) {
+    try self.init(result: PyCapsule_New(pointer, nil, nil))
+  }
+
+  /// (type, value, traceback) of an exception.
+  public init(excInfoOf exception: PyObj) throws(Raised) {
+    let traceback = try exception.attribute("__traceback__")
+    let type = UnsafeMutableRawPointer(wsgi_py_type(exception.pointer)).assumingMemoryBound(to: PyObject.self)
+    self = try .tuple([PyObj(type), exception, traceback.object])
   }
 }
 
 extension PyObj {
-  /// The latin-1 bytes of a str, valid while the str lives; nil where it is no str or holds a character above U+00FF.
+  /// The latin-1 bytes of a str, valid while the str lives; nil for other types, and where it holds a character above U+00FF.
   @inlinable public var latin1: UnsafeRawBufferPointer? {
     guard isString else { return nil }
     var length = 0
@@ -69,7 +97,7 @@ extension PyObj {
     return UnsafeRawBufferPointer(start: bytes, count: length)
   }
 
-  /// How many characters a str has.
+  /// The number of characters of a str.
   public var characterCount: Int { max(PyUnicode_GetLength(pointer), 0) }
 
   /// The contents of a bytes object, valid while it lives.
@@ -115,10 +143,7 @@ extension PyObj {
   }
 
   public func attribute(_ name: StaticString) throws(Raised) -> PyRef {
-    try PyRef(
-      result: UnsafeRawPointer(name.utf8Start).withMemoryRebound(to: CChar.self, capacity: name.utf8CodeUnitCount) {
-        PyObject_GetAttrString(pointer, $0)
-      })
+    try PyRef(result: PyObject_GetAttrString(pointer, name.chars))
   }
 
   @inlinable public func attribute(_ name: PyObj) throws(Raised) -> PyRef {
@@ -134,10 +159,7 @@ extension PyObj {
   }
 
   public func setAttribute(_ name: StaticString, _ value: PyObj) throws(Raised) {
-    let result = UnsafeRawPointer(name.utf8Start).withMemoryRebound(to: CChar.self, capacity: name.utf8CodeUnitCount) {
-      PyObject_SetAttrString(pointer, $0, value.pointer)
-    }
-    guard result == 0 else { throw Raised() }
+    guard PyObject_SetAttrString(pointer, name.chars, value.pointer) == 0 else { throw Raised() }
   }
 
   // MARK: calls
@@ -148,18 +170,10 @@ extension PyObj {
     try PyRef(result: wsgi_py_call2(pointer, a.pointer, b.pointer))
   }
 
-  /// Calls with the items of a tuple, and of a dict as keywords.
-  public func call(arguments: PyObj, keywords: PyObj?) throws(Raised) -> PyRef {
-    try PyRef(result: PyObject_Call(pointer, arguments.pointer, keywords?.pointer))
-  }
-
   /// Calls with any number of positional arguments.
   public func call(_ arguments: [PyObj]) throws(Raised) -> PyRef {
-    let tuple = try PyRef(result: PyTuple_New(arguments.count))
-    for (index, argument) in arguments.enumerated() {
-      guard PyTuple_SetItem(tuple.pointer, index, argument.retained().release()) == 0 else { throw Raised() }
-    }
-    return try call(arguments: tuple.object, keywords: nil)
+    let tuple = try PyRef.tuple(arguments)
+    return try PyRef(result: PyObject_CallObject(pointer, tuple.pointer))
   }
 
   @inlinable public func iterator() throws(Raised) -> PyRef { try PyRef(result: PyObject_GetIter(pointer)) }
@@ -175,6 +189,21 @@ extension PyObj {
     let result = PyObject_IsInstance(pointer, type.pointer)
     guard result >= 0 else { throw Raised() }
     return result == 1
+  }
+
+  /// Whether Python takes it for true.
+  public func isTrue() throws(Raised) -> Bool {
+    let result = PyObject_IsTrue(pointer)
+    guard result >= 0 else { throw Raised() }
+    return result == 1
+  }
+
+  /// Lends the contents of any object with the buffer interface; TypeError for others.
+  public func withBuffer(_ body: (UnsafeRawBufferPointer) -> Void) throws(Raised) {
+    var view = Py_buffer()
+    guard PyObject_GetBuffer(pointer, &view, PyBUF_SIMPLE) == 0 else { throw Raised() }
+    body(UnsafeRawBufferPointer(start: view.buf, count: view.len))
+    PyBuffer_Release(&view)
   }
 
   // MARK: dict
@@ -215,148 +244,10 @@ extension PyObj {
   @inlinable public func listItem(_ index: Int) -> PyObj { PyObj(wsgi_py_list_item(pointer, index)) }
   @inlinable public var tupleCount: Int { wsgi_py_tuple_size(pointer) }
   @inlinable public func tupleItem(_ index: Int) -> PyObj { PyObj(wsgi_py_tuple_item(pointer, index)) }
+  /// The number of items of an exact list or tuple.
+  @inlinable public var sequenceCount: Int { isExactList ? listCount : tupleCount }
 
   public func append(_ value: PyObj) throws(Raised) {
     guard PyList_Append(pointer, value.pointer) == 0 else { throw Raised() }
-  }
-}
-
-/// The built-in exceptions that this module raises.
-public enum ExceptionKind {
-  case typeError, valueError, runtimeError, osError, memoryError
-
-  var object: UnsafeMutablePointer<PyObject> {
-    switch self {
-    case .typeError: wsgi_py_exception_type_error()
-    case .valueError: wsgi_py_exception_value_error()
-    case .runtimeError: wsgi_py_exception_runtime_error()
-    case .osError: wsgi_py_exception_os_error()
-    case .memoryError: wsgi_py_exception_memory_error()
-    }
-  }
-}
-
-extension Raised {
-  /// Sets the error indicator.
-  public init(_ kind: ExceptionKind, _ message: String) {
-    if let text = try? PyRef.string(message) { PyErr_SetObject(kind.object, text.object.pointer) }
-  }
-
-  /// Raises the exception that an exc_info tuple describes; its three items are borrowed.
-  public init(excInfo type: PyObj, _ value: PyObj, _ traceback: PyObj) {
-    wsgi_py_raise_exc_info(type.pointer, value.pointer, traceback.pointer)
-  }
-
-  /// Raises an exception object again.
-  public init(_ exception: consuming PyRef) { wsgi_py_restore_exception(exception.release()) }
-}
-
-/// An exception taken from the error indicator.
-public enum PythonException {
-  /// Takes and clears the indicator; nil where no exception is set.
-  public static func take() -> PyRef? {
-    guard let exception = wsgi_py_take_exception() else { return nil }
-    return PyRef(owning: exception)
-  }
-
-  public static func clear() { PyErr_Clear() }
-
-  public static func isSystemExit(_ exception: PyObj) -> Bool {
-    PyErr_GivenExceptionMatches(exception.pointer, wsgi_py_exception_system_exit()) != 0
-  }
-
-  public static func matches(_ exception: PyObj, _ type: PyObj) -> Bool {
-    PyErr_GivenExceptionMatches(exception.pointer, type.pointer) != 0
-  }
-}
-
-/// Makes modules and runs source.
-public enum PythonCode {
-  /// Compiles `source` as a module's text. `file` is its `__file__` in tracebacks.
-  public static func compile(_ source: String, file: String) throws(Raised) -> PyRef {
-    try PyRef(result: Py_CompileStringExFlags(source, file, Py_file_input, nil, -1))
-  }
-
-  /// Runs code in a module's namespace.
-  public static func run(_ code: PyObj, in namespace: PyObj) throws(Raised) {
-    _ = try PyRef(result: PyEval_EvalCode(code.pointer, namespace.pointer, namespace.pointer))
-  }
-
-  public static func importModule(_ name: String) throws(Raised) -> PyRef {
-    try PyRef(result: name.withCString { PyImport_ImportModule($0) })
-  }
-
-  /// The dict of loaded modules, borrowed.
-  public static var modules: PyObj { PyObj(PyImport_GetModuleDict()) }
-
-  /// A module's namespace, borrowed.
-  public static func namespace(of module: PyObj) throws(Raised) -> PyObj {
-    guard let dict = PyModule_GetDict(module.pointer) else { throw Raised() }
-    return PyObj(dict)
-  }
-
-  public static var builtins: PyObj { PyObj(PyEval_GetBuiltins()) }
-
-  /// `sys.<name>`, borrowed; nil where it was deleted.
-  public static func sys(_ name: String) -> PyObj? { PyObj(name.withCString { PySys_GetObject($0) }) }
-}
-
-extension PyObj {
-  /// Lends the contents of any object with the buffer interface; TypeError for others.
-  public func withBuffer(_ body: (UnsafeRawBufferPointer) -> Void) throws(Raised) {
-    var view = Py_buffer()
-    guard PyObject_GetBuffer(pointer, &view, PyBUF_SIMPLE) == 0 else { throw Raised() }
-    body(UnsafeRawBufferPointer(start: view.buf, count: view.len))
-    PyBuffer_Release(&view)
-  }
-}
-
-extension PyRef {
-  /// str(object).
-  public static func describing(_ object: PyObj) throws(Raised) -> PyRef { try PyRef(result: PyObject_Str(object.pointer)) }
-
-  public static func bytes(_ bytes: [UInt8]) throws(Raised) -> PyRef {
-    try PyRef(
-      result: bytes.withUnsafeBytes {
-        PyBytes_FromStringAndSize($0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count)
-      })
-  }
-}
-
-extension PyRef {
-  /// A capsule without a name around a pointer that the server owns.
-  public init(capsule pointer: UnsafeMutableRawPointer) throws(Raised) {
-    try self.init(result: PyCapsule_New(pointer, nil, nil))
-  }
-
-  /// (type, value, traceback) of an exception.
-  public init(excInfoOf exception: PyObj) throws(Raised) {
-    let traceback = try exception.attribute("__traceback__")
-    let type = UnsafeMutableRawPointer(wsgi_py_type(exception.pointer)).assumingMemoryBound(to: PyObject.self)
-    let tuple = try PyRef(result: PyTuple_New(3))
-    for (index, item) in [PyObj(type), exception, traceback.object].enumerated() {
-      guard PyTuple_SetItem(tuple.object.pointer, index, item.retained().release()) == 0 else { throw Raised() }
-    }
-    self = tuple
-  }
-
-  @inlinable public borrowing func call(_ a: PyObj, _ b: PyObj) throws(Raised) -> PyRef { try object.call(a, b) }
-}
-
-extension PyObj {
-  public func setAttribute(_ name: StaticString, _ value: borrowing PyRef) throws(Raised) {
-    try setAttribute(name, value.object)
-  }
-
-  /// The number of items of an exact list or tuple.
-  @inlinable public var sequenceCount: Int { isExactList ? listCount : tupleCount }
-}
-
-extension PyRef {
-  public init(latin1 bytes: [UInt8]) throws(Raised) {
-    try self.init(
-      result: bytes.withUnsafeBytes {
-        PyUnicode_DecodeLatin1($0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count, nil)
-      })
   }
 }

@@ -9,11 +9,17 @@ extension PyRef {
   @inlinable public borrowing func call(_ a: PyObj) throws(Raised) -> PyRef { try object.call(a) }
   @inlinable public borrowing func iterator() throws(Raised) -> PyRef { try object.iterator() }
   @inlinable public borrowing func next() throws(Raised) -> PyRef? { try object.next() }
+  @inlinable public borrowing func call(_ a: PyObj, _ b: PyObj) throws(Raised) -> PyRef { try object.call(a, b) }
+  public borrowing func isTrue() throws(Raised) -> Bool { try object.isTrue() }
   public borrowing func int() throws(Raised) -> Int { try object.int() }
+  public borrowing func double() throws(Raised) -> Double { try object.double() }
   public borrowing func text() -> String? { object.text }
 }
 
 extension PyObj {
+  public func setAttribute(_ name: StaticString, _ value: borrowing PyRef) throws(Raised) {
+    try setAttribute(name, value.object)
+  }
   @inlinable public func call(_ a: borrowing PyRef) throws(Raised) -> PyRef { try call(a.object) }
   public func setItem(_ key: StaticString, _ value: borrowing PyRef) throws(Raised) { try setItem(key, value.object) }
   @inlinable public func setItem(_ key: PyObj, _ value: borrowing PyRef) throws(Raised) { try setItem(key, value.object) }

@@ -1,12 +1,12 @@
 public import CPython
 
-/// The calling thread's Python error indicator is set. Whoever catches it takes the exception (`PythonException.take`) or
-/// lets it propagate into Python.
+/// The calling thread's Python error indicator is set. A catcher takes the exception (`PythonException.take`) or lets it
+/// propagate into Python.
 public struct Raised: Error {
   @inlinable public init() {}
 }
 
-/// A borrowed reference: valid while somebody else owns one, under the GIL.
+/// A borrowed reference: valid while another owner has one, under the GIL.
 @frozen
 public struct PyObj: Equatable {
   public let pointer: UnsafeMutablePointer<PyObject>

@@ -1,11 +1,11 @@
 import CPython
 import Synchronization
 
-// An interpreter in which an import failed half way is of no use for another attempt. It is retired: its name goes to a new
-// one, nothing new begins in it, and it is ended when nobody is in it any more.
+// An interpreter in which an import failed half way is useless for another attempt. It is retired: its name goes to a new one,
+// nothing new begins in it, and it is ended when no thread is in it any more.
 
 extension Python {
-  /// How many interpreters of one name may be retired and not ended.
+  /// The number of interpreters of one name that may be retired and not ended.
   public static let retiredLimit = 3
 
   /// Whether an interpreter can be ended while the process goes on. One with its own GIL has memory of its own: in Python 3.12
@@ -53,7 +53,7 @@ extension Python {
     if Python.keepsLastState { probe() }
   }
 
-  /// Has those retired interpreters ended that nobody uses.
+  /// Ends the retired interpreters that no thread uses.
   @inline(never)
   func endRetiredIfLeft() {
     let left = table.withLock { table -> [Interpreter] in
@@ -103,7 +103,7 @@ extension Python {
     return body(attachment)
   }
 
-  /// Ends a retired interpreter that nobody uses, unless threads of the application live in it: it is then left for another
+  /// Ends a retired interpreter that no thread uses, unless threads of the application live in it: it is then left for another
   /// time. `leave` is called attached, before; the result are the attachments that were to it. Not while attached.
   public func endRetired(_ interpreter: Interpreter, leave: (borrowing GILToken) -> Void) -> [Attachment] {
     let thread = self.thread

@@ -10,7 +10,7 @@ public struct PythonStart {
   public var warnings: [String] = []
   public var optimize: Int32 = 0
   public var dontWriteBytecode = false
-  /// Processes that applications fork have none of the signal handlers that this process has.
+  /// Processes that applications fork have no signal handlers of this process.
   public var childrenForgetHandlers = false
   /// nil: Python's own choice.
   public var hashSeed: HashRandomization?
@@ -19,13 +19,13 @@ public struct PythonStart {
   public init() {}
 }
 
-/// Why an interpreter is not to be had.
+/// Why there is no interpreter.
 public enum InterpreterFailure: Error {
   /// Python itself refused; the sentence is CPython's.
   case notCreated(String)
   /// Setting it up raised; it has been logged.
   case notConfigured
-  /// So many have names that come from requests, and no more may.
+  /// This number of interpreters have names that come from requests, and no more may.
   case tooMany(limit: Int)
   case stopping
 }
@@ -53,7 +53,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   private let creation = RecursiveLock()
   /// Whether a new interpreter of this name has its own GIL.
   public var wantsOwnGIL: @Sendable ([UInt8]) -> Bool = { _ in false }
-  /// How many interpreters may have open names.
+  /// The number of interpreters that may have open names.
   public var openNameLimit = Int.max
   /// Sets a new interpreter up; called attached to it. Throws after logging.
   public var configure: @Sendable (Interpreter, borrowing GILToken) throws(InterpreterFailure) -> Void = {
@@ -128,7 +128,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     public let ordinal: Int
     var attachments: [Attachment] = []
     let mainState: UnsafeMutablePointer<PyThreadState>
-    /// What the room above runs on this thread now.
+    /// The request that runs on this thread now, to the room above.
     public unowned(unsafe) var current: AnyObject?
 
     fileprivate init(ordinal: Int, mainState: UnsafeMutablePointer<PyThreadState>) {
@@ -276,21 +276,19 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     }
   }
 
-  /// What Python does first when it ends: non-daemon threads are joined. Attached.
+  /// Joins non-daemon threads, as Python does first when it ends. Attached.
   private static func joinThreads() {
-    do throws(Raised) {
+    PythonException.ignoring {
       guard let threading = try PythonCode.modules.item("threading") else { return }
       _ = try threading.attribute("_shutdown").call()
       // Py_EndInterpreter calls it again, and Python 3.12 does not expect that; `bool()` does nothing.
       if let nothing = try PythonCode.builtins.item("bool") { try threading.setAttribute("_shutdown", nothing) }
-    } catch { PyErr_Clear() }
+    }
   }
 
   /// Runs the `atexit` functions of an interpreter, which are then forgotten. Attached.
   private static func runExitFunctions() {
-    do throws(Raised) {
-      _ = try PythonCode.importModule("atexit").attribute("_run_exitfuncs").call()
-    } catch { PyErr_Clear() }
+    PythonException.ignoring { _ = try PythonCode.importModule("atexit").attribute("_run_exitfuncs").call() }
   }
 
   /// Ends a sub-interpreter; false where a daemon thread of the application still runs in it.

@@ -1,6 +1,6 @@
 import CPython
 
-// Objects in messages: what an application gave that it may not give.
+// Objects in messages about what an application may not give.
 
 extension PyObj {
   /// `ascii()` of the object, cut after `limit` characters; its type's name where that raises. May run Python code.
@@ -33,7 +33,7 @@ extension Raised {
   public static func notLatin1(_ text: PyObj, _ what: String) -> Raised {
     let kept = text.retained()
     do throws(Raised) {
-      _ = try PyRef(encodingLatin1: kept.object)
+      _ = try PyRef(result: PyUnicode_AsLatin1String(kept.object.pointer))
       return Raised(.valueError, "\(what) is not latin-1: \(kept.object.shown())")
     } catch {
       guard let exception = PythonException.take() else { return error }

@@ -10,7 +10,7 @@ public struct StackFrame {
 public struct ThreadStack {
   /// CPython's identity of the thread.
   public let identity: UInt
-  /// Innermost first; of a deeper stack only so many.
+  /// Innermost first; at most `depth`.
   public let frames: [StackFrame]
 
   /// As many as faulthandler shows.

@@ -7,7 +7,7 @@ import WSGIMeasurement
 // The interpreters of the process, from their making to their end.
 
 extension Adapter {
-  /// Says what Python's room leaves to this one. Before the first interpreter is set up.
+  /// Tells Python how to set interpreters up and end them. Before the first interpreter is set up.
   func connectPython() {
     failures.begin { [unowned self] in reportRepeats($0, $1) }
     python.wantsOwnGIL = { [unowned self] name in self.wantsOwnGIL(name) }
@@ -76,10 +76,10 @@ extension Adapter {
           + " other groups.")
       return
     }
-    do throws(Raised) {
+    PythonException.ignoring {
       _ = try PythonCode.sys("setswitchinterval")?.call(try PyRef.float(value))
       host.log(.info, "Switch interval of the \(interpreter.label) \(place) is \(value) s.")
-    } catch { PythonException.clear() }
+    }
   }
 
   // MARK: events
@@ -95,4 +95,19 @@ extension Adapter {
       (interpreter.contents as? InterpreterContents)?.publishSignal(name, number, gil)
     }
   }
+}
+
+extension NativeTypes {
+  init() throws(Raised) {
+    startResponse = try NativeType("mod_wsgi.Adapter", methods: StartResponse.methods, traits: .callable)
+    input = try NativeType("mod_wsgi.Input", methods: InputStream.methods, traits: .iterator)
+    log = try NativeType("mod_wsgi.Log", methods: LogStream.methods, traits: .hasDict)
+    functions = try NativeType("mod_wsgi.Functions", methods: NativeFunctions.methods, traits: [])
+    ssl = try NativeType("mod_wsgi.RequestFunction", methods: [], traits: .callable)
+  }
+}
+
+extension InterpreterContents {
+  /// `native` of the bootstrap.
+  func makeFunctions() throws(Raised) -> PyRef { try types.functions.make(NativeFunctions(self)) }
 }

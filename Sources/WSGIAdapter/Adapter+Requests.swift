@@ -2,7 +2,7 @@ import PythonRuntime
 import Synchronization
 import WSGICore
 
-// What hosts ask of the process: to run a request, to call a function of a script, to load one.
+// Runs requests, and loads scripts, for hosts.
 
 extension Adapter {
   /// Runs a request. Not attached; waits as long as the application does.
@@ -13,14 +13,11 @@ extension Adapter {
       guard let outcome else { break }
       if !outcome.isForAnotherInterpreter { return outcome }
     }
-    var outcome = RequestOutcome()
-    outcome.end = .failed
-    outcome.status = 500
-    if case .tooMany = refusal { outcome.status = 503 }
-    return outcome
+    if case .tooMany = refusal { return RequestOutcome(.failed, status: 503) }
+    return RequestOutcome(.failed, status: 500)
   }
 
-  /// How many interpreters a request may come to, one after the other, because they have been retired.
+  /// The number of interpreters that a request may come to, one after the other, because they have been retired.
   static let attempts = 3
 
   /// Lends a runner of the calling thread, in the request's interpreter; nil after logging why there is none.
@@ -102,4 +99,23 @@ extension Adapter {
     failure = found
     return isLoaded
   }
+}
+
+/// The runners of one thread in one interpreter: one, or more where a request is answered by way of another (a sub-request).
+/// Used by its own thread only.
+final class RunnerPool {
+  private unowned(unsafe) let attachment: Attachment
+  private var idle: [RequestRunner] = []
+
+  init(_ attachment: Attachment) { self.attachment = attachment }
+
+  func take(_ adapter: Adapter) -> RequestRunner? {
+    if let runner = idle.popLast() { return runner }
+    guard let contents = attachment.interpreter.contents as? InterpreterContents else { return nil }
+    let runner = RequestRunner(contents, attachment)
+    adapter.running.add(runner)
+    return runner
+  }
+
+  func giveBack(_ runner: RequestRunner) { idle.append(runner) }
 }

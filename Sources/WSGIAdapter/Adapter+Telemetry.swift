@@ -2,57 +2,63 @@ import PythonRuntime
 import WSGICore
 import WSGIMeasurement
 
-// What the reports of this process are set to, and what they ask it for.
+// The reports of this process, and the answers to what they ask.
 
-extension SlowRequests {
-  /// Nil where WSGISlowRequests is not set.
-  convenience init?(_ settings: EngineSettings) {
-    self.init(
-      seconds: settings.slowRequests, threads: settings.threads,
-      reportInterval: settings.telemetryTarget == nil ? nil : settings.telemetryInterval,
-      capturesUserAgent: settings.telemetryOptions.contains(.captureUserAgent))
-  }
-}
-
-extension TelemetrySettings {
-  fileprivate init(_ settings: EngineSettings) {
-    self.init(interval: settings.telemetryInterval)
-    target = settings.telemetryTarget?.text
-    processGroup = settings.processGroup.text
-    apacheVersion = settings.apacheVersion
-    mpm = settings.mpmName.text
-    pythonVersion = Python.fullVersion
-  }
-}
-
-extension Adapter {
-  /// Starts to report, where anything is to be. At the end of the adapter's start, which lasts as long as the process.
+extension Adapter: MeasuredProcess {
+  /// Starts to report, if reports are configured. At the end of the adapter's start, which lasts as long as the process.
   func startTelemetry() -> Telemetry? {
-    guard hasTelemetry || slowRequests != nil else { return nil }
     if slowRequests != nil { accounting.add(.slowRequests) }
     if hasTelemetry { startRecording() }
-    var settings = TelemetrySettings(settings)
-    python.inEachInterpreter { settings.switchInterval = ($0.contents as? InterpreterContents)?.switchInterval($1) }
-    let process = MeasuredProcess(
-      place: place, warn: { [host] in host.log(.warning, $0) }, inform: { [host] in host.log(.info, $0) },
-      meters: { [running] in running.all.map(\.meter) }, activeRequests: { [running] in running.count },
-      stacks: { [unowned self] in stacks($0, milliseconds: $1) },
-      collectors: { [python] in
-        python.interpreters.map { ($0.name, ($0.contents as? InterpreterContents)?.collectorLog) }
-      },
-      inspectCollectors: { [python] in Adapter.inspectCollectors(python, limit: $0) })
-    return Telemetry(settings, process, accounting, sampler, slowRequests)
+    return Telemetry(settings, self, accounting, sampler, slowRequests)
+  }
+
+  public var pythonVersion: String { Python.fullVersion }
+  public var meters: [RequestMeter] { running.all.map(\.meter) }
+  public var activeRequests: Int { running.count }
+  public func warn(_ sentence: String) { host.log(.warning, sentence) }
+  public func inform(_ sentence: String) { host.log(.info, sentence) }
+
+  public var collectors: [(interpreter: [UInt8], log: CollectorLog?)] {
+    python.interpreters.map { ($0.name, ($0.contents as? InterpreterContents)?.collectorLog) }
   }
 
   /// Not attached.
-  private static func inspectCollectors(_ python: Python, limit: Int) -> ([CollectorSnapshot], Double?) {
+  public func inspectCollectors(limit: Int) -> (snapshots: [CollectorSnapshot], switchInterval: Double?) {
     var snapshots: [CollectorSnapshot] = []
     var switchInterval: Double?
     python.inEachInterpreter { interpreter, gil in
       guard let contents = interpreter.contents as? InterpreterContents else { return }
-      if interpreter.isMain { switchInterval = contents.switchInterval(gil) }
+      if interpreter.isMain {
+        switchInterval = PythonException.ignoring { try PythonCode.sys("getswitchinterval")?.call().double() }
+      }
       if snapshots.count < limit, let snapshot = contents.collectorSnapshot(gil) { snapshots.append(snapshot) }
     }
     return (snapshots, switchInterval)
+  }
+}
+
+extension InterpreterContents {
+  /// The `gc.callbacks` entry: `phase` is "start" or "stop". Attached.
+  func collects(_ phase: PyObj, _ info: PyObj) throws(Raised) {
+    guard let collectorLog else { return }
+    guard phase.text == "stop" else { return collectorLog.begins() }
+    func number(_ key: StaticString) throws(Raised) -> Int {
+      guard info.isDict, let value = try info.item(key) else { return 0 }
+      return try value.int()
+    }
+    collectorLog.ended(
+      generation: try number("generation"), collected: try number("collected"), uncollectable: try number("uncollectable"))
+  }
+
+  /// The collector's numbers now; nil where `gc` does not work as it should.
+  fileprivate func collectorSnapshot(_ gil: borrowing GILToken) -> CollectorSnapshot? {
+    PythonException.ignoring {
+      let list = try function("collector_snapshot").call()
+      let object = list.object
+      guard object.isList, object.listCount == CollectorSnapshot.count else { return nil }
+      var numbers: [Int] = []
+      for index in 0..<object.listCount { numbers.append(try object.listItem(index).int()) }
+      return CollectorSnapshot(interpreter: interpreter.name, numbers: numbers)
+    }
   }
 }

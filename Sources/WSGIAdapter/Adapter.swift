@@ -12,21 +12,20 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   public let python: Python
   /// The environment that the process was started with, before Python touched it.
   let pristine: [([UInt8], [UInt8])]
-  static let version = ModuleVersion.compatible
   let running = RunningRequests()
   let inspector = JobThread()
   /// Ends retired interpreters, whose exit functions may take their time.
   let ender = JobThread()
   /// Scripts that are being imported.
   let imports = ImportWatch()
-  /// Failed imports that the log has been told of.
+  /// Failed imports that have been logged.
   let failures = FailureLedger()
   let pacer = ResponsePacer()
   let accounting: Accounting
   let sampler: MetricsSampler
   /// Nil where WSGISlowRequests is not set.
   let slowRequests: SlowRequests?
-  /// A telemetry service takes the process's figures.
+  /// A telemetry service receives the process's figures.
   let hasTelemetry: Bool
   private var telemetry: Telemetry?
   private let stoppingOnce = FirstTime()
@@ -45,7 +44,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     start.warnings = settings.warnings.map(\.text)
     start.optimize = Int32(clamping: settings.optimize)
     start.dontWriteBytecode = settings.dontWriteBytecode
-    // A daemon process's own handlers see to that themselves; httpd's do not.
+    // A daemon process's own handlers do that themselves; httpd's do not.
     start.childrenForgetHandlers = !settings.isDaemon
     start.destroyInterpreters = settings.destroysInterpreters
     switch settings.hashSeed {
@@ -74,7 +73,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   }
 
   /// "in embedded mode" or "of daemon process 'G' (pid=1)": the end of every sentence about an interpreter.
-  var place: String {
+  public var place: String {
     settings.isDaemon ? "of daemon process '\(settings.processGroup.text)' (pid=\(getpid()))" : "in embedded mode"
   }
 
@@ -127,8 +126,8 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     python.stop()
   }
 
-  /// A daemon has shutdown-timeout; an httpd child has nobody who would end it when an application's thread or exit function
-  /// never returns.
+  /// A daemon has shutdown-timeout; nothing else would end an httpd child in which an application's thread or exit function never
+  /// returns.
   private func limitStop() {
     _ = DetachedThread.start { [host] in
       sleep(Adapter.stopLimit)

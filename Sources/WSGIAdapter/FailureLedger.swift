@@ -3,8 +3,8 @@ import Synchronization
 import WSGICore
 import WSGIMeasurement
 
-/// The failed imports that the log has been told of: the first of its kind is logged whole, what is the same is counted, and
-/// the count is logged at most every ten seconds.
+/// The failed imports that have been logged: the first of its kind is logged whole, repetitions are counted, and the count is
+/// logged at most every ten seconds.
 final class FailureLedger: @unchecked Sendable {  // everything is guarded by `condition`
   struct Script: Hashable {
     var path: [UInt8]
@@ -36,7 +36,7 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `c
   /// Says how to log a count. Once, before any import.
   func begin(_ report: @escaping (Script, Int) -> Void) { self.report = report }
 
-  /// An import failed. True: the log has not been told of this failure.
+  /// An import failed. True: this failure has not been logged.
   func failed(_ script: Script, _ failure: UInt32) -> Bool {
     condition.lock()
     defer { condition.unlock() }
@@ -48,13 +48,13 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `c
     return true
   }
 
-  /// How many attempts at a script, in interpreters of their own, follow at the least pause; later pauses are twice the last.
+  /// The number of attempts at a script, in interpreters of their own, that follow at the least pause; later pauses double.
   private static let quickAttempts = 6
   /// About five minutes.
   private static let mostDoublings = 8
 
-  /// Another attempt, in an interpreter made for it, failed: how long to wait for the next, in nanoseconds. Each leaves behind
-  /// what extension modules and CPython do not give back, so that they must not go on every second for days.
+  /// Another attempt, in an interpreter made for it, failed: the time until the next, in nanoseconds. Each leaves behind what
+  /// extension modules and CPython do not give back, so that they must not go on every second for days.
   func pause(_ script: Script, modified: Int64) -> UInt64 {
     condition.lock()
     defer { condition.unlock() }
@@ -68,7 +68,7 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `c
   /// Another process has logged this failure, and counts.
   func expect(_ script: Script, _ failure: UInt32) {
     condition.lock()
-    // The attempt that follows is no request.
+    // The attempt that follows is not a request.
     entries[script] = Entry(failure: failure, repeats: -1)
     condition.unlock()
   }
@@ -100,7 +100,7 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `c
     entries[script] = entry
   }
 
-  /// Says what has been counted, as if the time for it had come. Before the process ends.
+  /// Logs the counts, due or not. Before the process ends.
   func flush() {
     condition.lock()
     let counted = take { _ in true }

@@ -2,9 +2,8 @@ import Glibc
 import PythonRuntime
 import WSGICore
 
-// An application may fork, and the child do what it likes until it comes back to the server: there it ends. It has the
-// application's state and one thread, and descriptors that it shares with the server; the client, the queue and the callbacks
-// are its parent's.
+// An application may fork, and the child do what it likes until it returns to the server: there it ends. It has the application's
+// state and one thread, and descriptors that it shares with the server; the client, the queue and the callbacks are its parent's.
 extension InterpreterContents {
   /// Ends the calling process, which `script` has forked, with the exit status that its exception stands for. Attached.
   func endForkedChild(_ script: String) -> Never {
@@ -30,13 +29,10 @@ extension InterpreterContents {
 
   /// The exit status that Python derives from a SystemExit.
   private static func exitStatus(_ exception: PyObj) -> Int32 {
-    do throws(Raised) {
+    PythonException.ignoring {
       let code = try exception.attribute("code")
-      return code.object.isNone ? 0 : Int32(truncatingIfNeeded: try code.object.int())
-    } catch {
-      PythonException.clear()
-      return 1
-    }
+      return code.object.isNone ? 0 : Int32(truncatingIfNeeded: try code.int())
+    } ?? 1
   }
 }
 

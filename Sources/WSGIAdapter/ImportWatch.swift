@@ -5,7 +5,7 @@ import WSGICore
 import WSGIMeasurement
 
 /// The scripts that are being imported in this process, by the threads that do it. One that takes long is reported with the
-/// Python stack that shows where it is: whoever waits for it shows nothing but silence.
+/// Python stack that shows where it is: requests that wait for it tell nothing.
 final class ImportWatch: @unchecked Sendable {  // everything is guarded by `condition`
   final class Import: Sendable {
     let script: String

@@ -3,7 +3,7 @@ import PythonRuntime
 import WSGICore
 import WSGIMeasurement
 
-/// `wsgi.input` of one request (reference/wsgi-semantics §4).
+/// `wsgi.input` of one request.
 ///
 /// The body is read ahead into a buffer that small reads and lines are served from; large reads go straight into the bytes
 /// object that is returned. The GIL is given up around every read that may wait.

@@ -1,4 +1,4 @@
-/// What an administrator can do about an extension module, or a function of Python's, that refuses to work where it was used.
+/// Advice to an administrator about an extension module, or a function of Python's, that refuses to work where it was used.
 struct InterpreterAdvice {
   /// A log line, with its number.
   let sentence: String
@@ -6,7 +6,7 @@ struct InterpreterAdvice {
   private enum Objection {
     /// It works in the main interpreter only.
     case subInterpreter
-    /// CPython's own, which also modules get that work in sub-interpreters but not with a GIL beside theirs.
+    /// CPython's own words, which also meet modules that work in sub-interpreters, but not in one with its own GIL.
     case loading
     /// One interpreter of a process can load it, once.
     case secondTime

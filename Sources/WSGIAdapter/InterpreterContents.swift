@@ -3,7 +3,7 @@ import PythonRuntime
 import WSGICore
 import WSGIMeasurement
 
-/// What the adapter keeps in one interpreter: types, functions, the `mod_wsgi` module, the loaded scripts. Attached use only.
+/// The adapter's part of one interpreter: types, functions, the `mod_wsgi` module, the loaded scripts. Attached use only.
 final class InterpreterContents {
   unowned(unsafe) let adapter: Adapter
   unowned(unsafe) let interpreter: Interpreter
@@ -55,12 +55,10 @@ final class InterpreterContents {
     namespace = KeptRef(space.object.retained())
     let dict = space.object
     try dict.setItem("__builtins__", PythonCode.builtins)
-    try dict.setItem("__name__", try PyRef.string("mod_wsgi"))
+    try dict.setItem("__name__", "mod_wsgi")
     try dict.setItem("native", try makeFunctions())
     let texts = try PyRef.dict()
-    for (key, value) in settings.texts {
-      try texts.object.setItem(try PyRef.string(key), try PyRef.string(value))
-    }
+    for (key, value) in settings.texts { try texts.object.setItem(named: key, value) }
     try dict.setItem("settings", texts.object)
     try PythonCode.run(code.object, in: dict)
     let info = try makeInfo(pristine)
@@ -106,55 +104,57 @@ final class InterpreterContents {
     }
     try dict.setItem("pristine", environment.object)
     func flag(_ key: StaticString, _ path: KeyPath<InterpreterSettings, Bool?>, _ standard: Bool) throws(Raised) {
-      try dict.setItem(key, settings.scoped(path, interpreter.name).value ?? standard ? .true : .false)
+      try dict.setItem(key, settings.scoped(path, interpreter.name).value ?? standard)
     }
     try flag("restrict_stdin", \.restrictStdin, false)
     try flag("restrict_stdout", \.restrictStdout, false)
     if settings.isService {
-      try dict.setItem("restrict_signal", .false)
+      try dict.setItem("restrict_signal", false)
     } else {
       try flag("restrict_signal", \.restrictSignal, true)
     }
-    let layers = try PyRef.list()
-    for layer in settings.pathLayers(interpreter.name) { try layers.object.append(try PyRef.string(layer.text)) }
-    try dict.setItem("path_layers", layers.object)
-    try dict.setItem("version", try PyRef.versionTuple(Adapter.version.0, Adapter.version.1, Adapter.version.2))
-    try dict.setItem("__version__", try PyRef.string(ModuleVersion.text))
-    try dict.setItem("process_group", try PyRef.string(settings.processGroup.text))
-    try dict.setItem("application_group", try PyRef.string(interpreter.name.text))
-    try dict.setItem("maximum_processes", try PyRef.int(settings.processes))
-    try dict.setItem("threads_per_process", try PyRef.int(settings.threads))
+    try dict.setItem("path_layers", settings.pathLayers(interpreter.name).map(\.text))
+    try dict.setItem("version", try InterpreterContents.version())
+    try dict.setItem("__version__", ModuleVersion.text)
+    try dict.setItem("process_group", settings.processGroup.text)
+    try dict.setItem("application_group", interpreter.name.text)
+    try dict.setItem("maximum_processes", settings.processes)
+    try dict.setItem("threads_per_process", settings.threads)
     try dict.setItem("active_requests", activeRequests)
     try dict.setItem("apache_version", try apacheVersion())
-    try dict.setItem("mpm_processes", try PyRef.int(settings.mpmProcesses))
-    try dict.setItem("mpm_threads", try PyRef.int(settings.mpmThreads))
+    try dict.setItem("mpm_processes", settings.mpmProcesses)
+    try dict.setItem("mpm_threads", settings.mpmThreads)
     return info
+  }
+
+  private static func version() throws(Raised) -> PyRef {
+    let version = ModuleVersion.compatible
+    return try .tuple([version.0, version.1, version.2])
   }
 
   private func apacheVersion() throws(Raised) -> PyRef {
     let parts = adapter.settings.apacheVersion.split(separator: ".").map { Int($0) ?? 0 }
-    return try .intTuple(Array((parts + [0, 0, 0]).prefix(3)))
+    return try .tuple(Array((parts + [0, 0, 0]).prefix(3)))
   }
 
   private func makeConstants() throws(Raised) -> PyRef {
     let settings = adapter.settings
     let items = try PyRef.dict()
     let dict = items.object
-    try dict.setItem("wsgi.version", try PyRef.intTuple([1, 0]))
-    try dict.setItem("wsgi.multithread", settings.threads > 1 ? .true : .false)
-    try dict.setItem("wsgi.multiprocess", settings.isMultiprocess ? .true : .false)
-    try dict.setItem("wsgi.run_once", .false)
-    try dict.setItem("wsgi.input_terminated", .true)
+    try dict.setItem("wsgi.version", try PyRef.tuple([1, 0]))
+    try dict.setItem("wsgi.multithread", settings.threads > 1)
+    try dict.setItem("wsgi.multiprocess", settings.isMultiprocess)
+    try dict.setItem("wsgi.run_once", false)
+    try dict.setItem("wsgi.input_terminated", true)
     try dict.setItem("wsgi.file_wrapper", fileWrapper)
     try dict.setItem("apache.version", try apacheVersion())
-    try dict.setItem(
-      "mod_wsgi.version", try PyRef.versionTuple(Adapter.version.0, Adapter.version.1, Adapter.version.2))
+    try dict.setItem("mod_wsgi.version", try InterpreterContents.version())
     return items
   }
 
   // MARK: streams
 
-  /// Why the script that was read last may not run; whoever reads a script takes it away.
+  /// Why the script that was read last may not run; reading a script takes it away.
   var scriptRefusal: String?
 
   /// The raw sides of sys.stderr and sys.stdout.
@@ -178,7 +178,7 @@ final class InterpreterContents {
   /// Takes a request out of `active_requests`, whatever the application did to that dict.
   func forgetRequest(_ id: PyObj) {
     let pending = PythonException.take()
-    do throws(Raised) { try activeRequests.removeItem(id) } catch { PythonException.clear() }
+    PythonException.ignoring { try activeRequests.removeItem(id) }
     if let pending { _ = Raised(pending) }
   }
 
@@ -186,47 +186,35 @@ final class InterpreterContents {
 
   var hasEventSubscribers: Bool { eventCallbacks.isList && eventCallbacks.listCount > 0 }
 
-  /// Builds a payload and calls the subscribers with it; failures are logged.
-  func publish(_ event: StaticString, _ fill: (PyObj) throws(Raised) -> Void) {
-    do throws(Raised) {
-      let payload = try PyRef.dict()
-      try fill(payload.object)
-      publish(event, payload.object)
-    } catch { logException("WSGI0104: Cannot publish event '\(event)'") }
-  }
-
-  /// Calls the subscribers with the payload dict, which they may extend; failures are logged.
-  func publish(_ event: StaticString, _ payload: PyObj) {
+  /// Calls the subscribers, or `callbacks`, with the payload dict, which they may extend; failures are logged.
+  func publish(_ event: StaticString, _ payload: PyObj, to callbacks: PyObj? = nil) {
     do throws(Raised) {
       let name = try PyRef.interned(event)
-      _ = try publishFunction.call([eventCallbacks, name.object, payload])
+      _ = try publishFunction.call([callbacks ?? eventCallbacks, name.object, payload])
     } catch { logException("WSGI0104: Cannot publish event '\(event)'") }
   }
 
   func publishStopping(_ reason: String, _ gil: borrowing GILToken) {
     publishTo("shutdown_callbacks", "process_stopping") { payload throws(Raised) in
-      try payload.setItem("shutdown_reason", try PyRef.string(reason))
+      try payload.setItem("shutdown_reason", reason)
     }
   }
 
   func publishSignal(_ name: String, _ number: Int, _ gil: borrowing GILToken) {
     publishTo("signal_callbacks", "process_signal") { payload throws(Raised) in
-      try payload.setItem("signame", try PyRef.string(name))
-      try payload.setItem("signum", try PyRef.int(number))
+      try payload.setItem("signame", name)
+      try payload.setItem("signum", number)
     }
   }
 
   /// Event subscribers first, then the event's own list.
-  private func publishTo(
-    _ list: StaticString, _ event: StaticString, _ fill: (PyObj) throws(Raised) -> Void
-  ) {
+  private func publishTo(_ list: StaticString, _ event: StaticString, _ fill: (PyObj) throws(Raised) -> Void) {
     do throws(Raised) {
       let payload = try PyRef.dict()
       try fill(payload.object)
       publish(event, payload.object)
       let callbacks = try module.attribute(list)
-      let name = try PyRef.interned(event)
-      _ = try publishFunction.call([callbacks.object, name.object, payload.object])
+      publish(event, payload.object, to: callbacks.object)
     } catch { logException("WSGI0104: Cannot publish event '\(event)'") }
   }
 
@@ -234,7 +222,7 @@ final class InterpreterContents {
 
   /// An exception in one line, without running Python code of the application's.
   static func plainDescription(_ exception: PyObj) -> String {
-    let text = describe(exception)
+    let text = PythonException.ignoring { try PyRef.describing(exception).text() } ?? ""
     return text.isEmpty ? exception.typeName : "\(exception.typeName): \(text)"
   }
 
@@ -244,47 +232,34 @@ final class InterpreterContents {
     return plainDescription(exception.object)
   }
 
-  private static func describe(_ exception: PyObj) -> String {
-    do throws(Raised) { return try PyRef.describing(exception).text() ?? "" } catch {
-      PythonException.clear()
-      return ""
-    }
-  }
-
   /// Takes the current exception and logs it under a header line.
   func logException(_ header: String, script: UnsafeRawBufferPointer? = nil) {
     guard let exception = PythonException.take() else { return }
     log(exception.object, header, script: script)
   }
 
-  /// Logs an exception: the header, then its traceback, a record a line, and what can be done about it, to the log of the
-  /// calling thread's request. Lines that hold `secret`, in whatever form a traceback gives it, are withheld. `script`: the WSGI
-  /// script that raised it.
+  /// Logs an exception: the header, then its traceback, a record a line, and advice, to the log of the calling thread's request.
+  /// Lines that hold `secret`, in any form that a traceback gives it, are withheld. `script`: the WSGI script that raised it.
   func log(
     _ exception: PyObj, _ header: String, script: UnsafeRawBufferPointer? = nil, secret: UnsafeRawBufferPointer? = nil
   ) {
-    line(header)
+    adapter.logHere(.error, header)
     let text = format(exception, secret: secret)
-    for part in text.split(separator: "\n") { line(String(part)) }
+    for part in text.split(separator: "\n") { adapter.logHere(.error, String(part)) }
     let advice = InterpreterAdvice(
       text, applicationGroup: interpreter.name, isMain: interpreter.isMain, hasOwnGIL: interpreter.hasOwnGIL)
-    if let advice { line(advice.sentence) }
-    if secret == nil { for sentence in self.advice(exception, script) { line(sentence) } }
+    if let advice { adapter.logHere(.error, advice.sentence) }
+    if secret == nil { for sentence in self.advice(exception, script) { adapter.logHere(.error, sentence) } }
   }
 
   /// An exception's traceback, or as much as can be said of it.
   private func format(_ exception: PyObj, secret: UnsafeRawBufferPointer?) -> String {
-    do throws(Raised) {
-      guard let secret else {
-        if let text = try formatException.call(exception).text() { return text }
-        return InterpreterContents.plainDescription(exception)
-      }
+    let text = PythonException.ignoring {
+      guard let secret else { return try formatException.call(exception).text() }
       let value = try PyRef.bytes(secret)
-      return try formatException.call(exception, value.object).text() ?? exception.typeName
-    } catch {
-      PythonException.clear()
-      return secret == nil ? InterpreterContents.plainDescription(exception) : exception.typeName
+      return try formatException.call(exception, value.object).text()
     }
+    return text ?? (secret == nil ? InterpreterContents.plainDescription(exception) : exception.typeName)
   }
 
   /// Names an exception with its traceback; never 0. Addresses of objects differ from process to process and do not count.
@@ -318,32 +293,21 @@ final class InterpreterContents {
   }
 
   private func advice(_ exception: PyObj, _ script: UnsafeRawBufferPointer?) -> [String] {
-    do throws(Raised) {
+    PythonException.ignoring {
       let path = try script.map { path throws(Raised) in try PyRef.fileSystem(path) } ?? .none()
       let place = try PyRef.string(interpreter.label)
       let sentences = try advising("advise").call([exception, path.object, place.object])
       let list = sentences.object
       return (0..<list.listCount).compactMap { list.listItem($0).text }
-    } catch {
-      PythonException.clear()
-      return []
-    }
+    } ?? []
   }
 
-  /// What to do about a script without a callable of the name that it should have; empty where there is nothing to say.
+  /// Advice about a script without a callable of the name that it should have; empty where there is none.
   func substitute(in script: LoadedScript) -> String {
-    do throws(Raised) { return try advising("name_substitute").call(script.namespace).text() ?? "" } catch {
-      PythonException.clear()
-      return ""
-    }
+    PythonException.ignoring { try advising("name_substitute").call(script.namespace).text() } ?? ""
   }
 
-  private func line(_ text: String) {
-    var text = text
-    text.withUTF8 { adapter.logHere(.error, UnsafeRawBufferPointer($0), request: nil, file: nil, line: 0) }
-  }
-
-  /// Gives back what was kept, before the interpreter ends.
+  /// Gives the kept references back, before the interpreter ends.
   func drop(_ gil: borrowing GILToken) {
     scripts.drop()
     constants.drop(gil)
@@ -355,7 +319,7 @@ final class InterpreterContents {
 /// The strings that every request uses, interned.
 struct Names {
   let input, errors, urlScheme, requestStart, queueStart, daemonStart, applicationStart, threadID, requestRecord: PyObj
-  let close, mtime, reloadRequired, requestID: PyObj
+  let close, mtime, reloadRequired, requestID, write: PyObj
 
   /// - kept: owns them.
   init(_ kept: inout KeptRefs) throws(Raised) {
@@ -372,5 +336,15 @@ struct Names {
     mtime = try kept.intern("__mtime__")
     reloadRequired = try kept.intern("reload_required")
     requestID = try kept.intern("mod_wsgi.request_id")
+    write = try kept.intern("write")
   }
+}
+
+/// The types of an interpreter whose behaviour is Swift's.
+struct NativeTypes {
+  let startResponse: NativeType
+  let input: NativeType
+  let log: NativeType
+  let functions: NativeType
+  let ssl: NativeType
 }

@@ -1,9 +1,10 @@
 import Glibc
+import Platform
 import PythonRuntime
 
 /// A script that has been imported: its module, and the time of the file that it was read from.
 ///
-/// Whoever uses it while it is replaced still has its module: the last to let it go gives that back, attached.
+/// A request that uses it while it is replaced still has its module: the last to let it go gives that back, attached.
 final class LoadedScript {
   let path: [UInt8]
   let module: PyRef
@@ -22,7 +23,44 @@ final class LoadedScript {
   }
 }
 
-/// Why a script is not to be had; the log has been told.
+/// A script whose import failed. Modules that it had imported until then stay behind in the interpreter and may keep it from ever
+/// loading there, so the next attempt is made elsewhere where that is possible; and it is not made at once, lest every request
+/// pay for it. Attached use only.
+final class FailedScript {
+  let path: [UInt8]
+  /// The time of the file that it was read from (`ScriptTime`).
+  let modified: Int64
+  /// Names its exception and traceback; never 0.
+  let failure: UInt32
+  /// Nothing of it was executed: it could not be read or compiled.
+  let leavesNothing: Bool
+  /// When it was last tried, here or elsewhere, in nanoseconds of the monotonic clock.
+  private var attempted: UInt64
+  /// Between two attempts, in nanoseconds.
+  private let pause: UInt64
+
+  /// A little more than the pause that the supervisor of daemon processes makes.
+  static let leastPause: UInt64 = 1_100_000_000
+
+  init(path: [UInt8], modified: Int64, failure: UInt32, leavesNothing: Bool, pause: UInt64 = FailedScript.leastPause) {
+    self.path = path
+    self.modified = modified
+    self.failure = failure
+    self.leavesNothing = leavesNothing
+    self.pause = pause
+    attempted = Clock.monotonicNanoseconds()
+  }
+
+  /// True: the caller is to try it again, and no other for a while.
+  func takeAttempt(anyway: Bool) -> Bool {
+    let now = Clock.monotonicNanoseconds()
+    guard anyway || now &- attempted >= pause else { return false }
+    attempted = now
+    return true
+  }
+}
+
+/// Why a script cannot be run; logged.
 enum ScriptFailure: Error {
   /// The script is to be loaded by a new process: it changed, or its import failed some time ago. The time is the file's, as it
   /// was compared; `failure` names how the import failed, 0: it did not.

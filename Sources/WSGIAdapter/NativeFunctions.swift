@@ -1,13 +1,13 @@
+import Glibc
 import PythonRuntime
 import WSGICore
 import WSGIMeasurement
 
-/// What the bootstrap and the `mod_wsgi` module call: one object of functions in each interpreter.
+/// The functions that the bootstrap and the `mod_wsgi` module call: one object of them in each interpreter.
 final class NativeFunctions: NativeObject {
   static let methods: [StaticString] = [
     "log", "log_enabled", "stream", "request_data", "log_callback_exception", "server_metrics", "process_metrics",
-    "request_metrics", "start_recording_metrics", "collector_event", "subscribed",
-    "check_owner",
+    "request_metrics", "start_recording_metrics", "collector_event", "subscribed", "check_owner",
   ]
 
   /// Python may keep this object longer than its interpreter.
@@ -32,26 +32,17 @@ final class NativeFunctions: NativeObject {
       return .none()
     case 5...8:
       try arguments.expect(0...0, NativeFunctions.methods[method])
-      return try metrics(method, gil)
+      switch method {
+      case 5: return try contents.adapter.serverMetrics(gil)
+      case 6: return try contents.adapter.processMetrics(gil)
+      case 7: return try contents.adapter.requestMetrics(gil)
+      default: contents.adapter.startRecording()
+      }
     case 9: try contents.collects(arguments[0] ?? .none, arguments[1] ?? .none)
-    case 11:
-      try arguments.expect(2...2, "check_owner")
-      try checkOwner(
-        script: Int32(clamping: try (arguments[0] ?? .none).int()), directory: Int32(clamping: try (arguments[1] ?? .none).int()))
+    case 11: try checkOwner(arguments)
     default: contents.adapter.accounting.add(.events)
     }
     return .none()
-  }
-
-  private func metrics(_ method: Int, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
-    switch method {
-    case 5: return try contents.adapter.serverMetrics(gil)
-    case 6: return try contents.adapter.processMetrics(gil)
-    case 7: return try contents.adapter.requestMetrics(gil)
-    default:
-      contents.adapter.startRecording()
-      return .none()
-    }
   }
 
   /// log(level, text, file, line): a record a line.
@@ -84,9 +75,26 @@ final class NativeFunctions: NativeObject {
       contents.log(exception, "WSGI0112: Exception in a callback for event '\(event)'.")
     }
   }
-}
 
-extension InterpreterContents {
-  /// `native` of the bootstrap.
-  func makeFunctions() throws(Raised) -> PyRef { try types.functions.make(NativeFunctions(self)) }
+  /// check_owner(script, directory): raises where the process group runs no scripts of such an owner. It checks the descriptors
+  /// that are read, not paths that may lead elsewhere a moment later.
+  private func checkOwner(_ arguments: Arguments) throws(Raised) {
+    try arguments.expect(2...2, "check_owner")
+    let settings = contents.adapter.settings
+    guard let owner = settings.scriptOwner else { return }
+    let script = try ownership(arguments[0])
+    let directory = try ownership(arguments[1])
+    do throws(ScriptOwnershipFailure) { try owner.check(script: script, directory: directory) } catch {
+      let message = owner.message(error, processGroup: settings.processGroup.text)
+      contents.scriptRefusal = message
+      throw Raised(.runtimeError, message)
+    }
+  }
+
+  /// Nil where the descriptor cannot be looked at.
+  private func ownership(_ descriptor: PyObj?) throws(Raised) -> FileOwnership? {
+    var about = stat()
+    guard fstat(Int32(clamping: try (descriptor ?? .none).int()), &about) == 0 else { return nil }
+    return FileOwnership(user: about.st_uid, group: about.st_gid, mode: about.st_mode)
+  }
 }

@@ -12,7 +12,7 @@ extension ExchangeFailure {
   }
 }
 
-/// How a request reaches its client; the adapter cannot tell an httpd child from a daemon's channel or a test.
+/// A request's way to its client; the adapter cannot tell an httpd child from a daemon's channel or a test.
 ///
 /// One instance serves one request, on one thread. Apart from `log`, and `send` with `tryOnly`, methods may wait and are
 /// called without the GIL.

@@ -1,7 +1,48 @@
 import PythonRuntime
 import WSGICore
 
-// Functions of auth, access and dispatch scripts (reference/auth.md): no application, no response, an answer.
+/// A call of a function in an auth, access or dispatch script.
+public struct ScriptCall {
+  public var function: String
+  /// Pairs: the positional arguments after environ as keys.
+  public var arguments: UnsafeRawBufferPointer
+  public var flags: CallFlags
+  /// The length limit of an answer, in bytes.
+  public var capacity: Int
+
+  public init(function: String, arguments: UnsafeRawBufferPointer, flags: CallFlags, capacity: Int) {
+    self.function = function
+    self.arguments = arguments
+    self.flags = flags
+    self.capacity = capacity
+  }
+}
+
+/// The answer of such a function.
+public struct ScriptAnswer {
+  public var kind: AnswerKind
+  public var bytes: [UInt8]
+  /// The interpreter has been retired: the one that bears its name now is to be asked.
+  var isForAnotherInterpreter = false
+
+  init(_ kind: AnswerKind, _ bytes: [UInt8] = []) {
+    self.kind = kind
+    self.bytes = bytes
+  }
+}
+
+extension Adapter {
+  /// Calls a function of the head's script with the head's environ. Not attached.
+  public func call(_ call: ScriptCall, _ request: RequestHead, _ exchange: RequestExchange) -> ScriptAnswer {
+    var refusal: InterpreterFailure?
+    for _ in 0..<Adapter.attempts {
+      let answer = withRunner(request, exchange, &refusal) { $0.call(call, request, exchange) }
+      guard let answer else { return ScriptAnswer(.noInterpreter) }
+      if !answer.isForAnotherInterpreter { return answer }
+    }
+    return ScriptAnswer(.unloadable)
+  }
+}
 
 extension RequestRunner {
   /// Calls a function with the head's environ. Not attached.
@@ -125,7 +166,7 @@ extension RequestRunner {
 
   // MARK: environ
 
-  /// A fresh dict of the head's pairs, with what such scripts get besides.
+  /// A fresh dict of the head's pairs and the objects of such scripts.
   private func makeServiceEnviron(
     _ request: RequestHead, _ flags: CallFlags, _ gil: borrowing GILToken
   ) throws(Raised) -> PyRef {
@@ -170,7 +211,7 @@ extension RequestRunner {
     return try whole(.string, bytes)
   }
 
-  /// httpd's strings end at a NUL: what stands before one must not pass for the whole.
+  /// httpd's strings end at a NUL: the part before one must not pass for the whole.
   private func whole(_ kind: AnswerKind, _ bytes: UnsafeRawBufferPointer) throws(Raised) -> ScriptAnswer {
     guard !bytes.contains(0) else { throw Raised(.valueError, "result must not hold a NUL character") }
     return ScriptAnswer(kind, Array(bytes))
@@ -241,7 +282,7 @@ final class RequestFunction: NativeObject {
         throw Raised(.typeError, "variable name must be str, of latin-1 characters, or bytes")
       }
       guard !name.contains(0), let value = runner.exchange.sslVariable(Array(name)) else { return .none() }
-      return try PyRef(latin1: value)
+      return try PyRef.latin1(value)
     }
   }
 }

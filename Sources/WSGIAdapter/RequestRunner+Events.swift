@@ -4,20 +4,20 @@ import PythonRuntime
 import WSGICore
 import WSGIMeasurement
 
-// What a request tells those who subscribed to events, and what is counted of it (reference/python-module §2).
+// The events of a request, and its account.
 
 extension RequestRunner {
-  /// Publishes request_started; gives what a subscriber wants called instead of the application.
+  /// Publishes request_started; gives the callable that a subscriber sets in place of the application.
   func publishStarted(_ request: RequestHead, _ application: PyObj, _ environ: PyObj, _ started: Int64) -> PyRef? {
     do throws(Raised) {
       let payload = try makePayload()
       let dict = payload.object
       try setProcess(dict)
       // A request is queued again when the process that took it turned it down, for its script had changed.
-      try dict.setItem("daemon_connects", try PyRef.int(Int(request.attempt)))
-      try dict.setItem("daemon_restarts", try PyRef.int(max(0, Int(request.attempt) - 1)))
+      try dict.setItem("daemon_connects", Int(request.attempt))
+      try dict.setItem("daemon_restarts", max(0, Int(request.attempt) - 1))
       try setTimes(request, dict)
-      try dict.setItem("application_start", try PyRef.float(Clock.seconds(microseconds: started)))
+      try dict.setItem("application_start", Clock.seconds(microseconds: started))
       try dict.setItem("application_object", application)
       try dict.setItem("callable_object", try PyRef.utf8(request.callable))
       try dict.setItem("request_environ", environ)
@@ -52,25 +52,21 @@ extension RequestRunner {
       try setTimes(request, dict)
       let wait = meter.gilWait
       let seconds = Clock.seconds(microseconds: max(0, meter.applicationFinish &- meter.applicationStart))
-      for (key, value) in [
-        ("input_reads", traffic.inputReads), ("input_length", traffic.inputBytes), ("output_length", traffic.outputBytes),
-        ("output_writes", traffic.outputWrites),
-        ("gil_wait_count", wait.count),
-      ] as [(StaticString, UInt64)] {
-        try dict.setItem(key, try PyRef.int(Int(clamping: value)))
-      }
-      for (key, value) in [
-        ("input_time", Double(meter.inputTime) / 1e9), ("output_time", Double(meter.outputTime) / 1e9),
-        ("application_finish", Clock.seconds(microseconds: meter.applicationFinish)), ("application_time", seconds),
-        ("gil_wait_time", Double(wait.time) / 1e9),
-      ] as [(StaticString, Double)] {
-        try dict.setItem(key, try PyRef.float(value))
-      }
-      try dict.setItem("status", try PyRef.int(Int(outcome.status)))
+      try dict.setItem("input_reads", traffic.inputReads)
+      try dict.setItem("input_length", traffic.inputBytes)
+      try dict.setItem("output_length", traffic.outputBytes)
+      try dict.setItem("output_writes", traffic.outputWrites)
+      try dict.setItem("gil_wait_count", wait.count)
+      try dict.setItem("input_time", Double(meter.inputTime) / 1e9)
+      try dict.setItem("output_time", Double(meter.outputTime) / 1e9)
+      try dict.setItem("application_finish", Clock.seconds(microseconds: meter.applicationFinish))
+      try dict.setItem("application_time", seconds)
+      try dict.setItem("gil_wait_time", Double(wait.time) / 1e9)
+      try dict.setItem("status", Int(outcome.status))
       guard let processor = meter.processor else { return }
-      try dict.setItem("cpu_user_time", try PyRef.float(Double(processor.user) / 1e9))
-      try dict.setItem("cpu_system_time", try PyRef.float(Double(processor.system) / 1e9))
-      try dict.setItem("cpu_time", try PyRef.float(min(Double(processor.total) / 1e9, seconds)))
+      try dict.setItem("cpu_user_time", Double(processor.user) / 1e9)
+      try dict.setItem("cpu_system_time", Double(processor.system) / 1e9)
+      try dict.setItem("cpu_time", min(Double(processor.total) / 1e9, seconds))
     }
   }
 
@@ -91,26 +87,24 @@ extension RequestRunner {
   }
 
   private func setProcess(_ dict: PyObj) throws(Raised) {
-    try dict.setItem("thread_id", try PyRef.int(threadOrdinal))
+    try dict.setItem("thread_id", threadOrdinal)
     let server = value(of: "mod_wsgi.server_pid").flatMap { Int(String(decoding: $0, as: UTF8.self)) }
-    try dict.setItem("server_pid", try PyRef.int(server ?? Int(getpid())))
+    try dict.setItem("server_pid", server ?? Int(getpid()))
   }
 
   private func setTimes(_ request: RequestHead, _ dict: PyObj) throws(Raised) {
     let isDaemon = adapter.settings.isDaemon
-    try dict.setItem("request_start", try PyRef.float(Clock.seconds(microseconds: request.requestStart)))
-    try dict.setItem("queue_start", try PyRef.float(isDaemon ? Clock.seconds(microseconds: request.queueStart) : 0))
-    try dict.setItem("daemon_start", try PyRef.float(isDaemon ? Clock.seconds(microseconds: takenUp) : 0))
+    try dict.setItem("request_start", Clock.seconds(microseconds: request.requestStart))
+    try dict.setItem("queue_start", isDaemon ? Clock.seconds(microseconds: request.queueStart) : 0)
+    try dict.setItem("daemon_start", isDaemon ? Clock.seconds(microseconds: takenUp) : 0)
   }
 
   /// Adds a measured request that has ended to the thread's account, and says where it was slow. Not attached.
   func account(for request: RequestHead, _ outcome: RequestOutcome) {
     guard outcome.end != .stale else { return meter.abandon() }
-    guard let record = meter.end(request, status: outcome.status, traffic: traffic), let slow = adapter.slowRequests else {
-      return
-    }
+    let record = meter.end(request, status: outcome.status, traffic: traffic)
+    guard let record, let slow = adapter.slowRequests else { return }
     slow.add(record)
-    var sentence = "WSGI0511: " + record.summary(threshold: slow.threshold)
-    sentence.withUTF8 { exchange.log(.warning, UnsafeRawBufferPointer($0), file: nil, line: 0) }
+    exchange.log(.warning, "WSGI0511: " + record.summary(threshold: slow.threshold))
   }
 }

@@ -1,9 +1,11 @@
+import Glibc
 import Platform
 import PythonRuntime
 import WSGICore
 import WSGIMeasurement
 
-// What the application returned, on its way out: sequences, iterables, and the bytes that `write` was given.
+// Sends what the application returned: sequences, files, iterables, and the bytes that `write` was given; and ends requests that
+// do not end with a response.
 extension RequestRunner {
   /// A list or tuple is taken out in one go; small ones are sent when the GIL has been given up.
   func answer(sequence: PyObj, sendsBody: inout Bool, _ gil: borrowing GILToken) throws -> RequestOutcome {
@@ -21,7 +23,7 @@ extension RequestRunner {
     if !isCommitted, head.contentLength < 0, !(isHead && total == 0), RequestRunner.mayHaveBody(status) {
       head.addContentLength(Int64(total))
     }
-    // Who wants to hear of the end of the request must not keep the client waiting.
+    // Subscribers to the end of the request must not keep the client waiting.
     if !isCommitted, total <= RequestRunner.smallBody, !isPublished {
       for index in 0..<count { body.append((isList ? sequence.listItem(index) : sequence.tupleItem(index)).bytes) }
       let isCut = head.contentLength >= 0 && Int64(total) != head.contentLength
@@ -61,7 +63,7 @@ extension RequestRunner {
     return try end(gil)
   }
 
-  /// Sends a block; false when nobody is left to send to.
+  /// Sends a block; false when the client has gone.
   func sendBlock(_ block: UnsafeRawBufferPointer, flushes: Bool, counts: Bool, _ gil: borrowing GILToken) throws(Raised) -> Bool {
     endIfForked()
     do throws(WriteFailure) {
@@ -139,7 +141,7 @@ extension RequestRunner {
       }
       let isCut = head.contentLength > 0 && bytesSent < head.contentLength && !isHead && RequestRunner.mayHaveBody(status)
       do throws(WriteFailure) {
-        // What subscribers do at the end of the request, the client need not wait for.
+        // The client need not wait for subscribers to the end of the request.
         let flags: SendFlags = isPublished ? [.end, .flush] : .end
         try transmit(UnsafeRawBufferPointer(start: nil, count: 0), isCut ? .flush : flags, counts: false, gil)
       } catch {}
@@ -154,14 +156,91 @@ extension RequestRunner {
       .error,
       "WSGI0503: The application's response has \(bytesSent) bytes, but its Content-Length is \(head.contentLength); "
         + "closing the connection.")
-    var outcome = done()
-    outcome.end = .aborted
-    return outcome
+    return RequestOutcome(.aborted, status: Int32(clamping: status))
   }
 
-  func done() -> RequestOutcome {
-    var outcome = RequestOutcome()
-    outcome.status = Int32(clamping: status)
-    return outcome
+  func done() -> RequestOutcome { RequestOutcome(status: Int32(clamping: status)) }
+
+  // MARK: files
+
+  /// Hands the regular file of a wsgi.file_wrapper to the host, to send; nil where the wrapper must be iterated instead. The
+  /// answer to a HEAD is its head alone: nothing is read for it.
+  func answer(file wrapper: PyObj, _ gil: borrowing GILToken) throws -> RequestOutcome? {
+    guard let file = regularFile(wrapper) else { return isHead ? try end(gil) : nil }
+    let available = max(0, file.size &- file.offset)
+    _ = awaitHost(gil)
+    if head.contentLength < 0, RequestRunner.mayHaveBody(status) { head.addContentLength(available) }
+    let length = head.contentLength >= 0 ? min(head.contentLength, available) : available
+    if length == 0 || isHead { return try end(gil) }
+    let encoded = head.finish()
+    traffic.outputBytes &+= UInt64(length)
+    traffic.outputWrites &+= 1
+    let begun = meter.isOn ? Clock.monotonicNanoseconds() : 0
+    let result =
+      detached(gil) {
+        // The offset may lie beyond the end, of which nothing can be sent.
+        $0.sendFile(head: encoded, descriptor: file.descriptor, offset: min(file.offset, file.size), length: length)
+      } ?? ExchangeFailure.closed.rawValue
+    if meter.isOn { meter.wrote(since: begun, traffic) }
+    lseek(file.descriptor, off_t(file.offset), SEEK_SET)
+    if result == ExchangeFailure.badHead.rawValue { return failure(500) }
+    stage.commit()
+    bytesSent = length
+    if result >= 0, !isHead, RequestRunner.mayHaveBody(status), length < head.contentLength { return cutShort() }
+    return done()
+  }
+
+  private struct RegularFile { var descriptor: Int32, offset: Int64, size: Int64 }
+
+  private func regularFile(_ wrapper: PyObj) -> RegularFile? {
+    PythonException.ignoring {
+      let filelike = try wrapper.attribute("filelike")
+      let descriptor = Int32(clamping: try filelike.attribute("fileno").call().int())
+      let offset = Int64(try filelike.attribute("tell").call().int())
+      var information = stat()
+      guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG, offset >= 0 else { return nil }
+      return RegularFile(descriptor: descriptor, offset: offset, size: Int64(information.st_size))
+    }
+  }
+
+  // MARK: other ends
+
+  /// Calls the iterable's `close`, once, whatever happened before.
+  func close(_ iterable: PyObj) {
+    let pending = PythonException.take()
+    do throws(Raised) {
+      if let method = try iterable.attributeIfPresent(contents.names.close) { _ = try method.call() }
+    } catch {
+      contents.logException("WSGI0194: Exception in close() of the response of WSGI script \(scriptLabel).")
+    }
+    if let pending { _ = Raised(pending) }
+  }
+
+  var scriptLabel: String {
+    "'\(value(of: "SCRIPT_FILENAME").map { String(decoding: $0, as: UTF8.self) } ?? "?")'"
+  }
+
+  func handleException(_ request: RequestHead) -> RequestOutcome {
+    endIfForked()
+    guard let exception = PythonException.take() else { return failure(500) }
+    publishException(exception.object)
+    if PythonException.matches(exception.object, contents.requestTimeout) {
+      contents.adapter.logHere(
+        .info,
+        isCommitted
+          ? "Request interrupted by RequestTimeout; response truncated."
+          : "Request interrupted by RequestTimeout; thread recovered.")
+      var outcome = failure(504)
+      outcome.interrupted = true
+      return outcome
+    }
+    let kind = exception.object.typeName
+    let place = "WSGI script \(scriptLabel) in the \(contents.interpreter.label)"
+    if PythonException.isSystemExit(exception.object) {
+      contents.log(exception.object, "WSGI0175: SystemExit raised by \(place); ignored.")
+    } else {
+      contents.log(exception.object, "WSGI0174: Exception \(kind) while processing \(place).", script: request.script)
+    }
+    return failure(500)
   }
 }

@@ -17,7 +17,11 @@ public struct RequestOutcome: Sendable {
   /// Of `stale`: its interpreter has been retired, and it is to be run in the one that bears the name now.
   var isForAnotherInterpreter = false
   public var interrupted = false
-  public init() {}
+
+  public init(_ end: RequestEnd = .done, status: Int32 = 200) {
+    self.end = end
+    self.status = status
+  }
 }
 
 /// Why response bytes could not be sent.
@@ -26,8 +30,24 @@ enum WriteFailure: Error {
   case exchange(ExchangeFailure)
 }
 
-/// One request at a time, on one thread in one interpreter. Kept between requests with what can be used again: the objects
-/// that applications are given are reused unless an application kept a reference to one.
+/// Response bytes that wait for company, and the lock under which a request's host is used while they do: by the request's own
+/// thread, or by the pacer.
+struct GatheredOutput: ~Copyable {
+  /// More than this is sent at once.
+  static let limit = 32768
+
+  /// The first block left without waiting: further ones may be gathered.
+  var isAllowed = false
+  let lock = RecursiveLock()
+  var bytes = FlatWriter(capacity: 4096)
+  /// The failure that the pacer met.
+  var failure: ExchangeFailure?
+  /// The pacer may be using the host: every use of it takes the lock.
+  var isShared = false
+}
+
+/// Runs one request at a time, on one thread in one interpreter. Kept between requests with what can be used again: the objects
+/// given to applications are reused unless an application kept a reference to one.
 final class RequestRunner: RunningRequest, @unchecked Sendable {
   unowned(unsafe) let contents: InterpreterContents
   unowned(unsafe) let adapter: Adapter
@@ -35,7 +55,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
   var stage = ResponseStage.idle
   /// A thread is in a call of the host without the GIL.
   var isHostBusy = false
-  /// Counts requests, so that who waited for the host sees whether its request is still there.
+  /// Counts requests, so that a thread that waited for the host sees whether its request is still there.
   var requestNumber: UInt64 = 0
   var status: UInt32 = 0
   var head = ResponseHeadWriter()
@@ -43,13 +63,13 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
   var gathered = GatheredOutput()
   var bytesSent: Int64 = 0
   /// Counts of what the application has read and sent so far.
-  var traffic = RequestMeter.Traffic()
+  var traffic = RequestTraffic()
   var contentLength: Int64 = -1
   var isHead = false
   var pairs = RequestPairs()
   /// When this process took the request up (microseconds since the epoch); in embedded mode only while it is measured.
   private(set) var takenUp: Int64 = 0
-  /// request_started has been published, and what it led to is to be.
+  /// request_started has been published, and so the other events are.
   private(set) var isPublished = false
   /// A callable that a request_started subscriber set in place of the application.
   var substitute = KeptRef()
@@ -68,7 +88,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
   @inline(__always) var isStarted: Bool { stage.isStarted }
   @inline(__always) var isCommitted: Bool { stage.isCommitted }
 
-  /// How much of the announced body has not been read; nil where its length is not known.
+  /// The length of the announced body that has not been read; nil where it is not known.
   var remainingInput: Int? {
     guard contentLength >= 0 else { return nil }
     return Int(clamping: max(0, contentLength &- Int64(clamping: traffic.inputBytes)))
@@ -119,7 +139,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
     isPublished = false
     status = 0
     bytesSent = 0
-    traffic = RequestMeter.Traffic()
+    traffic = RequestTraffic()
     contentLength = request.contentLength
     isHead = request.flags.contains(.isHead)
     body.reset()
@@ -128,10 +148,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
   }
 
   func failure(_ status: Int32) -> RequestOutcome {
-    var outcome = RequestOutcome()
-    outcome.end = isCommitted ? .aborted : .failed
-    outcome.status = status
-    return outcome
+    RequestOutcome(isCommitted ? .aborted : .failed, status: status)
   }
 
   private func execute(
@@ -231,7 +248,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
   // MARK: as a running request
 
   override func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {
-    // A slow client must not keep whoever logs, and the GIL with it: the process's log is better than none.
+    // A slow client must not hold up the thread that logs, and the GIL with it: the process's log is better than none.
     if isHostBusy || Python.isForkedChild { return adapter.host.log(level, text, file: file, line: line) }
     let isShared = gathered.isShared
     if isShared { gathered.lock.lock() }

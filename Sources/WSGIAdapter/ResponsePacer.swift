@@ -15,13 +15,13 @@ final class ResponsePacer: @unchecked Sendable {  // everything is guarded by `c
   private let condition = Condition()
   private var watched: [RunningRequest] = []
   private var isStarted = false
-  private var isUnavailable = false
 
-  /// Watches a runner until `forget`. False where there is no thread to do it.
+  /// Watches a runner until `forget`. False where no thread can be started for it.
   func watch(_ runner: RunningRequest) -> Bool {
     condition.lock()
     defer { condition.unlock() }
-    guard startThread() else { return false }
+    if !isStarted { isStarted = DetachedThread.start { [self] in loop() } == 0 }
+    guard isStarted else { return false }
     if watched.isEmpty { condition.announce() }
     watched.append(runner)
     return true
@@ -32,14 +32,6 @@ final class ResponsePacer: @unchecked Sendable {  // everything is guarded by `c
     if let index = watched.firstIndex(where: { $0 === runner }) { watched.swapAt(index, watched.count - 1) }
     if watched.last === runner { watched.removeLast() }
     condition.unlock()
-  }
-
-  private func startThread() -> Bool {
-    if isStarted { return true }
-    if isUnavailable { return false }
-    isStarted = DetachedThread.start { [self] in loop() } == 0
-    isUnavailable = !isStarted
-    return isStarted
   }
 
   private func loop() {

@@ -3,8 +3,8 @@ import Synchronization
 import WSGICore
 import WSGIMeasurement
 
-/// The request that a thread runs in an interpreter, as far as others than its `RequestRunner` know it: threads that look at it
-/// from outside, and what is called by the way of Python. Kept between requests.
+/// The request that a thread runs in an interpreter, for all but its `RequestRunner`: for threads that look at it from outside,
+/// and for functions that Python calls. Kept between requests.
 ///
 /// Sendable for the sake of `RunningRequests`: other threads read `ticket`, which is atomic, and what never changes.
 class RunningRequest: @unchecked Sendable {
@@ -14,7 +14,7 @@ class RunningRequest: @unchecked Sendable {
   let threadOrdinal: Int
   /// The request's ticket while it runs, else 0; read by other threads.
   let ticket = Atomic<UInt64>(0)
-  /// Measures the request, while anybody wants to know.
+  /// Measures the request, while there is interest in that.
   let meter: RequestMeter
   /// The host of the current request; valid while it runs.
   unowned(unsafe) final var exchange: RequestExchange
@@ -29,7 +29,7 @@ class RunningRequest: @unchecked Sendable {
     self.attachment = attachment
     keptAttachment = attachment
     threadOrdinal = adapter.python.thread.ordinal
-    meter = RequestMeter(adapter.accounting, adapter.slowRequests, attachment.gilWaits, threadOrdinal: threadOrdinal)
+    meter = RequestMeter(adapter.accounting, adapter.slowRequests, attachment, threadOrdinal: threadOrdinal)
     exchange = RunningRequest.idle
   }
 
@@ -46,17 +46,11 @@ class RunningRequest: @unchecked Sendable {
   func sendGathered() {}
 }
 
-extension Attachment {
-  /// For the meter of this attachment's requests, which lasts no longer.
-  fileprivate var gilWaits: GILWaits {
-    GILWaits(
-      time: { [unowned(unsafe) self] in timesWaits = $0 },
-      total: { [unowned(unsafe) self] in (waited.load(ordering: .relaxed), waits.load(ordering: .relaxed)) })
-  }
+extension Attachment: GILWaits {
+  public var allWaits: (time: UInt64, count: UInt64) { (waited.load(ordering: .relaxed), waits.load(ordering: .relaxed)) }
 }
 
-/// All runners of the process, for those who look at running requests from outside. There are as many as threads and
-/// interpreters.
+/// All runners of the process: as many as threads times interpreters, for looking at running requests from outside.
 final class RunningRequests: Sendable {
   private let runners = Mutex<[RunningRequest]>([])
 
@@ -67,7 +61,7 @@ final class RunningRequests: Sendable {
   /// All runners, those without a request among them.
   var all: [RunningRequest] { runners.withLock { $0 } }
 
-  /// How many requests run now.
+  /// The number of requests that run now.
   var count: Int { all.count { $0.ticket.load(ordering: .relaxed) != 0 } }
 
   /// The runners that run a request now, or the one that runs `ticket`.

@@ -1,24 +1,25 @@
+import Glibc
 import Platform
 import PythonRuntime
 import Synchronization
 import WSGICore
 import WSGIMeasurement
 
-/// Loads scripts into one interpreter (reference/daemon-process §9 and wsgi-semantics §7).
+/// Loads scripts into one interpreter.
 struct ScriptLoader {
   let contents: InterpreterContents
   let attachment: Attachment
 
   struct Request {
     var path: UnsafeRawBufferPointer
-    /// What the host saw when the request came (`ScriptTime`): where that is not what was loaded, the file is looked at again.
+    /// As the host saw it when the request came (`ScriptTime`): if another was loaded, the file is looked at again.
     var modified: Int64
     var isReloading: Bool
     /// A change is answered with `stale` instead of a reload in place.
     var rejectsStale: Bool
     /// This process was started for the request: its code is new unless the file has changed since.
     var hasNewCode = false
-    /// Whoever asks can go on in another interpreter, should this one be retired.
+    /// The caller can go on in another interpreter, should this one be retired.
     var mayRetire = true
     /// Gives the requested resource, for the script's `reload_required`.
     var resource: () -> UnsafeRawBufferPointer?
@@ -42,7 +43,7 @@ struct ScriptLoader {
     defer { lock.unlock() }
     if request.mayRetire, contents.interpreter.isRetired.load(ordering: .relaxed) { throw .retired }
     if let script = contents.scripts.find(request.path) {
-      // What has been decided is not asked again; what another thread has loaded since is new unless the file has changed.
+      // Nothing is decided twice; a script that another thread has loaded since is new unless the file has changed.
       if script !== found {
         guard let modified = changeOfFile(since: script.modified, request, gil) else { return script }
         if request.rejectsStale { throw .stale(modified: modified, failure: 0) }
@@ -114,7 +115,7 @@ struct ScriptLoader {
     throw .stillLoading
   }
 
-  /// The time of the code that is wanted, if what was loaded is no longer to be used; nil: it is.
+  /// The time of the wanted code, if the loaded code is out of date; nil: it is current.
   private func change(of script: LoadedScript, _ request: Request, _ gil: borrowing GILToken) -> Int64? {
     guard request.isReloading, !request.hasNewCode else { return changeOfFile(since: script.modified, request, gil) }
     do throws(Raised) {
@@ -131,8 +132,8 @@ struct ScriptLoader {
     }
   }
 
-  /// The file's time, if that is not `modified`. The request may have waited since its host looked at the file: another time that
-  /// it tells of only asks for a second look. A file that is not there has no newer code.
+  /// The file's time, if that is not `modified`. The request may have waited since its host looked at the file: a difference only
+  /// asks for a second look. A file that does not exist has no newer code.
   @inline(__always)
   private func changeOfFile(since modified: Int64, _ request: Request, _ gil: borrowing GILToken) -> Int64? {
     if modified == request.modified || !request.isReloading { return nil }
@@ -223,5 +224,19 @@ struct ScriptLoader {
           + "\(contents.interpreter.label).", script: request.path)
     }
     return failure
+  }
+}
+
+extension ScriptTime {
+  /// The file's current time, following links.
+  static func now(_ path: UnsafeRawBufferPointer) -> Int64 {
+    withUnsafeTemporaryAllocation(byteCount: path.count + 1, alignment: 1) { text in
+      text.copyMemory(from: path)
+      text[path.count] = 0
+      var about = stat()
+      guard let start = text.baseAddress, stat(start.assumingMemoryBound(to: CChar.self), &about) == 0 else { return unknown }
+      let (seconds, overflow) = Int64(about.st_mtim.tv_sec).multipliedReportingOverflow(by: 1_000_000)
+      return overflow ? unknown : seconds &+ Int64(about.st_mtim.tv_nsec / 1000)
+    }
   }
 }

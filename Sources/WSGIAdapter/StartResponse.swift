@@ -1,7 +1,9 @@
+import Platform
 import PythonRuntime
 import WSGICore
+import WSGIMeasurement
 
-/// The `start_response` callable of one request, and its `write` (PEP 3333; reference/wsgi-semantics §3).
+/// The `start_response` callable of one request, and its `write` (PEP 3333).
 ///
 /// Status and headers are checked and encoded as they come; nothing of them is kept as Python objects.
 final class StartResponse: NativeObject {
@@ -30,13 +32,13 @@ final class StartResponse: NativeObject {
     } else if runner.isCommitted {
       throw Raised(.runtimeError, "headers have already been sent: start_response() called more than once without exc_info")
     }
-    if runner.isStarted && excInfo == nil { runner.logRestart() }
+    if runner.isStarted && excInfo == nil { warnOfRestart() }
     runner.stage.restart()
     let code = try parseStatus(status)
     try encodeHeaders(headers)
     runner.status = code
     runner.stage.start()
-    return try PyRef(nativeMethod: runner.objects.startResponse.orNone, "write")
+    return try runner.objects.startResponse.orNone.attribute(runner.contents.names.write)
   }
 
   override func invoke(_ method: Int, _ arguments: Arguments, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
@@ -144,7 +146,7 @@ final class StartResponse: NativeObject {
     return Raised(.valueError, "each header must be a tuple of two items, not \(item.object.tupleCount): \(shown)")
   }
 
-  /// A name with a colon behind it, as in the message itself, is what older applications send; any other that is none is refused.
+  /// Older applications send a name with a colon behind it, as in the message itself; any other malformed name is refused.
   private func mended(
     _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
   ) throws(Raised) -> UnsafeRawBufferPointer {
@@ -153,7 +155,7 @@ final class StartResponse: NativeObject {
       let fault = name.isEmpty ? "header name must not be empty" : "malformed header name \(bytesLiteral(name))"
       throw Raised(.valueError, "\(fault), its value is \(bytesLiteral(value))")
     }
-    runner.logColon(name, value)
+    warnOfColon(name, value)
     return stem
   }
 
@@ -170,11 +172,38 @@ final class StartResponse: NativeObject {
       guard before < 0 else { throw Raised(.valueError, "two content lengths: \(before) and \(length)") }
       runner.head.contentLength = length
     case .connection:
-      guard HeaderSyntax.asksToClose(value) else { return runner.logDropped(name, value) }
+      guard HeaderSyntax.asksToClose(value) else { return warnOfDropping(name, value) }
       return runner.head.append(name, RequestPairs.bytes("close"))
-    case .hopByHop: return runner.logDropped(name, value)
+    case .hopByHop: return warnOfDropping(name, value)
     }
     runner.head.append(name, value)
+  }
+
+  // MARK: warnings, each once in an interpreter
+
+  private func warn(_ once: FirstTime, _ sentence: @autoclosure () -> String) {
+    if once.isFirst { runner.adapter.logHere(.warning, sentence()) }
+  }
+
+  private func warnOfRestart() {
+    warn(
+      runner.contents.restartWarning,
+      "WSGI0504: start_response() called again without exc_info before any output; PEP 3333 forbids that. "
+        + "The last call takes effect.")
+  }
+
+  private func warnOfColon(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    warn(
+      runner.contents.colonWarning,
+      "WSGI0640: WSGI script \(runner.scriptLabel) sends a header whose name ends with a colon, \(bytesLiteral(name)) with value "
+        + "\(bytesLiteral(value)); dropping the colon. Not logged again.")
+  }
+
+  private func warnOfDropping(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    warn(
+      runner.contents.hopWarning,
+      "WSGI0641: WSGI script \(runner.scriptLabel) sends header \(bytesLiteral(name)) with value \(bytesLiteral(value)), which "
+        + "only the server may send; dropped, as are other headers that concern the connection. Not logged again.")
   }
 }
 

@@ -26,6 +26,15 @@ public enum RequestPhase: Int, CaseIterable {
   public var isDaemonOnly: Bool { self == .queue || self == .daemon }
 }
 
+/// The parts of a request, as its runner counts them.
+public struct RequestTraffic: Sendable {
+  public var inputBytes: UInt64 = 0
+  public var inputReads: UInt64 = 0
+  public var outputBytes: UInt64 = 0
+  public var outputWrites: UInt64 = 0
+  public init() {}
+}
+
 /// Totals of a finished request. Times are nanoseconds.
 public struct RequestTotals: Sendable {
   var status: Int32 = 0
@@ -33,10 +42,7 @@ public struct RequestTotals: Sendable {
   var phases = SIMD8<UInt64>(repeating: 0)
   var busy: UInt64 = 0
   var processor: UInt64 = 0
-  var inputBytes: UInt64 = 0
-  var inputReads: UInt64 = 0
-  var outputBytes: UInt64 = 0
-  var outputWrites: UInt64 = 0
+  var traffic = RequestTraffic()
   var gilWaits: UInt64 = 0
 
   subscript(phase: RequestPhase) -> UInt64 {
@@ -44,12 +50,27 @@ public struct RequestTotals: Sendable {
     set { phases[phase.rawValue] = newValue }
   }
 
+  /// Sets the stages that follow one another, and their sum, from times in microseconds. None is negative even where the clocks
+  /// are set back.
+  mutating func setStages(
+    requestStart: Int64, queueStart: Int64, isDaemon: Bool, start: Int64, applicationStart: Int64, applicationFinish: Int64
+  ) {
+    func stage(_ from: Int64, _ to: Int64) -> UInt64 { UInt64(clamping: to &- from) &* 1000 }
+    self[.server] = stage(requestStart, isDaemon ? queueStart : applicationStart)
+    if isDaemon {
+      self[.queue] = stage(queueStart, start)
+      self[.daemon] = stage(start, applicationStart)
+    }
+    self[.application] = stage(applicationStart, applicationFinish)
+    self[.request] = self[.server] &+ self[.queue] &+ self[.daemon] &+ self[.application]
+  }
+
   /// 0 for 1xx … 4 for 5xx; a request without a status counts as failed.
   var statusClass: Int { (100...599).contains(status) ? Int(status) / 100 - 1 : 4 }
 }
 
 /// The counters of one thread that runs requests. They only grow, so that readers take the difference to what they saw last;
-/// smallest and largest values, which cannot be had that way, are kept for the current and the previous period.
+/// smallest and largest values, which no difference gives, are kept for the current and the previous period.
 public final class ThreadAccount: Sendable {
   /// Where each number stands among the words.
   enum Word {
@@ -90,6 +111,16 @@ public final class ThreadAccount: Sendable {
 
   init(ordinal: Int) { self.ordinal = ordinal }
 
+  /// The number of requests that have ended on this thread.
+  public var endedRequests: UInt64 { words[Word.ended] }
+
+  /// How long the thread has run requests while they were measured, the one that runs now included.
+  public func busySeconds(_ now: Int64) -> Double {
+    let words = words.snapshot()
+    let start = Int64(clamping: words[Word.start])
+    return Double(words[Word.busy]) / 1e9 + (start == 0 ? 0 : Clock.seconds(microseconds: max(0, now &- start)))
+  }
+
   /// A request that was not measured has ended. Its own thread.
   public func countEnded() { words.add(Word.ended, 1) }
 
@@ -109,7 +140,7 @@ public final class ThreadAccount: Sendable {
     }
   }
 
-  /// The request that `begin` was told of was none after all. Its own thread.
+  /// The request that `begin` was told of was not for this process. Its own thread.
   func abandon(isOutermost: Bool) {
     if isOutermost { words[Word.start] = 0 }
   }
@@ -117,12 +148,12 @@ public final class ThreadAccount: Sendable {
   private func add(_ totals: RequestTotals, isOutermost: Bool, period: UInt64) {
     words.add(Word.measured, 1)
     words.add(Word.statusClasses + totals.statusClass, 1)
-    words.add(Word.inputBytes, totals.inputBytes)
-    words.add(Word.inputReads, totals.inputReads)
-    words.add(Word.outputBytes, totals.outputBytes)
-    words.add(Word.outputWrites, totals.outputWrites)
+    words.add(Word.inputBytes, totals.traffic.inputBytes)
+    words.add(Word.inputReads, totals.traffic.inputReads)
+    words.add(Word.outputBytes, totals.traffic.outputBytes)
+    words.add(Word.outputWrites, totals.traffic.outputWrites)
     words.add(Word.gilWaits, totals.gilWaits)
-    // What a sub-request takes is part of what the request takes that it belongs to.
+    // A sub-request's time is part of the time of the request that it belongs to.
     if isOutermost {
       words.add(Word.busy, totals.busy)
       words.add(Word.processor, totals.processor)
@@ -144,7 +175,7 @@ public final class ThreadAccount: Sendable {
   }
 }
 
-/// The accounts of one process, and who wants them. Requests are measured only while somebody does.
+/// The accounts of one process, and the reasons to keep them. Requests are measured only while there is one.
 public final class Accounting: Sendable {
   /// Why requests are measured.
   public struct Interest: OptionSet, Sendable {
@@ -159,7 +190,7 @@ public final class Accounting: Sendable {
   }
 
   public let isDaemon: Bool
-  /// How many threads may run requests, by configuration.
+  /// The number of threads that may run requests, by configuration.
   let threadLimit: Int
   /// When the process began, in microseconds since the epoch.
   public let processStart = Clock.epochMicroseconds()
@@ -167,7 +198,7 @@ public final class Accounting: Sendable {
   private let accounts = Mutex<[ThreadAccount]>([])
   /// The number of the current period of `MetricsSampler`.
   let period = Atomic<UInt64>(0)
-  /// How many requests run now; counted while slow requests are looked for.
+  /// The number of requests that run now; counted while slow requests are looked for.
   let active = Atomic<Int>(0)
 
   public init(isDaemon: Bool, threadLimit: Int) {
@@ -194,18 +225,6 @@ public final class Accounting: Sendable {
   /// All accounts, in the order in which their threads came.
   public var all: [ThreadAccount] { accounts.withLock { $0 } }
 
-  /// How many requests have ended in this process.
-  public var endedRequests: UInt64 { all.reduce(0) { $0 &+ $1.words[ThreadAccount.Word.ended] } }
-}
-
-extension ThreadAccount {
-  /// How many requests have ended on this thread.
-  public var endedRequests: UInt64 { words[Word.ended] }
-
-  /// How long the thread has run requests while they were measured, the one that runs now included.
-  public func busySeconds(_ now: Int64) -> Double {
-    let words = words.snapshot()
-    let start = Int64(clamping: words[Word.start])
-    return Double(words[Word.busy]) / 1e9 + (start == 0 ? 0 : Clock.seconds(microseconds: max(0, now &- start)))
-  }
+  /// The number of requests that have ended in this process.
+  public var endedRequests: UInt64 { all.reduce(0) { $0 &+ $1.endedRequests } }
 }

@@ -1,5 +1,5 @@
 /// One telemetry datagram, as `mod_wsgi-telemetry` reads it: a header, then fields of an id, a type and a value, all in
-/// little-endian order. It never grows beyond `limit`: a field for which there is no room is left out.
+/// little-endian order. It never grows beyond `limit`: a field that does not fit is left out.
 struct Datagram {
   enum Kind: UInt8 {
     case requestMetrics = 2

@@ -26,10 +26,7 @@ public struct MetricsSample: Sendable {
   public var stop: Int64 = 0
   public var requests: UInt64 = 0
   public var statusClasses = [UInt64](repeating: 0, count: 5)
-  public var inputBytes: UInt64 = 0
-  public var inputReads: UInt64 = 0
-  public var outputBytes: UInt64 = 0
-  public var outputWrites: UInt64 = 0
+  public var traffic = RequestTraffic()
   public var gilWaits: UInt64 = 0
   public var phases = [PhaseTimes](repeating: PhaseTimes(), count: RequestPhase.count)
   /// One for each thread that there may be.
@@ -94,7 +91,7 @@ public final class MetricsSampler: Sendable {
   private func take(_ state: inout State) -> MetricsSample {
     typealias Word = ThreadAccount.Word
     var sample = MetricsSample()
-    // Whoever ends a request from here on counts its extremes for the next period.
+    // A request that ends from here on counts its extremes for the next period.
     let period = accounting.period.add(1, ordering: .sequentiallyConsistent).oldValue
     let processor = ProcessorTime.process()
     sample.stop = Clock.epochMicroseconds()
@@ -114,11 +111,9 @@ public final class MetricsSampler: Sendable {
       }
       let before = state.threads[index]
       add(words, before.words, period: period, to: &sample)
-      var slot = MetricsSample.Slot()
-      slot.ended = words[Word.measured] &- before.words[Word.measured]
-      slot.busy = busy &- min(busy, before.busy)
-      slot.processor = words[Word.processor] &- before.words[Word.processor]
-      slot.elapsed = elapsed
+      var slot = MetricsSample.Slot(
+        ended: words[Word.measured] &- before.words[Word.measured], busy: busy &- min(busy, before.busy),
+        processor: words[Word.processor] &- before.words[Word.processor], elapsed: elapsed)
       let bank = ThreadAccount.Bank.offset(period)
       if words[bank + ThreadAccount.Bank.period] == period &+ 1 { slot.longest = words[bank + ThreadAccount.Bank.longestBusy] }
       if slot.ended > 0 || start != 0 { sample.threadsActive += 1 }
@@ -137,10 +132,10 @@ public final class MetricsSampler: Sendable {
     func difference(_ index: Int) -> UInt64 { words[index] &- before[index] }
     sample.requests &+= difference(Word.measured)
     for index in 0..<5 { sample.statusClasses[index] &+= difference(Word.statusClasses + index) }
-    sample.inputBytes &+= difference(Word.inputBytes)
-    sample.inputReads &+= difference(Word.inputReads)
-    sample.outputBytes &+= difference(Word.outputBytes)
-    sample.outputWrites &+= difference(Word.outputWrites)
+    sample.traffic.inputBytes &+= difference(Word.inputBytes)
+    sample.traffic.inputReads &+= difference(Word.inputReads)
+    sample.traffic.outputBytes &+= difference(Word.outputBytes)
+    sample.traffic.outputWrites &+= difference(Word.outputWrites)
     sample.gilWaits &+= difference(Word.gilWaits)
     // A request that ended while this sample was being taken is in its counts; its extremes are with the next period's.
     let hasExtremes = words[Bank.offset(period) + Bank.period] == period &+ 1

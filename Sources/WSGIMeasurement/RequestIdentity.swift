@@ -1,4 +1,6 @@
-/// Who a request is: what tells an administrator which one it was. Never its query string.
+import WSGICore
+
+/// Tells an administrator which request it was. Never has its query string.
 struct RequestIdentity: Equatable {
   enum Field: Int, CaseIterable {
     case logID, method, scheme, hostname, scriptName, pathInfo, httpProtocol, peer, userAgent
@@ -38,7 +40,7 @@ struct RequestIdentity: Equatable {
 
   subscript(field: Field) -> [UInt8] { values.isEmpty ? [] : values[field.rawValue] }
 
-  var path: String { String(decoding: self[.scriptName] + self[.pathInfo], as: UTF8.self) }
+  var path: String { (self[.scriptName] + self[.pathInfo]).text }
 
   // MARK: among watched words
 

@@ -2,27 +2,24 @@ import Platform
 import Synchronization
 import WSGICore
 
-/// How long one thread waits for the GIL, as Python's room tells it.
-public struct GILWaits {
-  /// Asks for the waits to be timed, or not any more. The thread's own.
-  let time: (Bool) -> Void
+/// One thread's waits for the GIL.
+public protocol GILWaits: AnyObject {
+  /// Whether its waits are timed. Set by the thread itself.
+  var timesWaits: Bool { get set }
   /// How long (nanoseconds) and how often the thread has waited while that was timed. Any thread.
-  let total: () -> (time: UInt64, count: UInt64)
+  var allWaits: (time: UInt64, count: UInt64) { get }
+}
 
-  public init(time: @escaping (Bool) -> Void, total: @escaping () -> (time: UInt64, count: UInt64)) {
-    self.time = time
-    self.total = total
-  }
-
-  /// The waits since an earlier total.
-  func since(_ time: UInt64, _ count: UInt64) -> (time: UInt64, count: UInt64) {
-    let now = total()
+extension GILWaits {
+  /// The waits since earlier ones.
+  fileprivate func waits(since time: UInt64, _ count: UInt64) -> (time: UInt64, count: UInt64) {
+    let now = allWaits
     return (now.time &- time, now.count &- count)
   }
 }
 
-/// Measures the requests that one thread runs in one interpreter, while anybody wants to know. Between requests, and while
-/// nobody does, it is off.
+/// Measures the requests that one thread runs in one interpreter, while there is interest in them. Between requests, and
+/// without interest, it is off.
 ///
 /// Everything is called on that thread but `running`, which shows other threads the request that runs.
 public final class RequestMeter: @unchecked Sendable {  // what other threads read is in `live`
@@ -47,7 +44,7 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
   }
 
   private unowned(unsafe) let accounting: Accounting
-  private let gil: GILWaits
+  private let gil: any GILWaits
   public let account: ThreadAccount
   private let live: WatchedWords
   private let slowRequests: SlowRequests?
@@ -69,7 +66,7 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
   private var gilCountBase: UInt64 = 0
 
   /// - accounting: of the process; it lasts as long.
-  public init(_ accounting: Accounting, _ slowRequests: SlowRequests?, _ gil: GILWaits, threadOrdinal: Int) {
+  public init(_ accounting: Accounting, _ slowRequests: SlowRequests?, _ gil: any GILWaits, threadOrdinal: Int) {
     self.accounting = accounting
     self.slowRequests = slowRequests
     self.gil = gil
@@ -78,7 +75,7 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
   }
 
   /// How long the request has waited for the GIL (nanoseconds), and how often.
-  public var gilWait: (time: UInt64, count: UInt64) { gil.since(gilBase, gilCountBase) }
+  public var gilWait: (time: UInt64, count: UInt64) { gil.waits(since: gilBase, gilCountBase) }
 
   // MARK: a request
 
@@ -93,8 +90,8 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
     processor = nil
     inputTime = 0
     outputTime = 0
-    gil.time(true)
-    (gilBase, gilCountBase) = gil.total()
+    gil.timesWaits = true
+    (gilBase, gilCountBase) = gil.allWaits
     isOutermost = account.begin(start)
     guard slowRequests != nil else { return }
     let active = accounting.active.add(1, ordering: .relaxed).newValue
@@ -111,7 +108,7 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
     }
   }
 
-  /// Notes who the request is, for those who watch from outside; `value` gives its environ.
+  /// Notes who the request is, for observers; `value` gives its environ.
   public func identify(_ value: (StaticString) -> UnsafeRawBufferPointer?) {
     guard let slowRequests else { return }
     live.update { RequestIdentity.write(to: live, at: Live.identity, agent: slowRequests.capturesUserAgent, value) }
@@ -130,7 +127,7 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
   }
 
   /// Some of the body has been read; `before` was the time before that.
-  public func read(since before: UInt64, _ traffic: Traffic) {
+  public func read(since before: UInt64, _ traffic: RequestTraffic) {
     inputTime &+= Clock.monotonicNanoseconds() &- before
     guard slowRequests != nil else { return }
     live[Live.inputBytes] = traffic.inputBytes
@@ -139,7 +136,7 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
   }
 
   /// Some of the response has been passed on; `before` was the time before that.
-  public func wrote(since before: UInt64, _ traffic: Traffic) {
+  public func wrote(since before: UInt64, _ traffic: RequestTraffic) {
     outputTime &+= Clock.monotonicNanoseconds() &- before
     guard slowRequests != nil else { return }
     live[Live.outputBytes] = traffic.outputBytes
@@ -147,19 +144,10 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
     live[Live.outputTime] = outputTime
   }
 
-  /// The parts of a request, as its runner counted them.
-  public struct Traffic {
-    public var inputBytes: UInt64 = 0
-    public var inputReads: UInt64 = 0
-    public var outputBytes: UInt64 = 0
-    public var outputWrites: UInt64 = 0
-    public init() {}
-  }
-
   /// The request has ended, with this status. Gives a record of it where it was slow.
-  public func end(_ request: RequestHead, status: Int32, traffic: Traffic) -> SlowRequest? {
+  public func end(_ request: RequestHead, status: Int32, traffic: RequestTraffic) -> SlowRequest? {
     isOn = false
-    gil.time(false)
+    gil.timesWaits = false
     if applicationFinish == 0 { applicationFinished() }
     let end = Clock.epochMicroseconds()
     let totals = makeTotals(request, status: status, traffic: traffic, end: end)
@@ -181,35 +169,25 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
   /// The request was not for this process, and is not counted.
   public func abandon() {
     isOn = false
-    gil.time(false)
+    gil.timesWaits = false
     account.abandon(isOutermost: isOutermost)
     guard slowRequests != nil else { return }
     accounting.active.subtract(1, ordering: .relaxed)
     live.update { live[Live.start] = 0 }
   }
 
-  private func makeTotals(_ request: RequestHead, status: Int32, traffic: Traffic, end: Int64) -> RequestTotals {
+  private func makeTotals(_ request: RequestHead, status: Int32, traffic: RequestTraffic, end: Int64) -> RequestTotals {
     var totals = RequestTotals()
-    let stages = RequestStages(
-      request, isDaemon: accounting.isDaemon, start: start, applicationStart: applicationStart,
-      applicationFinish: applicationFinish)
+    totals.setStages(
+      requestStart: request.requestStart, queueStart: request.queueStart, isDaemon: accounting.isDaemon, start: start,
+      applicationStart: applicationStart, applicationFinish: applicationFinish)
     totals.status = status
-    totals[.server] = stages.server
-    totals[.queue] = stages.queue
-    totals[.daemon] = stages.daemon
-    totals[.application] = stages.application
-    totals[.request] = stages.server &+ stages.queue &+ stages.daemon &+ stages.application
-    let wait = gilWait
-    totals[.gilWait] = wait.time
+    (totals[.gilWait], totals.gilWaits) = gilWait
     totals[.inputRead] = inputTime
     totals[.outputWrite] = outputTime
     totals.busy = UInt64(clamping: end &- start) &* 1000
     totals.processor = processor?.total ?? 0
-    totals.inputBytes = traffic.inputBytes
-    totals.inputReads = traffic.inputReads
-    totals.outputBytes = traffic.outputBytes
-    totals.outputWrites = traffic.outputWrites
-    totals.gilWaits = wait.count
+    totals.traffic = traffic
     return totals
   }
 
@@ -222,22 +200,18 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
     let words = live.snapshot()
     guard words[Live.start] != 0 else { return nil }
     var totals = RequestTotals()
-    totals.inputBytes = words[Live.inputBytes]
-    totals.inputReads = words[Live.inputReads]
-    totals.outputBytes = words[Live.outputBytes]
-    totals.outputWrites = words[Live.outputWrites]
+    totals.traffic.inputBytes = words[Live.inputBytes]
+    totals.traffic.inputReads = words[Live.inputReads]
+    totals.traffic.outputBytes = words[Live.outputBytes]
+    totals.traffic.outputWrites = words[Live.outputWrites]
     totals[.inputRead] = words[Live.inputTime]
     totals[.outputWrite] = words[Live.outputTime]
-    (totals[.gilWait], totals.gilWaits) = gil.since(words[Live.gilBase], words[Live.gilCountBase])
-    let stages = RequestStages(
+    (totals[.gilWait], totals.gilWaits) = gil.waits(since: words[Live.gilBase], words[Live.gilCountBase])
+    totals.setStages(
       requestStart: Int64(clamping: words[Live.requestStart]), queueStart: Int64(clamping: words[Live.queueStart]),
       isDaemon: accounting.isDaemon, start: Int64(clamping: words[Live.start]),
       applicationStart: words[Live.applicationStart] == 0 ? now : Int64(clamping: words[Live.applicationStart]),
       applicationFinish: now)
-    totals[.server] = stages.server
-    totals[.queue] = stages.queue
-    totals[.daemon] = stages.daemon
-    totals[.application] = stages.application
     var record = makeRecord(words, totals)
     record.isRunning = true
     record.duration = max(0, now &- record.start)
@@ -249,34 +223,5 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
       start: Int64(clamping: words[Live.start]), thread: account.ordinal, ticket: words[Live.ticket],
       identity: RequestIdentity(words, at: Live.identity), totals: totals,
       activeAtStart: Int(clamping: words[Live.activeAtStart]))
-  }
-}
-
-/// The stages of a request that follow one another. Nanoseconds; none is negative, whatever the clocks say.
-struct RequestStages {
-  var server: UInt64 = 0
-  var queue: UInt64 = 0
-  var daemon: UInt64 = 0
-  var application: UInt64 = 0
-
-  init(
-    requestStart: Int64, queueStart: Int64, isDaemon: Bool, start: Int64, applicationStart: Int64,
-    applicationFinish: Int64
-  ) {
-    func stage(_ from: Int64, _ to: Int64) -> UInt64 { UInt64(clamping: to &- from) &* 1000 }
-    if isDaemon {
-      server = stage(requestStart, queueStart)
-      queue = stage(queueStart, start)
-      daemon = stage(start, applicationStart)
-    } else {
-      server = stage(requestStart, applicationStart)
-    }
-    application = stage(applicationStart, applicationFinish)
-  }
-
-  init(_ request: RequestHead, isDaemon: Bool, start: Int64, applicationStart: Int64, applicationFinish: Int64) {
-    self.init(
-      requestStart: request.requestStart, queueStart: request.queueStart, isDaemon: isDaemon, start: start,
-      applicationStart: applicationStart, applicationFinish: applicationFinish)
   }
 }

@@ -1,4 +1,5 @@
 import Synchronization
+import WSGICore
 
 /// A request that took, or has taken so far, longer than WSGISlowRequests allows.
 public struct SlowRequest: Sendable {
@@ -10,7 +11,7 @@ public struct SlowRequest: Sendable {
   let identity: RequestIdentity
   /// Phases and counts, as far as they are known.
   let totals: RequestTotals
-  /// How many requests ran when it began, itself among them.
+  /// The number of requests that ran when it began, itself among them.
   let activeAtStart: Int
   var activeAtCompletion = 0
   var isRunning = true
@@ -25,13 +26,12 @@ extension SlowRequest {
   /// "GET /path of host 'name'": never with its query string.
   var name: String {
     let path = identity.path
-    let host = String(decoding: identity[.hostname], as: UTF8.self)
-    return "\(String(decoding: identity[.method], as: UTF8.self)) \(path.isEmpty ? "/" : path) of host '\(host)'"
+    return "\(identity[.method].text) \(path.isEmpty ? "/" : path) of host '\(identity[.hostname].text)'"
   }
 
   /// ", request id …", where it has one. In its own log httpd shows it as well; a daemon's request may be gone by then.
   var suffix: String {
-    let id = String(decoding: identity[.logID], as: UTF8.self)
+    let id = identity[.logID].text
     return id.isEmpty ? "" : ", request id \(id)"
   }
 
@@ -70,30 +70,31 @@ public final class SlowRequests: Sendable {
   private let capacity: Int
   private let ring = Mutex(Ring())
 
-  /// - capacity: how many may wait; 0 where nobody takes them.
+  /// - capacity: the number that may wait; 0 without a telemetry service, which takes them.
   init(threshold: Int64, capturesUserAgent: Bool, capacity: Int) {
     self.threshold = threshold
     self.capturesUserAgent = capturesUserAgent
     self.capacity = capacity
   }
 
-  /// Nil where no request counts as slow. `reportInterval`: of seconds, after which those that have ended are taken; nil where
-  /// nobody takes them.
-  public convenience init?(seconds: Double, threads: Int, reportInterval: Double?, capturesUserAgent: Bool) {
+  /// Nil where no request counts as slow (WSGISlowRequests).
+  public convenience init?(_ settings: EngineSettings) {
+    let seconds = settings.slowRequests
     guard seconds > 0, seconds < 1e9 else { return nil }
     self.init(
-      threshold: Int64(seconds * 1e6), capturesUserAgent: capturesUserAgent,
-      capacity: reportInterval.map { SlowRequests.capacity(threads: threads, interval: $0, threshold: seconds) } ?? 0)
+      threshold: Int64(seconds * 1e6), capturesUserAgent: settings.telemetryOptions.contains(.captureUserAgent),
+      capacity: settings.telemetryTarget == nil
+        ? 0 : SlowRequests.capacity(threads: settings.threads, interval: settings.telemetryInterval, threshold: seconds))
   }
 
-  /// How many may wait: enough for every thread to end several between two ticks.
+  /// The number that may wait: enough for every thread to end several between two ticks.
   static func capacity(threads: Int, interval: Double, threshold: Double) -> Int {
     let perInterval = threshold > 0 ? min((interval / threshold).rounded(.up), 4096) : 1
     let wanted = min(Double(max(threads, 1)) * perInterval * 5, 4096)
     return min(max(32, Int(wanted)), 4096)
   }
 
-  /// Keeps a record, in place of the oldest where there is no room.
+  /// Keeps a record, in place of the oldest where all places are taken.
   public func add(_ record: SlowRequest) {
     guard capacity > 0 else { return }
     ring.withLock { ring in

@@ -1,13 +1,14 @@
 import Glibc
 import Platform
 import Synchronization
+import WSGICore
 
-/// The thread that reports what happens in this process: at each interval to the telemetry service, where there is one, and
-/// slow requests to the error log.
+/// The thread that reports on this process: at each interval to the telemetry service, where there is one, and slow requests to
+/// the error log.
 ///
-/// It needs no GIL for its figures; for what Python alone knows it asks through an `JobThread`, with a limit.
+/// It needs no GIL for its figures; for what Python alone knows it asks through a `JobThread`, with a limit.
 public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, or used by its own thread only
-  private let process: MeasuredProcess
+  private let process: any MeasuredProcess
   private let accounting: Accounting
   private let sampler: MetricsSampler
   private let slowRequests: SlowRequests?
@@ -35,19 +36,21 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   /// Starts to report; nil after logging why not, or where nothing is to be reported. `sampler` has begun where there is a
   /// service.
   public init?(
-    _ settings: TelemetrySettings, _ process: MeasuredProcess, _ accounting: Accounting, _ sampler: MetricsSampler,
+    _ settings: EngineSettings, _ process: any MeasuredProcess, _ accounting: Accounting, _ sampler: MetricsSampler,
     _ slowRequests: SlowRequests?
   ) {
-    guard settings.target != nil || slowRequests != nil else { return nil }
+    let path = settings.telemetryTarget?.text
+    guard path != nil || slowRequests != nil else { return nil }
     self.process = process
     self.accounting = accounting
     self.sampler = sampler
     self.slowRequests = slowRequests
-    identity = TelemetryIdentity(settings)
-    interval = UInt64(settings.interval * 1e9)
-    switchInterval = Atomic((settings.switchInterval ?? 0).bitPattern)
+    identity = TelemetryIdentity(settings, pythonVersion: process.pythonVersion)
+    let seconds = Telemetry.interval(settings.telemetryInterval)
+    interval = UInt64(seconds * 1e9)
+    switchInterval = Atomic((process.inspectCollectors(limit: 0).switchInterval ?? 0).bitPattern)
     do throws(TelemetrySocket.Failure) {
-      socket = try settings.target.map { path throws(TelemetrySocket.Failure) in try TelemetrySocket(path: path) }
+      socket = try path.map { path throws(TelemetrySocket.Failure) in try TelemetrySocket(path: path) }
     } catch {
       socket = nil
       process.warn("WSGI0132: Telemetry disabled \(process.place): \(Telemetry.explain(error)).")
@@ -58,9 +61,12 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
       process.warn("WSGI0133: Telemetry disabled \(process.place): cannot create its thread.")
       return nil
     }
-    let target = settings.target.map { " to 'unix:\($0)'" } ?? " of slow requests"
-    process.inform("Reporting\(target) every \(settings.interval) s \(process.place).")
+    let target = path.map { " to 'unix:\($0)'" } ?? " of slow requests"
+    process.inform("Reporting\(target) every \(seconds) s \(process.place).")
   }
+
+  /// Seconds between two reports, of those that are configured.
+  static func interval(_ configured: Double) -> Double { configured > 0.5 ? min(configured, 86400) : 0.5 }
 
   private static func explain(_ failure: TelemetrySocket.Failure) -> String {
     switch failure {
@@ -73,11 +79,10 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
 
   /// The process has been told to stop. Once.
   public func stopping(_ reason: String) {
-    let active = process.activeRequests()
     socket?.send(.processStopping, timestamp: Clock.seconds(microseconds: Clock.epochMicroseconds())) { datagram in
       identity.setPlace(&datagram)
       datagram.set(130, ifAny: reason.utf8)
-      datagram.set(133, active)
+      datagram.set(133, process.activeRequests)
     }
     shutdownReason.withLock { $0 = reason }
   }
@@ -110,7 +115,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
       datagram.set(130, ifAny: reason.utf8)
       datagram.set(131, Clock.seconds(microseconds: now &- accounting.processStart))
       datagram.set(132, accounting.endedRequests)
-      datagram.set(134, process.activeRequests())
+      datagram.set(134, process.activeRequests)
       datagram.set(135, hasDrained ? 1 : 0)
     }
     socket.close()
@@ -171,7 +176,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   // MARK: slow requests
 
   private func reportSlow(_ slow: SlowRequests, _ now: Int64) {
-    let running = process.meters().compactMap { $0.running(longerThan: slow.threshold, now: now) }
+    let running = process.meters.compactMap { $0.running(longerThan: slow.threshold, now: now) }
       .sorted { $0.start < $1.start }
     if let socket {
       for record in slow.drain() + running.prefix(Telemetry.runningLimit) {
@@ -186,7 +191,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   }
 
   private func log(_ record: SlowRequest, _ slow: SlowRequests) {
-    let (lines, isComplete) = process.stacks(record.ticket, Telemetry.stackPatience)
+    let (lines, isComplete) = process.stacks(record.ticket, milliseconds: Telemetry.stackPatience)
     process.warn(
       "WSGI0510: Slow request: \(record.name) has run for \(SlowRequest.text(record.duration)) s so far "
         + "(WSGISlowRequests \(SlowRequest.text(slow.threshold)))\(record.suffix), \(process.place).")
@@ -199,7 +204,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   // MARK: garbage collection
 
   private func reportCollector(_ socket: TelemetrySocket, _ now: Int64) {
-    let interpreters = process.collectors()
+    let interpreters = process.collectors
     let isOnly = interpreters.count == 1
     let stamp = Clock.seconds(microseconds: now)
     var logs: [[UInt8]: CollectorLog] = [:]
@@ -221,11 +226,11 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
     }
   }
 
-  /// What Python says of its collectors; nothing where the GIL is not to be had in time, or an earlier look still waits.
+  /// The collectors' numbers; none where the GIL cannot be acquired in time, or an earlier look still waits.
   private func inspect() -> [CollectorSnapshot] {
     guard inspector.isIdle else { return [] }
     return inspector.run(milliseconds: Telemetry.patience) { [self] in
-      let (snapshots, seconds) = process.inspectCollectors(Telemetry.interpreterLimit)
+      let (snapshots, seconds) = process.inspectCollectors(limit: Telemetry.interpreterLimit)
       if let seconds { switchInterval.store(seconds.bitPattern, ordering: .relaxed) }
       return snapshots
     } ?? []

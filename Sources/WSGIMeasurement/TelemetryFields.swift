@@ -6,18 +6,14 @@ import WSGICore
 
 /// Which process reports.
 struct TelemetryIdentity: Sendable {
-  private let processGroup: String
-  private let apacheVersion: String
-  private let mpm: String
+  private let settings: EngineSettings
   private let pythonVersion: String
   private let hostname: String
   private let parent = UInt64(clamping: getppid())
 
-  init(_ settings: TelemetrySettings) {
-    processGroup = settings.processGroup
-    apacheVersion = settings.apacheVersion
-    mpm = settings.mpm
-    pythonVersion = settings.pythonVersion
+  init(_ settings: EngineSettings, pythonVersion: String) {
+    self.settings = settings
+    self.pythonVersion = pythonVersion
     var name = [UInt8](repeating: 0, count: 256)
     let isKnown = name.withUnsafeMutableBytes { buffer in
       buffer.withMemoryRebound(to: CChar.self) { text in
@@ -30,22 +26,22 @@ struct TelemetryIdentity: Sendable {
   /// Host and process group.
   func setPlace(_ datagram: inout Datagram) {
     datagram.set(5, ifAny: hostname.utf8)
-    datagram.set(6, ifAny: processGroup.utf8)
+    datagram.set(6, ifAny: settings.processGroup)
   }
 
   func setAll(_ datagram: inout Datagram) {
     let version = ModuleVersion.compatible
     datagram.set(1, "\(version.0).\(version.1).\(version.2)")
     datagram.set(2, pythonVersion)
-    datagram.set(3, ifAny: apacheVersion.utf8)
-    datagram.set(4, ifAny: mpm.utf8)
+    datagram.set(3, ifAny: settings.apacheVersion.utf8)
+    datagram.set(4, ifAny: settings.mpmName)
     setPlace(&datagram)
     datagram.set(7, parent)
   }
 }
 
 extension MetricsSample {
-  /// The most threads that are told one by one.
+  /// The most threads that are reported one by one.
   private static let slotLimit = 128
 
   func write(to datagram: inout Datagram, isDaemon: Bool) {
@@ -61,10 +57,10 @@ extension MetricsSample {
     datagram.set(51, threadsStarted)
     datagram.set(52, threadsActive)
     writePhases(to: &datagram, isDaemon: isDaemon)
-    datagram.set(100, inputBytes)
-    datagram.set(101, inputReads)
-    datagram.set(102, outputBytes)
-    datagram.set(103, outputWrites)
+    datagram.set(100, traffic.inputBytes)
+    datagram.set(101, traffic.inputReads)
+    datagram.set(102, traffic.outputBytes)
+    datagram.set(103, traffic.outputWrites)
     for (index, count) in statusClasses.enumerated() { datagram.set(120 + UInt16(index), count) }
     let slots = slots.prefix(MetricsSample.slotLimit)
     datagram.set(110, slots.map { $0.ended })
@@ -102,10 +98,10 @@ extension SlowRequest {
     let phases: [RequestPhase] = [.server, .queue, .daemon, .application, .gilWait]
     for (index, phase) in phases.enumerated() { datagram.set(220 + UInt16(index), nanoseconds: totals[phase]) }
     datagram.set(225, totals.gilWaits)
-    datagram.set(230, totals.inputBytes)
-    datagram.set(231, totals.inputReads)
-    datagram.set(232, totals.outputBytes)
-    datagram.set(233, totals.outputWrites)
+    datagram.set(230, totals.traffic.inputBytes)
+    datagram.set(231, totals.traffic.inputReads)
+    datagram.set(232, totals.traffic.outputBytes)
+    datagram.set(233, totals.traffic.outputWrites)
     datagram.set(234, nanoseconds: totals[.inputRead])
     datagram.set(235, nanoseconds: totals[.outputWrite])
     datagram.set(240, UInt64(clamping: status))

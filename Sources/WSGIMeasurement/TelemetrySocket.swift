@@ -1,8 +1,8 @@
 import Glibc
 import Synchronization
 
-/// The way to a telemetry service: datagrams to a socket's path. The service may come and go. One that is there but does not
-/// keep up is waited for a moment, once between two calls of `renewPatience`; what it does not take then is lost.
+/// Sends datagrams to the path of a telemetry service's socket. The service may come and go. One that does not keep up is waited
+/// for a moment, once between two calls of `renewPatience`; datagrams that it does not take then are lost.
 final class TelemetrySocket: Sendable {
   private struct State {
     var descriptor: Int32

@@ -3,8 +3,8 @@ import Synchronization
 
 /// Numbers that one thread writes and others read, without a lock: the writer never waits.
 ///
-/// What is written within one `update` a reader sees as a whole or not at all. Lives as long as the process, as the threads
-/// and runners it belongs to do.
+/// A reader sees the writes of one `update` as a whole or not at all. Lives as long as the process, as the threads and runners
+/// that it belongs to do.
 struct WatchedWords: @unchecked Sendable {  // every word is atomic
   private let words: UnsafeMutablePointer<Atomic<UInt64>>
   let count: Int
@@ -29,15 +29,15 @@ struct WatchedWords: @unchecked Sendable {  // every word is atomic
   @inline(__always)
   func update(_ body: () -> Void) {
     let before = sequence.pointee.load(ordering: .relaxed)
-    // Total order with the reader's change of period: who begins to write after that knows of it.
+    // Total order with the reader's change of period: a writer that begins after that knows of it.
     sequence.pointee.store(before &+ 1, ordering: .sequentiallyConsistent)
     atomicMemoryFence(ordering: .releasing)
     body()
     sequence.pointee.store(before &+ 2, ordering: .releasing)
   }
 
-  /// A copy of all words, of one moment. Any thread. A writer that the scheduler stopped in the midst of an update is waited
-  /// for, but not for ever: then the copy may show half of it.
+  /// A copy of all words, of one moment. Any thread. Waits for a writer that the scheduler stopped in the midst of an update, but
+  /// not for ever: then the copy may show half of it.
   func snapshot() -> [UInt64] {
     var copy = [UInt64](repeating: 0, count: count)
     for attempt in 0..<1000 {

@@ -7,21 +7,20 @@ import WSGICore
 
 /// What a meter and the reports make of a request, without a Python: its waits and stacks are the test's.
 @Suite struct RequestMeterTests {
-  final class Waits: Sendable {
-    let time = Atomic<UInt64>(0)
-    let count = Atomic<UInt64>(0)
-    let isTimed = Atomic<Bool>(false)
-
-    var gil: GILWaits {
-      GILWaits(
-        time: { self.isTimed.store($0, ordering: .relaxed) },
-        total: { (self.time.load(ordering: .relaxed), self.count.load(ordering: .relaxed)) })
-    }
+  final class Waits: GILWaits {
+    var timesWaits = false
+    private(set) var allWaits: (time: UInt64, count: UInt64) = (0, 0)
 
     func wait(_ nanoseconds: UInt64) {
-      time.add(nanoseconds, ordering: .relaxed)
-      count.add(1, ordering: .relaxed)
+      allWaits.time += nanoseconds
+      allWaits.count += 1
     }
+  }
+
+  static func settings(slowAfter seconds: Double) -> EngineSettings {
+    var settings = EngineSettings()
+    settings.slowRequests = seconds
+    return settings
   }
 
   static func head(requestStart: Int64 = 0, queueStart: Int64 = 0) throws -> RequestHead {
@@ -40,15 +39,15 @@ import WSGICore
     sampler.begin()
     let waits = Waits()
     waits.wait(77)
-    let meter = RequestMeter(accounting, nil, waits.gil, threadOrdinal: 3)
+    let meter = RequestMeter(accounting, nil, waits, threadOrdinal: 3)
     let request = try RequestMeterTests.head(requestStart: Clock.epochMicroseconds() - 2000)
     meter.begin(request, start: Clock.epochMicroseconds(), ticket: 1, interest: .recording)
-    #expect(meter.isOn && waits.isTimed.load(ordering: .relaxed))
+    #expect(meter.isOn && waits.timesWaits)
     waits.wait(5000)
     waits.wait(6000)
     #expect(meter.gilWait == (11000, 2))
     meter.applicationStarts(Clock.epochMicroseconds())
-    var traffic = RequestMeter.Traffic()
+    var traffic = RequestTraffic()
     traffic.inputBytes = 10
     traffic.inputReads = 1
     meter.read(since: Clock.monotonicNanoseconds() - 40, traffic)
@@ -56,13 +55,12 @@ import WSGICore
     traffic.outputWrites = 2
     meter.wrote(since: Clock.monotonicNanoseconds() - 50, traffic)
     #expect(meter.end(request, status: 404, traffic: traffic) == nil)
-    #expect(!meter.isOn && !waits.isTimed.load(ordering: .relaxed))
+    #expect(!meter.isOn && !waits.timesWaits)
     let sample = try #require(sampler.sample())
     #expect(sample.requests == 1 && sample.statusClasses[3] == 1 && sample.gilWaits == 2)
-    #expect(sample.inputBytes == 10 && sample.outputWrites == 2)
+    #expect(sample.traffic.inputBytes == 10 && sample.traffic.outputWrites == 2)
     #expect(sample.phases[RequestPhase.gilWait.rawValue].total == 11000)
-    #expect(sample.phases[RequestPhase.server.rawValue].total >= 2_000_000)
-    #expect(sample.phases[RequestPhase.inputRead.rawValue].total >= 40)
+    #expect(sample.phases[RequestPhase.server.rawValue].total >= 2_000_000 && sample.phases[RequestPhase.inputRead.rawValue].total >= 40)
     #expect(sample.phases[RequestPhase.queue.rawValue].total == 0)
   }
 
@@ -70,10 +68,10 @@ import WSGICore
     let accounting = Accounting(isDaemon: true, threadLimit: 1)
     let sampler = MetricsSampler(accounting)
     sampler.begin()
-    let meter = RequestMeter(accounting, nil, Waits().gil, threadOrdinal: 0)
+    let meter = RequestMeter(accounting, nil, Waits(), threadOrdinal: 0)
     let request = try RequestMeterTests.head()
     meter.begin(request, start: Clock.epochMicroseconds(), ticket: 1, interest: .events)
-    _ = meter.end(request, status: 200, traffic: RequestMeter.Traffic())
+    _ = meter.end(request, status: 200, traffic: RequestTraffic())
     // One that was for another process is not.
     meter.begin(request, start: Clock.epochMicroseconds(), ticket: 2, interest: .events)
     meter.abandon()
@@ -82,9 +80,9 @@ import WSGICore
 
   @Test func slowRequestsAreSeenFromOutside() throws {
     let accounting = Accounting(isDaemon: true, threadLimit: 1)
-    let slow = try #require(SlowRequests(seconds: 1, threads: 1, reportInterval: nil, capturesUserAgent: false))
+    let slow = try #require(SlowRequests(RequestMeterTests.settings(slowAfter: 1)))
     let waits = Waits()
-    let meter = RequestMeter(accounting, slow, waits.gil, threadOrdinal: 7)
+    let meter = RequestMeter(accounting, slow, waits, threadOrdinal: 7)
     let start = Clock.epochMicroseconds() - 5_000_000
     let request = try RequestMeterTests.head(requestStart: start - 3000)
     meter.begin(request, start: start, ticket: 9, interest: .slowRequests)
@@ -97,7 +95,7 @@ import WSGICore
     let seen = try #require(meter.running(longerThan: slow.threshold, now: now))
     #expect(seen.isRunning && seen.ticket == 9 && seen.thread == 7 && seen.duration == now - start && seen.activeAtStart == 1)
     #expect(seen.identity[.method] == Array("PUT".utf8) && seen.totals.gilWaits == 1 && seen.totals[.gilWait] == 2000)
-    let record = try #require(meter.end(request, status: 500, traffic: RequestMeter.Traffic()))
+    let record = try #require(meter.end(request, status: 500, traffic: RequestTraffic()))
     #expect(!record.isRunning && record.status == 500 && record.duration >= 5_000_000)
     #expect(record.summary(threshold: slow.threshold).contains("PUT / of host '' took 5."))
     #expect(
@@ -106,6 +104,6 @@ import WSGICore
 
   @Test(arguments: [0, -1, 2e9, Double.nan])
   func noRequestIsSlow(seconds: Double) {
-    #expect(SlowRequests(seconds: seconds, threads: 1, reportInterval: nil, capturesUserAgent: false) == nil)
+    #expect(SlowRequests(RequestMeterTests.settings(slowAfter: seconds)) == nil)
   }
 }

@@ -52,11 +52,14 @@ import Testing
   func times(microseconds: Int64, text: String) { #expect(SlowRequest.text(microseconds) == text) }
 
   @Test func stages() {
-    let daemon = RequestStages(
+    let stages: [RequestPhase] = [.server, .queue, .daemon, .application, .request]
+    var daemon = RequestTotals()
+    daemon.setStages(
       requestStart: 100, queueStart: 110, isDaemon: true, start: 130, applicationStart: 170, applicationFinish: 250)
-    #expect([daemon.server, daemon.queue, daemon.daemon, daemon.application] == [10000, 20000, 40000, 80000])
-    let embedded = RequestStages(
+    #expect(stages.map { daemon[$0] } == [10000, 20000, 40000, 80000, 150000])
+    var embedded = RequestTotals()
+    embedded.setStages(
       requestStart: 100, queueStart: 0, isDaemon: false, start: 130, applicationStart: 170, applicationFinish: 160)
-    #expect([embedded.server, embedded.queue, embedded.daemon, embedded.application] == [70000, 0, 0, 0])
+    #expect(stages.map { embedded[$0] } == [70000, 0, 0, 0, 70000])
   }
 }

@@ -2,22 +2,40 @@ import Glibc
 import Platform
 import Synchronization
 import Testing
+import WSGICore
 
 @testable import WSGIMeasurement
 
 /// The reports of a process, as its service and its log get them.
 @Suite struct TelemetryTests {
-  /// What the process is told, and answers with.
-  final class Told: Sendable {
+  /// A process that remembers its log.
+  final class TestProcess: MeasuredProcess {
     let lines = Mutex<[String]>([])
+    let meters: [RequestMeter]
+    let log: CollectorLog?
 
-    func process(meters: [RequestMeter] = [], log: CollectorLog? = nil) -> MeasuredProcess {
-      MeasuredProcess(
-        place: "of a test", warn: { line in self.lines.withLock { $0.append("warn: " + line) } },
-        inform: { line in self.lines.withLock { $0.append("info: " + line) } }, meters: { meters }, activeRequests: { 4 },
-        stacks: { ticket, _ in (["stack of \(ticket)"], false) }, collectors: { [(Array("shop".utf8), log)] },
-        inspectCollectors: { _ in ([CollectorSnapshot(interpreter: Array("shop".utf8), numbers: [1, 2])], 0.25) })
+    init(meters: [RequestMeter] = [], log: CollectorLog? = nil) {
+      self.meters = meters
+      self.log = log
     }
+
+    let place = "of a test"
+    let pythonVersion = "3.11.2"
+    let activeRequests = 4
+    var collectors: [(interpreter: [UInt8], log: CollectorLog?)] { [(Array("shop".utf8), log)] }
+    func inspectCollectors(limit: Int) -> (snapshots: [CollectorSnapshot], switchInterval: Double?) {
+      (limit == 0 ? [] : [CollectorSnapshot(interpreter: Array("shop".utf8), numbers: [1, 2])], 0.25)
+    }
+    func stacks(_ ticket: UInt64, milliseconds: UInt32) -> ([String], Bool) { (["stack of \(ticket)"], false) }
+    func warn(_ sentence: String) { lines.withLock { $0.append("warn: " + sentence) } }
+    func inform(_ sentence: String) { lines.withLock { $0.append("info: " + sentence) } }
+  }
+
+  private func settings(target: String? = nil) -> EngineSettings {
+    var settings = EngineSettings()
+    settings.telemetryInterval = 3600
+    settings.telemetryTarget = target.map { Array($0.utf8) }
+    return settings
   }
 
   /// The kinds of all datagrams that have come to a socket.
@@ -56,10 +74,8 @@ import Testing
     let log = CollectorLog()
     log.begins()
     log.ended(generation: 2, collected: 3, uncollectable: 0)
-    var settings = TelemetrySettings(interval: 3600)
-    settings.target = path
-    let told = Told()
-    let telemetry = try #require(Telemetry(settings, told.process(log: log), accounting, sampler, nil))
+    let process = TestProcess(log: log)
+    let telemetry = try #require(Telemetry(settings(target: path), process, accounting, sampler, nil))
     telemetry.stopping("enough")
     telemetry.end()
     #expect(
@@ -70,19 +86,18 @@ import Testing
         ].map { (kind: Datagram.Kind) in kind.rawValue })
     telemetry.abandon()
     #expect(kinds(service).isEmpty && log.drain(limit: 9).isEmpty)
-    #expect(told.lines.withLock { $0 } == ["info: Reporting to 'unix:\(path)' every 3600.0 s of a test."])
+    #expect(process.lines.withLock { $0 } == ["info: Reporting to 'unix:\(path)' every 3600.0 s of a test."])
   }
 
   @Test func slowRequestsAreLoggedOnceEach() throws {
     let accounting = Accounting(isDaemon: true, threadLimit: 1)
-    let slow = try #require(SlowRequests(seconds: 1, threads: 1, reportInterval: nil, capturesUserAgent: false))
-    let meter = RequestMeter(accounting, slow, RequestMeterTests.Waits().gil, threadOrdinal: 0)
+    let slow = try #require(SlowRequests(RequestMeterTests.settings(slowAfter: 1)))
+    let meter = RequestMeter(accounting, slow, RequestMeterTests.Waits(), threadOrdinal: 0)
     meter.begin(try RequestMeterTests.head(), start: Clock.epochMicroseconds() - 3_000_000, ticket: 12, interest: .slowRequests)
-    let told = Told()
-    let telemetry = try #require(
-      Telemetry(TelemetrySettings(interval: 3600), told.process(meters: [meter]), accounting, MetricsSampler(accounting), slow))
+    let process = TestProcess(meters: [meter])
+    let telemetry = try #require(Telemetry(settings(), process, accounting, MetricsSampler(accounting), slow))
     telemetry.end()
-    let lines = told.lines.withLock { $0 }
+    let lines = process.lines.withLock { $0 }
     #expect(lines.count == 4 && lines[0] == "info: Reporting of slow requests every 3600.0 s of a test.")
     #expect(lines[1].hasPrefix("warn: WSGI0510: Slow request:  / of host '' has run for 3."))
     #expect(lines[3] == "warn: WSGI0510: stack of 12")
@@ -90,20 +105,15 @@ import Testing
 
   @Test func whatCannotBeReported() {
     let accounting = Accounting(isDaemon: false, threadLimit: 1)
-    let told = Told()
+    let process = TestProcess()
     let sampler = MetricsSampler(accounting)
-    #expect(Telemetry(TelemetrySettings(), told.process(), accounting, sampler, nil) == nil)
-    var settings = TelemetrySettings()
-    settings.target = "/" + String(repeating: "x", count: 200)
-    #expect(Telemetry(settings, told.process(), accounting, sampler, nil) == nil)
-    #expect(told.lines.withLock { $0.count == 1 && $0[0].hasPrefix("warn: WSGI0132: ") })
+    #expect(Telemetry(settings(), process, accounting, sampler, nil) == nil)
+    #expect(Telemetry(settings(target: "/" + String(repeating: "x", count: 200)), process, accounting, sampler, nil) == nil)
+    #expect(process.lines.withLock { $0.count == 1 && $0[0].hasPrefix("warn: WSGI0132: ") })
   }
 
   @Test(arguments: [(0, 0.5), (-3, 0.5), (Double.nan, 0.5), (2, 2), (1e12, 86400)])
   func intervals(asked: Double, given: Double) {
-    #expect(TelemetrySettings(interval: asked).interval == given)
-    var settings = TelemetrySettings()
-    settings.interval = asked
-    #expect(settings.interval == given)
+    #expect(Telemetry.interval(asked) == given)
   }
 }

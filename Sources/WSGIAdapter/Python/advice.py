@@ -61,7 +61,7 @@ def _has_package(home, name):
 
 
 def _about_permission(path, wanted):
-    """Where the process's user is kept from reading `path`, if it is: a component of it, and what would allow it."""
+    """Names the component of `path` that keeps the process's user from reading it, if one does, and the remedy."""
     if not os.path.isabs(path):
         return []
     before = '/'
@@ -115,7 +115,7 @@ def _group_name(number):
 
 
 def name_substitute(namespace):
-    """What to do where a script has no such callable as it should: '' unless it has one of another usual name."""
+    """Advice about a script without the callable that it should have: '' unless it has one of another usual name."""
     for name in ('app', 'wsgi_app', 'create_app', 'make_app'):
         found = namespace.get(name)
         if not callable(found):

@@ -1,7 +1,7 @@
-"""The part of each interpreter's set-up that is Python's own business.
+"""Sets up an interpreter, as far as Python can do that itself.
 
-It is executed once in every new interpreter, with `native` (NativeFunctions.swift) and `settings` (dict of str) in its
-namespace, and leaves there what the adapter calls: `configure`, `make_stream`, `format_exception`, `module_name`,
+Executed once in every new interpreter, with `native` (NativeFunctions.swift) and `settings` (dict of str) in its namespace,
+where it defines what the adapter calls: `configure`, `make_stream`, `format_exception`, `module_name`,
 `compile_script`, `execute_script`, `publish`, `collector_snapshot`, and the classes `FileWrapper`, `RequestTimeout` and
 `LogHandler`.
 """
@@ -175,7 +175,7 @@ def module_name(path):
 
 
 def open_script(path, flags):
-    """Opens a script whose owner matters: where the path leads now is what is checked, and what is read."""
+    """Opens a script whose owner matters. The file that the path leads to now is the one that is checked and read."""
     directory = os.open(os.path.dirname(path) or '.', os.O_PATH | os.O_DIRECTORY)
     try:
         script = os.open(os.path.basename(path), flags | os.O_NONBLOCK, dir_fd=directory)
@@ -192,9 +192,9 @@ def open_script(path, flags):
 def read_script(path, was_there):
     """A script's source, and the time of the very file that it is from in microseconds.
 
-    Clocks of file systems are coarse. What was written just now may be written again without another time to show for it,
-    and be half written now: it is read again when that is over. A script that was there a moment ago is waited for, as
-    some programs remove a file before they write it anew.
+    Clocks of file systems are coarse. A file written just now may be half written, and may be written again without getting
+    another time: it is read again a moment later. A script that existed a moment ago is waited for, as some programs remove
+    a file before they write it anew.
     """
     opener = open_script if 'script-owner' in settings else None
     end = monotonic() + 0.3
@@ -231,7 +231,7 @@ def execute_script(code, name, path, mtime):
 
 
 def publish(callbacks, event, payload):
-    """Calls each subscriber; what one returns as a dict is merged into what the next one sees."""
+    """Calls each subscriber; a dict that one returns is merged into the next one's payload."""
     for callback in list(callbacks):
         try:
             result = callback(event, **payload)
@@ -275,9 +275,8 @@ def collector_snapshot():
 
 
 def _own_environment(pristine):
-    """Gives this interpreter an environment of its own, which the programs that it starts get as well. What is assigned to
-    it or removed also reaches the C environment, where C code looks: that is the whole process's, and the last word there
-    is that of whichever interpreter spoke last."""
+    """Gives this interpreter an environment of its own, which the programs that it starts get as well. Changes also reach the C
+    environment, where C code looks: that is the whole process's, and the last change by any interpreter counts."""
     import posix
     import _posixsubprocess
     environ = os.environ
@@ -344,7 +343,7 @@ def _add_paths(paths):
 
 
 def _leave_service(*_):
-    """How a service script is told to end: it may tidy up as it would elsewhere."""
+    """Tells a service script to end: it may tidy up as it would elsewhere."""
     raise SystemExit(0)
 
 

@@ -2,10 +2,12 @@ import Glibc
 import Platform
 import PythonRuntime
 import Synchronization
+import WSGICore
 import WSGIMeasurement
 
-// Python stacks as lines for the log. The flag beside them is false where the GIL could not be had in time: the lines are then
-// what could be read without it.
+// Looks at what runs, for monitors and the log. The GIL may not be available at all, so that all of it happens on a thread of
+// its own, for which the caller waits with a limit. Stacks are lines; the flag beside them is false where the GIL could not be
+// acquired in time: the lines are then what could be read without it.
 
 extension Adapter {
   /// The stacks of the threads that run `ticket`.
@@ -25,7 +27,7 @@ extension Adapter {
 
   /// The stacks of all threads that run Python code, those that applications started too, in every interpreter.
   public func allStacks(milliseconds: UInt32) -> ([String], Bool) {
-    // Whatever keeps the GIL may keep the inspector since the last time.
+    // A thread that keeps the GIL may keep the inspector since the last time.
     guard inspector.isIdle else { return (stacksWithoutGIL(), false) }
     final class Lines: Sendable { let all = Mutex<[String]>([]) }
     let lines = Lines()
@@ -60,8 +62,8 @@ extension Adapter {
   /// Names of `threading`'s threads, by identity.
   private static func threadNames(_ gil: borrowing GILToken) -> [UInt: String] {
     var names: [UInt: String] = [:]
-    do throws(Raised) {
-      guard let threading = try PythonCode.modules.item("threading") else { return [:] }
+    PythonException.ignoring {
+      guard let threading = try PythonCode.modules.item("threading") else { return }
       let active = try threading.attribute("_active")
       let identities = try active.iterator()
       while let identity = try identities.next() {
@@ -69,7 +71,7 @@ extension Adapter {
         guard let thread = try active.object.item(identity.object) else { continue }
         names[UInt(bitPattern: try identity.object.int())] = try thread.attribute("_name").text()
       }
-    } catch { PythonException.clear() }
+    }
     return names
   }
 
@@ -96,6 +98,68 @@ extension Adapter {
     let count = read(descriptor, &buffer, buffer.count)
     guard count > 0 else { return [] }
     return String(decoding: buffer.prefix(count), as: UTF8.self).split(separator: "\n").map(String.init)
+  }
+
+  // MARK: imports
+
+  /// The calling thread begins to import a script. Attached.
+  func beginImport(_ script: String, _ attachment: Attachment) -> ImportWatch.Import {
+    imports.begin(script, attachment, thread: python.thread.ordinal) { [unowned self] in reportImport($0, $1) }
+  }
+
+  private func reportImport(_ running: ImportWatch.Import, _ seconds: UInt64) {
+    let stack = stack(of: running, milliseconds: 1000)
+    guard running.isUnderWay else { return }
+    host.log(
+      .warning,
+      "WSGI0612: Script '\(running.script)' is still loading, after \(seconds) s, into the "
+        + "\(running.attachment.interpreter.label) \(place); requests for it are waiting. "
+        + (stack.isEmpty ? "It runs no Python code." : stack.joined(separator: ", ") + "."))
+  }
+
+  /// The Python stack of an import, as lines; what can be read without the GIL where that cannot be acquired in time.
+  func stack(of running: ImportWatch.Import, milliseconds: UInt32) -> [String] {
+    let lines = inspector.run(milliseconds: milliseconds) { [self] in stack(of: running) }
+    return lines ?? stacksWithoutGIL()
+  }
+
+  /// The same, waiting for the GIL as long as that takes.
+  func stack(of running: ImportWatch.Import) -> [String] {
+    let lines = python.withAttachment(to: running.attachment.interpreter) { own in
+      own.run { running.isUnderWay ? running.attachment.stack($0).lines("Thread \(running.thread)") : [] }
+    }
+    return lines ?? []
+  }
+
+  func reportRepeats(_ script: FailureLedger.Script, _ repeats: Int) {
+    let group = String(decoding: script.applicationGroup, as: UTF8.self)
+    let interpreter = group.isEmpty ? "main interpreter" : "sub-interpreter '\(group)'"
+    host.log(
+      .error,
+      "WSGI0614: WSGI script '\(String(decoding: script.path, as: UTF8.self))' fails to load into the \(interpreter) \(place): "
+        + "the failure in the traceback above repeated \(repeats == 1 ? "once" : "\(repeats) times").")
+  }
+
+  // MARK: timeouts
+
+  /// Raises RequestTimeout in the thread that runs `ticket`. False where it does not run, or the GIL could not be acquired.
+  public func interrupt(_ ticket: UInt64) -> Bool {
+    inspector.run(milliseconds: 1000) { [self] in
+      guard let runner = running.running(ticket).first else { return false }
+      return raise(in: runner, ticket)
+    } ?? false
+  }
+
+  private func raise(in runner: RunningRequest, _ ticket: UInt64) -> Bool {
+    let isRaised = python.withAttachment(to: runner.attachment.interpreter) { attachment in
+      attachment.run { gil in
+        guard runner.ticket.load(ordering: .relaxed) == ticket,
+          let contents = attachment.interpreter.contents as? InterpreterContents
+        else { return false }
+        return Attachment.raiseAsynchronously(gil, contents.requestTimeout, inThread: runner.attachment.identity)
+      }
+    }
+    return isRaised ?? false
   }
 }
 

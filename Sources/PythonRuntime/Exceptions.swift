@@ -1,0 +1,90 @@
+import CPython
+
+// Exceptions, and the code that raises them. Everything here needs the GIL.
+
+/// The built-in exceptions that this module raises.
+public enum ExceptionKind {
+  case typeError, valueError, runtimeError, osError, memoryError
+
+  var object: UnsafeMutablePointer<PyObject> {
+    switch self {
+    case .typeError: wsgi_py_exception_type_error()
+    case .valueError: wsgi_py_exception_value_error()
+    case .runtimeError: wsgi_py_exception_runtime_error()
+    case .osError: wsgi_py_exception_os_error()
+    case .memoryError: wsgi_py_exception_memory_error()
+    }
+  }
+}
+
+extension Raised {
+  /// Sets the error indicator.
+  public init(_ kind: ExceptionKind, _ message: String) {
+    if let text = try? PyRef.string(message) { PyErr_SetObject(kind.object, text.object.pointer) }
+  }
+
+  /// Raises the exception that an exc_info tuple describes; its three items are borrowed.
+  public init(excInfo type: PyObj, _ value: PyObj, _ traceback: PyObj) {
+    wsgi_py_raise_exc_info(type.pointer, value.pointer, traceback.pointer)
+  }
+
+  /// Raises an exception object again.
+  public init(_ exception: consuming PyRef) { wsgi_py_restore_exception(exception.release()) }
+}
+
+/// An exception taken from the error indicator.
+public enum PythonException {
+  /// Takes and clears the indicator; nil where no exception is set.
+  public static func take() -> PyRef? {
+    guard let exception = wsgi_py_take_exception() else { return nil }
+    return PyRef(owning: exception)
+  }
+
+  public static func clear() { PyErr_Clear() }
+
+  /// The result of `body`; nil where it raises: that exception is dropped.
+  @discardableResult
+  public static func ignoring<R>(_ body: () throws -> R?) -> R? {
+    do { return try body() } catch {
+      PyErr_Clear()
+      return nil
+    }
+  }
+
+  public static func isSystemExit(_ exception: PyObj) -> Bool {
+    PyErr_GivenExceptionMatches(exception.pointer, wsgi_py_exception_system_exit()) != 0
+  }
+
+  public static func matches(_ exception: PyObj, _ type: PyObj) -> Bool {
+    PyErr_GivenExceptionMatches(exception.pointer, type.pointer) != 0
+  }
+}
+
+/// Makes modules and runs source.
+public enum PythonCode {
+  /// Compiles `source` as a module's text. `file` is its `__file__` in tracebacks.
+  public static func compile(_ source: String, file: String) throws(Raised) -> PyRef {
+    try PyRef(result: Py_CompileStringExFlags(source, file, Py_file_input, nil, -1))
+  }
+
+  /// Runs code in a module's namespace.
+  public static func run(_ code: PyObj, in namespace: PyObj) throws(Raised) {
+    _ = try PyRef(result: PyEval_EvalCode(code.pointer, namespace.pointer, namespace.pointer))
+  }
+
+  public static func importModule(_ name: String) throws(Raised) -> PyRef { try PyRef(result: PyImport_ImportModule(name)) }
+
+  /// The dict of loaded modules, borrowed.
+  public static var modules: PyObj { PyObj(PyImport_GetModuleDict()) }
+
+  /// A module's namespace, borrowed.
+  public static func namespace(of module: PyObj) throws(Raised) -> PyObj {
+    guard let dict = PyModule_GetDict(module.pointer) else { throw Raised() }
+    return PyObj(dict)
+  }
+
+  public static var builtins: PyObj { PyObj(PyEval_GetBuiltins()) }
+
+  /// `sys.<name>`, borrowed; nil where it was deleted.
+  public static func sys(_ name: String) -> PyObj? { PyObj(PySys_GetObject(name)) }
+}
