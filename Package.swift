@@ -129,8 +129,17 @@ let package = Package(
       ],
       swiftSettings: common),
     .testTarget(name: "WSGIMeasurementTests", dependencies: ["WSGIMeasurement", "WSGICore", "Platform"], swiftSettings: common),
+    // Tests run in one process, which has one Python.
+    .target(
+      name: "PythonForTests", dependencies: ["WSGIAdapter", "WSGICore"], path: "Tests/PythonForTests",
+      swiftSettings: common + pythonFlags),
     .testTarget(
-      name: "WSGIAdapterTests", dependencies: ["WSGIAdapter", "PythonRuntime", "WSGIMeasurement", "WSGICore", "Platform"],
+      name: "PythonRuntimeTests", dependencies: ["PythonForTests", "WSGIAdapter", "PythonRuntime"],
+      swiftSettings: common + pythonFlags,
+      linkerSettings: [.unsafeFlags(["-L", pythonLibraryPath]), .linkedLibrary(pythonLibrary)]),
+    .testTarget(
+      name: "WSGIAdapterTests",
+      dependencies: ["PythonForTests", "WSGIAdapter", "PythonRuntime", "WSGIMeasurement", "WSGICore", "Platform"],
       swiftSettings: common + pythonFlags,
       linkerSettings: [.unsafeFlags(["-L", pythonLibraryPath]), .linkedLibrary(pythonLibrary)]),
     .testTarget(

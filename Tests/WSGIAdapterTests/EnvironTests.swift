@@ -1,3 +1,4 @@
+import PythonForTests
 import Testing
 import WSGICore
 

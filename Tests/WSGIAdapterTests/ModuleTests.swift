@@ -1,3 +1,4 @@
+import PythonForTests
 import Testing
 import WSGICore
 
@@ -87,6 +88,25 @@ extension AdapterTests {
         evaluate("{key: type(value).__name__ for key, value in mod_wsgi.server_metrics().items()}")
           == "{'server_limit': 'int', 'thread_limit': 'int', 'running_generation': 'int', 'restart_time': 'float', "
           + "'current_time': 'float', 'running_time': 'int', 'processes': 'list'}")
+      #expect(
+        evaluate(
+          "[m[key] for key in ('server_limit', 'thread_limit', 'running_generation', 'restart_time')], "
+            + "[[p[key] for key in ('process_num', 'pid', 'quiescing')] + [len(p['workers'])] for p in m['processes']]",
+          setUp: "m = mod_wsgi.server_metrics()")
+          == "([2, 2, 3, 1.0], [[0, 77, True, 2], [1, 0, False, 2]])")
+      #expect(
+        evaluate("list(mod_wsgi.server_metrics()['processes'][1]['workers'][1].values())")
+          == "[1, 0, '.', 0, 0, 0.0, 0.0, 0.0, '', '', '']")
+    }
+
+    @Test func serverMetricsThatCannotBeRead() {
+      let scoreboard = Engine.host.scoreboard
+      defer { Engine.host.scoreboard = scoreboard }
+      Engine.host.scoreboard = [("server", "x"), ("process", ""), ("worker", "?")]
+      #expect(evaluate("mod_wsgi.server_metrics()['processes'][0]['workers'][0]['status']") == "'?'")
+      Engine.host.scoreboard = [("worker", "")]
+      #expect(evaluate("mod_wsgi.server_metrics()") == "None")
+      #expect(Engine.host.log.contains { $0.contains("WSGI0512") })
     }
   }
 }
