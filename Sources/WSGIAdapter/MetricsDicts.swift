@@ -60,7 +60,7 @@ extension MetricsSample {
     return made
   }
 
-  private func write(_ phase: Phase, to dict: PyObj, isDaemon: Bool) throws(Raised) {
+  private func write(_ phase: RequestPhase, to dict: PyObj, isDaemon: Bool) throws(Raised) {
     let times = phases[phase.rawValue]
     let applies = isDaemon || !phase.isDaemonOnly
     try dict.setItem(named: phase.key, applies ? mean(phase) : nil)

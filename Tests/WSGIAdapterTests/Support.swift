@@ -1,3 +1,4 @@
+import Platform
 import PythonForTests
 import Testing
 import WSGICore

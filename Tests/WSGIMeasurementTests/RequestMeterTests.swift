@@ -60,7 +60,9 @@ import WSGICore
     #expect(sample.requests == 1 && sample.statusClasses[3] == 1 && sample.gilWaits == 2)
     #expect(sample.traffic.inputBytes == 10 && sample.traffic.outputWrites == 2)
     #expect(sample.phases[RequestPhase.gilWait.rawValue].total == 11000)
-    #expect(sample.phases[RequestPhase.server.rawValue].total >= 2_000_000 && sample.phases[RequestPhase.inputRead.rawValue].total >= 40)
+    #expect(
+      sample.phases[RequestPhase.server.rawValue].total >= 2_000_000 && sample.phases[RequestPhase.inputRead.rawValue].total >= 40
+    )
     #expect(sample.phases[RequestPhase.queue.rawValue].total == 0)
   }
 
