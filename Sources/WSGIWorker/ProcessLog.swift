@@ -2,6 +2,7 @@ import CEngine
 import Glibc
 import Platform
 import ProcessSupervision
+import Synchronization
 import WSGICore
 
 /// The log records of the process that belong to no request. The supervisor writes them into the log of the group's server.
@@ -9,6 +10,8 @@ final class ProcessLog: Sendable {
   /// The highest level that the log would keep.
   let level: LogLevel
   private let control: ControlChannel
+  /// The last record found no room for as long as records wait.
+  private let isUnread = Atomic<Bool>(false)
 
   init(level: LogLevel, control: ControlChannel = .ofWorker) {
     self.level = level
@@ -32,8 +35,11 @@ final class ProcessLog: Sendable {
     text.withUnsafeBytes { bytes in
       for piece in LogPieces(bytes, mostBytes: ControlMessage.textLimit) {
         let message = ControlMessage.log(LogRecord(level: level, file: file, line: line, text: Array(piece)))
-        // The pieces of a long record stay together and in order, if that takes no longer than the supervisor needs to read them.
-        let isSent = control.send(message) || piece.count < text.count && control.hasRoom(within: 1000) && control.send(message)
+        // So that records stay in order, they wait for the supervisor to read those before them, unless it has just failed to.
+        let isSent =
+          control.send(message)
+          || !isUnread.load(ordering: .relaxed) && control.hasRoom(within: 1000) && control.send(message)
+        isUnread.store(!isSent, ordering: .relaxed)
         if !isSent { writeOut(piece) }
       }
     }
