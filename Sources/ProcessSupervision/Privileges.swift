@@ -80,6 +80,10 @@ public enum Privileges {
         "WSGI0078", "a virtual memory limit of \(bytes) bytes",
         wsgi_posix_set_limit(Int32(WSGI_LIMIT_ADDRESS_SPACE), bytes, bytes))
     }
+    if settings.processLimit > 0 {
+      let count = UInt64(settings.processLimit)
+      take("WSGI0701", "a limit of \(count) processes", wsgi_posix_set_limit(Int32(WSGI_LIMIT_PROCESSES), count, count))
+    }
     if settings.cpuPriority != 0 {
       take("WSGI0075", "a CPU priority of \(settings.cpuPriority)", wsgi_posix_set_priority(settings.cpuPriority))
     }

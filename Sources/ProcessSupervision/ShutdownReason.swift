@@ -13,6 +13,7 @@ public enum ShutdownReason: UInt32, CaseIterable, Sendable {
   case scriptReload
   case signalPipeError
   case idleTimeout
+  case memoryRecycle
 
   /// The `shutdown_reason` given to `process_stopping` subscribers.
   public var name: String {
@@ -30,6 +31,7 @@ public enum ShutdownReason: UInt32, CaseIterable, Sendable {
     case .scriptReload: "script_reload"
     case .signalPipeError: "signal_pipe_error"
     case .idleTimeout: "idle_timeout"
+    case .memoryRecycle: "memory_recycle"
     }
   }
 }

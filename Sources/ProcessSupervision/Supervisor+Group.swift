@@ -32,6 +32,7 @@ extension Supervisor {
     var metrics: [UInt8]?
     var metricsGiven: Int64 = 0
     var hasReportedFullSlots = false
+    var hasReportedSize = false
     /// Of all its processes, outside of requests.
     var outputLimit = OutputLimit(.processes)
     /// Of a service group: none is started beside them.

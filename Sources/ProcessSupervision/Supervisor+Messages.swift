@@ -41,7 +41,10 @@ extension Supervisor {
     case .draining(let reason), .ended(let reason):
       worker.reason = worker.reason ?? reason
       // One that leaves by itself; others were told to.
-      if worker.isActive { pace(worker, group) }
+      if worker.isActive {
+        pace(worker, group)
+        if reason == .memoryRecycle { noteSize(worker, group) }
+      }
       if worker.state != .stopping, worker.state != .draining { beginDraining(worker, group) }
     case .answered: worker.hasAnswered = true
     case .reloadWanted(let change):
@@ -62,6 +65,21 @@ extension Supervisor {
     // A candidate whose reload is no longer under way has no other process to wait for.
     if worker.state == .candidate, group.reload?.candidates.contains(where: { $0 === worker }) != true { begin(worker) }
   }
+
+  /// A worker leaves because of its size. One that had it soon after its start has successors that will.
+  private func noteSize(_ worker: Worker, _ group: Group) {
+    let age = Clock.monotonicMicroseconds() &- worker.started
+    guard !group.hasReportedSize, age < Self.soonTooLarge else { return }
+    group.hasReportedSize = true
+    log(
+      group, .warning,
+      "WSGI0700: The \(title(worker)) is above its memory-recycle \(seconds(age)) after its start; replacing it. No process is"
+        + " replaced for its size in its first five seconds. Set memory-recycle well above what a process needs once it has"
+        + " loaded its scripts.")
+  }
+
+  /// A worker may be too large from its start if it is found to be so before it has this age.
+  private static let soonTooLarge: Int64 = 7_000_000
 
   /// Tells a worker to finish what it runs and to end.
   func drain(_ worker: Worker, _ reason: ShutdownReason, _ group: Group) {

@@ -37,6 +37,8 @@ public struct WorkerSettings: SettingsTable {
   /// Bytes.
   public var memoryLimit: UInt64 = 0
   public var virtualMemoryLimit: UInt64 = 0
+  /// Processes and threads of the user, as RLIMIT_NPROC counts them; 0: no limit.
+  public var processLimit = 0
   /// The process may leave a core dump (CoreDumpDirectory is set), and so be inspected by its own user's processes.
   public var allowsCoreDumps = false
   /// Programs that it executes may gain privileges (set-user-ID, set-group-ID, file capabilities).
@@ -53,6 +55,8 @@ public struct WorkerSettings: SettingsTable {
   /// Bytes; 0: the system's.
   public var stackSize = 0
   public var maximumRequests = 0
+  /// Bytes of resident memory above which the process is replaced; 0: never.
+  public var memoryRecycle: UInt64 = 0
   /// Scripts to load at start, in order.
   public var imports: [Script] = []
   /// The worker is a candidate: it loads this before it says `ready`, and waits for `begin`.
@@ -88,6 +92,7 @@ public struct WorkerSettings: SettingsTable {
       Setting("cpu-time-limit", \.cpuTimeLimit),
       Setting("memory-limit", \.memoryLimit, OptionForm(.size(minimum: 0), "memory limit")),
       Setting("virtual-memory-limit", \.virtualMemoryLimit, OptionForm(.size(minimum: 0), "virtual memory limit")),
+      Setting("process-limit", \.processLimit, OptionForm(.number(0...Int(Int32.max)), "process limit", isAddition: true)),
       Setting("core-dumps", \.allowsCoreDumps),
       Setting("new-privileges", \.allowsNewPrivileges, OptionForm(.flag, "new privileges flag", isAddition: true)),
       Setting("engine-directory", \.engines.directory),
@@ -97,6 +102,7 @@ public struct WorkerSettings: SettingsTable {
       Setting("log-level", \.logLevel),
       Setting("stack-size", \.stackSize, OptionForm(.size(minimum: 1), "stack size", default: "of the system")),
       Setting("maximum-requests", \.maximumRequests, OptionForm(.number(0...Int.max), "request count")),
+      Setting("memory-recycle", \.memoryRecycle, OptionForm(.size(minimum: 0), "memory recycling size", isAddition: true)),
       .list("import", \.imports),
       Setting("candidate", \.candidate),
       Setting("startup-timeout", \.startupTimeout, OptionForm(.time, "startup timeout")),

@@ -231,7 +231,8 @@ final class RequestPool: Sendable {
   func facts(lastFreeGIL: Int64) -> Timeouts.Facts {
     Timeouts.Facts(
       waitsForScriptSince: waitsForScriptSince.load(ordering: .relaxed), lastActivity: lastActivity.load(ordering: .relaxed),
-      lastFreeGIL: lastFreeGIL)
+      lastFreeGIL: lastFreeGIL,
+      resident: settings.memoryRecycle > 0 ? UInt64(clamping: ProcessMemory.now().resident) : 0)
   }
 }
 
@@ -243,6 +244,6 @@ extension WorkerSettings {
   var limits: Timeouts.Limits {
     Timeouts.Limits(
       request: requestTimeout, interrupt: interruptTimeout, startup: startupTimeout, deadlock: deadlockTimeout,
-      inactivity: inactivityTimeout, restart: restartInterval, threads: engine.threads)
+      inactivity: inactivityTimeout, restart: restartInterval, memory: memoryRecycle, threads: engine.threads)
   }
 }

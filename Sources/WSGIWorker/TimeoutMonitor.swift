@@ -116,6 +116,8 @@ final class TimeoutMonitor: Sendable {
         "No thread could acquire the GIL for \(Seconds.text(settings.deadlockTimeout)) (deadlock-timeout); \(how)", request)
     case .inactivityTimeout:
       pool.log.write(.info, "Inactivity timeout of \(settings.title) expired; stopping the process.")
+    case .memoryRecycle:
+      pool.log.write(.info, "Resident memory of \(settings.title) is above memory-recycle; \(how).")
     default:
       pool.log.write(.info, "Restart interval of \(settings.title) expired; \(how).")
     }

@@ -12,6 +12,8 @@ struct Timeouts {
     var deadlock: Int64 = 0
     var inactivity: Int64 = 0
     var restart: Int64 = 0
+    /// Bytes of resident memory.
+    var memory: UInt64 = 0
     var threads = 1
 
     /// How long a request may run: the more threads are left for others, the longer.
@@ -28,6 +30,8 @@ struct Timeouts {
     var lastActivity: Int64 = 0
     /// When a thread could last acquire the GIL.
     var lastFreeGIL: Int64 = 0
+    /// Resident memory in bytes, where it has a limit.
+    var resident: UInt64 = 0
   }
 
   enum Verdict: Equatable {
@@ -65,6 +69,9 @@ struct Timeouts {
     if let verdict = lookAtRequests(requests, now: now) { return verdict }
     let isBusy = hasCurrent(requests, now: now)
     if limits.restart > 0, now &- started >= limits.restart { return .end(.restartInterval, drains: isBusy) }
+    if limits.memory > 0, facts.resident > limits.memory, now &- started >= Timeouts.shortestLife {
+      return .end(.memoryRecycle, drains: true)
+    }
     if limits.inactivity > 0, facts.lastActivity > 0, !isBusy, now &- facts.lastActivity >= limits.inactivity {
       return .end(.inactivityTimeout, drains: false)
     }
@@ -109,8 +116,13 @@ struct Timeouts {
       // An inactive process waits for what is current to become stale.
       if limits.inactivity > 0 { consider(limits.staleAge, since: 0) }
     }
+    if limits.memory > 0 { least = min(least, Timeouts.memoryPause) }
     return max(10, least)
   }
 
   private static let longestPause: Int64 = 60_000
+  /// Between two looks at the resident memory.
+  private static let memoryPause: Int64 = 500
+  /// No process is replaced for its size before: one that is too large from the start would be replaced without end.
+  static let shortestLife: Int64 = 5_000
 }

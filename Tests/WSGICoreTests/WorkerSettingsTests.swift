@@ -18,6 +18,8 @@ import Testing
     settings.cpuTimeLimit = 3
     settings.memoryLimit = 1 << 40
     settings.virtualMemoryLimit = 1 << 41
+    settings.processLimit = 60
+    settings.memoryRecycle = 1 << 30
     settings.allowsCoreDumps = true
     settings.allowsNewPrivileges = true
     settings.engines.directory = "/usr/lib"

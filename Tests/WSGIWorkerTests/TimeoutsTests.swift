@@ -34,6 +34,14 @@ import Testing
     #expect(watch.look(both, .init(), now: 1101) == .end(.requestTimeout, drains: true, request: old))
   }
 
+  @Test func aProcessThatIsTooLargeDrainsOnceItIsOldEnough() {
+    var watch = Timeouts(limits { $0.memory = 1000 }, now: 100)
+    #expect(watch.look([], .init(resident: 1001), now: 5099) == nil)
+    #expect(watch.look([], .init(resident: 1000), now: 5100) == nil)
+    #expect(watch.look([], .init(resident: 1001), now: 5100) == .end(.memoryRecycle, drains: true))
+    #expect(watch.pause([], .init(resident: 1001), now: 200) == 500)
+  }
+
   @Test func aRequestTooLongIsInterruptedFirst() {
     var watch = Timeouts(limits { ($0.request, $0.interrupt) = (1000, 500) }, now: 0)
     let (first, second) = (request(1, since: 1), request(2, since: 2))

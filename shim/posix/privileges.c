@@ -88,6 +88,7 @@ int32_t wsgi_posix_set_limit(int32_t limit, uint64_t soft, uint64_t hard) {
     case WSGI_LIMIT_CPU: result = setrlimit(RLIMIT_CPU, &values); break;
     case WSGI_LIMIT_DATA: result = setrlimit(RLIMIT_DATA, &values); break;
     case WSGI_LIMIT_ADDRESS_SPACE: result = setrlimit(RLIMIT_AS, &values); break;
+    case WSGI_LIMIT_PROCESSES: result = setrlimit(RLIMIT_NPROC, &values); break;
     default: return -EINVAL;
   }
   return result == 0 ? 0 : -errno;

@@ -89,7 +89,7 @@ int32_t wsgi_posix_directory(int32_t base, const char *name, int32_t follows);
 int32_t wsgi_posix_is_roots(int32_t directory);
 
 /* setrlimit; Swift sees the resource's type differently from one C library to the next. */
-enum { WSGI_LIMIT_CPU, WSGI_LIMIT_DATA, WSGI_LIMIT_ADDRESS_SPACE };
+enum { WSGI_LIMIT_CPU, WSGI_LIMIT_DATA, WSGI_LIMIT_ADDRESS_SPACE, WSGI_LIMIT_PROCESSES };
 int32_t wsgi_posix_set_limit(int32_t limit, uint64_t soft, uint64_t hard);
 /* setpriority of the calling process, likewise. */
 int32_t wsgi_posix_set_priority(int32_t priority);
