@@ -11,8 +11,8 @@ struct ChannelInput: ~Copyable {
   private var capacity: Int
   private var start = 0
   private var end = 0
-  /// Received and not yet claimed; -1: none.
-  private var descriptor: Int32 = -1
+  /// Received and not yet claimed.
+  private var descriptor = Descriptor()
   private var acceptsDescriptors = true
 
   init() {
@@ -20,20 +20,14 @@ struct ChannelInput: ~Copyable {
     capacity = ChannelInput.ordinarySize
   }
 
-  deinit {
-    base.deallocate()
-    if descriptor >= 0 { _ = close(descriptor) }
-  }
+  deinit { base.deallocate() }
 
   /// Forgets everything, and gives back the memory that only a long head needed.
   mutating func reset(acceptsDescriptors: Bool = true) {
     self.acceptsDescriptors = acceptsDescriptors
     start = 0
     end = 0
-    if descriptor >= 0 {
-      _ = close(descriptor)
-      descriptor = -1
-    }
+    if descriptor.number >= 0 { descriptor.close() }
     if capacity > ChannelInput.ordinarySize {
       base.deallocate()
       base = UnsafeMutableRawPointer.allocate(byteCount: ChannelInput.ordinarySize, alignment: 16)
@@ -53,10 +47,10 @@ struct ChannelInput: ~Copyable {
     }
   }
 
-  /// The descriptor, now the caller's, or -1.
-  mutating func claimDescriptor() -> Int32 {
-    let claimed = descriptor
-    descriptor = -1
+  /// The descriptor, now the caller's.
+  mutating func claimDescriptor() -> Descriptor {
+    var claimed = Descriptor()
+    swap(&claimed, &descriptor)
     return claimed
   }
 
@@ -97,12 +91,12 @@ struct ChannelInput: ~Copyable {
     end += received
     if descriptors.refused != 0 { return .strayDescriptor }
     if descriptors.count > 0 {
-      guard descriptors.count == 1, descriptor < 0 else {
+      guard descriptors.count == 1, descriptor.number < 0 else {
         _ = close(descriptors.values.0)
         if descriptors.count > 1 { _ = close(descriptors.values.1) }
         return .strayDescriptor
       }
-      descriptor = descriptors.values.0
+      descriptor = Descriptor(owning: descriptors.values.0)
     }
     return .bytes
   }

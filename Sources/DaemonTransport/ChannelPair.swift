@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import RequestCounting
 
 /// Both ends of a channel in an httpd child.
@@ -9,8 +10,8 @@ import RequestCounting
 /// does with it. So where `OwnerWatch` notices that a process died, the pair of a request that ended as it should serves the
 /// thread's next one, of the same process group: another group's processes could still hold the far end.
 struct ChannelPair: ~Copyable {
-  let near: Int32
-  private(set) var far: Int32
+  let near: Descriptor
+  private(set) var far: Descriptor
   /// The index of the only group that it serves.
   let group: Int
 
@@ -20,27 +21,19 @@ struct ChannelPair: ~Copyable {
     let made = withUnsafeMutablePointer(to: &ends) { pair in
       pair.withMemoryRebound(to: Int32.self, capacity: 2) { wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), $0) }
     }
-    near = ends.0
-    far = ends.1
+    near = Descriptor(owning: ends.0)
+    far = Descriptor(owning: ends.1)
     self.group = group.row.slot
     guard made == 0 else { throw QueueFailure(errno: -made) }
     // SO_RCVTIMEO rather than poll: one cheap call rather than one more wait.
     let timeout = isKept ? OwnerWatch.firstLook : group.socketTimeout
-    if timeout > 0 { _ = wsgi_posix_receive_timeout(near, timeout) }
-    if kind == .plain || !group.acceptsDescriptors { wsgi_posix_refuse_descriptors(near) }
+    if timeout > 0 { _ = wsgi_posix_receive_timeout(ends.0, timeout) }
+    if kind == .plain || !group.acceptsDescriptors { wsgi_posix_refuse_descriptors(ends.0) }
     // The kernel counts what lies in a channel against the end that wrote it.
-    if group.sendBuffer > 0 { _ = wsgi_posix_send_buffer(far, group.sendBuffer) }
-    if group.receiveBuffer > 0, kind == .socket { _ = wsgi_posix_send_buffer(near, group.receiveBuffer) }
+    if group.sendBuffer > 0 { _ = wsgi_posix_send_buffer(ends.1, group.sendBuffer) }
+    if group.receiveBuffer > 0, kind == .socket { _ = wsgi_posix_send_buffer(ends.0, group.receiveBuffer) }
   }
 
   /// Leaves the worker's as the only far end, so that its death ends the channel.
-  mutating func closeFar() {
-    _ = close(far)
-    far = -1
-  }
-
-  deinit {
-    if near >= 0 { _ = close(near) }
-    if far >= 0 { _ = close(far) }
-  }
+  mutating func closeFar() { far.close() }
 }

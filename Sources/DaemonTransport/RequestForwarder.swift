@@ -78,15 +78,15 @@ public struct RequestForwarder: ~Copyable {
     } catch {
       return .ended(.failed(.system(errno: error.errno)))
     }
-    if let failure = enqueue(head, envelope, channel: pair.far, on: group) { return .ended(.failed(failure)) }
+    if let failure = enqueue(head, envelope, channel: pair.far.number, on: group) { return .ended(.failed(failure)) }
     // Without a watch for the worker's death, its end of the channel must be the only one.
     if watch == nil { pair.closeFar() }
     if !origin.isServed() || origin.isStarting() || group.queueTimeout > 0 {
-      if let failure = awaitTaking(pair.near, on: group, origin: &origin) { return .ended(.failed(failure)) }
+      if let failure = awaitTaking(pair.near.number, on: group, origin: &origin) { return .ended(.failed(failure)) }
     }
     input.reset(acceptsDescriptors: kind == .socket && group.acceptsDescriptors)
     upload.reset()
-    var reader = ResponseReader(channel: pair.near, kind, group: group, wantsRanges: wantsRanges(head), watch: watch)
+    var reader = ResponseReader(channel: pair.near.number, kind, group: group, wantsRanges: wantsRanges(head), watch: watch)
     let result = readResponse(&reader, origin: &origin)
     if reader.sendsFile, group.acceptsDescriptors { expectFiles(group.row.slot) }
     if watch != nil, case .ended(.done) = result, input.count == 0 {

@@ -200,7 +200,7 @@ extension RequestForwarder {
     let range = input.bytes + FrameHeader.size + headLength
     let offset = range.loadUnaligned(as: Int64.self)
     let length = range.loadUnaligned(fromByteOffset: 8, as: Int64.self)
-    let file = Descriptor(owning: input.claimDescriptor())
+    let file = input.claimDescriptor()
     guard isRegular(file.number, holding: offset, length) else { throw .badDescriptor }
     reader.workerID = header.extra
     reader.sendsFile = true

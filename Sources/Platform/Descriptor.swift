@@ -7,6 +7,12 @@ public struct Descriptor: ~Copyable, Sendable {
   /// Adopts a descriptor that nothing else will close.
   public init(owning number: Int32) { self.number = number }
 
+  /// None yet, or none any more.
+  public init() { number = -1 }
+
+  /// Closes it now.
+  public mutating func close() { self = Descriptor() }
+
   /// Gives the descriptor up: the caller closes it.
   public consuming func release() -> Int32 {
     let number = number
@@ -15,6 +21,6 @@ public struct Descriptor: ~Copyable, Sendable {
   }
 
   deinit {
-    if number >= 0 { _ = close(number) }
+    if number >= 0 { _ = Glibc.close(number) }
   }
 }

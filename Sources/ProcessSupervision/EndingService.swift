@@ -1,4 +1,3 @@
-import CPosix
 import WSGICore
 
 /// A process of a service group of an earlier generation, which has been told to end. The group of the same name is not started

@@ -17,8 +17,8 @@ final class Worker {
   let instance: UInt64
   /// False: an earlier supervisor started it; its exit status is not ours to get.
   let isChild: Bool
-  /// -1: the kernel has none; the process is looked at from time to time.
-  let pidfd: Int32
+  /// None where the kernel has no such: the process is looked at from time to time.
+  private var process: Descriptor
   let channel: ControlChannel
   let output: WorkerOutput
   let started: Int64
@@ -74,8 +74,11 @@ final class Worker {
     self.startedEpoch = startedEpoch
     self.memoryKills = memoryKills
     started = Clock.monotonicMicroseconds()
-    pidfd = max(wsgi_posix_pidfd(pid), -1)
+    process = Descriptor(owning: max(wsgi_posix_pidfd(pid), -1))
   }
+
+  /// -1: there is none.
+  var pidfd: Int32 { process.number }
 
   /// It takes requests, or will.
   var isActive: Bool { state == .starting || state == .ready }
@@ -104,7 +107,7 @@ final class Worker {
 
   /// Closes what belongs to the process; its output may have more to say.
   func closeDescriptors() {
-    if pidfd >= 0 { close(pidfd) }
+    process.close()
     if channel.incoming >= 0 { close(channel.incoming) }
     if channel.outgoing >= 0 { close(channel.outgoing) }
   }

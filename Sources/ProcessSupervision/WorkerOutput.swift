@@ -9,8 +9,8 @@ final class WorkerOutput {
   let pid: Int32
   /// The process that passes it on; 0: an earlier supervisor started it.
   let relay: Int32
-  /// The socket from the relay; -1: closed.
-  private(set) var descriptor: Int32
+  /// The socket from the relay; none once it is closed.
+  private var socket: Descriptor
   /// Nothing more comes.
   private(set) var isAtEnd = false
   private var lines = LineAssembler()
@@ -22,16 +22,13 @@ final class WorkerOutput {
   init(group: Supervisor.Group, pid: Int32, descriptor: Int32, relay: Int32 = 0) {
     self.group = group
     self.pid = pid
-    self.descriptor = descriptor
+    socket = Descriptor(owning: descriptor)
     self.relay = relay
   }
 
-  deinit { closeDescriptor() }
+  var descriptor: Int32 { socket.number }
 
-  func closeDescriptor() {
-    if descriptor >= 0 { close(descriptor) }
-    descriptor = -1
-  }
+  func closeDescriptor() { socket.close() }
 
   /// The lines that have come in.
   func readLines() -> [[UInt8]] {

@@ -1,4 +1,3 @@
-import CPosix
 import Synchronization
 
 /// Whether requests come quickly, and run without waiting for anything, so that one thread gets on faster than several that

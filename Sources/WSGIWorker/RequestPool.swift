@@ -1,5 +1,4 @@
 import CEngine
-import CPosix
 import DaemonTransport
 import Glibc
 import Platform

@@ -1,5 +1,4 @@
 import CEngine
-import CPosix
 import Glibc
 import ProcessSupervision
 import WSGICore

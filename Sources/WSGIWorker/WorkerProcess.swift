@@ -3,7 +3,6 @@ import DaemonTransport
 import Glibc
 import Platform
 import ProcessSupervision
-import Synchronization
 import WSGICore
 
 /// A daemon process that takes requests, from the start of its threads to its exit. Runs on the main thread.
