@@ -22,6 +22,8 @@ public struct EndRecord: Equatable, Sendable {
     public static let wasReady = Flags(rawValue: 16)
     /// The group has a memory-limit or virtual-memory-limit.
     public static let memoryLimited = Flags(rawValue: 32)
+    /// The group has a control group of its own.
+    public static let inControlGroup = Flags(rawValue: 64)
   }
 
   public var pid: Int32
@@ -60,7 +62,10 @@ public struct EndRecord: Equatable, Sendable {
       if let name = Self.signalName(signal) { text += " (\(name))" }
       if flags.contains(.overdue) { text += " by the supervisor because it did not exit in time" }
       if flags.contains(.cpuLimit) { text += ": it used up its cpu-time-limit" }
-      if flags.contains(.outOfMemory) { text += ", most likely because the system ran out of memory" }
+      if flags.contains(.outOfMemory) {
+        let place = flags.contains(.inControlGroup) ? "system or its control group" : "system"
+        text += ", most likely because the \(place) ran out of memory"
+      }
       if flags.contains(.core) { text += ", core dumped" }
       if flags.contains(.memoryLimited), signal == 6 || signal == 11 { text += "; it has a memory limit" }
       return text

@@ -21,6 +21,8 @@ public struct GroupPlan {
   public var queue = RenewableQueue.never
   /// A file that every worker of the group finds as `WorkerDescriptor.shared`; -1: none.
   public var sharedFile: Int32 = -1
+  /// Written to the files of the control group that `settings` names, before a process starts in it.
+  public var controlGroupValues: [ControlGroupValue] = []
   /// Old code is kept when new code does not load (`reload=rolling`).
   public var keepsOldCode: Bool
   /// The file of the group's `WorkerScoreboard`; -1: it has none.

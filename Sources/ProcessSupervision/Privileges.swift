@@ -19,8 +19,8 @@ public enum Privileges {
   /// reported on `control`, and the process exits. What could not be had but does no harm is returned, in sentences for the log
   /// that begin with their number.
   ///
-  /// In order: descriptors, limits, priority, groups, user, the proof, capabilities, privileges to come, dumpability, root
-  /// directory, umask, working directory.
+  /// In order: descriptors, control group, limits, priority, groups, user, the proof, capabilities, privileges to come,
+  /// dumpability, root directory, umask, working directory.
   /// - beforeRoot: where the root directory changes, this is done just before, for files that are not to be found afterwards:
   ///   by the user, who has nothing of root left but the right to change the root directory, in the new root directory.
   public static func drop(
@@ -40,6 +40,7 @@ public enum Privileges {
     for number in 3...WSGI_POSIX_LAST_DESCRIPTOR { _ = wsgi_posix_close_on_exec(number) }
     signal(SIGPIPE, SIG_IGN)
     var warnings: [String] = []
+    if let path = settings.controlGroup { join(path, &warnings) }
     limit(settings, &warnings)
     let root = settings.changeRoot.map { NewRoot($0) }
     if let credentials = settings.credentials {
@@ -57,6 +58,15 @@ public enum Privileges {
     if let mask = settings.umask { umask(mask & 0o777) }
     try changeDirectory(settings.directory, &warnings)
     return warnings
+  }
+
+  private static func join(_ path: [UInt8], _ warnings: inout [String]) {
+    do throws(ControlGroup.Failure) {
+      try ControlGroup(path).join()
+    } catch {
+      warnings.append(
+        "WSGI0704: Unable to join the control group \(shown(path)): \(error.reason). The process runs without its limits.")
+    }
   }
 
   private static func limit(_ settings: WorkerSettings, _ warnings: inout [String]) {

@@ -71,6 +71,7 @@ extension Supervisor {
       flags.insert(.cpuLimit)
     } else if end.signal == SIGKILL, !worker.wasKilled, ProcessFacts.memoryKills() != worker.memoryKills {
       flags.insert(.outOfMemory)
+      if group.hasControlGroup { flags.insert(.inControlGroup) }
     }
     return worker.endRecord(cause, flags)
   }

@@ -33,6 +33,9 @@ extension Supervisor {
     var metricsGiven: Int64 = 0
     var hasReportedFullSlots = false
     var hasReportedSize = false
+    /// Its control group has been made ready, or could not be.
+    var hasControlGroup = false
+    var lacksControlGroup = false
     /// Of all its processes, outside of requests.
     var outputLimit = OutputLimit(.processes)
     /// Of a service group: none is started beside them.

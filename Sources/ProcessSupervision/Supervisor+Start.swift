@@ -45,6 +45,7 @@ extension Supervisor {
     settings.instance = memory.nextInstance()
     settings.slot = Int32(clamping: slot)
     settings.candidate = candidate
+    settings.controlGroup = prepareControlGroup(of: group)
     switch launch(group, settings) {
     case .success(let launched):
       let worker = Worker(

@@ -111,6 +111,7 @@ public final class Supervisor {
       for output in group.leftovers { relay(output) }
       reportMissing(group, now: Clock.monotonicMicroseconds(), isLast: true)
     }
+    removeControlGroups()
   }
 
   // MARK: the loop

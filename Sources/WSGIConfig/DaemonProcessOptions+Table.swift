@@ -98,6 +98,25 @@ extension DaemonProcessOption {
       group.settings.isMultiprocess = true
     },
     .time("idle-timeout", "idle timeout", default: "60", isAddition: true) { $0.idleTimeout = max($1, 1) },
+    DaemonProcessOption("cgroup", default: "–", isAddition: true) { (group, text, _) throws(ConfigError) in
+      let names = text.bytes.split(separator: Ascii.slash, omittingEmptySubsequences: false).dropFirst()
+      let isPlain = names.allSatisfy { !$0.isEmpty && !$0.elementsEqual(".".utf8) && !$0.elementsEqual("..".utf8) }
+      guard text.bytes.first == Ascii.slash, names.count > 1, isPlain else {
+        throw invalidDaemon(
+          "control group", "cgroup", text,
+          "it must be the absolute path of a directory in a cgroup file system, without '.', '..' and '//'")
+      }
+      group.settings.controlGroup = text.bytes
+    },
+    DaemonProcessOption("cgroup-set", default: "–", isAddition: true) { (group, text, _) throws(ConfigError) in
+      let file = text.bytes.prefix { $0 != Ascii.colon }
+      let value = text.bytes.dropFirst(file.count + 1)
+      guard !file.isEmpty, file.first != Ascii.dot, !file.contains(Ascii.slash), !value.isEmpty else {
+        throw invalidDaemon(
+          "control group setting", "cgroup-set", text, "it must be FILE:VALUE, as in memory.max:512M, FILE a name without '/'")
+      }
+      group.controlGroupValues.append((ByteText(file), ByteText(value)))
+    },
     // The kernel counts whole seconds; part of one is a second.
     .time("cpu-time-limit", "CPU time limit", default: "0") {
       $0.settings.cpuTimeLimit = UInt64(clamping: $1 / 1_000 + ($1 % 1_000 == 0 ? 0 : 1))

@@ -39,6 +39,11 @@ extension GroupConfig {
         parse.noteObsolete("socket-user=", "process groups are reached without socket files")
       }
     }
+    if let value = group.controlGroupValues.first, group.settings.controlGroup == nil {
+      throw ConfigError(
+        "No control group for WSGI daemon process. cgroup-set=\(value.file):\(value.value): add cgroup=, its directory."
+      )
+    }
     parse.global.value.groups.append(group)
   }
 

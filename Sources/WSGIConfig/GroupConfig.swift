@@ -21,6 +21,9 @@ public struct GroupConfig: Sendable {
   public var lang: ByteText?
   public var displayName: ByteText?
 
+  /// Files of its control group and what is written to them, in order.
+  public var controlGroupValues: [(file: ByteText, value: ByteText)] = []
+
   // MARK: how many processes
   /// The fewest that run; nil: always as many as `worker.processes`.
   public var minimumProcesses: Int?

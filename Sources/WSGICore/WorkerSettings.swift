@@ -30,6 +30,8 @@ public struct WorkerSettings: SettingsTable {
   public var directory: [UInt8]?
   /// For setlocale; LC_ALL is in the environment already.
   public var locale: [UInt8]?
+  /// The directory of the control group that it joins.
+  public var controlGroup: [UInt8]?
   /// Of setpriority; 0: unchanged.
   public var cpuPriority: Int32 = 0
   /// Seconds.
@@ -88,6 +90,7 @@ public struct WorkerSettings: SettingsTable {
       Setting("chroot", \.changeRoot),
       Setting("directory", \.directory),
       Setting("locale", \.locale, OptionForm(.text)),
+      Setting("cgroup", \.controlGroup),
       Setting("cpu-priority", \.cpuPriority, OptionForm(.number(Int(Int32.min)...Int(Int32.max)), "CPU priority")),
       Setting("cpu-time-limit", \.cpuTimeLimit),
       Setting("memory-limit", \.memoryLimit, OptionForm(.size(minimum: 0), "memory limit")),

@@ -91,7 +91,15 @@ import WSGICore
     ("cpu-time-limit=1500ms", { $0.settings.cpuTimeLimit == 2 }), ("cpu-priority=-30", { $0.settings.cpuPriority == -30 }),
     ("memory-limit=1G", { $0.settings.memoryLimit == 1 << 30 }),
     ("virtual-memory-limit=0", { $0.settings.virtualMemoryLimit == 0 }),
-    ("memory-recycle=300M", { $0.settings.memoryRecycle == 300 << 20 }), ("process-limit=60", { $0.settings.processLimit == 60 }),
+    ("cgroup=/sys/fs/cgroup/wsgi", { $0.settings.controlGroup?.text == "/sys/fs/cgroup/wsgi" }),
+    (
+      "cgroup=/sys/fs/cgroup/wsgi cgroup-set=memory.max:1G cgroup-set='cpu.max:5 10' cgroup-set=io.max:8:0",
+      {
+        $0.controlGroupValues.map(\.file) == ["memory.max", "cpu.max", "io.max"]
+          && $0.controlGroupValues.map(\.value) == ["1G", "5 10", "8:0"]
+      }
+    ), ("memory-recycle=300M", { $0.settings.memoryRecycle == 300 << 20 }),
+    ("process-limit=60", { $0.settings.processLimit == 60 }),
     ("server-metrics=on", { $0.settings.serverMetrics }), ("new-privileges=On", { $0.settings.allowsNewPrivileges }),
     ("environment=clean", { $0.hasCleanEnvironment }), ("environment=clean environment=all", { !$0.hasCleanEnvironment }),
     ("pass-environment=DSN,,A_b", { $0.passedVariables == ["DSN", "A_b"] }),
@@ -189,6 +197,14 @@ import WSGICore
     ("memory-limit=-1", "Invalid memory limit for WSGI daemon process."),
     ("virtual-memory-limit=x", "Invalid virtual memory limit for WSGI daemon process."),
     ("memory-recycle=much", "Invalid memory recycling size for WSGI daemon process."),
+    ("cgroup=sys/fs/cgroup", "Invalid control group for WSGI daemon process."),
+    ("cgroup=/sys/../x", "Invalid control group for WSGI daemon process."),
+    ("cgroup=/sys/x/", "Invalid control group for WSGI daemon process."),
+    ("cgroup=/x", "Invalid control group for WSGI daemon process."),
+    ("cgroup=/sys/x cgroup-set=memory.max", "Invalid control group setting for WSGI daemon process."),
+    ("cgroup=/sys/x cgroup-set=a/b:1", "Invalid control group setting for WSGI daemon process."),
+    ("cgroup=/sys/x cgroup-set=..:1", "Invalid control group setting for WSGI daemon process."),
+    ("cgroup-set=memory.max:1", "No control group for WSGI daemon process."),
     ("process-limit=-1", "Invalid process limit for WSGI daemon process."),
     ("server-metrics=yes", "Invalid server metrics flag for WSGI daemon process."),
     ("new-privileges=1", "Invalid new privileges flag for WSGI daemon process."),

@@ -19,6 +19,7 @@ import Testing
     settings.memoryLimit = 1 << 40
     settings.virtualMemoryLimit = 1 << 41
     settings.processLimit = 60
+    settings.controlGroup = [0x2f, 0xff]
     settings.memoryRecycle = 1 << 30
     settings.allowsCoreDumps = true
     settings.allowsNewPrivileges = true

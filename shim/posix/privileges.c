@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -77,6 +79,12 @@ int32_t wsgi_posix_directory(int32_t base, const char *name, int32_t follows) {
 int32_t wsgi_posix_is_roots(int32_t directory) {
   struct stat about;
   return fstat(directory, &about) == 0 && about.st_uid == 0 && (about.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+int32_t wsgi_posix_is_control_group(int32_t directory) {
+  struct statfs about;
+  return fstatfs(directory, &about) == 0
+         && (about.f_type == CGROUP_SUPER_MAGIC || about.f_type == CGROUP2_SUPER_MAGIC);
 }
 
 int32_t wsgi_posix_has_access_list(const char *path) { return getxattr(path, "system.posix_acl_access", NULL, 0) > 0; }

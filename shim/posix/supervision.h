@@ -87,6 +87,8 @@ int32_t wsgi_posix_has_capabilities(int32_t besides_changing_root);
 int32_t wsgi_posix_directory(int32_t base, const char *name, int32_t follows);
 /* 1: a directory that is root's, and that root alone may write to. */
 int32_t wsgi_posix_is_roots(int32_t directory);
+/* 1: it is in a cgroup file system, of version 1 or 2. */
+int32_t wsgi_posix_is_control_group(int32_t directory);
 
 /* setrlimit; Swift sees the resource's type differently from one C library to the next. */
 enum { WSGI_LIMIT_CPU, WSGI_LIMIT_DATA, WSGI_LIMIT_ADDRESS_SPACE, WSGI_LIMIT_PROCESSES };

@@ -41,6 +41,7 @@ extension GroupPlan {
         userHome: user?.home.bytes),
       keepsOldCode: group.reload == .rolling)
     minimumProcesses = group.minimumProcesses ?? settings.processes
+    controlGroupValues = group.controlGroupValues.map { ControlGroupValue(file: $0.file.bytes, value: $0.value.bytes) }
     idleTimeout = Int64(clamping: group.idleTimeout) &* 1_000
   }
 

@@ -120,3 +120,145 @@ def test_a_fork_bomb_ends_at_the_process_limit(serve):
     assert line.split()[2:4] == ["60", "60"]
     assert json.loads(server.get("/other").text)[:2] == [300, None]
     assert json.loads(server.get("/bomb").text)[2] == pid and not has_ended(pid)
+
+
+# MARK: control groups
+
+def mounted(controller):
+    """Where control groups with the controller (None: with version 2) can be made, and the version; skips if nowhere."""
+    with open("/proc/self/mounts") as mounts:
+        for _, place, kind, options, *_ in (line.split() for line in mounts):
+            if kind == "cgroup" and controller in options.split(","):
+                version = 1
+            elif kind == "cgroup2" and (controller is None or controller in controllers(place)):
+                version = 2
+            else:
+                continue
+            probe = os.path.join(place, "wsgi-test-%d" % os.getpid())
+            try:
+                os.mkdir(probe)
+                os.rmdir(probe)
+            except OSError:
+                continue
+            return place, version
+    pytest.skip("no cgroup file system with the controller %s that can be written to" % controller)
+
+
+def controllers(place):
+    with open(os.path.join(place, "cgroup.subtree_control")) as file:
+        return file.read().split()
+
+
+def members(directory):
+    with open(os.path.join(directory, "cgroup.procs")) as file:
+        return {int(line) for line in file}
+
+
+def content(*path):
+    with open(os.path.join(*path)) as file:
+        return file.read().strip()
+
+
+def place_for(server_name, place):
+    return os.path.join(place, "wsgi-%s-%d" % (server_name, os.getpid()))
+
+
+FORKS = """import json, os
+def application(environ, start_response):
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with open('/proc/self/cgroup') as file:
+            os.write(write, file.read().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    start_response('200 OK', [('Content-Type', 'application/json')])
+    return [json.dumps([os.getpid(), os.read(read, 65536).decode()]).encode()]
+"""
+
+
+@root_only
+def test_processes_join_a_control_group_which_is_removed_with_the_group(serve):
+    place, _ = mounted("pids")
+    directory = place_for("joins", place)
+    server = serve({"site": (FORKS, "processes=2 cgroup=%s cgroup-set=pids.max:200" % directory),
+                    "other": (FORKS, "")})
+    pid, child = json.loads(server.get("/site").text)
+    wait_until(lambda: len(workers(server, "site")) == 2, "both processes")
+    wait_until(lambda: members(directory) == set(workers(server, "site")), "their membership")
+    assert pid in members(directory) and os.path.basename(directory) in child
+    assert content(directory, "pids.max") == "200"
+    assert os.path.basename(directory) not in json.loads(server.get("/other").text)[1]
+    server.graceful()
+    after = json.loads(server.get("/site").text)[0]
+    wait_until(lambda: pid not in members(directory) and after in members(directory), "the next generation")
+    assert not server.log.lines("WSGI070")
+    server.stop()
+    wait_until(lambda: not os.path.exists(directory), "its removal")
+
+
+@root_only
+def test_a_control_group_of_version_2(serve):
+    place, version = mounted(None)
+    assert version == 2
+    directory = place_for("two", place)
+    server = serve({"site": (PID, "processes=0-1 cgroup=%s cgroup-set=cgroup.max.descendants:7" % directory)})
+    assert not os.path.exists(directory)
+    pid = int(server.get("/site").text)
+    assert members(directory) == {pid}
+    assert content(directory, "cgroup.max.descendants") == "7"
+    server.stop()
+    wait_until(lambda: not os.path.exists(directory), "its removal")
+
+
+@root_only
+def test_a_fork_bomb_ends_at_the_bound_of_its_control_group(serve):
+    place, _ = mounted("pids")
+    directory = place_for("bomb", place)
+    server = serve({"bomb": (BOMB, "threads=2 cgroup=%s cgroup-set=pids.max:50" % directory), "other": (BOMB, "threads=2")})
+    count, failure, _ = json.loads(server.get("/bomb").text)
+    assert failure is not None and 0 < count < 50
+    # The same user's processes elsewhere are not bound by it.
+    assert json.loads(server.get("/other").text)[:2] == [300, None]
+
+
+@root_only
+def test_a_process_that_its_control_group_has_no_memory_for_is_named(serve):
+    place, version = mounted("memory")
+    directory = place_for("memory", place)
+    limit = "memory.limit_in_bytes:120M" if version == 1 else "memory.max:120M"
+    server = serve({"hog": (HOG, "threads=1 cgroup=%s cgroup-set=%s" % (directory, limit)), "other": (PID, "")})
+    server.expected_crashes = True
+    other = server.get("/other").text
+    statuses = [server.get("/hog").status for _ in range(60)]
+    assert 502 in statuses
+    line = server.log.wait_for("WSGI0451")[0]
+    assert "SIGKILL" in line and "most likely because the system or its control group ran out of memory" in line
+    assert server.get("/other").text == other
+
+
+@root_only
+def test_a_control_group_that_cannot_be_had_is_warned_of_once_and_the_group_runs(serve):
+    place, _ = mounted("pids")
+    foreign = place_for("foreign", place)
+    os.mkdir(foreign)
+    os.chown(foreign, 65534, 65534)
+    right = place_for("right", place)
+    try:
+        server = serve({"tenants": (PID, "processes=3 cgroup=%s" % foreign),
+                        "elsewhere": (PID, "processes=2 cgroup=/tmp/wsgi/nowhere"),
+                        "beside": (PID, "processes=2 cgroup={root}/control"),
+                        "missing": (PID, "processes=2 cgroup=%s cgroup-set=no.such.file:1" % right)})
+        for group, count in (("tenants", 3), ("elsewhere", 2), ("beside", 2), ("missing", 2)):
+            assert server.get("/" + group).status == 200
+            wait_until(lambda: len(workers(server, group)) == count, "all processes")
+        assert not members(foreign)
+        assert members(right) == set(workers(server, "missing"))
+        for group in ("tenants", "elsewhere", "beside"):
+            line, = server.log.lines("WSGI0702.*'%s'" % group)
+            assert "outside of it" in line
+        line, = server.log.lines("WSGI0703")
+        assert "no.such.file: No such file or directory" in line
+        assert not os.path.exists(os.path.join(server.root, "control"))
+    finally:
+        os.rmdir(foreign)

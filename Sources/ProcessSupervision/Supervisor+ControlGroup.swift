@@ -1,0 +1,50 @@
+import Glibc
+import Platform
+import WSGICore
+
+extension Supervisor {
+  /// Has the control group of a process that is about to start ready. nil: the process runs without one.
+  func prepareControlGroup(of group: Group) -> [UInt8]? {
+    guard let path = group.plan.settings.controlGroup else { return nil }
+    let isFirst = !group.hasControlGroup
+    do throws(ControlGroup.Failure) {
+      let isNew = try ControlGroup(path).make()
+      group.hasControlGroup = true
+      if isNew || isFirst { setValues(ControlGroup(path), group, reports: isFirst) }
+      return path
+    } catch {
+      guard !group.lacksControlGroup else { return nil }
+      group.lacksControlGroup = true
+      log(
+        group, .warning,
+        "WSGI0702: Cannot use cgroup=\(path.text) of process group '\(group.plan.name)': \(error.reason). Its processes run"
+          + " outside of it, without its limits.")
+      return nil
+    }
+  }
+
+  private func setValues(_ controlGroup: ControlGroup, _ group: Group, reports: Bool) {
+    for value in group.plan.controlGroupValues {
+      do throws(ControlGroup.Failure) {
+        try controlGroup.set(value)
+      } catch {
+        guard reports else { continue }
+        log(
+          group, .warning,
+          "WSGI0703: Cannot set cgroup-set=\(value.file.text):\(value.value.text) of process group '\(group.plan.name)':"
+            + " \(error.reason). Its processes run without this setting.")
+      }
+    }
+  }
+
+  /// Removes the control groups of groups that are over. What their processes have left running may take a moment to end.
+  func removeControlGroups() {
+    var left = groups.filter(\.hasControlGroup).compactMap { $0.plan.settings.controlGroup }.map { ControlGroup($0) }
+    let deadline = Clock.monotonicMilliseconds() &+ 500
+    while true {
+      left.removeAll { $0.remove() }
+      guard !left.isEmpty, Clock.monotonicMilliseconds() < deadline else { return }
+      poll(nil, 0, 10)
+    }
+  }
+}
