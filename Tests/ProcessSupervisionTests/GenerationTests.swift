@@ -143,6 +143,8 @@ private final class ParentProcess {
     let first = try #require(parent.supervisors.last)
     kill(first, SIGKILL)
     wait("another takes over") { parent.supervisors.count == 2 }
+    // It can name a process only that it has found alive.
+    wait("the worker is taken over") { parent.log.contains("continues with 1 process") }
     #expect(parent.servingPid() == before)
     parent.order("shutdown")
     wait("it is noticed") { parent.log.count(of: "WSGI0672: Process \(before)") == 1 }
