@@ -38,6 +38,27 @@ extension Supervisor {
   func reapUnattended() {
     var end = wsgi_posix_end()
     unattended.removeAll { wsgi_posix_reap($0, &end) != 0 }
+    reapStrangers()
+  }
+
+  /// At most so many strangers are reaped before the loop goes on, and at least so often it is looked for them, in microseconds.
+  private static let mostStrangers = 1000
+  static let strangersPause: Int64 = 10_000_000
+
+  /// Reaps children that this process has not started: a tenant can make its supervisor the parent of a process (CLONE_PARENT),
+  /// which would stay a zombie.
+  private func reapStrangers() {
+    var end = wsgi_posix_end()
+    for _ in 0..<Self.mostStrangers {
+      let pid = wsgi_posix_any_ended()
+      // Behind a process whose end is about to be noticed there may be others: they are found after it.
+      guard pid > 0, !unattended.contains(pid), !groups.contains(where: { isProcess(pid, of: $0) }) else { return }
+      _ = wsgi_posix_reap(pid, &end)
+    }
+  }
+
+  private func isProcess(_ pid: Int32, of group: Group) -> Bool {
+    group.workers.contains { $0.pid == pid } || outputs(of: group).contains { $0.relay == pid }
   }
 
   /// Relays a record that a worker sent.

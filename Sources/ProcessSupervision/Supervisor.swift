@@ -193,7 +193,7 @@ public final class Supervisor {
 
   private func waitAndServe() {
     let now = Clock.monotonicMicroseconds()
-    var next = min(schedule.next, now &+ 60_000_000)
+    var next = min(schedule.next, now &+ Self.strangersPause)
     if !unattended.isEmpty { next = min(next, now &+ 1_000_000) }
     if parentDescriptor < 0, !isStopping { next = min(next, now &+ 500_000) }
     if poller.isIncomplete { next = min(next, now &+ Self.blindPause) }

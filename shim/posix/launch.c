@@ -109,14 +109,21 @@ int32_t wsgi_posix_fork(void) {
   return pid < 0 ? -errno : pid;
 }
 
-int32_t wsgi_posix_has_ended(pid_t pid) {
+static int32_t ended(idtype_t type, pid_t pid) {
   siginfo_t info = {.si_pid = 0};
   int result;
   do {
-    result = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+    result = waitid(type, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
   } while (result < 0 && errno == EINTR);
-  return result < 0 ? -errno : info.si_pid == pid;
+  return result < 0 ? -errno : info.si_pid;
 }
+
+int32_t wsgi_posix_has_ended(pid_t pid) {
+  int32_t found = ended(P_PID, pid);
+  return found < 0 ? found : found == pid;
+}
+
+int32_t wsgi_posix_any_ended(void) { return ended(P_ALL, 0); }
 
 int32_t wsgi_posix_reap(pid_t pid, wsgi_posix_end *end) {
   int status;

@@ -37,6 +37,9 @@ typedef struct wsgi_posix_end {
 /* Whether child `pid` has ended; it stays a zombie, so that its id and its process group's cannot be reused meanwhile.
  * 1: it has, 0: it has not. */
 int32_t wsgi_posix_has_ended(pid_t pid);
+
+/* A child that has ended and has not been reaped; 0: there is none. */
+int32_t wsgi_posix_any_ended(void);
 /* Reaps child `pid` without waiting.  1: reaped, 0: still running. */
 int32_t wsgi_posix_reap(pid_t pid, wsgi_posix_end *end);
 

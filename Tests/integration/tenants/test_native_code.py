@@ -157,3 +157,13 @@ def test_a_clean_environment_has_nothing_of_httpds_but_what_is_named():
     assert set(found["clean"]) <= {"PATH", "LANG", "TZ", "HOME"} | {name for name in found["clean"] if name.startswith("LC_")}
     assert found["clean"]["LC_TIME"] == "C" and found["clean"]["PATH"] == os.environ["PATH"]
     assert {**found["clean"], "DSN": secrets["DSN"]} == found["named"]
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the tenant makes system calls by their x86-64 numbers")
+def test_no_child_that_a_tenant_gives_the_supervisor_stays_a_zombie():
+    with Httpd(TENANTS, apps="tenants", name="strangers") as server:
+        supervisor, = named(server.pid, "wsgi-supervisor")
+        made = json.loads(server.get("/bad/children_of_parent").text)
+        assert len(made) == 20 and min(made) > 0
+        wait_until(lambda: not set(made) & set(children(supervisor)), "the end of the supervisor's unknown children")
+        assert server.get("/good/pid").status == 200 and server.get("/bad/pid").status == 200
