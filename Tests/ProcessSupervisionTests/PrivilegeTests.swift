@@ -112,7 +112,7 @@ private let isRoot: Bool = {
         $0.cpuTimeLimit = 100
         $0.shutdownTimeout = 5_000
         $0.cpuPriority = 5
-        $0.processLimit = 100_000
+        $0.processLimit = 4_000
       }
     ])
     wait("ready") { it.ready() == 1 }
@@ -125,7 +125,7 @@ private let isRoot: Bool = {
     #expect(limit("Max data size").prefix(2) == ["8589934592", "8589934592"])
     #expect(limit("Max address space").prefix(2) == ["17179869184", "17179869184"])
     #expect(limit("Max cpu time").prefix(2) == ["100", "106"])
-    #expect(limit("Max processes").prefix(2) == ["100000", "100000"])
+    #expect(limit("Max processes").prefix(2) == ["4000", "4000"])
     // The nineteenth field of stat, the program's name in parentheses being the second.
     let fields = (contents("/proc/\(pid)/stat") ?? "").split(separator: ")").last?.split(separator: " ") ?? []
     #expect(fields.count > 16 && fields[16] == "5")

@@ -8,9 +8,10 @@ import WSGICore
     #expect(DaemonProcessOption.table.filter { !$0.isAddition }.count == 44)
     #expect(
       Set(DaemonProcessOption.table.filter(\.isAddition).map(\.name)) == [
-        "python", "reload", "queue-limit", "new-privileges", "environment", "pass-environment", "idle-timeout",
+        "python", "reload", "queue-limit", "new-privileges", "environment", "pass-environment", "idle-timeout", "memory-recycle",
+        "process-limit", "cgroup", "cgroup-set",
       ])
-    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 51)
+    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 55)
   }
 
   func group(_ options: String, isRoot: Bool = true) throws -> GroupConfig {
