@@ -41,7 +41,7 @@ TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client opens
 BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit integration bench bench-losses bench-instructions bench-syscalls bench-own-gil fuzz sanitize all engine install lint format clean
+.PHONY: help run test unit integration bench bench-losses bench-instructions bench-syscalls bench-own-gil bench-hosting fuzz sanitize all engine install lint format clean
 .PHONY: build-packages test-packages bench-packages tools module
 
 help:
@@ -51,6 +51,7 @@ help:
 	@echo 'make bench        build, and measure side by side with other servers'
 	@echo 'make bench-instructions  count the instructions of a request (BENCH=--top: and where they are spent)'
 	@echo 'make bench-syscalls      count the system calls of a request'
+	@echo 'make bench-hosting what many process groups cost while none is used, beside mod_wsgi 6.1.1'
 	@echo 'make bench-losses what requests are lost to while processes are replaced, beside mod_wsgi 6.1.1'
 	@echo 'make bench-own-gil        what a GIL for each interpreter is worth: PYTHON=/path/to/python3.12'
 	@echo 'make fuzz         the readers of frames, messages, settings and configuration under libFuzzer,'
@@ -88,6 +89,9 @@ bench-instructions: bench-packages all
 	@$(call stage,.build/release/wsgi-worker,wsgi-worker,--strip-debug,$(STAGE)-symbols)
 	@$(call stage,.build-$(python_version)/release/libwsgi-engine.so,wsgi-engine-$(python_version).so,--strip-debug,$(STAGE)-symbols)
 	@$(PYTHON) Tests/bench/instructions.py --module $(STAGE)-symbols/mod_wsgi.so $(BENCH)
+
+bench-hosting: bench-packages all
+	@WSGI_MODULE=$(STAGE)/mod_wsgi.so $(PYTHON) Tests/bench/hosting.py $(BENCH)
 
 bench-losses: bench-packages all
 	@WSGI_MODULE=$(STAGE)/mod_wsgi.so $(PYTHON) Tests/bench/compare_losses.py $(BENCH)
