@@ -111,7 +111,8 @@ public final class Supervisor {
       for output in group.leftovers { relay(output) }
       reportMissing(group, now: Clock.monotonicMicroseconds(), isLast: true)
     }
-    removeControlGroups()
+    // After a graceful restart the next generation's processes may be about to join them.
+    if isStopping { removeControlGroups() }
   }
 
   // MARK: the loop
