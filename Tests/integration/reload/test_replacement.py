@@ -99,6 +99,8 @@ def test_touches_lose_nothing_and_are_answered_by_new_code(options):
         before = workers(server)
         with Clients(server) as load, Client(server.port) as client:
             load.wait_for(50)
+            # A process that is still starting reads whatever the script holds by then, beside others that have loaded it before.
+            server.log.wait_for(r"Daemon process 'site\d+' takes requests", count=2)
             for version in range(1, 6 if options else 21):
                 write_version(server, version)
                 # Until the new processes have loaded, only the request that found the change waits for them.
