@@ -2,13 +2,14 @@
 """The cost of declared process groups before they are used, and how long a sleeping one takes to answer: what
 `make bench-hosting` runs.
 
-One httpd is started with many groups, of which none has a process (`processes=0-1`), and one with a single group.  6.1.1 cannot do
-without processes: it is started with fewer groups, of one process each.
+One httpd is started with many groups, of which none has a process (`processes=0-1`), and one with a single group.  6.1.1 has no
+groups without processes: it is started with fewer groups, of one process each.
 
 Usage: hosting.py [--groups 1000] [--stock-groups 50] [--stock mod_wsgi.so] [--rounds 20]
 
 Memory is the sum of the proportional set sizes (PSS) of httpd's parent and children, and of the supervisor or the daemon
-processes; descriptors are those of the process that has most.  The environment's WSGI_MODULE names the module; without it, it is what `make all` has made.
+processes; descriptors are those of the process that has most.  The environment's WSGI_MODULE names the module; without it, it is
+what `make all` has made.
 """
 import argparse
 import os
