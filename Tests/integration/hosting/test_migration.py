@@ -114,7 +114,7 @@ def test_from_debians_package(copy):
     copy.must("echo \"# of my own\" >> /etc/apache2/mods-available/wsgi.conf")
     copy.must("mkdir -p /root && " + keep)
     copy.must(purge.replace("apt-get purge", "apt-get -o Dpkg::Options::=--force-depends -y purge"))
-    assert "# of my own" in copy.must("cat /root/wsgi.conf.old")
+    assert "# of my own" in copy.must("cat /var/backups/wsgi.conf.old")
     assert copy.inside("ls %s/mod_wsgi.so*" % query_apxs("LIBEXECDIR"))[0] != 0
     assert both == "make install && a2enmod wsgi"
     install(copy)
