@@ -128,14 +128,16 @@ extension Supervisor {
     guard !outdated.isEmpty, !reload.isRetry, now >= group.pace.notBefore, let change = reload.changes.first else { return false }
     if group.pace.take(now: now) { reportPace(group) }
     let script = WorkerSettings.Script(script: change.script, applicationGroup: change.applicationGroup)
+    var isReplaced = false
     for candidate in outdated {
-      guard let other = start(group, candidate: script, now: now) else { return false }
+      guard let other = start(group, candidate: script, now: now) else { break }
+      isReplaced = true
       group.reload?.candidates.removeAll { $0 === candidate }
       group.reload?.candidates.append(other)
       candidate.channel.send(.drain(.scriptReload))
       beginDraining(candidate, group)
     }
-    return true
+    return isReplaced
   }
 
   func reloadDeadline(_ reload: Group.Reload) -> Int64 {
