@@ -13,6 +13,7 @@ struct Demand {
   let minimum: Int
   let maximum: Int
   private let threads: Int
+  /// 0: processes never end for want of requests.
   private let idleTimeout: Int64
 
   /// The processes that the group is to have now.
@@ -29,7 +30,7 @@ struct Demand {
     self.minimum = min(max(minimum, 0), maximum)
     self.maximum = maximum
     self.threads = max(threads, 1)
-    self.idleTimeout = max(idleTimeout, 1)
+    self.idleTimeout = max(idleTimeout, 0)
     wanted = self.minimum
   }
 
@@ -73,7 +74,7 @@ struct Demand {
   /// Takes note of how many threads are busy, and whether any has run a request since the last time. True: the group has more
   /// processes than it is to have from now on.
   mutating func count(busy: Int, hasRun: Bool, active: Int, now: Int64) -> Bool {
-    guard active > minimum else {
+    guard active > minimum, idleTimeout > 0 else {
       nextCount = .max
       peaks = []
       return false

@@ -8,7 +8,7 @@ public struct GroupPlan {
   public var processes: Int
   /// The fewest: as many as `processes`, or those that stay when there is nothing to do.
   public var minimumProcesses: Int
-  /// How long a process beyond those has nothing to do before it ends, in microseconds.
+  /// How long a process beyond those has nothing to do before it ends, in microseconds; 0: it stays.
   public var idleTimeout: Int64 = 60_000_000
   /// The settings of the group's processes; instance and candidate are filled in for each.
   public var settings: WorkerSettings

@@ -97,7 +97,7 @@ extension DaemonProcessOption {
       // Be it 1.
       group.settings.isMultiprocess = true
     },
-    .time("idle-timeout", "idle timeout", default: "60", isAddition: true) { $0.idleTimeout = max($1, 1) },
+    .time("idle-timeout", "idle timeout", default: "60", isAddition: true) { $0.idleTimeout = $1 },
     DaemonProcessOption("cgroup", default: "–", isAddition: true) { (group, text, _) throws(ConfigError) in
       let names = text.bytes.split(separator: Ascii.slash, omittingEmptySubsequences: false).dropFirst()
       let isPlain = names.allSatisfy { !$0.isEmpty && !$0.elementsEqual(".".utf8) && !$0.elementsEqual("..".utf8) }

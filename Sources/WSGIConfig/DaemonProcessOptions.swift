@@ -44,6 +44,11 @@ extension GroupConfig {
         "No control group for WSGI daemon process. cgroup-set=\(value.file):\(value.value): add cgroup=, its directory."
       )
     }
+    if let fewest = group.minimumProcesses, fewest < group.settings.processes, group.settings.engine.isService {
+      throw ConfigError(
+        "Invalid process count for WSGI daemon process. A group with threads=0 serves no requests that could start a process:"
+          + " write processes=\(group.settings.processes).")
+    }
     parse.global.value.groups.append(group)
   }
 

@@ -27,7 +27,7 @@ public struct GroupConfig: Sendable {
   // MARK: how many processes
   /// The fewest that run; nil: always as many as `worker.processes`.
   public var minimumProcesses: Int?
-  /// How long a process beyond those has nothing to do before it ends.
+  /// How long a process beyond those has nothing to do before it ends; 0: it stays.
   public var idleTimeout: Milliseconds = 60_000
 
   // MARK: requests

@@ -73,6 +73,12 @@ import Testing
     #expect(it.wanted == 2)
   }
 
+  @Test func withoutATimeoutTheyStay() {
+    var it = Demand(minimum: 0, maximum: 2, threads: 1, idleTimeout: 0)
+    it.look(isWaiting: true, active: 0, starting: 0, now: 0)
+    #expect(run(&it, active: 1, 0..<1000, busy: 0, hasRun: false).isEmpty && it.wanted == 1)
+  }
+
   @Test func theFewestStay() {
     var it = demand(2, 4)
     #expect(run(&it, active: 2, 0..<60, busy: 0, hasRun: false).isEmpty)

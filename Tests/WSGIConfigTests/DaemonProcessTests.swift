@@ -163,6 +163,7 @@ import WSGICore
     ("processes=4-1", "Invalid process count for WSGI daemon process."),
     ("processes=1-", "Invalid process count for WSGI daemon process."),
     ("processes=1-2-3", "Invalid process count for WSGI daemon process."),
+    ("processes=0-2 threads=0", "Invalid process count for WSGI daemon process. A group with threads=0"),
     ("processes=-1-2", "Invalid process count for WSGI daemon process."),
     ("idle-timeout=x", "Invalid idle timeout for WSGI daemon process."),
     ("inactivity-timeout=1.5", "Invalid inactivity timeout for WSGI daemon process."),

@@ -42,7 +42,8 @@ extension GroupPlan {
       keepsOldCode: group.reload == .rolling)
     minimumProcesses = group.minimumProcesses ?? settings.processes
     controlGroupValues = group.controlGroupValues.map { ControlGroupValue(file: $0.file.bytes, value: $0.value.bytes) }
-    idleTimeout = Int64(clamping: group.idleTimeout) &* 1_000
+    // A year is for ever.
+    idleTimeout = min(Int64(clamping: group.idleTimeout), 31_536_000_000) &* 1_000
   }
 
   /// Who the group's processes run as.
