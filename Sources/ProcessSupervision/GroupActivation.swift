@@ -7,10 +7,11 @@ import Synchronization
 /// before either was forked.
 ///
 /// A child asks in memory that it shares with the supervisor, and rings an eventfd: neither can hold the supervisor up, and no
-/// descriptor comes that way. It is answered through the lane of its seat, a socket pair of which only that direction works. The
-/// supervisor believes nothing but the place of a group, which it checks.
+/// descriptor comes that way. It is answered through a lane, a socket pair of which only that direction works. There are a few
+/// lanes for all children; a child has one to itself while it asks. The supervisor believes nothing but the place of a group,
+/// which it checks.
 public struct GroupActivation: Sendable {
-  /// A word for each lane: how often its child has asked, and the group's place.
+  /// Two words for each lane: how often has been asked there, with the group's place, and the process that has the lane.
   private let asks: SharedMemory
   private let bell: Int32
   private let lanes: [Lane]
@@ -20,13 +21,13 @@ public struct GroupActivation: Sendable {
     var take: Int32
   }
 
-  /// The most children at a time that may ask.
-  private static let mostLanes = 1024
+  /// More children than that wait for each other, for as long as an answer takes.
+  private static let mostLanes = 16
 
   /// nil: memory or descriptors are short.
   static func make(children: Int) -> GroupActivation? {
     let count = min(max(children, 1), mostLanes)
-    guard let asks = SharedMemory(size: count &* 8) else { return nil }
+    guard let asks = SharedMemory(size: count &* 16) else { return nil }
     let bell = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
     var lanes: [Lane] = []
     while bell >= 0, lanes.count < count {
@@ -68,7 +69,7 @@ public struct GroupActivation: Sendable {
     if seen.isEmpty { seen = Seen(repeating: 0, count: lanes.count) }
     var found: [(lane: Int, place: Int)] = []
     for lane in lanes.indices {
-      let word = asks.words[lane].load(ordering: .acquiring)
+      let word = asks.words[2 &* lane].load(ordering: .acquiring)
       guard word != seen[lane] else { continue }
       seen[lane] = word
       found.append((lane, Int(word & 0xFFFF_FFFF)))
@@ -89,50 +90,83 @@ public struct GroupActivation: Sendable {
     }
   }
 
+  // MARK: in httpd's parent
+
+  /// Frees the lane of a child that has ended.
+  func release(pid: Int32) {
+    for lane in lanes.indices {
+      _ = asks.words[2 &* lane &+ 1].compareExchange(
+        expected: UInt64(UInt32(bitPattern: pid)), desired: 0, ordering: .acquiringAndReleasing)
+    }
+  }
+
   // MARK: in an httpd child
 
-  /// The means of the child in a seat to ask. `isAlone`: the parent serves requests itself, and keeps what supervisors need.
-  func asker(seat: Int, isAlone: Bool) -> Asker? {
-    for (index, lane) in lanes.enumerated() where !isAlone {
-      close(lane.give)
-      if index != seat { close(lane.take) }
-    }
-    guard lanes.indices.contains(seat) else { return nil }
-    return Asker(asks.words + seat, bell, lanes[seat].take)
+  /// The means of an httpd child to ask. `isAlone`: the parent serves requests itself, and keeps what supervisors need.
+  func asker(isAlone: Bool) -> Asker {
+    for lane in lanes where !isAlone { close(lane.give) }
+    return Asker(asks, bell, lanes.map(\.take))
   }
 
   /// The child's side; any thread may ask.
   public final class Asker: @unchecked Sendable {
-    // SAFETY: the word is only reached through atomics; `turn` guards the lane.
-    private let word: UnsafeMutablePointer<SharedWord>
+    // SAFETY: the words are only reached through atomics; `turn` guards the rest.
+    private let words: UnsafeMutablePointer<SharedWord>
     private let bell: Int32
-    private let lane: Int32
+    private let lanes: [Int32]
     private let turn = RecursiveLock()
+    private let owner = UInt64(UInt32(bitPattern: getpid()))
+    /// The lane in use.
+    private var lane: Int32 = -1
 
     /// How long an answer may take before the question is put again: a supervisor may have died over it.
     private static let patience: Int64 = 250
 
-    fileprivate init(_ word: UnsafeMutablePointer<SharedWord>, _ bell: Int32, _ lane: Int32) {
-      self.word = word
+    fileprivate init(_ asks: SharedMemory, _ bell: Int32, _ lanes: [Int32]) {
+      words = asks.words
       self.bell = bell
-      self.lane = lane
+      self.lanes = lanes
     }
 
     /// The descriptors of the group in a place, which become the caller's; waits at most so long.
     public func ask(_ place: Int, milliseconds: Int64) -> Result<GroupFiles, ActivationFailure> {
-      let end = Clock.monotonicMilliseconds() &+ max(milliseconds, 1000)
-      guard turn.lock(milliseconds: Int(clamping: max(milliseconds, 1000))) else { return .failure(.noAnswer) }
-      defer { turn.unlock() }
+      let end = Clock.monotonicMilliseconds() &+ max(milliseconds, 0)
+      guard turn.lock(milliseconds: Int(clamping: max(milliseconds, 1))), let number = takeLane(until: end) else {
+        return .failure(.noAnswer)
+      }
+      defer {
+        words[2 &* number &+ 1].store(0, ordering: .releasing)
+        turn.unlock()
+      }
+      lane = lanes[number]
+      // An answer that came too late, for this child or the one that had the lane before.
       while case .message(let stale, _, _) = receive(0) { stale.closeAll() }
       while true {
         let now = Clock.monotonicMilliseconds()
         guard now < end else { return .failure(.noAnswer) }
-        let number = (word.pointee.load(ordering: .relaxed) >> 32) &+ 1
-        word.pointee.store(number << 32 | UInt64(UInt32(truncatingIfNeeded: place)), ordering: .releasing)
+        let count = (words[2 &* number].load(ordering: .relaxed) >> 32) &+ 1
+        words[2 &* number].store(count << 32 | UInt64(UInt32(truncatingIfNeeded: place)), ordering: .releasing)
         var one: UInt64 = 1
         _ = systemCall { write(bell, &one, 8) }
         if let result = answer(to: place, until: min(end, now &+ Self.patience)) { return result }
       }
+    }
+
+    /// A lane that no other process has, or one whose process has died; nil: there was none in time, and the turn is given up.
+    private func takeLane(until end: Int64) -> Int? {
+      repeat {
+        for number in lanes.indices {
+          let word = words + (2 &* number &+ 1)
+          let other = word.pointee.load(ordering: .relaxed)
+          let isFree = other == 0 || kill(Int32(truncatingIfNeeded: other), 0) != 0 && errno == ESRCH
+          if isFree, word.pointee.compareExchange(expected: other, desired: owner, ordering: .acquiringAndReleasing).exchanged {
+            return number
+          }
+        }
+        poll(nil, 0, 1)
+      } while Clock.monotonicMilliseconds() < end
+      turn.unlock()
+      return nil
     }
 
     private func answer(to place: Int, until end: Int64) -> Result<GroupFiles, ActivationFailure>? {

@@ -7,6 +7,8 @@ import WSGICore
 extension Supervisor {
   /// A group's descriptors are given back when it has had no process for so many times its idle-timeout.
   private static let disuse: Int64 = 10
+  /// Between two lines of the log on the same trouble.
+  private static let complaintPause: Int64 = 10_000_000
 
   /// A child may still ask for the queue of a group.
   var mayOpenQueues: Bool { activation != nil && !isStopping && requestLifeline.watched >= 0 }
@@ -41,9 +43,24 @@ extension Supervisor {
   func openQueue(_ group: Group) -> Int32 {
     guard !group.isFinished, mayOpenQueues else { return ESHUTDOWN }
     guard group.queue.readEnd < 0 else { return 0 }
-    guard let files = group.plan.makeFiles?() else { return errno != 0 ? errno : ENOMEM }
-    // Without it, requests that wait would be lost with this supervisor.
-    _ = groupStore?.put(files, of: group.place)
+    guard let files = group.plan.makeFiles?() else {
+      let number = errno != 0 ? errno : ENOMEM
+      let now = Clock.monotonicMicroseconds()
+      if now >= group.nextComplaint {
+        group.nextComplaint = now &+ Self.complaintPause
+        log(
+          group, .alert,
+          "WSGI0720: Cannot create the queue of process group '\(group.plan.name)': \(String(cString: strerror(number))). Its"
+            + " requests are refused until it can be created.")
+      }
+      return number
+    }
+    if groupStore?.put(files, of: group.place) != true {
+      log(
+        group, .warning,
+        "WSGI0721: Cannot keep the queue of process group '\(group.plan.name)' for another supervisor: requests that wait when"
+          + " this one ends are lost.")
+    }
     use(files, group)
     return 0
   }
@@ -73,7 +90,7 @@ extension Supervisor {
   }
 
   func disuseDeadline(_ group: Group) -> Int64 {
-    guard let since = group.unusedSince else { return .max }
+    guard let since = group.unusedSince, group.plan.idleTimeout > 0 else { return .max }
     return since &+ Self.disuse &* group.plan.idleTimeout
   }
 

@@ -20,6 +20,8 @@ extension Supervisor {
     var sharedFile: Int32
     var activity: Int32
     var activities: WorkerScoreboard?
+    /// When the log may say again that its queue cannot be made.
+    var nextComplaint: Int64 = 0
     /// Since when a group that is made on demand has had no process.
     var unusedSince: Int64?
     /// How often the queue has been renewed.

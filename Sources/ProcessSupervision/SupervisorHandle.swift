@@ -183,10 +183,11 @@ public final class SupervisorHandle {
     memory.becomeReader()
   }
 
-  /// The means of the calling process, which serves requests, to ask for queues; `seat`: its place among httpd's children.
-  public func makeAsker(seat: Int) -> GroupActivation.Asker? {
-    onDemand?.activation.asker(seat: seat, isAlone: getpid() == owner)
-  }
+  /// The means of the calling process, which serves requests, to ask for queues; nil: no group is made on demand.
+  public func makeAsker() -> GroupActivation.Asker? { onDemand?.activation.asker(isAlone: getpid() == owner) }
+
+  /// An httpd child has ended.
+  public func reclaim(pid: Int32) { onDemand?.activation.release(pid: pid) }
 
   /// A process that has nothing to do with the generation.
   public func leave() {

@@ -129,12 +129,15 @@ final class ProcessGroups {
   }
 
   static func reclaim(_ pid: Int32) {
-    for groups in living { groups.book.vacate(pid: pid) }
+    for groups in living {
+      groups.book.vacate(pid: pid)
+      groups.supervisor.reclaim(pid: pid)
+    }
   }
 
   // MARK: in httpd's children
 
-  func makeAsker(seat: Int) -> GroupActivation.Asker? { supervisor.makeAsker(seat: seat) }
+  func makeAsker() -> GroupActivation.Asker? { supervisor.makeAsker() }
 
   /// The calling process is a fresh child of httpd.
   static func becomeChild(of current: ProcessGroups?) {

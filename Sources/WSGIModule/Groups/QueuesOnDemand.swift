@@ -67,6 +67,14 @@ final class QueuesOnDemand: Sendable {
     return new
   }
 
+  /// The group's memory as the status page reads it, in no more than a moment. It is not kept: to look at all groups must not
+  /// push out what requests use.
+  func look(at group: ChildGroup) -> Held? {
+    if let known = held.withLock({ $0[group.place] }) { return known }
+    guard let queue = group.queue, let files = try? asker.ask(group.place, milliseconds: 250).get() else { return nil }
+    return Held(files, group, queue, threads: threads)
+  }
+
   /// The queue is closed; the next request asks for another.
   func forget(_ closed: Held, of group: ChildGroup) {
     held.withLock { if $0[group.place] === closed { $0[group.place] = nil } }

@@ -10,7 +10,7 @@ final class HTTPDChild: Sendable {
   let python: EmbeddedPython
   /// The child's place in the book of requests; nil where there was no memory for one.
   let seat: ChildSeat?
-  /// nil: no group is made on demand, or this child cannot ask for one.
+  /// nil: no group is made on demand.
   let queues: QueuesOnDemand?
 
   /// SAFETY: written by the child's main thread before its other threads exist, and after they have ended or while nothing
@@ -20,7 +20,7 @@ final class HTTPDChild: Sendable {
   private init(_ generation: Generation) {
     python = EmbeddedPython(generation)
     seat = generation.book?.takeSeat(pid: process, now: Clock.epochMicroseconds())
-    queues = generation.processGroups?.makeAsker(seat: seat?.index ?? -1).map {
+    queues = generation.processGroups?.makeAsker().map {
       QueuesOnDemand($0, threads: Generation.ownerThreads)
     }
   }

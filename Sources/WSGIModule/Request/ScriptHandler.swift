@@ -2,6 +2,7 @@ import CEngine
 import CHTTPD
 import DaemonTransport
 import Glibc
+import ProcessSupervision
 import RequestCounting
 import WSGIConfig
 import WSGICore
@@ -209,7 +210,7 @@ struct ScriptHandler {
       queue.writeEnd >= 0
       ? ThreadState.withForwarder(seat: seat) { forwarder in
         forwarder.run(head, on: queue, logLevel: LogLevel(of: request), origin: &exchange)
-      } : try runOnDemand(head, group, queue, seat, &exchange)
+      } : runOnDemand(head, group, queue, seat, &exchange)
     let result = exchange.conclude(outcome)
     account.note(outcome, exchange.response, group)
     return result
@@ -222,20 +223,23 @@ extension ScriptHandler {
   private func runOnDemand(
     _ head: UnsafeRawBufferPointer, _ group: ChildGroup, _ limits: GroupQueue, _ seat: ChildSeat,
     _ exchange: inout DaemonRequest
-  ) throws(Refusal) -> DaemonOutcome {
+  ) -> DaemonOutcome {
+    guard let queues = HTTPDChild.current?.queues else { return .failed(.notServed) }
     var outcome = DaemonOutcome.failed(.queueClosed)
     for _ in 0..<3 {
-      guard let held = try? HTTPDChild.current?.queues?.take(group, limits) else {
-        throw Refusal(
-          503,
-          "WSGI0720: The supervisor has not made the queue of process group '\(group.name)' within connect-timeout;"
-            + " answered 503. Earlier log entries may say why.")
+      do throws(ActivationFailure) {
+        let held = try queues.take(group, limits)
+        outcome = ThreadState.withForwarder(seat: seat) { forwarder in
+          forwarder.run(head, on: held.queue, logLevel: LogLevel(of: request), origin: &exchange)
+        }
+        guard case .failed(.queueClosed) = outcome else { break }
+        queues.forget(held, of: group)
+      } catch {
+        switch error {
+        case .noAnswer: return .failed(.notServed)
+        case .refused(let number): return .failed(.system(errno: number))
+        }
       }
-      outcome = ThreadState.withForwarder(seat: seat) { forwarder in
-        forwarder.run(head, on: held.queue, logLevel: LogLevel(of: request), origin: &exchange)
-      }
-      guard case .failed(.queueClosed) = outcome else { break }
-      HTTPDChild.current?.queues?.forget(held, of: group)
     }
     return outcome
   }

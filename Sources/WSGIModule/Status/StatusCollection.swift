@@ -13,6 +13,8 @@ struct StatusCollection {
   private let request: OpaquePointer
   private let now = Clock.epochMicroseconds()
   private let children: [RequestBook.Child]
+  /// The supervisor answers: it is not asked for the other groups where it did not for one.
+  private var mayAsk = true
 
   init(_ generation: Generation, _ request: OpaquePointer) {
     self.generation = generation
@@ -20,7 +22,7 @@ struct StatusCollection {
     children = generation.book?.children() ?? []
   }
 
-  func report() -> StatusReport {
+  mutating func report() -> StatusReport {
     let facts = wsgi_httpd_get_facts()
     var board = wsgi_httpd_scoreboard()
     let number = wsgi_httpd_get_scoreboard(&board) != 0 ? Int(board.generation) : 0
@@ -28,7 +30,7 @@ struct StatusCollection {
     var report = StatusReport(
       now: now, started: generation.started, generation: number, host: text(view.host ?? view.server_name),
       software: text(facts.description))
-    report.groups = generation.groups.map(daemonGroup)
+    for group in generation.groups { report.groups.append(daemonGroup(group)) }
     let embedded = embeddedGroup(facts)
     if generation.configuration.expectsEmbedded || embedded.counts.total > 0 || embedded.inFlight > 0 {
       report.groups.append(embedded)
@@ -49,7 +51,7 @@ struct StatusCollection {
 
   // MARK: a process group
 
-  private func daemonGroup(_ group: ChildGroup) -> StatusReport.Group {
+  private mutating func daemonGroup(_ group: ChildGroup) -> StatusReport.Group {
     let settings = group.config.settings
     let threads = settings.threads
     var shown = StatusReport.Group(
@@ -69,8 +71,8 @@ struct StatusCollection {
     }
     let processes = board.processes
     // One without processes is not asked for: that would have its queue made.
-    let held =
-      processes.isEmpty || !group.isOnDemand ? nil : group.queue.flatMap { try? HTTPDChild.current?.queues?.take(group, $0) }
+    let held = group.isOnDemand && !processes.isEmpty && mayAsk ? HTTPDChild.current?.queues?.look(at: group) : nil
+    if group.isOnDemand, !processes.isEmpty, held == nil { mayAsk = false }
     shown.processes = processes.map { process($0, threads, group.activity(of: $0, held)) }
     shown.setInFlight(starts(group.row), now: now)
     return shown

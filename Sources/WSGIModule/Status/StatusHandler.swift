@@ -21,7 +21,8 @@ struct StatusHandler {
     guard discarded == 0 else { return discarded }
     let query = StatusQuery(
       text(wsgi_httpd_look_at(request).arguments), accept: text(wsgi_httpd_request_accept(request)))
-    return send(StatusCollection(generation, request).report().rendered(query), query)
+    var collection = StatusCollection(generation, request)
+    return send(collection.report().rendered(query), query)
   }
 
   /// Why the page may not be shown, as the end of a sentence.

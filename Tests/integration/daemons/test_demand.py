@@ -1,6 +1,7 @@
 """`processes=MIN-MAX`: processes start for requests, more of them under load, and end when there is nothing to do."""
 import json
 import os
+import resource
 import signal
 import threading
 import time
@@ -162,6 +163,45 @@ def test_a_child_holds_no_more_than_a_number_of_queues(serve):
     # Two more for the channel that each of its threads keeps.
     assert before + 200 < descriptors(child) <= before + 256 + 2 * server.threads + 10
     assert server.get("/g0").status == 200
+
+
+def test_every_one_of_many_children_gets_the_queue():
+    """More of them than may ask at a time."""
+    script = "def application(environ, start_response):\n start_response('200 OK', [])\n return [b'x']\n"
+    with Httpd("WSGIDaemonProcess site processes=0-1 threads=20\n"
+               "WSGIScriptAlias /site {root}/site.py process-group=site application-group=%{GLOBAL}\n",
+               name="children", processes=24, threads=1) as server:
+        with open(os.path.join(server.root, "site.py"), "w") as out:
+            out.write(script)
+        answers = run_together(24, lambda _: [server.get("/site").status for _ in range(4)])
+        assert answers == [[200] * 4] * 24, answers
+
+
+def test_a_queue_that_cannot_be_made_is_named_and_made_later(serve):
+    server = serve("processes=0-1")
+    supervisor, = named(server.pid, "wsgi-supervisor")
+    limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (10, limits[1]))
+    assert server.get("/site").status == 500
+    server.log.wait_for("WSGI0720: Cannot create the queue of process group 'site': Too many open files")
+    server.log.wait_for("WSGI0115: .*process group 'site': Too many open files")
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
+    assert server.get("/site").status == 200
+
+
+def test_the_status_page_waits_for_no_supervisor(serve):
+    others = "".join("WSGIDaemonProcess g%d processes=0-1 threads=1\n"
+                     "WSGIScriptAlias /g%d {root}/site.py process-group=g%d application-group=%%{GLOBAL}\n" % (i, i, i)
+                     for i in range(12))
+    server = serve("processes=0-1", others)
+    answers = run_together(12, lambda index: server.get("/g%d" % index))
+    assert {answer.status for answer in answers} == {200}
+    supervisor, = named(server.pid, "wsgi-supervisor")
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        assert len([one for one in json.loads(server.get("/wsgi-status?json").text)["groups"] if one["processes"]]) == 12
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
 
 
 def test_another_supervisor_goes_on(serve):
