@@ -64,9 +64,11 @@ struct Demand {
     peaks = []
   }
 
-  /// Whether the arrival of a request would change anything.
+  /// Whether the arrival of a request would change anything. Where the first process is to be started and cannot yet, the request
+  /// for it would be found again and again.
   func awaitsRequests(active: Int, starting: Int) -> Bool {
-    !isFixed && waitingSince == nil && (active == 0 || starting == 0 && active < maximum)
+    guard !isFixed, waitingSince == nil else { return false }
+    return active == 0 ? wanted == 0 : starting == 0 && active < maximum
   }
 
   // MARK: fewer

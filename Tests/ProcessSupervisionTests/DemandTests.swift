@@ -35,8 +35,10 @@ import Testing
     var it = demand(0, 1)
     it.look(isWaiting: true, active: 0, starting: 0, now: 0)
     #expect(it.wanted == 1)
+    // Until it can be tried again the request is not looked for: it is still there.
+    #expect(!it.awaitsRequests(active: 0, starting: 0))
     it.look(isWaiting: false, active: 0, starting: 0, now: 1)
-    #expect(it.wanted == 0)
+    #expect(it.wanted == 0 && it.awaitsRequests(active: 0, starting: 0))
   }
 
   /// Counts once a second; the results are the seconds at which there were too many, with what was wanted then.

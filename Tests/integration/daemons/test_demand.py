@@ -9,7 +9,7 @@ import time
 import pytest
 
 from httpd_env import Httpd, run_together, wait_until
-from processes import called, descendants, name_of, named
+from processes import called, descendants, fields, name_of, named
 
 SCRIPT = """import os, time
 def application(environ, start_response):
@@ -202,6 +202,21 @@ def test_the_status_page_waits_for_no_supervisor(serve):
         assert len([one for one in json.loads(server.get("/wsgi-status?json").text)["groups"] if one["processes"]]) == 12
     finally:
         os.kill(supervisor, signal.SIGCONT)
+
+
+def processor_ticks(pid):
+    return sum(int(ticks) for ticks in fields(pid)[11:13])
+
+
+def test_a_group_that_cannot_start_costs_the_supervisor_nothing(serve):
+    server = serve("processes=0-1 connect-timeout=3 python-home={root}/none")
+    server.expected_crashes = True
+    supervisor, = named(server.pid, "wsgi-supervisor")
+    before = processor_ticks(supervisor)
+    assert server.get("/site").status == 503
+    server.log.wait_for("The next attempt is in")
+    # Three seconds of waiting, some of them for the next attempt: a second of work is more than a hundred ticks too many.
+    assert processor_ticks(supervisor) - before < 100
 
 
 def test_another_supervisor_goes_on(serve):
