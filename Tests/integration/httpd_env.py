@@ -250,8 +250,12 @@ class Httpd:
         """The number of times that httpd has read its configuration and started children, by its own account."""
         return len(self.log.lines(r"resuming normal operations|AH0049[23]|AH00171|AH00297|AH00494"))
 
-    def graceful(self):
+    def graceful(self, alone=False):
+        """`alone`: waits for the end of the old processes, too, which may take a connection for a moment yet."""
+        before = set(self.children())
         self._restart(signal.SIGUSR1)
+        if alone:
+            wait_until(lambda: not set(self.children()) & before, lambda: "the end of the old processes\n" + self.story())
 
     def restart(self):
         self._restart(signal.SIGHUP)

@@ -111,7 +111,7 @@ def test_the_administrators_scripts_run_all_the_same(make):
     conf = open(server.conf).read() + "<Location /site>\n%s</Location>\n" % USER.replace("{apps}", server.apps)
     with open(server.conf, "w") as out:
         out.write(conf)
-    server.graceful()
+    server.graceful(alone=True)
     answer = server.get("/site/app.wsgi", LOGIN)
     assert answer.status == 200 and eval(answer.text)[0] == "tenant" and ran(server)
 

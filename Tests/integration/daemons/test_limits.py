@@ -189,7 +189,7 @@ def test_processes_join_a_control_group_which_is_removed_with_the_group(serve):
     assert pid in members(directory) and os.path.basename(directory) in child
     assert content(directory, "pids.max") == "200"
     assert os.path.basename(directory) not in json.loads(server.get("/other").text)[1]
-    server.graceful()
+    server.graceful(alone=True)
     after = json.loads(server.get("/site").text)[0]
     wait_until(lambda: pid not in members(directory) and after in members(directory), "the next generation")
     assert not server.log.lines("WSGI070")

@@ -96,8 +96,8 @@ def test_the_configuration_is_read_anew(mode):
     with Httpd(CONF[mode], apps="restart", name="restart") as server:
         assert server.get("/c").status == 404
         server.configure(CONF[mode] + "WSGIScriptAlias /c {apps}/app.wsgi\n")
-        server.graceful()
+        server.graceful(alone=True)
         assert server.get("/c").status == 200
         server.configure("")
-        server.graceful()
+        server.graceful(alone=True)
         assert server.get("/a").status == 404
