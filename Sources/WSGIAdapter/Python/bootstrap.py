@@ -189,32 +189,39 @@ def open_script(path, flags):
         os.close(directory)
 
 
-def read_script(path, was_there):
-    """A script's source, and the time of the very file that it is from in microseconds.
-
-    Clocks of file systems are coarse. A file written just now may be half written, and may be written again without getting
-    another time: it is read again a moment later. A script that existed a moment ago is waited for, as some programs remove
-    a file before they write it anew.
-    """
+def read_script(path):
+    """A script's source, the time of the very file that it is from, and its age then, in nanoseconds."""
     opener = open_script if 'script-owner' in settings else None
-    end = monotonic() + 0.3
-    while True:
-        try:
-            with open(path, 'rb', opener=opener) as script:
-                modified = os.fstat(script.fileno()).st_mtime_ns
-                age = time_ns() - modified
-                source = script.read()
-            if not 0 <= age < 20_000_000 or monotonic() > end:
-                return source, modified // 1000
-        except FileNotFoundError:
-            if not was_there or monotonic() > end:
-                raise
-        sleep(0.01)
+    with open(path, 'rb', opener=opener) as script:
+        modified = os.fstat(script.fileno()).st_mtime_ns
+        age = time_ns() - modified
+        return script.read(), modified, age
 
 
 def compile_script(path, was_there):
-    source, modified = read_script(path, was_there)
-    return compile(source, path, 'exec', dont_inherit=True), modified
+    """A script's code, and the time of its file in microseconds.
+
+    Clocks of file systems are coarse. A file written just now may be half written, and may be written again without getting
+    another time: it is read again a moment later. So is, for longer, one that is empty or not Python: its writer may have been
+    held up. A script that existed a moment ago is waited for, as some programs remove a file before they write it anew.
+    """
+    start = monotonic()
+    while True:
+        waited = monotonic() - start
+        try:
+            source, modified, age = read_script(path)
+            settled = not 0 <= age < 20_000_000 or waited > 0.3
+            if settled:
+                code = compile(source, path, 'exec', dont_inherit=True)
+                if source.strip() or not 0 <= age < 1_000_000_000 or waited > 1:
+                    return code, modified // 1000
+        except FileNotFoundError:
+            if not was_there or waited > 0.3:
+                raise
+        except (SyntaxError, ValueError):
+            if not 0 <= age < 300_000_000 or waited > 0.3:
+                raise
+        sleep(0.01)
 
 
 def execute_script(code, name, path, mtime):

@@ -166,9 +166,22 @@ def written_then_dated(milliseconds):
     return way
 
 
+def held_up(share):
+    """Its writer is held up after this share of the text."""
+    def way(site):
+        text = SCRIPT % site.version
+        with open(site.script, "w") as script:
+            script.write(text[:int(len(text) * share)])
+            script.flush()
+            pause(100)
+            script.write(text[int(len(text) * share):])
+    return way
+
+
 WAYS = {way.__name__: way for way in (in_place, older, later, at_the_epoch, before_the_epoch, saved_twice, touched_ten_times,
                                       renamed, switched, absent_for_a_moment)}
 WAYS.update({"dated after %d ms" % moment: written_then_dated(moment) for moment in (0, 5, 20, 50, 100)})
+WAYS.update({"held up after %d %%" % (100 * share): held_up(share) for share in (0, 0.8)})
 
 
 def deploy(site, server, pattern, bound):
