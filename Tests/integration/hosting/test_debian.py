@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 import debian_packages
-from httpd_env import REFERENCE, Httpd, Log
+from httpd_env import REFERENCE, Httpd, Log, wait_until
 
 pytestmark = pytest.mark.skipif(REFERENCE, reason="mod_wsgi 6.1.1 needs a module that knows its directory")
 
@@ -112,7 +112,8 @@ CONFIGURATIONS = {
 @pytest.mark.parametrize("mpm", ["event", "prefork"])
 def test_debians_own_configuration(mpm):
     with DebianServer(mpm=mpm) as server:
-        assert len(server.children()) > 1
+        # httpd starts them one after the other.
+        wait_until(lambda: len(server.children()) > 1, server.story)
         assert server.get("/no-such-file").status == 404
         code, output = server.check()
         assert code == 0 and "WSGI" not in output, output
