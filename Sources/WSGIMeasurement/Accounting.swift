@@ -33,6 +33,12 @@ public struct RequestTraffic: Sendable {
   public var outputBytes: UInt64 = 0
   public var outputWrites: UInt64 = 0
   public init() {}
+
+  /// All of them, in the order in which they stand among words and in datagrams.
+  var counts: SIMD4<UInt64> {
+    get { SIMD4(inputBytes, inputReads, outputBytes, outputWrites) }
+    set { (inputBytes, inputReads, outputBytes, outputWrites) = (newValue[0], newValue[1], newValue[2], newValue[3]) }
+  }
 }
 
 /// Totals of a finished request. Times are nanoseconds.
@@ -82,10 +88,7 @@ public final class ThreadAccount: Sendable {
     static let statusClasses = 3
     static let busy = 8
     static let processor = 9
-    static let inputBytes = 10
-    static let inputReads = 11
-    static let outputBytes = 12
-    static let outputWrites = 13
+    static let traffic = 10
     static let gilWaits = 14
     static let totals = 15
     static let buckets = totals + RequestPhase.count
@@ -148,10 +151,7 @@ public final class ThreadAccount: Sendable {
   private func add(_ totals: RequestTotals, isOutermost: Bool, period: UInt64) {
     words.add(Word.measured, 1)
     words.add(Word.statusClasses + totals.statusClass, 1)
-    words.add(Word.inputBytes, totals.traffic.inputBytes)
-    words.add(Word.inputReads, totals.traffic.inputReads)
-    words.add(Word.outputBytes, totals.traffic.outputBytes)
-    words.add(Word.outputWrites, totals.traffic.outputWrites)
+    for index in 0..<4 { words.add(Word.traffic + index, totals.traffic.counts[index]) }
     words.add(Word.gilWaits, totals.gilWaits)
     // A sub-request's time is part of the time of the request that it belongs to.
     if isOutermost {

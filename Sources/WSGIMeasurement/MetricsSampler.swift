@@ -75,21 +75,17 @@ public final class MetricsSampler: Sendable {
 
   /// Begins the first period, where none has been begun.
   public func begin() {
-    state.withLock { state in
-      if state.start == nil { _ = take(&state) }
-    }
+    state.withLock { if $0.start == nil { _ = take(&$0) } }
   }
 
   /// The period's sample, and the beginning of the next one; nil before `begin`.
   public func sample() -> MetricsSample? {
-    state.withLock { state in
-      guard state.start != nil else { return nil }
-      return take(&state)
-    }
+    state.withLock { $0.start == nil ? nil : take(&$0) }
   }
 
   private func take(_ state: inout State) -> MetricsSample {
     typealias Word = ThreadAccount.Word
+    typealias Bank = ThreadAccount.Bank
     var sample = MetricsSample()
     // A request that ends from here on counts its extremes for the next period.
     let period = accounting.period.add(1, ordering: .sequentiallyConsistent).oldValue
@@ -114,8 +110,8 @@ public final class MetricsSampler: Sendable {
       var slot = MetricsSample.Slot(
         ended: words[Word.measured] &- before.words[Word.measured], busy: busy &- min(busy, before.busy),
         processor: words[Word.processor] &- before.words[Word.processor], elapsed: elapsed)
-      let bank = ThreadAccount.Bank.offset(period)
-      if words[bank + ThreadAccount.Bank.period] == period &+ 1 { slot.longest = words[bank + ThreadAccount.Bank.longestBusy] }
+      let bank = Bank.offset(period)
+      if words[bank + Bank.period] == period &+ 1 { slot.longest = words[bank + Bank.longestBusy] }
       if slot.ended > 0 || start != 0 { sample.threadsActive += 1 }
       sample.slots.append(slot)
       state.threads[index] = Seen(words: words, busy: max(busy, before.busy))
@@ -132,10 +128,7 @@ public final class MetricsSampler: Sendable {
     func difference(_ index: Int) -> UInt64 { words[index] &- before[index] }
     sample.requests &+= difference(Word.measured)
     for index in 0..<5 { sample.statusClasses[index] &+= difference(Word.statusClasses + index) }
-    sample.traffic.inputBytes &+= difference(Word.inputBytes)
-    sample.traffic.inputReads &+= difference(Word.inputReads)
-    sample.traffic.outputBytes &+= difference(Word.outputBytes)
-    sample.traffic.outputWrites &+= difference(Word.outputWrites)
+    for index in 0..<4 { sample.traffic.counts[index] &+= difference(Word.traffic + index) }
     sample.gilWaits &+= difference(Word.gilWaits)
     // A request that ended while this sample was being taken is in its counts; its extremes are with the next period's.
     let hasExtremes = words[Bank.offset(period) + Bank.period] == period &+ 1

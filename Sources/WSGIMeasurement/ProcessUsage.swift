@@ -14,25 +14,18 @@ public struct ProcessorTime: Sendable {
   /// The process's.
   public static func process() -> ProcessorTime { ProcessorTime(RUSAGE_SELF) ?? ProcessorTime() }
 
-  init() {}
+  func since(_ earlier: ProcessorTime) -> ProcessorTime {
+    ProcessorTime(user: user &- min(user, earlier.user), system: system &- min(system, earlier.system))
+  }
+}
 
+extension ProcessorTime {
   private init?(_ who: __rusage_who) {
     var usage = rusage()
     guard getrusage(who, &usage) == 0 else { return nil }
-    user = ProcessorTime.nanoseconds(usage.ru_utime)
-    system = ProcessorTime.nanoseconds(usage.ru_stime)
-  }
-
-  private init(user: UInt64, system: UInt64) {
-    self.user = user
-    self.system = system
-  }
-
-  private static func nanoseconds(_ time: timeval) -> UInt64 {
-    UInt64(clamping: time.tv_sec) &* 1_000_000_000 &+ UInt64(clamping: time.tv_usec) &* 1000
-  }
-
-  func since(_ earlier: ProcessorTime) -> ProcessorTime {
-    ProcessorTime(user: user &- min(user, earlier.user), system: system &- min(system, earlier.system))
+    func nanoseconds(_ time: timeval) -> UInt64 {
+      UInt64(clamping: time.tv_sec) &* 1_000_000_000 &+ UInt64(clamping: time.tv_usec) &* 1000
+    }
+    self.init(user: nanoseconds(usage.ru_utime), system: nanoseconds(usage.ru_stime))
   }
 }

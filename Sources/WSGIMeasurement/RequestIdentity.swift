@@ -5,32 +5,24 @@ struct RequestIdentity: Equatable {
   enum Field: Int, CaseIterable {
     case logID, method, scheme, hostname, scriptName, pathInfo, httpProtocol, peer, userAgent
 
-    /// The bytes that are kept; what is longer ends in `...`.
-    var limit: Int {
+    /// Where it stands in the environ, the path as it was before a proxy's headers were applied; and the bytes that are kept:
+    /// what is longer ends in `...`.
+    private var source: (key: StaticString, limit: Int) {
       switch self {
-      case .logID: 63
-      case .method, .scheme, .httpProtocol: 15
-      case .hostname, .scriptName: 255
-      case .pathInfo, .userAgent: 511
-      case .peer: 45
+      case .logID: ("mod_wsgi.request_id", 63)
+      case .method: ("REQUEST_METHOD", 15)
+      case .scheme: ("REQUEST_SCHEME", 15)
+      case .hostname: ("SERVER_NAME", 255)
+      case .scriptName: ("mod_wsgi.script_name", 255)
+      case .pathInfo: ("mod_wsgi.path_info", 511)
+      case .httpProtocol: ("SERVER_PROTOCOL", 15)
+      case .peer: ("REMOTE_ADDR", 45)
+      case .userAgent: ("HTTP_USER_AGENT", 511)
       }
     }
 
-    /// Where it stands in the environ; the path as it was before a proxy's headers were applied.
-    var key: StaticString {
-      switch self {
-      case .logID: "mod_wsgi.request_id"
-      case .method: "REQUEST_METHOD"
-      case .scheme: "REQUEST_SCHEME"
-      case .hostname: "SERVER_NAME"
-      case .scriptName: "mod_wsgi.script_name"
-      case .pathInfo: "mod_wsgi.path_info"
-      case .httpProtocol: "SERVER_PROTOCOL"
-      case .peer: "REMOTE_ADDR"
-      case .userAgent: "HTTP_USER_AGENT"
-      }
-    }
-
+    var key: StaticString { source.key }
+    var limit: Int { source.limit }
     fileprivate var words: Int { 1 + (limit + 7) / 8 }
   }
 

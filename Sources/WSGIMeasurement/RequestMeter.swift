@@ -31,11 +31,8 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
     static let queueStart = 2
     static let applicationStart = 3
     static let activeAtStart = 4
-    static let inputBytes = 5
-    static let inputReads = 6
-    static let inputTime = 7
-    static let outputBytes = 8
-    static let outputWrites = 9
+    static let traffic = 5
+    static let inputTime = 9
     static let outputTime = 10
     static let gilBase = 11
     static let gilCountBase = 12
@@ -129,18 +126,18 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
   /// Some of the body has been read; `before` was the time before that.
   public func read(since before: UInt64, _ traffic: RequestTraffic) {
     inputTime &+= Clock.monotonicNanoseconds() &- before
-    guard slowRequests != nil else { return }
-    live[Live.inputBytes] = traffic.inputBytes
-    live[Live.inputReads] = traffic.inputReads
-    live[Live.inputTime] = inputTime
+    if slowRequests != nil { show(traffic) }
   }
 
   /// Some of the response has been passed on; `before` was the time before that.
   public func wrote(since before: UInt64, _ traffic: RequestTraffic) {
     outputTime &+= Clock.monotonicNanoseconds() &- before
-    guard slowRequests != nil else { return }
-    live[Live.outputBytes] = traffic.outputBytes
-    live[Live.outputWrites] = traffic.outputWrites
+    if slowRequests != nil { show(traffic) }
+  }
+
+  private func show(_ traffic: RequestTraffic) {
+    for index in 0..<4 { live[Live.traffic + index] = traffic.counts[index] }
+    live[Live.inputTime] = inputTime
     live[Live.outputTime] = outputTime
   }
 
@@ -151,8 +148,7 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
     if applicationFinish == 0 { applicationFinished() }
     let end = Clock.epochMicroseconds()
     let totals = makeTotals(request, status: status, traffic: traffic, end: end)
-    account.end(
-      interest.contains(.recording) ? totals : nil, isOutermost: isOutermost, period: accounting.period)
+    account.end(interest.contains(.recording) ? totals : nil, isOutermost: isOutermost, period: accounting.period)
     guard let slowRequests else { return nil }
     let active = accounting.active.subtract(1, ordering: .relaxed).oldValue
     defer { live.update { live[Live.start] = 0 } }
@@ -200,10 +196,7 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
     let words = live.snapshot()
     guard words[Live.start] != 0 else { return nil }
     var totals = RequestTotals()
-    totals.traffic.inputBytes = words[Live.inputBytes]
-    totals.traffic.inputReads = words[Live.inputReads]
-    totals.traffic.outputBytes = words[Live.outputBytes]
-    totals.traffic.outputWrites = words[Live.outputWrites]
+    for index in 0..<4 { totals.traffic.counts[index] = words[Live.traffic + index] }
     totals[.inputRead] = words[Live.inputTime]
     totals[.outputWrite] = words[Live.outputTime]
     (totals[.gilWait], totals.gilWaits) = gil.waits(since: words[Live.gilBase], words[Live.gilCountBase])

@@ -79,7 +79,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
 
   /// The process has been told to stop. Once.
   public func stopping(_ reason: String) {
-    socket?.send(.processStopping, timestamp: Clock.seconds(microseconds: Clock.epochMicroseconds())) { datagram in
+    socket?.send(.processStopping, Clock.epochMicroseconds()) { datagram in
       identity.setPlace(&datagram)
       datagram.set(130, ifAny: reason.utf8)
       datagram.set(133, process.activeRequests)
@@ -110,7 +110,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
     guard let socket, hasStopped.isFirst else { return }
     let now = Clock.epochMicroseconds()
     let reason = shutdownReason.withLock { $0 }
-    socket.send(.processStopped, timestamp: Clock.seconds(microseconds: now)) { datagram in
+    socket.send(.processStopped, now) { datagram in
       identity.setPlace(&datagram)
       datagram.set(130, ifAny: reason.utf8)
       datagram.set(131, Clock.seconds(microseconds: now &- accounting.processStart))
@@ -122,7 +122,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   }
 
   private func sendStarted(_ socket: TelemetrySocket) {
-    socket.send(.processStarted, timestamp: Clock.seconds(microseconds: accounting.processStart)) { datagram in
+    socket.send(.processStarted, accounting.processStart) { datagram in
       identity.setAll(&datagram)
       setSwitchInterval(&datagram)
     }
@@ -158,7 +158,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   }
 
   private func send(_ sample: MetricsSample, _ socket: TelemetrySocket) {
-    socket.send(.requestMetrics, timestamp: Clock.seconds(microseconds: sample.stop)) { datagram in
+    socket.send(.requestMetrics, sample.stop) { datagram in
       identity.setAll(&datagram)
       datagram.set(10, sample.seconds)
       datagram.set(11, Double(interval) / 1e9)
@@ -180,7 +180,7 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
       .sorted { $0.start < $1.start }
     if let socket {
       for record in slow.drain() + running.prefix(Telemetry.runningLimit) {
-        socket.send(.slowRequest, timestamp: Clock.seconds(microseconds: now)) { record.write(to: &$0) }
+        socket.send(.slowRequest, now) { record.write(to: &$0) }
       }
     }
     logged = logged.filter { thread, start in running.contains { $0.thread == thread && $0.start == start } }
@@ -206,20 +206,19 @@ public final class Telemetry: @unchecked Sendable {  // guarded by `condition`, 
   private func reportCollector(_ socket: TelemetrySocket, _ now: Int64) {
     let interpreters = process.collectors
     let isOnly = interpreters.count == 1
-    let stamp = Clock.seconds(microseconds: now)
     var logs: [[UInt8]: CollectorLog] = [:]
     for (name, log) in interpreters.prefix(Telemetry.interpreterLimit) {
       guard let log else { continue }
       logs[name] = log
       for event in log.drain(limit: Telemetry.eventLimit) {
-        socket.send(.collectorEvent, timestamp: stamp) { datagram in
+        socket.send(.collectorEvent, now) { datagram in
           if !isOnly { datagram.set(8, ifAny: name) }
           event.write(to: &datagram)
         }
       }
     }
     for snapshot in inspect() {
-      socket.send(.collectorSnapshot, timestamp: stamp) { datagram in
+      socket.send(.collectorSnapshot, now) { datagram in
         if !isOnly { datagram.set(8, ifAny: snapshot.interpreter) }
         snapshot.write(to: &datagram, dropped: logs[snapshot.interpreter]?.takeDropped() ?? 0)
       }

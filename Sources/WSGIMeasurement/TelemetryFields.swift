@@ -14,13 +14,9 @@ struct TelemetryIdentity: Sendable {
   init(_ settings: EngineSettings, pythonVersion: String) {
     self.settings = settings
     self.pythonVersion = pythonVersion
-    var name = [UInt8](repeating: 0, count: 256)
-    let isKnown = name.withUnsafeMutableBytes { buffer in
-      buffer.withMemoryRebound(to: CChar.self) { text in
-        text.baseAddress.map { gethostname($0, text.count - 1) == 0 } ?? false
-      }
-    }
-    hostname = isKnown ? String(decoding: name.prefix { $0 != 0 }, as: UTF8.self) : ""
+    var name = [CChar](repeating: 0, count: 256)
+    let isKnown = gethostname(&name, name.count - 1) == 0
+    hostname = isKnown ? String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self) : ""
   }
 
   /// Host and process group.
@@ -57,10 +53,7 @@ extension MetricsSample {
     datagram.set(51, threadsStarted)
     datagram.set(52, threadsActive)
     writePhases(to: &datagram, isDaemon: isDaemon)
-    datagram.set(100, traffic.inputBytes)
-    datagram.set(101, traffic.inputReads)
-    datagram.set(102, traffic.outputBytes)
-    datagram.set(103, traffic.outputWrites)
+    datagram.set(from: 100, traffic)
     for (index, count) in statusClasses.enumerated() { datagram.set(120 + UInt16(index), count) }
     let slots = slots.prefix(MetricsSample.slotLimit)
     datagram.set(110, slots.map { $0.ended })
@@ -83,6 +76,12 @@ extension MetricsSample {
   }
 }
 
+extension Datagram {
+  fileprivate mutating func set(from id: UInt16, _ traffic: RequestTraffic) {
+    for index in 0..<4 { set(id + UInt16(index), traffic.counts[index]) }
+  }
+}
+
 extension SlowRequest {
   func write(to datagram: inout Datagram) {
     datagram.set(200, isRunning ? 0 : 1)
@@ -98,10 +97,7 @@ extension SlowRequest {
     let phases: [RequestPhase] = [.server, .queue, .daemon, .application, .gilWait]
     for (index, phase) in phases.enumerated() { datagram.set(220 + UInt16(index), nanoseconds: totals[phase]) }
     datagram.set(225, totals.gilWaits)
-    datagram.set(230, totals.traffic.inputBytes)
-    datagram.set(231, totals.traffic.inputReads)
-    datagram.set(232, totals.traffic.outputBytes)
-    datagram.set(233, totals.traffic.outputWrites)
+    datagram.set(from: 230, totals.traffic)
     datagram.set(234, nanoseconds: totals[.inputRead])
     datagram.set(235, nanoseconds: totals[.outputWrite])
     datagram.set(240, UInt64(clamping: status))

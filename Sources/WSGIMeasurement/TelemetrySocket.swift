@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import Synchronization
 
 /// Sends datagrams to the path of a telemetry service's socket. The service may come and go. One that does not keep up is waited
@@ -39,13 +40,13 @@ final class TelemetrySocket: Sendable {
   /// It is not waited for any more.
   func losePatience() { state.withLock { $0.isPatient = false } }
 
-  /// Sends one datagram that `fill` completes. Any thread.
-  func send(_ kind: Datagram.Kind, timestamp: Double, _ fill: (inout Datagram) -> Void) {
+  /// Sends one datagram that `fill` completes, of a time in microseconds since the epoch. Any thread.
+  func send(_ kind: Datagram.Kind, _ microseconds: Int64, _ fill: (inout Datagram) -> Void) {
     state.withLock { state in
       guard state.descriptor >= 0 else { return }
       state.sequence &+= 1
-      var datagram = Datagram(
-        kind, process: UInt32(bitPattern: getpid()), sequence: state.sequence, timestamp: timestamp)
+      let stamp = Clock.seconds(microseconds: microseconds)
+      var datagram = Datagram(kind, process: UInt32(bitPattern: getpid()), sequence: state.sequence, timestamp: stamp)
       fill(&datagram)
       if !transmit(datagram.bytes, state.descriptor, waits: state.isPatient) { state.isPatient = false }
     }
@@ -56,21 +57,13 @@ final class TelemetrySocket: Sendable {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-    var bytes = bytes
-    return bytes.withUnsafeMutableBytes { payload in
-      var part = iovec(iov_base: payload.baseAddress, iov_len: payload.count)
-      return withUnsafeMutablePointer(to: &address) { name in
-        withUnsafeMutablePointer(to: &part) { part in
-          var message = msghdr()
-          message.msg_name = UnsafeMutableRawPointer(name)
-          message.msg_namelen = socklen_t(MemoryLayout<sockaddr_un>.size)
-          message.msg_iov = part
-          message.msg_iovlen = 1
-          let flags = Int32(MSG_NOSIGNAL) | (waits ? 0 : Int32(MSG_DONTWAIT))
-          return sendmsg(descriptor, &message, flags) >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)
-        }
-      }
+    let flags = Int32(MSG_NOSIGNAL) | (waits ? 0 : Int32(MSG_DONTWAIT))
+    let sent = withUnsafePointer(to: &address) { name in
+      sendto(
+        descriptor, bytes, bytes.count, flags, __CONST_SOCKADDR_ARG(__sockaddr_un__: name),
+        socklen_t(MemoryLayout<sockaddr_un>.size))
     }
+    return sent >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)
   }
 
   /// Nothing is sent any more.
