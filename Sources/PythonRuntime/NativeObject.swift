@@ -52,11 +52,7 @@ public struct NativeType {
 
   /// Makes the type in the current interpreter; it lives as long as that does.
   public init(_ name: StaticString, methods: [StaticString], traits: Traits) throws(Raised) {
-    let names = UnsafeMutablePointer<UnsafePointer<CChar>?>.allocate(capacity: methods.count + 1)
-    defer { names.deallocate() }
-    for (index, method) in methods.enumerated() {
-      names[index] = method.chars
-    }
+    let names = methods.map { Optional($0.chars) }
     guard let made = wsgi_py_native_type(name.chars, names, Int32(methods.count), traits.rawValue) else { throw Raised() }
     type = PyObj(made)
   }

@@ -72,26 +72,23 @@ extension Python {
   /// `release` gives it back.
   func attachment(to interpreter: Interpreter) -> Attachment? {
     let thread = self.thread
-    if let known = thread.attachments.first(where: { $0.interpreter === interpreter }) {
-      return table.withLock { table in
-        guard table.has(interpreter) else { return nil }
-        known.beginAnyway()
-        return known
-      }
+    let known = thread.attachment(to: interpreter)
+    return table.withLock { table in
+      guard table.has(interpreter) else { return nil }
+      if known == nil && table.stopping { return nil }
+      guard let attachment = known ?? makeAttachment(interpreter, thread, in: &table) else { return nil }
+      attachment.beginAnyway()
+      return attachment
     }
-    let made = table.withLock { table -> Attachment? in
-      guard !table.stopping, table.has(interpreter), let made = makeState(interpreter, thread) else { return nil }
-      made.beginAnyway()
-      table.attachments.append(made)
-      return made
-    }
-    if let made { thread.attachments.append(made) }
-    return made
   }
 
-  private func makeState(_ interpreter: Interpreter, _ thread: Thread) -> Attachment? {
-    let state = interpreter.isMain ? thread.mainState : PyThreadState_New(interpreter.state)
-    return state.map { Attachment(interpreter, $0) }
+  /// Makes a thread's attachment to an interpreter that it has none to; nil where there is no memory for it.
+  private func makeAttachment(_ interpreter: Interpreter, _ thread: Thread, in table: inout Table) -> Attachment? {
+    guard let state = interpreter.isMain ? thread.mainState : PyThreadState_New(interpreter.state) else { return nil }
+    let made = Attachment(interpreter, state)
+    table.attachments.append(made)
+    thread.attachments.append(made)
+    return made
   }
 
   /// Calls `body` with the calling thread's attachment to this very interpreter; nil where that has been ended. Not while
@@ -107,16 +104,12 @@ extension Python {
   /// time. `leave` is called attached, before; the result are the attachments that were to it. Not while attached.
   public func endRetired(_ interpreter: Interpreter, leave: (borrowing GILToken) -> Void) -> [Attachment] {
     let thread = self.thread
-    var attachments = table.withLock { $0.attachments.filter { $0.interpreter === interpreter } }
-    let own: Attachment
-    if let known = thread.attachments.first(where: { $0.interpreter === interpreter }) {
-      own = known
-    } else if let made = makeState(interpreter, thread) {
-      own = made
-      thread.attachments.append(made)
-      attachments.append(made)
-      table.withLock { $0.attachments.append(made) }
-    } else {
+    let known = thread.attachment(to: interpreter)
+    let (own, attachments) = table.withLock { table in
+      let own = known ?? makeAttachment(interpreter, thread, in: &table)
+      return (own, table.attachments.filter { $0.interpreter === interpreter })
+    }
+    guard let own else {
       putBack(interpreter)
       return []
     }
@@ -130,7 +123,7 @@ extension Python {
       putBack(interpreter)
       return []
     }
-    let hasEnded = end(interpreter, attachments, thread)
+    let hasEnded = end(interpreter, attachments, thread, own.state)
     // Even where it could not be ended its attachments' thread states are gone.
     interpreter.hasEnded.store(true, ordering: .relaxed)
     thread.attachments.removeAll { $0.interpreter === interpreter }

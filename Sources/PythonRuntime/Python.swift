@@ -70,13 +70,9 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     settings.optimize = start.optimize
     settings.dont_write_bytecode = start.dontWriteBytecode
     switch start.hashSeed {
-    case .random:
-      settings.use_hash_seed = true
-      settings.random_hash_seed = true
-    case .fixed(let seed):
-      settings.use_hash_seed = true
-      settings.hash_seed = seed
-    case nil: break
+    case .random: settings.use_hash_seed = 0
+    case .fixed(let seed): (settings.use_hash_seed, settings.hash_seed) = (1, seed)
+    case nil: settings.use_hash_seed = -1
     }
     // CPython keeps copies of all of these.
     let program = start.program.flatMap { strdup($0) }
@@ -135,6 +131,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
       self.ordinal = ordinal
       self.mainState = mainState
     }
+
+    func attachment(to interpreter: Interpreter) -> Attachment? { attachments.first { $0.interpreter === interpreter } }
   }
 
   /// The calling thread, made known to Python at its first call.
@@ -142,7 +140,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   /// A thread's first thread state is always one of the main interpreter: CPython takes the first for the one that the
   /// PyGILState functions mean, and extensions expect that to be main's.
   public var thread: Thread {
-    if let known = wsgi_py_thread_slot() { return Unmanaged<Thread>.fromOpaque(known).takeUnretainedValue() }
+    if let known = Python.knownThread { return known }
     let ordinal = table.withLock { table in
       table.threads &+= 1
       return table.threads &- 1
@@ -156,8 +154,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
 
   /// The calling thread, if it has been attached before; nil on threads that applications start.
   public static var knownThread: Thread? {
-    guard let known = wsgi_py_thread_slot() else { return nil }
-    return Unmanaged<Thread>.fromOpaque(known).takeUnretainedValue()
+    wsgi_py_thread_slot().map { Unmanaged<Thread>.fromOpaque($0).takeUnretainedValue() }
   }
 
   /// The calling thread's attachment to the interpreter of an application group, both made where they do not exist yet.
@@ -165,9 +162,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   ///
   /// - isOpenName: no configuration fixes the name, and the number of such interpreters is limited.
   @inline(__always)
-  public func attachment(
-    _ name: UnsafeRawBufferPointer, isOpenName: Bool = false
-  ) throws(InterpreterFailure) -> Attachment {
+  public func attachment(_ name: UnsafeRawBufferPointer, isOpenName: Bool = false) throws(InterpreterFailure) -> Attachment {
     let thread = self.thread
     for attachment in thread.attachments where Python.same(attachment.interpreter.name, name) {
       if attachment.begin() { return attachment }
@@ -185,17 +180,13 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   }
 
   @inline(never)
-  private func makeAttachment(
-    _ name: [UInt8], _ thread: Thread, _ isOpenName: Bool
-  ) throws(InterpreterFailure) -> Attachment {
+  private func makeAttachment(_ name: [UInt8], _ thread: Thread, _ isOpenName: Bool) throws(InterpreterFailure) -> Attachment {
     thread.attachments.removeAll { $0.interpreter.hasEnded.load(ordering: .relaxed) }
     creation.lock()
     defer { creation.unlock() }
-    let known = table.withLock { table in
-      (table.interpreters.first { $0.name == name }, table.stopping)
-    }
-    if known.1 { throw .stopping }
-    if let interpreter = known.0 {
+    let (known, isStopping) = table.withLock { table in (table.interpreters.first { $0.name == name }, table.stopping) }
+    if isStopping { throw .stopping }
+    if let interpreter = known {
       if let attachment = attachment(to: interpreter) { return attachment }
       guard interpreter.isRetired.load(ordering: .relaxed) else { throw .notCreated("no memory for a thread state") }
     }
@@ -230,9 +221,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
 
   /// Runs `body`, which must not wait, for each interpreter, main first, without any GIL: none ends meanwhile.
   public func withEachInterpreter(_ body: (Interpreter) -> Void) {
-    table.withLock { table in
-      if !table.stopping { (table.interpreters + table.retired).forEach(body) }
-    }
+    table.withLock { table in if !table.stopping { (table.interpreters + table.retired).forEach(body) } }
   }
 
   /// All interpreters that bear their names now, main first.
@@ -260,7 +249,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     let thread = self.thread
     var allEnded = !isEnding
     for interpreter in interpreters where !interpreter.isMain {
-      let ended = end(interpreter, attachments.filter { $0.interpreter === interpreter }, thread)
+      let own = thread.attachment(to: interpreter)?.state ?? PyThreadState_New(interpreter.state)
+      let ended = own.map { end(interpreter, attachments.filter { $0.interpreter === interpreter }, thread, $0) } ?? false
       allEnded = allEnded && ended
     }
     PyEval_RestoreThread(mainState)
@@ -291,24 +281,17 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     PythonException.ignoring { _ = try PythonCode.importModule("atexit").attribute("_run_exitfuncs").call() }
   }
 
-  /// Ends a sub-interpreter; false where a daemon thread of the application still runs in it.
-  func end(_ interpreter: Interpreter, _ attachments: [Attachment], _ thread: Thread) -> Bool {
-    let own: UnsafeMutablePointer<PyThreadState>
-    if let attachment = thread.attachments.first(where: { $0.interpreter === interpreter }) {
-      own = attachment.state
-    } else if let state = PyThreadState_New(interpreter.state) {
-      own = state
-    } else {
-      return false
-    }
+  /// Ends a sub-interpreter, by way of a state of the calling thread in it; false where a daemon thread of the application still
+  /// runs in it.
+  func end(
+    _ interpreter: Interpreter, _ attachments: [Attachment], _ thread: Thread, _ own: UnsafeMutablePointer<PyThreadState>
+  ) -> Bool {
     PyEval_RestoreThread(own)
     for attachment in attachments { attachment.environ.clear(GILToken()) }
     discard(interpreter, GILToken())
     // Py_EndInterpreter is fatal while other thread states exist: those of our threads go here, those of the application's
     // non-daemon threads when they have been joined.
-    for attachment in attachments where attachment.state != own {
-      wsgi_py_delete_thread_state(attachment.state)
-    }
+    for attachment in attachments where attachment.state != own { wsgi_py_delete_thread_state(attachment.state) }
     Python.joinThreads()
     // Not by Py_EndInterpreter: they might start threads.
     Python.runExitFunctions()

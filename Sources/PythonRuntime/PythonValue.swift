@@ -3,26 +3,11 @@ public protocol PythonValue {
   func makeObject() throws(Raised) -> PyRef
 }
 
-extension Int: PythonValue {
-  public func makeObject() throws(Raised) -> PyRef { try .int(self) }
-}
-
-extension UInt64: PythonValue {
-  public func makeObject() throws(Raised) -> PyRef { try .int(Int(clamping: self)) }
-}
-
-extension Double: PythonValue {
-  public func makeObject() throws(Raised) -> PyRef { try .float(self) }
-}
-
-extension Bool: PythonValue {
-  public func makeObject() throws(Raised) -> PyRef { .bool(self) }
-}
-
-extension String: PythonValue {
-  public func makeObject() throws(Raised) -> PyRef { try .string(self) }
-}
-
+extension Int: PythonValue { public func makeObject() throws(Raised) -> PyRef { try .int(self) } }
+extension UInt64: PythonValue { public func makeObject() throws(Raised) -> PyRef { try .int(Int(clamping: self)) } }
+extension Double: PythonValue { public func makeObject() throws(Raised) -> PyRef { try .float(self) } }
+extension Bool: PythonValue { public func makeObject() throws(Raised) -> PyRef { .bool(self) } }
+extension String: PythonValue { public func makeObject() throws(Raised) -> PyRef { try .string(self) } }
 extension Optional: PythonValue where Wrapped: PythonValue {
   public func makeObject() throws(Raised) -> PyRef { try self?.makeObject() ?? .none() }
 }

@@ -96,8 +96,7 @@ typedef struct wsgi_py_start {
   int32_t warning_count;
   int32_t optimize;
   bool dont_write_bytecode;
-  bool use_hash_seed;       /* else Python's own choice: random, or PYTHONHASHSEED */
-  bool random_hash_seed;
+  int32_t use_hash_seed;    /* as PyConfig's: 1: hash_seed; 0: a random one; -1: random, or PYTHONHASHSEED */
   uint32_t hash_seed;
 } wsgi_py_start;
 

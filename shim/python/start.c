@@ -27,10 +27,8 @@ const char *wsgi_py_initialize(const wsgi_py_start *start) {
   config.install_signal_handlers = 0;
   config.optimization_level = start->optimize > 0 ? start->optimize : config.optimization_level;
   if (start->dont_write_bytecode) config.write_bytecode = 0;
-  if (start->use_hash_seed) {
-    config.use_hash_seed = start->random_hash_seed ? 0 : 1;
-    config.hash_seed = start->random_hash_seed ? 0 : start->hash_seed;
-  }
+  config.use_hash_seed = start->use_hash_seed;
+  config.hash_seed = start->hash_seed;
   wchar_t *argv[] = { L"mod_wsgi" };
   status = PyConfig_SetArgv(&config, 1, argv);
   if (!PyStatus_Exception(status) && start->program)
@@ -120,3 +118,8 @@ void wsgi_py_dump_without_gil(PyInterpreterState *interpreter, int descriptor) {
 }
 
 unsigned long wsgi_py_thread_ident(PyThreadState *state) { return state->thread_id; }
+
+static __thread void *slot;
+
+void *wsgi_py_thread_slot(void) { return slot; }
+void wsgi_py_set_thread_slot(void *value) { slot = value; }
