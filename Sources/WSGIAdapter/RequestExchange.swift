@@ -12,13 +12,28 @@ extension ExchangeFailure {
   }
 }
 
+/// A request or a process, each of which has a log.
+open class LogOwner {
+  public init() {}
+
+  /// A record for the log; `file` and `line` name the Python source of a LogHandler record.
+  open func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {}
+
+  /// The highest level that the log keeps.
+  open var logLevel: LogLevel { .info }
+
+  /// Logs a sentence.
+  public final func log(_ level: LogLevel, _ text: String) {
+    var text = text
+    text.withUTF8 { log(level, UnsafeRawBufferPointer($0), file: nil, line: 0) }
+  }
+}
+
 /// A request's way to its client; the adapter cannot tell an httpd child from a daemon's channel or a test.
 ///
 /// One instance serves one request, on one thread. Apart from `log`, and `send` with `tryOnly`, methods may wait and are
 /// called without the GIL.
-open class RequestExchange {
-  public init() {}
-
+open class RequestExchange: LogOwner {
   /// Reads at least one byte of the request body; 0 at its end, or an `ExchangeFailure`'s value.
   open func read(into buffer: UnsafeMutableRawBufferPointer) -> Int64 { 0 }
 
@@ -27,12 +42,6 @@ open class RequestExchange {
 
   /// Sends part of a regular file and ends the response. 0, or an `ExchangeFailure`'s value.
   open func sendFile(head: UnsafeRawBufferPointer?, descriptor: Int32, offset: Int64, length: Int64) -> Int32 { 0 }
-
-  /// A log record of this request; `file` and `line` name the Python source of a LogHandler record.
-  open func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {}
-
-  /// The highest level that this request's log keeps.
-  open var logLevel: LogLevel { .info }
 
   /// The application is about to be called, at this time (microseconds since the epoch).
   open func started(_ microseconds: Int64) {}
@@ -46,24 +55,7 @@ open class RequestExchange {
 }
 
 /// Functions of the process outside requests. Callable from any thread, with or without the GIL.
-open class ProcessHost: @unchecked Sendable {  // implementations keep no mutable state
-  public init() {}
-  open func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {}
-  open var logLevel: LogLevel { .info }
+open class ProcessHost: LogOwner, @unchecked Sendable {  // implementations keep no mutable state
   /// httpd's scoreboard as pairs; nil where it is not available.
   open func serverMetrics() -> [UInt8]? { nil }
-
-  /// Logs a sentence.
-  public final func log(_ level: LogLevel, _ text: String) {
-    var text = text
-    text.withUTF8 { log(level, UnsafeRawBufferPointer($0), file: nil, line: 0) }
-  }
-}
-
-extension RequestExchange {
-  /// Logs a sentence.
-  public final func log(_ level: LogLevel, _ text: String) {
-    var text = text
-    text.withUTF8 { log(level, UnsafeRawBufferPointer($0), file: nil, line: 0) }
-  }
 }

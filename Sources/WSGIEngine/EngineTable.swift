@@ -117,8 +117,7 @@ func wsgi_swift_engine_stacks(
   for line in lines {
     var text = line
     text.withUTF8 { utf8 in
-      var record = wsgi_log_record(
-        level: LogLevel.info.rawValue, line: 0, file: nil, text: utf8.baseAddress, length: utf8.count)
+      var record = wsgi_log_record(level: LogLevel.info.rawValue, line: 0, file: nil, text: utf8.baseAddress, length: utf8.count)
       sink(context, &record)
     }
   }
@@ -129,9 +128,7 @@ func wsgi_swift_engine_stacks(
 func wsgi_swift_engine_probe() { adapter?.python.probe() }
 
 @c @implementation
-func wsgi_swift_engine_signal(_ number: Int32) {
-  adapter?.signal(number == SIGHUP ? "SIGHUP" : "SIGUSR2", Int(number))
-}
+func wsgi_swift_engine_signal(_ number: Int32) { adapter?.signal(number == SIGHUP ? "SIGHUP" : "SIGUSR2", Int(number)) }
 
 @c @implementation
 func wsgi_swift_engine_stopping(_ reason: UnsafePointer<CChar>?) {

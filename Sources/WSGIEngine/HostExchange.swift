@@ -46,16 +46,11 @@ final class HostExchange: RequestExchange {
   override func sslVariable(_ name: [UInt8]) -> [UInt8]? {
     guard let lookUp = functions.pointee.ssl_variable else { return nil }
     let name = (name + [0]).map { CChar(bitPattern: $0) }
-    var capacity = 4096
-    // Certificates may be longer than most values are; their length is known after the first attempt.
-    for _ in 0..<2 {
-      var value = [UInt8](repeating: 0, count: capacity)
-      let length = value.withUnsafeMutableBufferPointer { lookUp(context, name, $0.baseAddress, $0.count) }
-      guard length >= 0, length <= 16 << 20 else { return nil }
-      if length <= value.count { return Array(value.prefix(Int(length))) }
-      capacity = Int(length)
+    // Certificates may be longer than most values are.
+    return written(capacity: 4096, limit: 16 << 20, attempts: 2) {
+      let length = lookUp(context, name, $0, $1)
+      return length < 0 ? nil : Int(length)
     }
-    return nil
   }
 
   override var requestRecord: UnsafeMutableRawPointer? { functions.pointee.request_record?(context) }
@@ -77,17 +72,27 @@ final class EngineHost: ProcessHost, @unchecked Sendable {  // the table is immu
 
   override func serverMetrics() -> [UInt8]? {
     guard let ask = host.pointee.server_metrics else { return nil }
-    var capacity = 65536
-    for _ in 0..<3 {
-      var buffer = [UInt8](repeating: 0, count: capacity)
-      let needed = buffer.withUnsafeMutableBufferPointer { ask(host.pointee.context, $0.baseAddress, $0.count) }
-      if needed == 0 { return nil }
-      if needed <= capacity { return Array(buffer.prefix(needed)) }
-      guard needed <= 64 << 20 else { return nil }
-      capacity = needed
+    return written(capacity: 65536, limit: 64 << 20, attempts: 3) {
+      let needed = ask(host.pointee.context, $0, $1)
+      return needed == 0 ? nil : needed
     }
-    return nil
   }
+}
+
+/// The bytes that `write` writes to a buffer: it says how many there are, and is asked again where there is no room for them, or
+/// gives nil.
+private func written(
+  capacity: Int, limit: Int, attempts: Int, _ write: (UnsafeMutablePointer<UInt8>?, Int) -> Int?
+) -> [UInt8]? {
+  var capacity = capacity
+  for _ in 0..<attempts {
+    var buffer = [UInt8](repeating: 0, count: capacity)
+    let written = buffer.withUnsafeMutableBufferPointer { write($0.baseAddress, $0.count) }
+    guard let count = written, count <= limit else { return nil }
+    if count <= capacity { return Array(buffer.prefix(count)) }
+    capacity = count
+  }
+  return nil
 }
 
 /// Makes a C log record for the duration of a call.
