@@ -2,16 +2,18 @@ import CPosix
 import Glibc
 import Platform
 import Synchronization
+import WSGICore
 
 /// How an httpd child gets the queue of a group that is made on demand: it asks the supervisor, by means that the parent made
 /// before either was forked.
 ///
 /// A child asks in memory that it shares with the supervisor, and rings an eventfd: neither can hold the supervisor up, and no
 /// descriptor comes that way. It is answered through a lane, a socket pair of which only that direction works. There are a few
-/// lanes for all children; a child has one to itself while it asks. The supervisor believes nothing but the place of a group,
-/// which it checks.
+/// lanes for all children; a child has one to itself while it asks. The supervisor believes nothing of a question, which any
+/// process of httpd's user may have written, and checks its parts.
 public struct GroupActivation: Sendable {
-  /// Two words for each lane: how often has been asked there, with the group's place, and the process that has the lane.
+  /// For each lane: how often has been asked there, with the group's place; the process that has the lane; the tenant's user and
+  /// the length of its key, which follows.
   private let asks: SharedMemory
   private let bell: Int32
   private let lanes: [Lane]
@@ -23,11 +25,12 @@ public struct GroupActivation: Sendable {
 
   /// More children than that wait for each other, for as long as an answer takes.
   private static let mostLanes = 16
+  private static let laneWords = 3 + TenantKey.limit / 8
 
   /// nil: memory or descriptors are short.
   static func make(children: Int) -> GroupActivation? {
     let count = min(max(children, 1), mostLanes)
-    guard let asks = SharedMemory(size: count &* 16) else { return nil }
+    guard let asks = SharedMemory(size: count &* laneWords &* 8) else { return nil }
     let bell = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
     var lanes: [Lane] = []
     while bell >= 0, lanes.count < count {
@@ -62,30 +65,73 @@ public struct GroupActivation: Sendable {
   /// The last question of each lane's child, to tell those that are new.
   typealias Seen = [UInt64]
 
-  /// The new questions: the lane, and the place of the group.
-  func takeAsks(_ seen: inout Seen) -> [(lane: Int, place: Int)] {
+  /// A question. The lane's child waits for the answer, unless it has asked another since.
+  struct Ask: Equatable {
+    var lane: Int
+    var number: UInt32
+    /// Of the group, or of the template of which it is to be made.
+    var place: Int
+    /// nil: what the child wrote is not a tenant.
+    var tenant: Tenant?
+  }
+
+  /// The new questions.
+  func takeAsks(_ seen: inout Seen) -> [Ask] {
     var count: UInt64 = 0
     _ = systemCall { read(bell, &count, 8) }
     if seen.isEmpty { seen = Seen(repeating: 0, count: lanes.count) }
-    var found: [(lane: Int, place: Int)] = []
+    var found: [Ask] = []
     for lane in lanes.indices {
-      let word = asks.words[2 &* lane].load(ordering: .acquiring)
+      let words = asks.words + lane &* Self.laneWords
+      let word = words[0].load(ordering: .acquiring)
       guard word != seen[lane] else { continue }
       seen[lane] = word
-      found.append((lane, Int(word & 0xFFFF_FFFF)))
+      found.append(
+        Ask(
+          lane: lane, number: UInt32(truncatingIfNeeded: word >> 32), place: Int(word & 0xFFFF_FFFF),
+          tenant: Self.tenant(words + 2)))
     }
     return found
   }
 
-  /// Answers a child; `files` stay the caller's. A lane that is full is its child's fault, which asks again.
-  func answer(lane: Int, place: Int, status: Int32, files: GroupFiles? = nil) {
+  /// Whether the child still waits for this answer, as far as the supervisor has looked.
+  func isOpen(_ ask: Ask, _ seen: Seen) -> Bool {
+    seen.indices.contains(ask.lane) && UInt32(truncatingIfNeeded: seen[ask.lane] >> 32) == ask.number
+  }
+
+  private static func tenant(_ words: UnsafeMutablePointer<SharedWord>) -> Tenant? {
+    let about = words[0].load(ordering: .relaxed)
+    let key = TenantKey(length: about >> 32) { words[1 &+ $0].load(ordering: .relaxed) }
+    return key.map { Tenant(key: $0, user: UInt32(truncatingIfNeeded: about)) }
+  }
+
+  private static func put(_ tenant: Tenant, into words: UnsafeMutablePointer<SharedWord>) {
+    for (index, word) in tenant.key.words.enumerated() { words[1 &+ index].store(word, ordering: .relaxed) }
+    words[0].store(UInt64(tenant.key.bytes.count) << 32 | UInt64(tenant.user), ordering: .relaxed)
+  }
+
+  /// The answer to a question. Its files stay the supervisor's.
+  struct Reply {
+    /// 0, or an errno value.
+    var status: Int32
+    /// The place of the group, and the number under which its user is counted.
+    var place = 0
+    var user: Int?
+    var files: GroupFiles?
+  }
+
+  /// Answers a child. A lane that is full is its child's fault, which asks again.
+  func answer(_ ask: Ask, _ reply: Reply) {
     // As many descriptors as one message may carry.
-    let parts = files.map { [[$0.writeEnd, $0.owners], [$0.activity]] } ?? [[]]
+    let parts = reply.files.map { [[$0.writeEnd, $0.owners], [$0.activity]] } ?? [[]]
     for (part, numbers) in parts.enumerated() {
-      var words: [Int32] = [Int32(truncatingIfNeeded: place), status, Int32(part), Int32(parts.count)]
+      var words: [Int32] = [
+        Int32(bitPattern: ask.number), reply.status, Int32(part), Int32(parts.count), Int32(truncatingIfNeeded: reply.place),
+        Int32(truncatingIfNeeded: reply.user ?? -1),
+      ]
       _ = words.withUnsafeMutableBytes { bytes in
         var vector = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
-        return wsgi_posix_send(lanes[lane].give, &vector, 1, numbers, Int32(numbers.count), Int32(MSG_DONTWAIT))
+        return wsgi_posix_send(lanes[ask.lane].give, &vector, 1, numbers, Int32(numbers.count), Int32(MSG_DONTWAIT))
       }
     }
   }
@@ -95,7 +141,7 @@ public struct GroupActivation: Sendable {
   /// Frees the lane of a child that has ended.
   func release(pid: Int32) {
     for lane in lanes.indices {
-      _ = asks.words[2 &* lane &+ 1].compareExchange(
+      _ = asks.words[lane &* Self.laneWords &+ 1].compareExchange(
         expected: UInt64(UInt32(bitPattern: pid)), desired: 0, ordering: .acquiringAndReleasing)
     }
   }
@@ -128,27 +174,38 @@ public struct GroupActivation: Sendable {
       self.lanes = lanes
     }
 
-    /// The descriptors of the group in a place, which become the caller's; waits at most so long.
-    public func ask(_ place: Int, milliseconds: Int64) -> Result<GroupFiles, ActivationFailure> {
+    /// A group that the supervisor has found or made.
+    public struct Found: Equatable, Sendable {
+      /// They become the caller's.
+      public var files: GroupFiles
+      public var place: Int
+      /// The number under which its user is counted, where it is made of a template.
+      public var user: Int?
+    }
+
+    /// Asks for the group in a place, or, for a tenant, for its group of the template in that place; waits at most so long.
+    public func ask(_ place: Int, _ tenant: Tenant? = nil, milliseconds: Int64) -> Result<Found, ActivationFailure> {
       let end = Clock.monotonicMilliseconds() &+ max(milliseconds, 0)
       guard turn.lock(milliseconds: Int(clamping: max(milliseconds, 1))), let number = takeLane(until: end) else {
         return .failure(.noAnswer)
       }
+      let words = words + number &* GroupActivation.laneWords
       defer {
-        words[2 &* number &+ 1].store(0, ordering: .releasing)
+        words[1].store(0, ordering: .releasing)
         turn.unlock()
       }
       lane = lanes[number]
       // An answer that came too late, for this child or the one that had the lane before.
-      while case .message(let stale, _, _) = receive(0) { stale.closeAll() }
+      while case .message(let stale, _) = receive(0) { stale.closeAll() }
+      if let tenant { GroupActivation.put(tenant, into: words + 2) }
       while true {
         let now = Clock.monotonicMilliseconds()
         guard now < end else { return .failure(.noAnswer) }
-        let count = (words[2 &* number].load(ordering: .relaxed) >> 32) &+ 1
-        words[2 &* number].store(count << 32 | UInt64(UInt32(truncatingIfNeeded: place)), ordering: .releasing)
+        let count = UInt32(truncatingIfNeeded: (words[0].load(ordering: .relaxed) >> 32) &+ 1)
+        words[0].store(UInt64(count) << 32 | UInt64(UInt32(truncatingIfNeeded: place)), ordering: .releasing)
         var one: UInt64 = 1
         _ = systemCall { write(bell, &one, 8) }
-        if let result = answer(to: place, until: min(end, now &+ Self.patience)) { return result }
+        if let result = answer(to: count, until: min(end, now &+ Self.patience)) { return result }
       }
     }
 
@@ -156,7 +213,7 @@ public struct GroupActivation: Sendable {
     private func takeLane(until end: Int64) -> Int? {
       repeat {
         for number in lanes.indices {
-          let word = words + (2 &* number &+ 1)
+          let word = words + (number &* GroupActivation.laneWords &+ 1)
           let other = word.pointee.load(ordering: .relaxed)
           let isFree = other == 0 || kill(Int32(truncatingIfNeeded: other), 0) != 0 && errno == ESRCH
           if isFree, word.pointee.compareExchange(expected: other, desired: owner, ordering: .acquiringAndReleasing).exchanged {
@@ -169,13 +226,13 @@ public struct GroupActivation: Sendable {
       return nil
     }
 
-    private func answer(to place: Int, until end: Int64) -> Result<GroupFiles, ActivationFailure>? {
+    private func answer(to number: UInt32, until end: Int64) -> Result<Found, ActivationFailure>? {
       var files = GroupFiles()
-      while case .message(let more, let words, let count) = receive(max(end &- Clock.monotonicMilliseconds(), 0)) {
-        guard words[0] == Int32(truncatingIfNeeded: place), words[1] == 0 else {
+      while case .message(let more, let words) = receive(max(end &- Clock.monotonicMilliseconds(), 0)) {
+        guard words[0] == Int32(bitPattern: number), words[1] == 0 else {
           more.closeAll()
           files.closeAll()
-          if words[0] == Int32(truncatingIfNeeded: place) { return .failure(.refused(errno: words[1])) }
+          if words[0] == Int32(bitPattern: number) { return .failure(.refused(errno: words[1])) }
           continue
         }
         if words[2] == 0 {
@@ -184,21 +241,23 @@ public struct GroupActivation: Sendable {
         } else {
           files.activity = more.writeEnd
         }
-        if words[2] == count - 1, files.writeEnd >= 0 { return .success(files) }
+        if words[2] == words[3] - 1, files.writeEnd >= 0 {
+          return .success(Found(files: files, place: Int(words[4]), user: words[5] < 0 ? nil : Int(words[5])))
+        }
       }
       files.closeAll()
       return nil
     }
 
     private enum Received {
-      case message(GroupFiles, words: [Int32], parts: Int32)
+      case message(GroupFiles, words: [Int32])
       case nothing
     }
 
     private func receive(_ milliseconds: Int64) -> Received {
       var entry = pollfd(fd: lane, events: Int16(POLLIN), revents: 0)
       guard poll(&entry, 1, Int32(clamping: milliseconds)) > 0 else { return .nothing }
-      var words: [Int32] = [0, 0, 0, 0]
+      var words = [Int32](repeating: 0, count: 6)
       var passed = wsgi_posix_descriptors()
       let count = words.withUnsafeMutableBytes { bytes in
         bytes.baseAddress.map { wsgi_posix_receive(lane, $0, bytes.count, Int32(MSG_DONTWAIT), &passed) } ?? 0
@@ -207,7 +266,7 @@ public struct GroupActivation: Sendable {
       var files = GroupFiles()
       if passed.count > 0 { files.writeEnd = passed.values.0 }
       if passed.count > 1 { files.owners = passed.values.1 }
-      return .message(files, words: words, parts: words[3])
+      return .message(files, words: words)
     }
   }
 }

@@ -34,6 +34,8 @@ public struct GroupPlan {
   /// Makes the descriptors of a group that has none until a request comes for it, in its supervisor; they become the caller's.
   /// nil: it has them from the start.
   public var makeFiles: (() -> GroupFiles?)?
+  /// The plan is of a template: no group is made of it, but others from it. nil: it is of a group.
+  public var template: TemplatePlan?
   /// Makes another queue for the group, whose ends become the caller's. nil: errno says why not.
   public var makeQueue: () -> RenewableQueue.Ends? = { nil }
 

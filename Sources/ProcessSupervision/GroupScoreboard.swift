@@ -5,9 +5,9 @@ import WSGICore
 
 /// How a group stands, who its processes are, and how the last ones ended: a row of the `ScoreboardMemory`.
 ///
-/// It holds 64-bit words only: five of state, a count for each kind of end, two more of state, a slot of four words for each
-/// worker that can live at once, and a ring of the last ends, eight words each. A ring entry is valid when its first word is not
-/// 0 and is the same before and after the others were read.
+/// It holds 64-bit words only: five of state, a count for each kind of end, two more of state, ten that say whose group it is, a
+/// slot of four words for each worker that can live at once, and a ring of the last ends, eight words each. A ring entry is
+/// valid when its first word is not 0 and is the same before and after the others were read.
 public struct GroupScoreboard: @unchecked Sendable {
   // The mapping lives as long as the processes that have it; concurrent access is by the word, as above.
   private let readable: UnsafeMutablePointer<SharedWord>
@@ -17,7 +17,8 @@ public struct GroupScoreboard: @unchecked Sendable {
   static let endWords = 24
   private static let startingWord = 5 + endWords
   private static let wantedWord = startingWord + 1
-  private static let stateWords = wantedWord + 1
+  private static let tenantWord = wantedWord + 1
+  private static let stateWords = tenantWord + 2 + TenantKey.limit / 8
   private static let slotWords = 4
   private static let entryWords = 8
   public static let ringLength = 32
@@ -83,6 +84,39 @@ public struct GroupScoreboard: @unchecked Sendable {
       store(UInt64(bitPattern: newValue.startingSince), at: Self.startingWord)
       store(UInt64(clamping: newValue.wanted), at: Self.wantedWord)
     }
+  }
+
+  // MARK: the tenant
+
+  /// Whose group it is, where it was made of a template.
+  public struct Occupant: Equatable, Sendable {
+    public var tenant: Tenant
+    /// The number under which its user is counted; nil: it is not.
+    public var userNumber: Int?
+  }
+
+  /// nil: none has the place.
+  public internal(set) var occupant: Occupant? {
+    get {
+      let about = load(Self.tenantWord)
+      guard let key = TenantKey(length: about >> 32, word: { load(Self.tenantWord &+ 2 &+ $0) }) else { return nil }
+      let number = Int(clamping: load(Self.tenantWord &+ 1)) &- 1
+      return Occupant(tenant: Tenant(key: key, user: UInt32(truncatingIfNeeded: about)), userNumber: number < 0 ? nil : number)
+    }
+    nonmutating set {
+      // Whoever reads meanwhile finds the place empty.
+      store(0, at: Self.tenantWord)
+      guard let newValue else { return }
+      for (index, word) in newValue.tenant.key.words.enumerated() { store(word, at: Self.tenantWord &+ 2 &+ index) }
+      store(UInt64((newValue.userNumber ?? -1) &+ 1), at: Self.tenantWord &+ 1)
+      store(UInt64(newValue.tenant.key.bytes.count) << 32 | UInt64(newValue.tenant.user), at: Self.tenantWord)
+    }
+  }
+
+  /// Empties the row for the next group.
+  func erase() {
+    store(0, at: Self.tenantWord)
+    for word in 0..<Self.words(slots: slotCount) where load(word) != 0 { store(0, at: word) }
   }
 
   // MARK: living workers

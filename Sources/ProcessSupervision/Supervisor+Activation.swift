@@ -17,21 +17,42 @@ extension Supervisor {
   func adoptFiles() {
     guard let groupStore else { return }
     for (place, files) in groupStore.groupFiles() {
-      if let group = group(at: place), group.plan.makeFiles != nil { use(files, group) } else { files.closeAll() }
+      if let group = group(at: place) ?? adoptTenant(place), group.plan.makeFiles != nil {
+        use(files, group)
+      } else {
+        files.closeAll()
+      }
     }
   }
 
   /// Answers httpd's children that have asked for queues.
   func answerAsks() {
     guard let activation else { return }
-    for (lane, place) in activation.takeAsks(&asked) {
-      guard let group = group(at: place), group.plan.makeFiles != nil else {
-        activation.answer(lane: lane, place: place, status: EINVAL)
-        continue
+    for ask in activation.takeAsks(&asked) { answer(ask) }
+  }
+
+  /// Whether a child waits for the answer to a question.
+  func isOpen(_ ask: GroupActivation.Ask) -> Bool { activation?.isOpen(ask, asked) ?? false }
+
+  func answer(_ ask: GroupActivation.Ask) {
+    var group: Group?
+    if let template = templates[ask.place] {
+      switch admit(ask, template, now: Clock.monotonicMicroseconds()) {
+      case .group(let admitted): group = admitted
+      case .refused(let number): activation?.answer(ask, .init(status: number))
+      case .waiting: return
       }
-      let failure = openQueue(group)
-      activation.answer(lane: lane, place: place, status: failure, files: failure == 0 ? files(of: group) : nil)
+    } else if let declared = self.group(at: ask.place), declared.tenancy == nil, declared.plan.makeFiles != nil {
+      group = declared
+    } else {
+      activation?.answer(ask, .init(status: EINVAL))
     }
+    guard let group else { return }
+    let failure = openQueue(group)
+    activation?.answer(
+      ask,
+      .init(
+        status: failure, place: group.place, user: group.tenancy?.userNumber, files: failure == 0 ? files(of: group) : nil))
   }
 
   private func files(of group: Group) -> GroupFiles {
@@ -75,6 +96,16 @@ extension Supervisor {
     note(group)
   }
 
+  /// Ends the queue of a group that has no process. Nothing is put into it from here on; what came at the last moment is run: a
+  /// process takes it, and finds the queue's end. False: one has been started for that.
+  @discardableResult
+  func endQueue(_ group: Group, now: Int64) -> Bool {
+    shutdown(group.queue.readEnd, Int32(SHUT_RD))
+    if wsgi_posix_waiting(group.queue.readEnd) > 0 { start(group, candidate: nil, now: now) }
+    letGo(group)
+    return group.workers.isEmpty
+  }
+
   /// Lets go of the group's descriptors. What still lies in its queue is given up, and its senders ask for another.
   func letGo(_ group: Group) {
     guard group.queue.readEnd >= 0 else { return }
@@ -96,7 +127,10 @@ extension Supervisor {
 
   /// Lets go of the descriptors of a group that has not been used for long.
   func endDisuse(_ group: Group, now: Int64) {
-    guard group.plan.makeFiles != nil, group.queue.readEnd >= 0, !group.isFinished, group.endingSince == nil else { return }
+    if group.isMakingRoom { leave(group, now: now) }
+    guard group.plan.makeFiles != nil, group.queue.readEnd >= 0 || group.tenancy != nil, !group.isFinished,
+      group.endingSince == nil
+    else { return }
     guard group.workers.isEmpty, group.demand.wanted == 0 else {
       group.unusedSince = nil
       return
@@ -104,9 +138,6 @@ extension Supervisor {
     let since = group.unusedSince ?? now
     group.unusedSince = since
     guard now >= disuseDeadline(group) else { return }
-    // Nothing is put into it from here on. What came at the last moment is run: a process takes it, and finds the queue's end.
-    shutdown(group.queue.readEnd, Int32(SHUT_RD))
-    if wsgi_posix_waiting(group.queue.readEnd) > 0 { start(group, candidate: nil, now: now) }
-    letGo(group)
+    if group.tenancy != nil { leave(group, now: now) } else { endQueue(group, now: now) }
   }
 }

@@ -37,6 +37,12 @@ extension Supervisor {
     }
   }
 
+  /// Removes the control group of a group that leaves. Where its processes have left others running it stays.
+  func removeControlGroup(of group: Group) {
+    guard group.hasControlGroup, let path = group.plan.settings.controlGroup else { return }
+    _ = ControlGroup(path).remove()
+  }
+
   /// Removes the control groups of groups that are over. What their processes have left running may take a moment to end.
   func removeControlGroups() {
     var left = groups.filter(\.hasControlGroup).compactMap { $0.plan.settings.controlGroup }.map { ControlGroup($0) }

@@ -22,29 +22,35 @@ extension Supervisor {
       isWaiting: wsgi_posix_waiting(group.queue.readEnd) > 0, active: group.active, starting: starting, now: now)
     group.nextLook = now &+ Demand.tick
     guard group.reload == nil, group.demand.nextCount <= now || group.demand.nextCount == .max else { return }
-    let (busy, hasRun) = countRequests(group)
+    let busy = countRequests(group, now: now)
+    let hasRun = group.hasRun
+    group.hasRun = false
     guard group.demand.count(busy: busy, hasRun: hasRun, active: group.active, now: now) else { return }
     retire(group.active &- group.demand.wanted, group)
   }
 
-  /// Threads of the group that are busy, and whether any has run a request since this was last asked. A worker that reports
-  /// falsely can keep itself alive, and others of its group, but no other group.
-  private func countRequests(_ group: Group) -> (busy: Int, hasRun: Bool) {
+  /// Threads of the group that are busy. Takes note of whether any has run a request since. A worker that reports falsely can
+  /// keep itself alive, and others of its group, but no other group.
+  @discardableResult
+  func countRequests(_ group: Group, now: Int64) -> Int {
     var busy = 0
-    var hasRun = false
     for worker in group.workers where worker.state == .ready {
-      guard let activity = group.activities?.activity(ofSlot: worker.slot) else { return (.max, true) }
+      guard let activity = group.activities?.activity(ofSlot: worker.slot) else {
+        (group.idleSince, group.hasRun) = (now, true)
+        return .max
+      }
       busy = busy &+ activity.busy
-      hasRun = hasRun || activity.completed != worker.completed
+      if activity.busy > 0 || activity.completed != worker.completed { group.idleSince = now }
+      if activity.completed != worker.completed { group.hasRun = true }
       worker.lately = worker.lately / 2 &+ (activity.completed &- worker.completed)
       worker.completed = activity.completed
     }
-    return (busy, hasRun)
+    return busy
   }
 
   /// Ends so many workers that have nothing to do, those first that have done least of late. A request that comes in this moment
   /// stays in the queue, and has a process started if none is left.
-  private func retire(_ count: Int, _ group: Group) {
+  func retire(_ count: Int, _ group: Group) {
     let idle = group.workers.filter { $0.state == .ready }.sorted { $0.lately < $1.lately }
     for worker in idle.prefix(max(count, 0)) {
       worker.channel.send(.drain(.idleTimeout))

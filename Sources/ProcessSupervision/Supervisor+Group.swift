@@ -3,7 +3,8 @@ import WSGICore
 extension Supervisor {
   /// A group with its workers.
   final class Group {
-    let plan: GroupPlan
+    /// Of a tenant's group without a user until that has been looked up.
+    var plan: GroupPlan
     let scoreboard: GroupScoreboard
     var workers: [Worker] = []
     var backoff = RestartBackoff()
@@ -24,6 +25,16 @@ extension Supervisor {
     var nextComplaint: Int64 = 0
     /// Since when a group that is made on demand has had no process.
     var unusedSince: Int64?
+    /// Whose it is, where it was made of a template.
+    let tenancy: Tenancy?
+    /// When its next process may start, by the rate of its template; nil: it has no turn.
+    var turn: Int64?
+    /// Since when it has had nothing to do, as far as that has been looked at.
+    var idleSince: Int64 = 0
+    /// Some process has run a request since demand was last counted.
+    var hasRun = false
+    /// It ends its processes, and then itself, to make room for another.
+    var isMakingRoom = false
     /// How often the queue has been renewed.
     var queueNumber = 0
     /// When a queue that was shut down is renewed; nil: it works. No worker is started before.
@@ -58,8 +69,9 @@ extension Supervisor {
     /// It is finished, and no worker is left.
     var isOver = false
 
-    init(_ plan: GroupPlan, _ scoreboard: GroupScoreboard, place: Int) {
+    init(_ plan: GroupPlan, _ scoreboard: GroupScoreboard, place: Int, tenancy: Tenancy? = nil) {
       self.plan = plan
+      self.tenancy = tenancy
       self.place = place
       sharedFile = plan.sharedFile
       activity = plan.activity
@@ -72,7 +84,7 @@ extension Supervisor {
     }
 
     /// No worker is to be started before this time.
-    var notBefore: Int64 { max(backoff.notBefore, pace.notBefore) }
+    var notBefore: Int64 { max(backoff.notBefore, pace.notBefore, turn ?? 0) }
 
     /// Whether one more record of a process of the group, from wherever it comes, goes into the log.
     func mayLog(bytes: Int, of output: WorkerOutput, now: Int64) -> Bool {

@@ -24,6 +24,14 @@ extension Supervisor {
     if output.group.leftovers.count > Self.mostLeftovers { giveUp(output.group.leftovers[0]) }
   }
 
+  /// The group leaves: what processes of its workers still write is not waited for.
+  func giveUpLeftovers(_ group: Group) {
+    for output in group.leftovers {
+      relay(output)
+      giveUp(output)
+    }
+  }
+
   /// A process that still writes there gets an error from the kernel.
   private func giveUp(_ output: WorkerOutput) {
     guard output.descriptor >= 0 else { return }

@@ -9,13 +9,14 @@ extension Supervisor {
     if group.backoff.isProbing, group.workers.contains(where: { isStable($0, now: now) }) { group.backoff.succeeded() }
     group.predecessors.removeAll { $0.isOver(now: now) }
     guard !group.isFinished, !isStopping, now >= group.notBefore, group.predecessors.isEmpty, group.renewAt == nil,
-      group.queue.readEnd >= 0
+      group.queue.readEnd >= 0, !group.isMakingRoom, group.hasUser
     else { return }
     // Candidates are workers to be. A service is not started before the one that it replaces has gone.
     let present = group.plan.settings.isService ? group.workers.count : group.active
     var missing = group.demand.wanted &- present &- (group.reload?.candidates.count ?? 0)
     if group.backoff.isProbing, group.ready == 0 { missing = min(missing, 1 &- group.active) }
-    while missing > 0 {
+    if missing <= 0 { group.turn = nil }
+    while missing > 0, takeTurn(group, now: now) {
       guard start(group, candidate: nil, now: now) != nil else { return }
       missing = missing &- 1
     }
@@ -29,6 +30,7 @@ extension Supervisor {
   /// Starts a worker. nil: there is no slot, or it could not be done, which the back-off has been told.
   @discardableResult
   func start(_ group: Group, candidate: WorkerSettings.Script?, now: Int64) -> Worker? {
+    guard group.hasUser else { return nil }
     guard let slot = freeSlot(group) else {
       if !group.hasReportedFullSlots {
         group.hasReportedFullSlots = true

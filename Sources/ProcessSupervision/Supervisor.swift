@@ -13,6 +13,8 @@ public final class Supervisor {
   /// Those that have a queue; others join when they are asked for.
   private(set) var groups: [Group] = []
   private var places: [Int: Group] = [:]
+  /// By the place of their plans.
+  private(set) var templates: [Int: Template] = [:]
   let memory: ScoreboardMemory
   let store: DescriptorStore
   let callbacks: SupervisorCallbacks
@@ -56,6 +58,7 @@ public final class Supervisor {
     self.parent = parent
     parentDescriptor = max(wsgi_posix_pidfd(parent), -1)
     nullDevice = open("/dev/null", O_RDWR | O_CLOEXEC)
+    for (place, plan) in plans.enumerated() { templates[place] = plan.template.map { Template($0) } }
     for place in plans.indices where plans[place].makeFiles == nil {
       guard let group = group(at: place) else { continue }
       // An earlier supervisor may have renewed it.
@@ -65,15 +68,28 @@ public final class Supervisor {
     }
   }
 
-  /// The group in a place among the plans; nil: there is none.
+  /// The group in a place; nil: there is none.
   func group(at place: Int) -> Group? {
     if let group = places[place] { return group }
-    guard plans.indices.contains(place), let scoreboard = memory.writer(place) else { return nil }
-    let group = Group(plans[place], scoreboard, place: place)
+    guard plans.indices.contains(place), plans[place].template == nil, let scoreboard = memory.writer(place) else { return nil }
+    return add(Group(plans[place], scoreboard, place: place))
+  }
+
+  @discardableResult
+  func add(_ group: Group) -> Group {
     groups.append(group)
-    places[place] = group
+    places[group.place] = group
     unfinished += 1
     return group
+  }
+
+  /// Forgets a group that has no process and no queue.
+  func remove(_ group: Group) {
+    group.isFinished = true
+    if !group.isOver { unfinished -= 1 }
+    group.isOver = true
+    groups.removeAll { $0 === group }
+    places[group.place] = nil
   }
 
   deinit {
@@ -124,6 +140,7 @@ public final class Supervisor {
     case lifeline
     case activation
     case queue(Group)
+    case lookup(Group)
     case reports(Worker)
     case output(WorkerOutput)
     case process(Worker)
@@ -147,6 +164,8 @@ public final class Supervisor {
   /// Does all that there is to do for a group.
   private func attend(_ group: Group, now: Int64) {
     group.isEventful = false
+    // Its place may be another's.
+    if group.hasLeft { return }
     // Output and messages were served first: what a worker said last explains its end.
     for worker in group.workers where worker.pidfd < 0 || worker.endSeen != nil { checkEnd(of: worker) }
     group.workers.removeAll(where: \.isDone)
@@ -156,6 +175,8 @@ public final class Supervisor {
     replaceDeaf(group, now: now)
     adjustDemand(group, now: now)
     endDisuse(group, now: now)
+    if group.hasLeft { return }
+    identify(group, now: now)
     fill(group, now: now)
     reportMissing(group, now: now)
     publish(group)
@@ -225,7 +246,7 @@ public final class Supervisor {
     case .commands: serveCommand()
     case .lifeline: checkLifelines()
     case .activation: answerAsks()
-    case .queue(let group): note(group)
+    case .queue(let group), .lookup(let group): note(group)
     case .reports(let worker):
       checkQueue(worker.group, now: Clock.monotonicMicroseconds())
       if !worker.isDone { receive(from: worker) }
@@ -263,6 +284,7 @@ public final class Supervisor {
     if group.endingSince != nil, !group.isFinished { next = min(next, now &+ 100_000) }
     if !group.isFinished, group.active < group.demand.wanted, group.notBefore > now { next = min(next, group.notBefore) }
     if let renewAt = group.renewAt, !group.isFinished { next = min(next, renewAt) }
+    if let deadline = group.tenancy?.lookup?.deadline { next = min(next, deadline) }
     if group.backoff.isProbing, group.ready > 0 { next = min(next, now &+ 250_000) }
     if !group.predecessors.isEmpty { next = min(next, now &+ 20_000) }
     if let reload = group.reload { next = min(next, reloadDeadline(reload)) }

@@ -38,13 +38,17 @@ public final class SupervisorHandle {
   /// descriptors are short.
   public init?(groups: [GroupPlan], children: Int = 1, callbacks: SupervisorCallbacks) {
     var pair: [Int32] = [-1, -1]
-    let slots = groups.reduce(0) { $0 &+ GroupScoreboard.slotCount(processes: $1.processes) }
+    let slots = groups.reduce(0) {
+      $0 &+ GroupScoreboard.slotCount(processes: $1.processes) &* ($1.template?.places.count ?? 1)
+    }
     guard let requestLifeline = Lifeline.make(), let serviceLifeline = Lifeline.make() else { return nil }
-    guard let memory = ScoreboardMemory.make(processes: groups.map(\.processes)),
+    // Those of templates come behind the others, in their order.
+    let tenants = groups.flatMap { group in group.template.map { $0.places.map { _ in group.processes } } ?? [] }
+    guard let memory = ScoreboardMemory.make(processes: groups.map(\.processes) + tenants),
       let store = DescriptorStore.make(capacity: slots),
       wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0
     else { return nil }
-    let late = groups.count { $0.makeFiles != nil }
+    let late = groups.count { $0.makeFiles != nil } &+ tenants.count
     if late > 0 {
       guard let activation = GroupActivation.make(children: children), let store = DescriptorStore.make(capacity: 2 &* late)
       else {

@@ -108,6 +108,10 @@ public struct RequestBook: @unchecked Sendable {
     var lastFailure: UnsafeMutablePointer<Word> { words + 2 }
     /// The log limit of the group's requests.
     public var logShare: LogShare { LogShare(words: words + Layout.line) }
+    /// Forgets what was counted, for the next group: all but what is in flight, which those who counted it subtract.
+    public func forgetCounts() {
+      for word in 2..<Row.size where words[word].load(ordering: .relaxed) != 0 { words[word].store(0, ordering: .relaxed) }
+    }
     @inline(__always)
     func stripe(_ index: Int) -> UnsafeMutablePointer<Word> { words + (Row.firstStripe &+ index &* Offset.stripe) }
   }

@@ -58,10 +58,10 @@ public struct CountedUsers: Sendable {
   private let numbers: [UInt32: Int]
 
   /// `users`: the user id of each group that takes requests. A user with one group holds what that holds; a user without
-  /// neighbours need not leave any to others.
-  public init(ofGroups users: [UInt32]) {
+  /// neighbours need not leave any to others. `mayGainGroups`: but others may be made.
+  public init(ofGroups users: [UInt32], mayGainGroups: Bool = false) {
     let groups = users.reduce(into: [:]) { groups, user in groups[user, default: 0] += 1 }
-    let counted = groups.count > 1 ? groups.filter { $0.value > 1 }.keys.sorted() : []
+    let counted = groups.count > 1 || mayGainGroups ? groups.filter { $0.value > 1 || mayGainGroups }.keys.sorted() : []
     numbers = counted.enumerated().reduce(into: [:]) { numbers, user in numbers[user.element] = user.offset }
   }
 

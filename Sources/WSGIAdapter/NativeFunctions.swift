@@ -95,6 +95,6 @@ final class NativeFunctions: NativeObject {
   private func ownership(_ descriptor: PyObj?) throws(Raised) -> FileOwnership? {
     var about = stat()
     guard fstat(Int32(clamping: try (descriptor ?? .none).int()), &about) == 0 else { return nil }
-    return FileOwnership(user: about.st_uid, group: about.st_gid, mode: about.st_mode)
+    return FileOwnership(user: about.st_uid, group: about.st_gid, mode: about.st_mode, links: UInt64(about.st_nlink))
   }
 }

@@ -49,6 +49,16 @@ public final class Configuration: Sendable {
     return names
   }
 
+  /// The places of the groups that can be made of the template in a place: behind all that are declared. Empty: it is none.
+  public func tenantPlaces(of place: Int) -> Range<Int> {
+    let counts = groups.map { $0.template?.maximumGroups ?? 0 }
+    guard counts.indices.contains(place) else { return 0..<0 }
+    let first = groups.count + counts[..<place].reduce(0, +)
+    return first..<first + counts[place]
+  }
+
+  public var tenantCount: Int { groups.reduce(0) { $0 + ($1.template?.maximumGroups ?? 0) } }
+
   /// Where a name leads, for requests of `server`.
   public func processGroup(named name: [UInt8], for server: ServerIdentity) -> ProcessGroupLookup {
     guard !name.isEmpty else { return .embedded }
@@ -112,6 +122,12 @@ extension Configuration {
   private func refusal(of script: ImportScript, for server: ServerIdentity) -> (message: String, server: UInt)? {
     let name = ByteText(script.processGroup)
     switch processGroup(named: script.processGroup, for: server) {
+    case .daemon(let index) where groups[index].template != nil && !script.isPreload:
+      return (
+        "WSGI0620: WSGIImportScript cannot load a script into '\(name)' (\(script.location)): that is a template, whose groups"
+          + " are made for scripts of their own. Name a group of WSGIDaemonProcess.",
+        server.id
+      )
     case .embedded, .daemon, .restricted: return nil
     case .unknown:
       let near = closest(to: name.description, among: groups.map(\.name.description))

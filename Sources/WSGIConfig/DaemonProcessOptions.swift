@@ -22,6 +22,12 @@ public struct DaemonProcessOption: Sendable {
 extension GroupConfig {
   /// Applies WSGIDaemonProcess.
   static func add(_ parse: inout ConfigParse, _ line: inout ConfigLine) throws(ConfigError) {
+    try add(&parse, &line, template: nil)
+  }
+
+  static func add(
+    _ parse: inout ConfigParse, _ line: inout ConfigLine, template: GroupTemplate?
+  ) throws(ConfigError) {
     guard let name = line.nextWord(), !name.isEmpty else {
       throw ConfigError("Name of WSGI daemon process not supplied. Give the process group a name.")
     }
@@ -30,6 +36,11 @@ extension GroupConfig {
         "Name duplicates previous WSGI daemon definition. '\(name)' was defined at \(parse.global.value.groups[index].location).")
     }
     var group = GroupConfig(name: name, server: parse.server, location: parse.location)
+    if template != nil {
+      group.template = template
+      group.minimumProcesses = 0
+      group.hasCleanEnvironment = true
+    }
     func malformed(_ word: ByteText) -> ConfigError {
       ConfigError("Invalid option to WSGI daemon process definition. '\(word)' is not of the form name=value.")
     }
@@ -49,6 +60,7 @@ extension GroupConfig {
         "Invalid process count for WSGI daemon process. A group with threads=0 serves no requests that could start a process:"
           + " write processes=\(group.settings.processes).")
     }
+    try group.checkTemplate(parse)
     parse.global.value.groups.append(group)
   }
 
@@ -56,12 +68,13 @@ extension GroupConfig {
     _ name: ByteText, to value: ByteText, _ environment: ParseEnvironment
   ) throws(ConfigError) {
     let written = name.description
-    guard let option = DaemonProcessOption.table.first(where: { $0.name == written }) else {
-      let near = closest(to: written, among: DaemonProcessOption.table.map(\.name))
+    let options = (template == nil ? [] : DaemonProcessOption.ofTemplates) + DaemonProcessOption.table
+    guard let option = options.first(where: { $0.name == written }) else {
+      let near = closest(to: written, among: options.map(\.name))
       let hint = near.map { "; did you mean '\($0)'?" } ?? "."
       throw ConfigError("Invalid option to WSGI daemon process definition. There is no option '\(written)'\(hint)")
     }
-    try option.apply(&self, value, environment)
+    try option.apply(&self, try templated(written, value), environment)
   }
 }
 
@@ -175,7 +188,7 @@ extension OptionForm {
     return time
   }
 
-  fileprivate static func number(
+  static func number(
     _ text: ByteText, _ name: String, _ thing: String, _ range: ClosedRange<Int>
   ) throws(ConfigError) -> Int {
     guard let number = NumberSyntax.integer(text), range.contains(number) else {

@@ -73,6 +73,8 @@ extension Diagnostics {
 
   /// WSGI0308 and WSGI0309: `home` and `python-path`.
   private mutating func checkDirectories(of group: GroupConfig) {
+    // What a template's depend on is not known yet.
+    if group.template != nil { return }
     let credentials = credentials(of: group)
     if let home = group.settings.engine.home.map({ ByteText($0) }),
       let obstacle = system.obstacle(to: inRoot(home, group), for: credentials)
@@ -104,7 +106,7 @@ extension Diagnostics {
 
   /// Whom a group's processes run as.
   func credentials(of group: GroupConfig) -> FileCredentials? {
-    guard let user = group.user ?? system.user else { return nil }
+    guard group.template?.runsAsOwner != true, let user = group.user ?? system.user else { return nil }
     let primary = group.group ?? system.group ?? user.gid
     return FileCredentials(
       name: user.name.description, uid: user.uid, groups: [primary] + (group.supplementaryGroups ?? system.groups(user)))

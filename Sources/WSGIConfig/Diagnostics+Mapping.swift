@@ -53,6 +53,14 @@ extension Diagnostics {
           "\(alias.title) leads to the process group '\(group.name)', which belongs to "
             + "another virtual host (\(group.location)): every request will get 500. Define the group in the main server.")
       }
+      if group.template?.key == .host, !alias.target.contains(Ascii.dollar),
+        (server.aliases + [server.identity.name?.description ?? ""]).contains(where: { $0.contains("*") || $0.contains("?") })
+      {
+        warn(
+          729, server: alias.server,
+          "\(alias.title) leads one script to the template '\(group.name)' (\(group.location)), whose key=%{HOST} makes a process"
+            + " group of each name that the wildcard covers: clients can start as many as max-groups allows. Use key=%{SERVER}.")
+      }
       if group.settings.engine.isService {
         warn(
           304, server: alias.server,

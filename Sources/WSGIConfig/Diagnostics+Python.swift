@@ -9,7 +9,7 @@ extension Diagnostics {
       let place = global.pythonHomeLocation.map { " (\($0))" } ?? ""
       checkHome(home, "WSGIPythonHome\(place)", at: home, embeddedCredentials, 0)
     }
-    for group in configuration.groups {
+    for group in configuration.groups where group.template == nil {
       let credentials = credentials(of: group)
       if let home = group.settings.engine.pythonHome.map({ ByteText($0) }) {
         checkHome(

@@ -36,7 +36,10 @@ extension Directive {
   private static let processes: [Directive] = [
     Directive(
       "WSGIDaemonProcess", .server, default: "–", "the name of a daemon process group to define, then options",
-      .line(GroupConfig.add)),
+      .line { (parse, line) throws(ConfigError) in try GroupConfig.add(&parse, &line) }),
+    Directive(
+      "WSGIDaemonTemplate", .server, default: "–", "the name of a template of daemon process groups, then options",
+      .line(GroupConfig.addTemplate)),
     Directive(
       "WSGIProcessGroup", .serverAndDirectory, default: "%{GLOBAL}", "the name of the process group that applications run in",
       .one { (parse, word) in

@@ -1,12 +1,16 @@
 import WSGICore
 
-/// A WSGIDaemonProcess: a process group. Optional values are those that something else decides where they are not given.
+/// A WSGIDaemonProcess, which is a process group, or a WSGIDaemonTemplate, of which groups are made. Optional values are those
+/// that something else decides where they are not given.
 public struct GroupConfig: Sendable {
   /// The server that declared it; `id` 0 makes it everybody's.
   public var server: ServerIdentity
   public var location: ConfigLocation
   /// Settings of the group's processes. Its options are rows of `WorkerSettings` and `EngineSettings`.
   public var settings = WorkerSettings()
+
+  /// nil: it is a group.
+  public var template: GroupTemplate?
 
   // MARK: who it runs as, and where
   /// nil: httpd's `User`.

@@ -67,8 +67,9 @@ struct GroupUse {
         }
       }
     }
-    if isOpen {
-      for index in uses.indices { uses[index].isOpen = true }
+    // Which scripts a template's groups have is not known.
+    for index in uses.indices where isOpen || global.groups[index].template != nil && uses[index].isReferred {
+      uses[index].isOpen = true
     }
     return uses
   }

@@ -61,7 +61,7 @@ public enum NameTemplate: Hashable, Sendable {
     if case .fixed(let name) = self { name } else { nil }
   }
 
-  private static func variable(in text: ByteText) -> NameTemplate? {
+  static func variable(in text: ByteText) -> NameTemplate? {
     let open = 6  // %{ENV:
     guard text.hasPrefix("%{ENV:"), text.hasSuffix("}"), text.count > open else { return nil }
     return .variable(name: [UInt8](text.bytes[open..<(text.count - 1)]), token: text.bytes)

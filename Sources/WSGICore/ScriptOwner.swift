@@ -2,14 +2,19 @@
 public struct FileOwnership: Equatable, Sendable {
   public let user: UInt32
   public let group: UInt32
-  /// The permission bits, as `stat` gives them.
+  /// Type and permission bits, as `stat` gives them.
   public let mode: UInt32
+  /// Names that it has.
+  public let links: UInt64
 
-  public init(user: UInt32, group: UInt32, mode: UInt32) {
+  public init(user: UInt32, group: UInt32, mode: UInt32, links: UInt64 = 1) {
     self.user = user
     self.group = group
     self.mode = mode
+    self.links = links
   }
+
+  fileprivate var isRegular: Bool { mode & 0o170000 == 0o100000 }
 
   fileprivate var isWritableByGroup: Bool { mode & 0o020 != 0 }
   fileprivate var isWritableByOthers: Bool { mode & 0o002 != 0 }
@@ -22,19 +27,28 @@ public enum ScriptOwnershipFailure: Error, Equatable, Sendable {
   case wrongGroup(Place)
   case writableByGroup(Place)
   case writableByOthers(Place)
+  /// It is a FIFO, a device or the like, or has several names: another of them may be in somebody else's directory.
+  case notPlain(Place)
 
   public enum Place: Sendable { case script, directory }
 }
 
 /// `script-user` or `script-group` of a process group: it runs the scripts of this owner only.
 public enum ScriptOwner: Equatable, Sendable {
+  /// A group that runs as the owner of its scripts (WSGIDaemonTemplate): a user, and the user's primary group.
+  case tenant(user: UInt32, group: UInt32)
   case user(UInt32)
   case group(UInt32)
 
   /// Reads what `text` gives.
   public init?(_ text: String) {
     let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-    guard parts.count == 2, let number = UInt32(parts[1]) else { return nil }
+    guard parts.count >= 2, let number = UInt32(parts[1]) else { return nil }
+    if parts.count == 3, parts[0] == "tenant", let group = UInt32(parts[2]) {
+      self = .tenant(user: number, group: group)
+      return
+    }
+    guard parts.count == 2 else { return nil }
     switch parts[0] {
     case "user": self = .user(number)
     case "group": self = .group(number)
@@ -46,6 +60,7 @@ public enum ScriptOwner: Equatable, Sendable {
     switch self {
     case .user(let number): "user:\(number)"
     case .group(let number): "group:\(number)"
+    case .tenant(let user, let group): "tenant:\(user):\(group)"
     }
   }
 
@@ -63,12 +78,19 @@ public enum ScriptOwner: Equatable, Sendable {
       guard !file.isWritableByGroup else { throw .writableByGroup(place) }
     case .group(let group):
       guard file.group == group else { throw .wrongGroup(place) }
+    case .tenant(let user, let group):
+      guard place == .directory || file.isRegular && file.links == 1 else { throw .notPlain(place) }
+      guard file.user == user || place == .directory && file.user == 0 else { throw .wrongUser(place) }
+      guard !file.isWritableByGroup || file.group == group else { throw .writableByGroup(place) }
     }
     guard !file.isWritableByOthers else { throw .writableByOthers(place) }
   }
 
   /// The line for the log about a script that may not run.
   public func message(_ failure: ScriptOwnershipFailure, processGroup: String) -> String {
+    if case .tenant(let user, _) = self {
+      return "WSGI0725: \(reason(failure)); process group '\(processGroup)' runs scripts of uid \(user) alone. \(remedy(failure))"
+    }
     let option = isUser ? "script-user" : "script-group"
     return "\(number(failure)): \(reason(failure)), which \(option)= of process group '\(processGroup)' forbids."
   }
@@ -84,6 +106,17 @@ public enum ScriptOwner: Equatable, Sendable {
     case .wrongGroup(let place): "The WSGI script\(suffix(place)) belongs to another group"
     case .writableByGroup(let place): "The WSGI script\(suffix(place)) is writable by its group"
     case .writableByOthers(let place): "The WSGI script\(suffix(place)) is writable by everyone"
+    case .notPlain(let place): "The WSGI script\(suffix(place)) is not a regular file with a single name"
+    }
+  }
+
+  private func remedy(_ failure: ScriptOwnershipFailure) -> String {
+    switch failure {
+    case .unreadable: "See that its user may read it."
+    case .wrongUser(.script), .wrongGroup: "Give the script to that user (chown)."
+    case .wrongUser(.directory): "Give the directory to that user, or to root (chown)."
+    case .writableByGroup, .writableByOthers: "Take the others' permission to write to it (chmod go-w)."
+    case .notPlain: "Put a copy in its place."
     }
   }
 
@@ -91,6 +124,7 @@ public enum ScriptOwner: Equatable, Sendable {
 
   private func number(_ failure: ScriptOwnershipFailure) -> StaticString {
     switch (failure, isUser) {
+    case (.notPlain, _): "WSGI0725"
     case (.unreadable(.script), false): "WSGI0153"
     case (.wrongGroup(.script), _), (.wrongUser(.script), false): "WSGI0154"
     case (.writableByOthers(.script), false), (.writableByGroup(.script), false): "WSGI0155"

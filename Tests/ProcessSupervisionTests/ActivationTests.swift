@@ -1,6 +1,7 @@
 import CPosix
 import Glibc
 import Testing
+import WSGICore
 
 @testable import ProcessSupervision
 
@@ -20,7 +21,7 @@ import Testing
   }
 
   /// Answers on a thread as a supervisor would, until told to end by a place that no group has.
-  private func answer(_ activation: GroupActivation, _ body: @escaping (_ lane: Int, _ place: Int) -> Bool) -> pthread_t {
+  private func answer(_ activation: GroupActivation, _ body: @escaping (GroupActivation.Ask) -> Bool) -> pthread_t {
     final class Work {
       let body: () -> Void
       init(_ body: @escaping () -> Void) { self.body = body }
@@ -30,7 +31,7 @@ import Testing
       while true {
         var entry = pollfd(fd: activation.descriptor, events: Int16(POLLIN), revents: 0)
         guard poll(&entry, 1, 10_000) > 0 else { return }
-        for (lane, place) in activation.takeAsks(&seen) where !body(lane, place) { return }
+        for ask in activation.takeAsks(&seen) where !body(ask) { return }
       }
     }
     var thread = pthread_t()
@@ -49,12 +50,15 @@ import Testing
     let files = try someFiles()
     defer { files.closeAll() }
     let asker = activation.asker(isAlone: true)
-    let thread = answer(activation) { lane, place in
-      activation.answer(lane: lane, place: place, status: place == 5 ? 0 : EINVAL, files: place == 5 ? files : nil)
-      return place != 9
+    let thread = answer(activation) { ask in
+      let isThere = ask.place == 5
+      activation.answer(ask, .init(status: isThere ? 0 : EINVAL, place: ask.place, files: isThere ? files : nil))
+      return ask.place != 9
     }
     for _ in 0..<3 {
-      let got = try asker.ask(5, milliseconds: 5_000).get()
+      let found = try asker.ask(5, milliseconds: 5_000).get()
+      let got = found.files
+      #expect(found.place == 5 && found.user == nil)
       #expect(got.readEnd == -1 && isSame(got.writeEnd, files.writeEnd))
       #expect(isSame(got.owners, files.owners) && isSame(got.activity, files.activity))
       got.closeAll()
@@ -72,12 +76,12 @@ import Testing
     let asker = activation.asker(isAlone: true)
     final class Count: @unchecked Sendable { var value = 0 }
     let count = Count()
-    let thread = answer(activation) { lane, place in
+    let thread = answer(activation) { ask in
       count.value += 1
-      if count.value > 2 { activation.answer(lane: lane, place: place, status: 0, files: files) }
+      if count.value > 2 { activation.answer(ask, .init(status: 0, files: files)) }
       return count.value <= 2
     }
-    let got = try asker.ask(0, milliseconds: 10_000).get()
+    let got = try asker.ask(0, milliseconds: 10_000).get().files
     got.closeAll()
     pthread_join(thread, nil)
     #expect(count.value == 3)
@@ -94,13 +98,14 @@ import Testing
     var late = files
     late.writeEnd = ends[1]
     let asker = activation.asker(isAlone: true)
-    activation.answer(lane: 0, place: 3, status: 0, files: late)
-    let thread = answer(activation) { lane, place in
-      activation.answer(lane: lane, place: 3, status: 0, files: late)
-      activation.answer(lane: lane, place: place, status: 0, files: files)
+    let other = GroupActivation.Ask(lane: 0, number: 77, place: 4)
+    activation.answer(other, .init(status: 0, files: late))
+    let thread = answer(activation) { ask in
+      activation.answer(other, .init(status: 0, files: late))
+      activation.answer(ask, .init(status: 0, files: files))
       return false
     }
-    let got = try asker.ask(4, milliseconds: 5_000).get()
+    let got = try asker.ask(4, milliseconds: 5_000).get().files
     pthread_join(thread, nil)
     #expect(isSame(got.writeEnd, files.writeEnd))
     got.closeAll()
@@ -137,13 +142,37 @@ import Testing
     kill(child, SIGKILL)
     var end = wsgi_posix_end()
     wait("its end") { wsgi_posix_reap(child, &end) != 0 }
-    let thread = answer(activation) { lane, place in
-      activation.answer(lane: lane, place: place, status: 0, files: files)
-      return place != 2
+    let thread = answer(activation) { ask in
+      activation.answer(ask, .init(status: 0, files: files))
+      return ask.place != 2
     }
-    let got = try asker.ask(2, milliseconds: 10_000).get()
+    let got = try asker.ask(2, milliseconds: 10_000).get().files
     got.closeAll()
     pthread_join(thread, nil)
+  }
+
+  @Test func aTenantIsNamedByItsKeyAndOwner() throws {
+    let activation = try #require(GroupActivation.make(children: 1))
+    defer { activation.closeAll() }
+    let files = try someFiles()
+    defer { files.closeAll() }
+    let asker = activation.asker(isAlone: true)
+    let key = try #require(TenantKey("a".utf8.map(\.self) + [UInt8](repeating: UInt8(ascii: "z"), count: 63)))
+    let tenants = [Tenant(key: key, user: 4_294_967_294), Tenant(key: try #require(TenantKey("bob".utf8)), user: 1000)]
+    final class Seen: @unchecked Sendable { var tenants: [Tenant?] = [] }
+    let seen = Seen()
+    let thread = answer(activation) { ask in
+      seen.tenants.append(ask.tenant)
+      activation.answer(ask, .init(status: 0, place: 70 + seen.tenants.count, user: 9, files: files))
+      return seen.tenants.count < 2
+    }
+    for (number, tenant) in tenants.enumerated() {
+      let found = try asker.ask(3, tenant, milliseconds: 5_000).get()
+      #expect(found.place == 71 + number && found.user == 9)
+      found.files.closeAll()
+    }
+    pthread_join(thread, nil)
+    #expect(seen.tenants == tenants)
   }
 
   @Test func filesOfGroupsOutliveASupervisor() throws {

@@ -9,7 +9,7 @@ import Testing
     for directive in Directive.table {
       let name = directive.isSection ? "\(directive.name) …>" : "\(directive.name)"
       let isAdded = ["WSGIHandlerScript", "WSGIDispatchScript", "WSGIPassApacheRequest"].contains(name)
-      let mark = name == "WSGIMaxInterpreters" ? " **new**" : ""
+      let mark = ["WSGIMaxInterpreters", "WSGIDaemonTemplate"].contains(name) ? " **new**" : ""
       let row =
         "| `\(name)`\(directive.isScopable ? " ¹" : "")\(mark) | \(places(directive.context, isAdded: isAdded)) | "
         + "\(directive.defaultValue) | \(directive.usage) |"
@@ -22,6 +22,12 @@ import Testing
     for option in DaemonProcessOption.table {
       let row = "| `\(option.name)=`\(option.isAddition ? " **new**" : "") | \(option.defaultValue) | "
       #expect(lines.contains { $0.hasPrefix(row) }, "\(row)")
+    }
+  }
+
+  @Test func everyOptionOfWSGIDaemonTemplateHasARowWithItsDefault() {
+    for option in DaemonProcessOption.ofTemplates {
+      #expect(lines.contains { $0.hasPrefix("| `\(option.name)=` | `\(option.defaultValue)` | ") }, "\(option.name)")
     }
   }
 

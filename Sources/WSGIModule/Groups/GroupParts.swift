@@ -21,14 +21,25 @@ struct GroupParts {
     self.config = config
     server = logs.server(of: place)
     let facts = wsgi_httpd_get_facts()
-    plan = GroupPlan(config, generation, facts)
-    plan.log = { logs.write($0, of: place) }
+    let surroundings = GroupPlan.Surroundings(config, generation)
     let backlog = config.listenBacklog
-    plan.makeQueue = { try? GroupParts.queue(backlog: backlog) }
+    func complete(_ plan: GroupPlan) -> GroupPlan {
+      var plan = plan
+      plan.log = { logs.write($0, of: place) }
+      plan.makeQueue = { try? GroupParts.queue(backlog: backlog) }
+      return plan
+    }
+    plan = complete(GroupPlan(config, surroundings))
     do throws(Problem) {
       if let problem = GroupPlan.problem { throw Problem(sentence: problem) }
-      if config.minimumProcesses == 0 {
-        plan.makeFiles = { GroupParts.files(of: config, facts) }
+      if config.minimumProcesses == 0 || config.template != nil {
+        let makeFiles = { GroupParts.files(of: config, facts) }
+        plan.makeFiles = makeFiles
+        plan.template = TemplatePlan(config, place, generation) { tenant, entry in
+          var plan = complete(GroupPlan(config, for: tenant, entry, surroundings))
+          plan.makeFiles = makeFiles
+          return plan
+        }
         return
       }
       try addQueue(backlog)
@@ -104,7 +115,8 @@ struct GroupParts {
 
   /// Whether the group's processes have httpd's own user.
   private var isTrusted: Bool {
-    plan.settings.credentials.map { $0.user == wsgi_httpd_get_identity().user } ?? true
+    guard config.template?.runsAsOwner != true else { return false }
+    return plan.settings.credentials.map { $0.user == wsgi_httpd_get_identity().user } ?? true
   }
 }
 

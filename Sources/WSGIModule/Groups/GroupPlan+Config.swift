@@ -1,6 +1,7 @@
 import CHTTPD
 import Glibc
 import ProcessSupervision
+import RequestCounting
 import WSGIConfig
 import WSGICore
 
@@ -14,23 +15,43 @@ extension GroupPlan {
     return EngineChoiceFailure.noEngines(directory: engines.directory).description
   }
 
-  init(_ group: GroupConfig, _ generation: Generation, _ facts: wsgi_httpd_facts) {
-    let global = generation.configuration.global
-    let user = GroupPlan.user(of: group)
-    let server = OpaquePointer(bitPattern: group.server.id) ?? generation.mainServer
+  /// The values of a server that the plans of its groups contain. They outlive httpd's records of it: the supervisor makes plans
+  /// for tenants later.
+  struct Surroundings {
+    let global: GlobalConfig
+    let facts: ServerFacts
+    let logLevel: LogLevel
+    /// `Timeout`, in milliseconds.
+    let timeout: Int64
+    let allowsCoreDumps: Bool
+
+    init(_ group: GroupConfig, _ generation: Generation) {
+      global = generation.configuration.global
+      facts = ServerFacts(wsgi_httpd_get_facts())
+      let server = OpaquePointer(bitPattern: group.server.id) ?? generation.mainServer
+      logLevel = LogLevel(clamping: wsgi_httpd_server_log_level(server))
+      timeout = wsgi_httpd_server_timeout_milliseconds(server)
+      allowsCoreDumps = wsgi_httpd_allows_core_dumps() != 0
+    }
+  }
+
+  /// `user`: who the group's processes run as; nil: the group's user, or httpd's.
+  init(_ group: GroupConfig, _ surroundings: Surroundings, user known: UserRecord? = nil) {
+    let global = surroundings.global
+    let user = known ?? GroupPlan.user(of: group)
     var settings = group.settings
     settings.engine = global.settings(for: group, user: user)
-    settings.engine.addServer(facts)
+    settings.engine.add(surroundings.facts)
     if geteuid() == 0 { settings.credentials = GroupPlan.credentials(group, user) }
     settings.directory = GroupPlan.directory(group, user)
-    settings.allowsCoreDumps = wsgi_httpd_allows_core_dumps() != 0
-    settings.logLevel = LogLevel(clamping: wsgi_httpd_server_log_level(server))
+    settings.allowsCoreDumps = surroundings.allowsCoreDumps
+    settings.logLevel = surroundings.logLevel
     settings.engines = EngineDirectory.installed
     settings.imports = global.imports.filter { $0.processGroup == settings.processGroup }.map {
       let script = group.changedRoot?.inside($0.path) ?? $0.path
       return WorkerSettings.Script(script: script, applicationGroup: $0.applicationGroup)
     }
-    if settings.socketTimeout == 0 { settings.socketTimeout = wsgi_httpd_server_timeout_milliseconds(server) }
+    if settings.socketTimeout == 0 { settings.socketTimeout = surroundings.timeout }
     self.init(
       name: group.name.description, processes: settings.processes, settings: settings,
       program: Array(EngineDirectory.workerProgram.utf8), arguments: GroupPlan.arguments(group),
@@ -94,5 +115,41 @@ extension GroupPlan {
       next += 1
     }
     return entries
+  }
+}
+
+extension GroupPlan {
+  /// The plan of a tenant's group. Until the user has been looked up it has that id and no group that matters: nothing can go
+  /// wrong should a process be started by it.
+  init(_ template: GroupConfig, for tenant: Tenant, _ entry: UserEntry?, _ surroundings: Surroundings) {
+    var user = template.user
+    if template.template?.runsAsOwner == true {
+      user = UserRecord(
+        name: ByteText(entry?.name ?? []), uid: tenant.user, gid: entry?.gid ?? GroupPlan.noGroup,
+        home: ByteText(entry?.home ?? [0x2F]))
+    }
+    var group = template.made(for: tenant.key, user: user)
+    if template.template?.runsAsOwner == true, group.supplementaryGroups == nil {
+      group.supplementaryGroups = entry?.supplementaryGroups ?? []
+    }
+    self.init(group, surroundings, user: user)
+    settings.imports = []
+  }
+
+  /// `nogroup`.
+  private static let noGroup: UInt32 = 65_534
+}
+
+extension TemplatePlan {
+  /// nil: `group` is no template.
+  init?(
+    _ group: GroupConfig, _ place: Int, _ generation: Generation, plan: @escaping (Tenant, UserEntry?) -> GroupPlan
+  ) {
+    guard let template = group.template else { return nil }
+    self.init(
+      places: generation.configuration.tenantPlaces(of: place), startRate: template.startRate,
+      owners: template.runsAsOwner ? template.userIDs : nil, isNamedByOwner: template.runsAsOwner && template.key == .owner,
+      plan: plan, userNumber: { generation.userNumber($0, $1) },
+      forgetCounts: { generation.row($0, user: nil)?.forgetCounts() })
   }
 }

@@ -137,6 +137,9 @@ final class ProcessGroups {
 
   // MARK: in httpd's children
 
+  /// That of the group in a place, for reading.
+  func scoreboard(_ place: Int) -> GroupScoreboard? { supervisor.memory.reader(place) }
+
   func makeAsker() -> GroupActivation.Asker? { supervisor.makeAsker() }
 
   /// The calling process is a fresh child of httpd.

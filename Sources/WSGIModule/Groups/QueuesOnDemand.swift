@@ -8,14 +8,32 @@ import WSGICore
 
 /// The queues of groups made on demand that an httpd child holds: those that it used last. Any thread may use it.
 final class QueuesOnDemand: Sendable {
+  /// A group as the child asks for it.
+  struct Name: Sendable {
+    /// The group, or the template of which a tenant's is made.
+    let group: ChildGroup
+    /// Who owns the script, where `group` is a template.
+    var owner: ScriptUser?
+
+    fileprivate var tenant: Tenant? { owner.map { Tenant(key: $0.key, user: $0.user) } }
+    fileprivate var place: Place { Place(place: group.place, key: owner?.key) }
+  }
+
+  fileprivate struct Place: Hashable {
+    var place: Int
+    var key: TenantKey?
+  }
+
   /// One group's; a request that runs keeps it, whatever becomes of the child's list.
   final class Held: Sendable {
+    let group: ChildGroup
     let queue: GroupQueue
     let workers: WorkerScoreboard?
     /// When it was last wanted, in milliseconds of the monotonic clock.
     fileprivate let used = Atomic<Int64>(0)
 
     fileprivate init(_ files: GroupFiles, _ group: ChildGroup, _ queue: GroupQueue, threads: Int) {
+      self.group = group
       var queue = queue
       queue.writeEnd = files.writeEnd
       queue.owners = RequestOwners(file: files.owners, threads: threads)
@@ -37,29 +55,33 @@ final class QueuesOnDemand: Sendable {
   private static let most = 256
 
   private let asker: GroupActivation.Asker
-  private let held = Mutex<[Int: Held]>([:])
-
+  /// Makes a tenant's group.
+  private let make: @Sendable (Name, GroupActivation.Asker.Found) -> ChildGroup?
   /// Those of the child that may have requests with process groups.
   private let threads: Int
+  private let held = Mutex<[Place: Held]>([:])
 
-  init(_ asker: GroupActivation.Asker, threads: Int) {
+  init(
+    _ asker: GroupActivation.Asker, threads: Int, make: @escaping @Sendable (Name, GroupActivation.Asker.Found) -> ChildGroup?
+  ) {
     self.asker = asker
     self.threads = threads
+    self.make = make
   }
 
-  /// The group's queue, whose limits are those of `queue`; the supervisor is asked for it unless the child has it.
-  func take(_ group: ChildGroup, _ queue: GroupQueue) throws(ActivationFailure) -> Held {
+  /// The group's queue; the supervisor is asked for it unless the child has it.
+  func take(_ name: Name) throws(ActivationFailure) -> Held {
     let now = Clock.monotonicMilliseconds()
-    if let known = held.withLock({ $0[group.place] }) {
+    let place = name.place
+    if let known = held.withLock({ $0[place] }) {
       known.used.store(now, ordering: .relaxed)
       return known
     }
-    let files = try asker.ask(group.place, milliseconds: queue.connectTimeout).get()
-    let new = Held(files, group, queue, threads: threads)
+    let new = try ask(name, milliseconds: name.group.queue?.connectTimeout ?? 0)
     new.used.store(now, ordering: .relaxed)
     held.withLock { held in
       // Another thread may have asked at the same time: the later answer is as good.
-      held[group.place] = new
+      held[place] = new
       guard held.count > QueuesOnDemand.most else { return }
       let oldest = held.min { $0.value.used.load(ordering: .relaxed) < $1.value.used.load(ordering: .relaxed) }
       if let oldest { held[oldest.key] = nil }
@@ -67,16 +89,25 @@ final class QueuesOnDemand: Sendable {
     return new
   }
 
+  private func ask(_ name: Name, milliseconds: Int64) throws(ActivationFailure) -> Held {
+    let found = try asker.ask(name.group.place, name.tenant, milliseconds: milliseconds).get()
+    guard let group = name.owner == nil ? name.group : make(name, found), let queue = group.queue else {
+      found.files.closeAll()
+      throw .refused(errno: ENOMEM)
+    }
+    return Held(found.files, group, queue, threads: threads)
+  }
+
   /// The group's memory as the status page reads it, in no more than a moment. It is not kept: to look at all groups must not
   /// push out what requests use.
-  func look(at group: ChildGroup) -> Held? {
-    if let known = held.withLock({ $0[group.place] }) { return known }
-    guard let queue = group.queue, let files = try? asker.ask(group.place, milliseconds: 250).get() else { return nil }
-    return Held(files, group, queue, threads: threads)
+  func look(at name: Name) -> Held? {
+    let place = name.place
+    return held.withLock { $0[place] } ?? (try? ask(name, milliseconds: 250))
   }
 
   /// The queue is closed; the next request asks for another.
-  func forget(_ closed: Held, of group: ChildGroup) {
-    held.withLock { if $0[group.place] === closed { $0[group.place] = nil } }
+  func forget(_ closed: Held, _ name: Name) {
+    let place = name.place
+    held.withLock { if $0[place] === closed { $0[place] = nil } }
   }
 }

@@ -36,11 +36,14 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
     self.pool = pool
     let facts = wsgi_httpd_get_facts()
     let owners = configuration.groups.filter { !$0.settings.isService }
-    users = CountedUsers(ofGroups: owners.map { GroupPlan.userID(of: $0) })
+    let tenants = configuration.tenantCount
+    users = CountedUsers(ofGroups: owners.map { GroupPlan.userID(of: $0) }, mayGainGroups: tenants > 0)
     let threads = Int(facts.maximum_threads)
     book = RequestBook(
-      rows: configuration.groups.count + 1, users: users.count, children: Generation.seats(facts), threads: threads,
-      shares: ThreadShares(children: Int(facts.maximum_processes), threads: threads, hasOtherGroups: owners.count > 1))
+      rows: configuration.groups.count + tenants + 1, users: users.count + tenants, children: Generation.seats(facts),
+      threads: threads,
+      shares: ThreadShares(
+        children: Int(facts.maximum_processes), threads: threads, hasOtherGroups: owners.count > 1 || tenants > 0))
     embeddedRow = book?.row(0)
   }
 
@@ -48,6 +51,12 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
   func row(_ place: Int, for group: GroupConfig) -> RequestBook.Row? {
     book?.row(place + 1, user: users[GroupPlan.userID(of: group)])
   }
+
+  /// The row of a tenant's group, whose user is counted under a number of its own.
+  func row(_ place: Int, user: Int?) -> RequestBook.Row? { book?.row(place + 1, user: user) }
+
+  /// The number under which the groups of a user are counted together: that of declared ones, or one for the tenant in a place.
+  func userNumber(_ user: UInt32, _ place: Int) -> Int? { users[user] ?? users.count + place - configuration.groups.count }
 
   /// The group in a place in `configuration.groups`, which is all that a configuration can say of it.
   func group(_ place: Int) -> ChildGroup? { groups.indices.contains(place) ? groups[place] : nil }
@@ -89,21 +98,38 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
     var settings = configuration.global.embeddedSettings(
       processes: Int(facts.maximum_processes), threads: Int(facts.maximum_threads),
       isSingleProcess: wsgi_httpd_is_single_process() != 0)
-    settings.addServer(facts)
+    settings.add(ServerFacts(facts))
     return settings.encoded()
   }
 }
 
-extension EngineSettings {
-  /// Information on httpd for applications.
-  mutating func addServer(_ facts: wsgi_httpd_facts) {
-    apacheVersion = "\(facts.major).\(facts.minor).\(facts.patch)"
-    apacheDescription = ByteText(facts.description).bytes
-    apacheBuilt = ByteText(facts.built).bytes
-    mpmName = ByteText(facts.mpm).bytes
-    mpmProcesses = Int(facts.maximum_processes)
-    mpmThreads = Int(facts.maximum_threads)
+/// Information on httpd for applications.
+struct ServerFacts {
+  private let version: String
+  private let description, built, mpm: [UInt8]
+  private let processes, threads: Int
+
+  init(_ facts: wsgi_httpd_facts) {
+    version = "\(facts.major).\(facts.minor).\(facts.patch)"
+    description = ByteText(facts.description).bytes
+    built = ByteText(facts.built).bytes
+    mpm = ByteText(facts.mpm).bytes
+    processes = Int(facts.maximum_processes)
+    threads = Int(facts.maximum_threads)
   }
+
+  fileprivate func add(to settings: inout EngineSettings) {
+    settings.apacheVersion = version
+    settings.apacheDescription = description
+    settings.apacheBuilt = built
+    settings.mpmName = mpm
+    settings.mpmProcesses = processes
+    settings.mpmThreads = threads
+  }
+}
+
+extension EngineSettings {
+  mutating func add(_ facts: ServerFacts) { facts.add(to: &self) }
 }
 
 @c @implementation

@@ -21,7 +21,7 @@ final class HTTPDChild: Sendable {
     python = EmbeddedPython(generation)
     seat = generation.book?.takeSeat(pid: process, now: Clock.epochMicroseconds())
     queues = generation.processGroups?.makeAsker().map {
-      QueuesOnDemand($0, threads: Generation.ownerThreads)
+      QueuesOnDemand($0, threads: Generation.ownerThreads) { generation.group(of: $0, $1) }
     }
   }
 

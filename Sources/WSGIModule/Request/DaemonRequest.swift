@@ -93,7 +93,7 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
   // MARK: the end
 
   /// When a client may ask again that was refused for want of room, in seconds.
-  private static let retryAfter = "1"
+  static let retryAfter = "1"
 
   /// Ends the response as the client says that the request ended; what the handler tells httpd.
   mutating func conclude(_ outcome: DaemonOutcome) -> Int32 {

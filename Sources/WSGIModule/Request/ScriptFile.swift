@@ -30,7 +30,7 @@ enum ScriptOwnership {
   private static func ownership(_ path: UnsafePointer<CChar>) -> FileOwnership? {
     var about = stat()
     guard stat(path, &about) == 0 else { return nil }
-    return FileOwnership(user: about.st_uid, group: about.st_gid, mode: about.st_mode)
+    return FileOwnership(user: about.st_uid, group: about.st_gid, mode: about.st_mode, links: UInt64(about.st_nlink))
   }
 
   private static func directoryOwnership(of script: UnsafePointer<CChar>) -> FileOwnership? {

@@ -78,19 +78,40 @@ struct ScriptHandler {
     if let refusal = destination.lookup.refusal(of: destination.processGroup) { throw refusal }
     guard case .daemon(let place) = destination.lookup else { return try runCounted(nil, destination, body, &writer) }
     guard let group = generation.group(place) else { throw notStarted(destination) }
-    return try runCounted(group, destination, body, &writer)
+    guard let template = group.config.template else { return try runCounted(group, destination, body, &writer) }
+    let owner = try ScriptUser(script, of: template, group.config, RequestNames(request: request, view: view))
+    let name = QueuesOnDemand.Name(group: group, owner: owner)
+    let held = try hold(name, destination)
+    var own = destination
+    own.processGroup = held.group.config.name.bytes
+    return try runCounted(held.group, own, body, &writer, tenant: (name, held))
+  }
+
+  /// The group of a tenant.
+  private func hold(
+    _ name: QueuesOnDemand.Name, _ destination: Destination
+  ) throws(Refusal) -> QueuesOnDemand.Held {
+    guard name.group.queue != nil, let queues = HTTPDChild.current?.queues else { throw notStarted(destination) }
+    do throws(ActivationFailure) {
+      return try queues.take(name)
+    } catch {
+      throw name.group.refusal(error, key: name.owner?.key)
+    }
   }
 
   /// Runs the request in `group`, or embedded, and has it counted.
   private func runCounted(
-    _ group: ChildGroup?, _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter
+    _ group: ChildGroup?, _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter,
+    tenant: (name: QueuesOnDemand.Name, held: QueuesOnDemand.Held)? = nil
   ) throws(Refusal) -> Int32 {
     var account = RequestAccount(request, at: view.time, group: group, generation)
     do throws(Refusal) {
       if let group { try checkOwnership(group) }
       let head = try encode(destination, body, &writer, root: group?.changedRoot)
       let result =
-        if let group { try runDaemon(head, destination, group, &account) } else { try runEmbedded(head, destination, &account) }
+        if let group { try runDaemon(head, destination, group, &account, tenant) } else {
+          try runEmbedded(head, destination, &account)
+        }
       account.end(result)
       return result
     } catch {
@@ -197,7 +218,8 @@ struct ScriptHandler {
   }
 
   private func runDaemon(
-    _ head: UnsafeRawBufferPointer, _ destination: Destination, _ group: ChildGroup, _ account: inout RequestAccount
+    _ head: UnsafeRawBufferPointer, _ destination: Destination, _ group: ChildGroup, _ account: inout RequestAccount,
+    _ tenant: (name: QueuesOnDemand.Name, held: QueuesOnDemand.Held)?
   ) throws(Refusal) -> Int32 {
     guard let queue = group.queue, let seat = HTTPDChild.current?.seat else { throw notStarted(destination) }
     // How long the client may keep the response waiting.
@@ -210,7 +232,7 @@ struct ScriptHandler {
       queue.writeEnd >= 0
       ? ThreadState.withForwarder(seat: seat) { forwarder in
         forwarder.run(head, on: queue, logLevel: LogLevel(of: request), origin: &exchange)
-      } : runOnDemand(head, group, queue, seat, &exchange)
+      } : runOnDemand(head, tenant?.name ?? QueuesOnDemand.Name(group: group), tenant?.held, seat, &exchange)
     let result = exchange.conclude(outcome)
     account.note(outcome, exchange.response, group)
     return result
@@ -221,19 +243,21 @@ extension ScriptHandler {
   /// The same on a queue that is made on demand. One that was given back since it was last used is asked for again: nothing has
   /// been begun then.
   private func runOnDemand(
-    _ head: UnsafeRawBufferPointer, _ group: ChildGroup, _ limits: GroupQueue, _ seat: ChildSeat,
+    _ head: UnsafeRawBufferPointer, _ name: QueuesOnDemand.Name, _ first: QueuesOnDemand.Held?, _ seat: ChildSeat,
     _ exchange: inout DaemonRequest
   ) -> DaemonOutcome {
     guard let queues = HTTPDChild.current?.queues else { return .failed(.notServed) }
     var outcome = DaemonOutcome.failed(.queueClosed)
+    var first = first
     for _ in 0..<3 {
       do throws(ActivationFailure) {
-        let held = try queues.take(group, limits)
+        let held: QueuesOnDemand.Held
+        if let known = first.take() { held = known } else { held = try queues.take(name) }
         outcome = ThreadState.withForwarder(seat: seat) { forwarder in
           forwarder.run(head, on: held.queue, logLevel: LogLevel(of: request), origin: &exchange)
         }
         guard case .failed(.queueClosed) = outcome else { break }
-        queues.forget(held, of: group)
+        queues.forget(held, name)
       } catch {
         switch error {
         case .noAnswer: return .failed(.notServed)
@@ -266,9 +290,36 @@ extension RequestHead.Flags {
   }
 }
 
+extension ChildGroup {
+  /// Why there is no group of this template for a tenant.
+  fileprivate func refusal(_ failure: ActivationFailure, key: TenantKey?) -> Refusal {
+    let name = "'\(name)/\(key.map { ByteText($0.bytes).description } ?? "")'"
+    return switch failure {
+    case .refused(EBUSY):
+      Refusal(
+        503,
+        "WSGI0726: No room for process group \(name): max-groups=\(config.template?.maximumGroups ?? 0) of its template are busy;"
+          + " answered 503. Raise max-groups.")
+    case .refused(EPERM):
+      Refusal(403, "WSGI0724: Process group \(name) is refused: its user is outside of uid-range= of the template.")
+    case .refused(let number):
+      Refusal(503, "WSGI0720: Cannot create process group \(name): \(String(cString: strerror(number))).")
+    case .noAnswer:
+      Refusal(
+        503,
+        "WSGI0727: Process group \(name) could not be made within connect-timeout: the supervisor did not answer, or no other"
+          + " group made room in time.")
+    }
+  }
+}
+
 extension Refusal {
   /// The one place where a refused request is logged.
   func report(_ request: OpaquePointer, script: UnsafePointer<CChar>?) -> Int32 {
+    if status == 503 {
+      let pool = wsgi_httpd_request_pool(request)
+      wsgi_httpd_add_error_header(request, poolCopy("Retry-After", pool), poolCopy(DaemonRequest.retryAfter, pool))
+    }
     log(isRoutine ? .info : .error, request: request, script: script, message)
     return status
   }

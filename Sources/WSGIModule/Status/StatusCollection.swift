@@ -30,7 +30,13 @@ struct StatusCollection {
     var report = StatusReport(
       now: now, started: generation.started, generation: number, host: text(view.host ?? view.server_name),
       software: text(facts.description))
-    for group in generation.groups { report.groups.append(daemonGroup(group)) }
+    for group in generation.groups {
+      if group.config.template == nil {
+        report.groups.append(daemonGroup(group, .init(group: group)))
+      } else {
+        for (name, made) in generation.tenants(of: group) { report.groups.append(daemonGroup(made, name)) }
+      }
+    }
     let embedded = embeddedGroup(facts)
     if generation.configuration.expectsEmbedded || embedded.counts.total > 0 || embedded.inFlight > 0 {
       report.groups.append(embedded)
@@ -51,7 +57,7 @@ struct StatusCollection {
 
   // MARK: a process group
 
-  private mutating func daemonGroup(_ group: ChildGroup) -> StatusReport.Group {
+  private mutating func daemonGroup(_ group: ChildGroup, _ name: QueuesOnDemand.Name) -> StatusReport.Group {
     let settings = group.config.settings
     let threads = settings.threads
     var shown = StatusReport.Group(
@@ -71,7 +77,7 @@ struct StatusCollection {
     }
     let processes = board.processes
     // One without processes is not asked for: that would have its queue made.
-    let held = group.isOnDemand && !processes.isEmpty && mayAsk ? HTTPDChild.current?.queues?.look(at: group) : nil
+    let held = group.isOnDemand && !processes.isEmpty && mayAsk ? HTTPDChild.current?.queues?.look(at: name) : nil
     if group.isOnDemand, !processes.isEmpty, held == nil { mayAsk = false }
     shown.processes = processes.map { process($0, threads, group.activity(of: $0, held)) }
     shown.setInFlight(starts(group.row), now: now)
