@@ -1,4 +1,4 @@
-#include "channel.h"
+#include "CPosix.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -80,11 +80,7 @@ ssize_t wsgi_posix_receive(int socket, void *buffer, size_t capacity, int flags,
 }
 
 int wsgi_posix_socket_pair(int type, int32_t *ends) {
-  int pair[2];
-  if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) != 0) return -errno;
-  ends[0] = pair[0];
-  ends[1] = pair[1];
-  return 0;
+  return socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : -errno;
 }
 
 void wsgi_posix_refuse_descriptors(int socket) {
@@ -141,25 +137,23 @@ int wsgi_posix_take_over_queue(int offered, int write_end, int read_end) {
   return result;
 }
 
+static int failed(int file) {
+  int failure = -errno;
+  close(file);
+  return failure;
+}
+
 int wsgi_posix_sealed_file(const void *bytes, size_t length) {
   int file = memfd_create("wsgi-request", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (file < 0) return -errno;
   for (size_t done = 0; done < length;) {
     ssize_t written = write(file, (const char *)bytes + done, length - done);
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      int failure = written < 0 ? errno : EIO;
-      close(file);
-      return -failure;
-    }
+    if (written == 0) errno = EIO;
+    if (written <= 0) return failed(file);
     done += (size_t)written;
   }
-  if (fcntl(file, F_ADD_SEALS, SEALS | F_SEAL_SEAL) != 0) {
-    int failure = errno;
-    close(file);
-    return -failure;
-  }
-  return file;
+  return fcntl(file, F_ADD_SEALS, SEALS | F_SEAL_SEAL) == 0 ? file : failed(file);
 }
 
 int64_t wsgi_posix_sealed_size(int descriptor) {

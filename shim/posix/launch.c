@@ -1,8 +1,9 @@
-#include "supervision.h"
+#include "CPosix.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -64,15 +65,10 @@ failed:;
 
 int32_t wsgi_posix_launch(const char *path, char *const *argv, char *const *envp, const int32_t *descriptors,
                           const int32_t *given, size_t given_count) {
-  int report[2], gate[2];
-  if (pipe2(report, O_CLOEXEC) != 0) {
+  int report[2] = {-1, -1}, gate[2];
+  if (pipe2(report, O_CLOEXEC) != 0 || pipe2(gate, O_CLOEXEC) != 0) {
     int failure = errno;
-    close_all(given, given_count);
-    return -failure;
-  }
-  if (pipe2(gate, O_CLOEXEC) != 0) {
-    int failure = errno;
-    close_all(report, 2);
+    if (report[0] >= 0) close_all(report, 2);
     close_all(given, given_count);
     return -failure;
   }
@@ -142,20 +138,33 @@ int32_t wsgi_posix_reap(pid_t pid, wsgi_posix_end *end) {
 }
 
 int32_t wsgi_posix_pidfd(pid_t pid) {
-#ifdef SYS_pidfd_open
   int32_t descriptor = (int32_t)syscall(SYS_pidfd_open, pid, 0);
   return descriptor < 0 ? -errno : descriptor;
-#else
-  (void)pid;
-  return -ENOSYS;
-#endif
 }
 
 int32_t wsgi_posix_pidfd_signal(int32_t pidfd, int32_t signal) {
-#ifdef SYS_pidfd_send_signal
   return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) == 0 ? 0 : -errno;
-#else
-  (void)pidfd, (void)signal;
-  return -ENOSYS;
-#endif
+}
+
+/* The two ends are open files of their own: what is set for one does not hold for the other. */
+static int32_t make_pipe(int32_t *ends, int flags, int writer_flags) {
+  int pair[2];
+  if (pipe2(pair, O_CLOEXEC | flags) != 0) return -errno;
+  if (fcntl(pair[0], F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(pair[1], F_SETFL, flags | writer_flags) != 0) {
+    int32_t failure = -errno;
+    close_all(pair, 2);
+    return failure;
+  }
+  ends[0] = pair[0];
+  ends[1] = pair[1];
+  return 0;
+}
+
+int32_t wsgi_posix_output_pipe(int32_t *ends) { return make_pipe(ends, 0, 0); }
+
+int32_t wsgi_posix_report_pipe(int32_t *ends) { return make_pipe(ends, O_DIRECT, O_NONBLOCK); }
+
+int32_t wsgi_posix_waiting(int32_t socket) {
+  int bytes = 0;
+  return ioctl(socket, FIONREAD, &bytes) == 0 ? bytes : -errno;
 }

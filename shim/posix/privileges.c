@@ -1,4 +1,4 @@
-#include "supervision.h"
+#include "CPosix.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,9 +17,7 @@ int32_t wsgi_posix_set_gid(gid_t gid) { return setresgid(gid, gid, gid) == 0 ? 0
 
 int32_t wsgi_posix_set_uid(uid_t uid) { return setresuid(uid, uid, uid) == 0 ? 0 : -errno; }
 
-int32_t wsgi_posix_set_groups(const gid_t *groups, size_t count) {
-  return setgroups(count, groups) == 0 ? 0 : -errno;
-}
+int32_t wsgi_posix_set_groups(const gid_t *groups, size_t count) { return setgroups(count, groups) == 0 ? 0 : -errno; }
 
 int32_t wsgi_posix_is_identity(uid_t uid, gid_t gid) {
   uid_t u[3];
@@ -83,37 +81,26 @@ int32_t wsgi_posix_is_roots(int32_t directory) {
 
 int32_t wsgi_posix_is_control_group(int32_t directory) {
   struct statfs about;
-  return fstatfs(directory, &about) == 0
-         && (about.f_type == CGROUP_SUPER_MAGIC || about.f_type == CGROUP2_SUPER_MAGIC);
+  return fstatfs(directory, &about) == 0 && (about.f_type == CGROUP_SUPER_MAGIC || about.f_type == CGROUP2_SUPER_MAGIC);
 }
 
 int32_t wsgi_posix_has_access_list(const char *path) { return getxattr(path, "system.posix_acl_access", NULL, 0) > 0; }
 
 int32_t wsgi_posix_set_limit(int32_t limit, uint64_t soft, uint64_t hard) {
+  static const int resources[] = {RLIMIT_CPU, RLIMIT_DATA, RLIMIT_AS, RLIMIT_NPROC};
   struct rlimit values = {.rlim_cur = (rlim_t)soft, .rlim_max = (rlim_t)hard};
-  int result;
-  switch (limit) {
-    case WSGI_LIMIT_CPU: result = setrlimit(RLIMIT_CPU, &values); break;
-    case WSGI_LIMIT_DATA: result = setrlimit(RLIMIT_DATA, &values); break;
-    case WSGI_LIMIT_ADDRESS_SPACE: result = setrlimit(RLIMIT_AS, &values); break;
-    case WSGI_LIMIT_PROCESSES: result = setrlimit(RLIMIT_NPROC, &values); break;
-    default: return -EINVAL;
-  }
-  return result == 0 ? 0 : -errno;
+  if (limit < WSGI_LIMIT_CPU || limit > WSGI_LIMIT_PROCESSES) return -EINVAL;
+  return setrlimit(resources[limit], &values) == 0 ? 0 : -errno;
 }
 
-int32_t wsgi_posix_set_priority(int32_t priority) {
-  return setpriority(PRIO_PROCESS, 0, priority) == 0 ? 0 : -errno;
-}
+int32_t wsgi_posix_set_priority(int32_t priority) { return setpriority(PRIO_PROCESS, 0, priority) == 0 ? 0 : -errno; }
 
 void wsgi_posix_set_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 int32_t wsgi_posix_close_on_exec(int32_t descriptor) { return fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0 ? 0 : -errno; }
 
 void wsgi_posix_close_from(int32_t first) {
-#ifdef SYS_close_range
   if (syscall(SYS_close_range, (unsigned)first, ~0U, 0) == 0) return;
-#endif
   struct rlimit limit;
   int last = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max < (1 << 20) ? (int)limit.rlim_max : 1 << 20;
   for (int descriptor = first; descriptor < last; descriptor++) close(descriptor);

@@ -1,4 +1,4 @@
-#include "worker.h"
+#include "CPosix.h"
 
 #include <errno.h>
 #include <limits.h>
