@@ -106,7 +106,7 @@ extension RequestForwarder {
   /// sent bytes. So an application may answer before it has read everything, and neither side waits for the other for ever.
   mutating func exchangeBody<Origin: RequestOrigin & ~Copyable>(
     _ reader: inout ResponseReader, origin: inout Origin
-  ) -> Wait {
+  ) -> ChannelInput.Received {
     var lastProgress = Clock.monotonicMilliseconds()
     var needsClient = false
     while upload.isActive {
@@ -116,12 +116,8 @@ extension RequestForwarder {
         lastProgress = Clock.monotonicMilliseconds()
         if !upload.hasPending { continue }
       }
-      switch input.receive(from: reader.channel, wait: false, most: reader.appetite) {
-      case .bytes: return .bytes
-      case .ended: return .ended
-      case .strayDescriptor: return .strayDescriptor
-      case .nothingYet: break
-      }
+      let received = input.receive(from: reader.channel, wait: false, most: reader.appetite)
+      if received != .nothingYet { return received }
       if !upload.isActive { break }
       let now = Clock.monotonicMilliseconds()
       if let deadline = reader.flushDeadline, deadline <= now {
@@ -129,7 +125,7 @@ extension RequestForwarder {
       }
       let limit = needsClient ? origin.bodyTimeoutMilliseconds : reader.group.socketTimeout
       if limit > 0, now &- lastProgress >= limit {
-        guard needsClient else { return .timedOut }
+        guard needsClient else { return .nothingYet }
         upload.fail(.timedOut)
         needsClient = false
         lastProgress = now
@@ -143,9 +139,7 @@ extension RequestForwarder {
 
   /// Waits for whichever side comes first. Never long: a filter of httpd that limits the rate of a body is only asked while
   /// the body is read.
-  private func pause<Origin: RequestOrigin & ~Copyable>(
-    _ reader: ResponseReader, needsClient: Bool, origin: inout Origin
-  ) {
+  private func pause<Origin: RequestOrigin & ~Copyable>(_ reader: ResponseReader, needsClient: Bool, origin: inout Origin) {
     var longest: Int64 = 1000
     var client: Int32 = -1
     if needsClient {

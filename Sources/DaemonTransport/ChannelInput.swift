@@ -73,10 +73,13 @@ struct ChannelInput: ~Copyable {
 
   enum Received: Equatable {
     case bytes
+    /// Also after a wait for as long as may be.
     case nothingYet
     case ended
     /// The kernel or the peer passed descriptors that have no place.
     case strayDescriptor
+    /// Of a `RequestForwarder`, which serves the client meanwhile.
+    case clientGone
   }
 
   /// Receives once; `wait` blocks as long as the socket's receive timeout says. At most `most` bytes are taken.

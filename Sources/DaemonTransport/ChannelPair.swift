@@ -17,21 +17,19 @@ struct ChannelPair: ~Copyable {
 
   /// `isKept`: it is for requests that are watched.
   init(_ kind: ChannelKind, isKept: Bool, for group: GroupQueue) throws(QueueFailure) {
-    var ends: (Int32, Int32) = (-1, -1)
-    let made = withUnsafeMutablePointer(to: &ends) { pair in
-      pair.withMemoryRebound(to: Int32.self, capacity: 2) { wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), $0) }
-    }
-    near = Descriptor(owning: ends.0)
-    far = Descriptor(owning: ends.1)
+    var ends: [Int32] = [-1, -1]
+    let made = wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), &ends)
+    near = Descriptor(owning: ends[0])
+    far = Descriptor(owning: ends[1])
     self.group = group.row.slot
     guard made == 0 else { throw QueueFailure(errno: -made) }
     // SO_RCVTIMEO rather than poll: one cheap call rather than one more wait.
     let timeout = isKept ? OwnerWatch.firstLook : group.socketTimeout
-    if timeout > 0 { _ = wsgi_posix_receive_timeout(ends.0, timeout) }
-    if kind == .plain || !group.acceptsDescriptors { wsgi_posix_refuse_descriptors(ends.0) }
+    if timeout > 0 { _ = wsgi_posix_receive_timeout(ends[0], timeout) }
+    if kind == .plain || !group.acceptsDescriptors { wsgi_posix_refuse_descriptors(ends[0]) }
     // The kernel counts what lies in a channel against the end that wrote it.
-    if group.sendBuffer > 0 { _ = wsgi_posix_send_buffer(ends.1, group.sendBuffer) }
-    if group.receiveBuffer > 0, kind == .socket { _ = wsgi_posix_send_buffer(ends.0, group.receiveBuffer) }
+    if group.sendBuffer > 0 { _ = wsgi_posix_send_buffer(ends[1], group.sendBuffer) }
+    if group.receiveBuffer > 0, kind == .socket { _ = wsgi_posix_send_buffer(ends[0], group.receiveBuffer) }
   }
 
   /// Leaves the worker's as the only far end, so that its death ends the channel.

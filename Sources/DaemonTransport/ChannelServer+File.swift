@@ -13,15 +13,9 @@ extension ChannelServer {
     guard takesDescriptors else { return try streamFile(head: head, descriptor: descriptor, offset: offset, length: length) }
     var range = (offset, length)
     let header = FrameHeader(.file, head: head?.count ?? 0, data: FrameLimits.fileData, extra: workerID)
-    var problem: ExchangeFailure?
-    withUnsafeBytes(of: &range) { bytes in
-      do throws(ExchangeFailure) {
-        try transmit(header, head, bytes, wait: true, descriptor: descriptor)
-      } catch {
-        problem = error
-      }
+    try withUnsafeBytes(of: &range) { (bytes) throws(ExchangeFailure) in
+      try transmit(header, head, bytes, wait: true, descriptor: descriptor)
     }
-    if let problem { throw problem }
     hasBegun = true
     hasEnded = true
   }
@@ -69,27 +63,18 @@ extension ChannelServer {
 
   /// For files of systems that cannot do that.
   private mutating func copy(_ descriptor: Int32, _ offset: inout Int64, _ length: Int) throws(ExchangeFailure) -> Int {
-    let capacity = min(length, 64 << 10)
-    let buffer = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
-    defer { buffer.deallocate() }
-    let count = pread(descriptor, buffer, capacity, off_t(offset))
+    let start = off_t(offset)
+    // The frame's head has gone, and what was pending before it.
+    pending = [UInt8](unsafeUninitializedCapacity: min(length, 64 << 10)) {
+      $1 = max(0, pread(descriptor, $0.baseAddress, $0.count, start))
+    }
+    let count = pending.count
     guard count > 0 else {
       failure = .failed
       throw .failed
     }
-    var done = 0
-    while done < count {
-      var part = iovec(iov_base: buffer + done, iov_len: count - done)
-      let written = wsgi_posix_send(channel, &part, 1, nil, 0, Int32(MSG_DONTWAIT))
-      if written >= 0 {
-        done += written
-      } else if written == -Int(EAGAIN) {
-        try waitForRoom()
-      } else {
-        failure = .closed
-        throw .closed
-      }
-    }
+    defer { (pending, pendingSent) = ([], 0) }
+    try sendPending(wait: true)
     offset += Int64(count)
     return count
   }

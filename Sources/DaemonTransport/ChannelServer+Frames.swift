@@ -11,7 +11,7 @@ extension ChannelServer {
   mutating func transmit(
     _ header: FrameHeader, _ head: UnsafeRawBufferPointer?, _ data: UnsafeRawBufferPointer, wait: Bool, descriptor: Int32 = -1
   ) throws(ExchangeFailure) {
-    if !pending.isEmpty { try sendPending(wait: wait).get() }
+    if !pending.isEmpty { try sendPending(wait: wait) }
     let total = FrameHeader.size + (head?.count ?? 0) + data.count
     var descriptor = descriptor
     var done = 0
@@ -47,9 +47,7 @@ extension ChannelServer {
       guard let start = fixed.baseAddress else { return -Int(EPIPE) }
       header.encode(to: start)
       var skip = done
-      var parts = (
-        part(UnsafeRawBufferPointer(fixed), &skip), part(head, &skip), part(data, &skip)
-      )
+      var parts = (part(UnsafeRawBufferPointer(fixed), &skip), part(head, &skip), part(data, &skip))
       return withUnsafeBytes(of: &parts) { list in
         guard let first = list.bindMemory(to: iovec.self).baseAddress else { return -Int(EPIPE) }
         return wsgi_posix_send(channel, first, 3, &descriptor, descriptor >= 0 ? 1 : 0, Int32(MSG_DONTWAIT))
@@ -83,7 +81,7 @@ extension ChannelServer {
   }
 
   @inline(never)
-  mutating func sendPending(wait: Bool) -> Result<Void, ExchangeFailure> {
+  mutating func sendPending(wait: Bool) throws(ExchangeFailure) {
     while pendingSent < pending.count {
       let count = pending.withUnsafeBytes { bytes in
         var part = iovec(
@@ -95,16 +93,15 @@ extension ChannelServer {
         pendingSent += count
       } else if count != -Int(EAGAIN) {
         failure = .closed
-        return .failure(.closed)
+        throw .closed
       } else if !wait {
-        return .failure(.wouldBlock)
+        throw .wouldBlock
       } else {
-        do throws(ExchangeFailure) { try waitForRoom() } catch { return .failure(error) }
+        try waitForRoom()
       }
     }
     pending.removeAll(keepingCapacity: true)
     pendingSent = 0
-    return .success(())
   }
 
   /// Waits until the channel takes more. A child that reads, however slowly its client lets it, is never too slow: the time that

@@ -61,8 +61,7 @@ struct OwnerWatch {
     let process = Descriptor(owning: wsgi_posix_pidfd(pid))
     let isOver: Bool
     if process.number >= 0 {
-      let events = waitUntilReady(
-        channel, for: readable, or: process.number, for: readable, milliseconds: milliseconds)
+      let events = waitUntilReady(channel, for: readable, or: process.number, for: readable, milliseconds: milliseconds)
       if events.first != 0 { return .ready }
       isOver = events.second != 0
     } else {

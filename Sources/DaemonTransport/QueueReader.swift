@@ -22,9 +22,7 @@ public struct QueueReader: ~Copyable {
   private var largeHead: UnsafeMutableRawPointer?
   private var headCount = 0
 
-  public init() {
-    buffer = UnsafeMutableRawPointer.allocate(byteCount: RequestQueue.messageLimit, alignment: 16)
-  }
+  public init() { buffer = UnsafeMutableRawPointer.allocate(byteCount: RequestQueue.messageLimit, alignment: 16) }
 
   deinit {
     buffer.deallocate()
@@ -94,9 +92,7 @@ public struct QueueReader: ~Copyable {
   }
 
   /// A zero-length message also reads as nothing: only a hang-up is the end.
-  private func hasEnded(_ queue: Int32) -> Bool {
-    waitUntilReady(queue, for: readable, milliseconds: 0).first & POLLHUP != 0
-  }
+  private func hasEnded(_ queue: Int32) -> Bool { waitUntilReady(queue, for: readable, milliseconds: 0).first & POLLHUP != 0 }
 
   private mutating func readHead(from file: Int32, length: Int) -> Bool {
     guard wsgi_posix_sealed_size(file) == Int64(length), length > 0 else { return false }

@@ -7,9 +7,7 @@ import WSGICore
 public enum QueueWriter {
   /// Puts a request that was received, and belongs to another process, into another queue as it came: one attempt more. The
   /// channel stays the caller's. False: that queue takes nothing.
-  public static func pass(
-    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, to queue: Int32
-  ) -> Bool {
+  public static func pass(_ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, to queue: Int32) -> Bool {
     var envelope = envelope
     envelope.flags.remove(.headInFile)
     envelope.attempt &+= 1
@@ -27,9 +25,7 @@ public enum QueueWriter {
   }
 
   /// One try, without waiting. `channel` is the far end for the worker; it stays the caller's.
-  static func send(
-    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, to queue: Int32
-  ) -> Sent {
+  static func send(_ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, to queue: Int32) -> Sent {
     guard head.count <= RequestHead.limit, let start = head.baseAddress else { return .failed(errno: EMSGSIZE) }
     if head.count > RequestQueue.inlineHead { return sendInFile(head, envelope, channel: channel, to: queue) }
     var envelope = envelope
@@ -70,8 +66,7 @@ public enum QueueWriter {
       return withUnsafeBytes(of: &parts) { list in
         withUnsafeBytes(of: &descriptors) { numbers in
           guard let first = list.bindMemory(to: iovec.self).baseAddress else { return -Int(ENOMEM) }
-          return wsgi_posix_send(
-            queue, first, head == nil ? 1 : 2, numbers.bindMemory(to: Int32.self).baseAddress, count, flags)
+          return wsgi_posix_send(queue, first, head == nil ? 1 : 2, numbers.bindMemory(to: Int32.self).baseAddress, count, flags)
         }
       }
     }

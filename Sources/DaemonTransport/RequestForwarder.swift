@@ -86,7 +86,7 @@ public struct RequestForwarder: ~Copyable {
     }
     input.reset(acceptsDescriptors: kind == .socket && group.acceptsDescriptors)
     upload.reset()
-    var reader = ResponseReader(channel: pair.near.number, kind, group: group, wantsRanges: wantsRanges(head), watch: watch)
+    var reader = ResponseReader(channel: pair.near.number, kind: kind, group: group, wantsRanges: wantsRanges(head), watch: watch)
     let result = readResponse(&reader, origin: &origin)
     if reader.sendsFile, group.acceptsDescriptors { expectFiles(group.row.slot) }
     if watch != nil, case .ended(.done) = result, input.count == 0 {
@@ -102,9 +102,7 @@ public struct RequestForwarder: ~Copyable {
     return result
   }
 
-  private mutating func takePair(
-    _ kind: ChannelKind, isKept: Bool, for group: GroupQueue
-  ) throws(QueueFailure) -> ChannelPair {
+  private mutating func takePair(_ kind: ChannelKind, isKept: Bool, for group: GroupQueue) throws(QueueFailure) -> ChannelPair {
     if isKept, let pair = spare.take(), pair.group == group.row.slot { return pair }
     return try ChannelPair(kind, isKept: isKept, for: group)
   }
@@ -141,23 +139,12 @@ public struct RequestForwarder: ~Copyable {
     fileCredit[group] = RequestForwarder.fileCreditOfOne
   }
 
+  /// A full queue is not said to have room before three quarters of it are free again, and a limit on descriptors under way is
+  /// not said at all: so it is also tried again every now and then. A queue that was shut down has a successor soon.
   private func enqueue(
     _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, on group: GroupQueue
   ) -> DaemonFailure? {
-    switch QueueWriter.send(head, envelope, channel: channel, to: group.writeEnd) {
-    case .done: return nil
-    case .failed(let errno): return .system(errno: errno)
-    case .closed, .full: return enqueueWhenPossible(head, envelope, channel: channel, on: group)
-    }
-  }
-
-  /// A full queue is not said to have room before three quarters of it are free again, and a limit on descriptors under way is
-  /// not said at all: so it is also tried again every now and then. A queue that was shut down has a successor soon.
-  @inline(never)
-  private func enqueueWhenPossible(
-    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, channel: Int32, on group: GroupQueue
-  ) -> DaemonFailure? {
-    let deadline = Clock.monotonicMilliseconds() &+ group.connectTimeout
+    lazy var deadline = Clock.monotonicMilliseconds() &+ group.connectTimeout
     var wasReady = false
     while true {
       switch QueueWriter.send(head, envelope, channel: channel, to: group.writeEnd) {
@@ -199,4 +186,31 @@ public struct RequestForwarder: ~Copyable {
       if waitUntilReady(channel, for: readable, milliseconds: 50).first != 0 { return nil }
     }
   }
+}
+
+extension ChildSeat {
+  /// Counts a request in as `enter` does. Where too many are in flight but requests of the group end all the time, there will
+  /// be room in no time: that is waited for, since a refusal would cost everybody more. A group that is held up has its refusal
+  /// at once, and keeps no thread of httpd's from others.
+  @inline(__always)
+  func enterWithPatience(_ row: RequestBook.Row, limit: Int, queue: Int32 = -1) -> Crowding? {
+    if givenUp(row) > 0 { forgetGivenUp(row, beyond: Int(max(0, wsgi_posix_unread(queue))) / ChildSeat.leastMessage) }
+    return enter(row, limit: limit).flatMap { wait(after: $0, row, limit: limit) }
+  }
+
+  @inline(never)
+  private func wait(after crowding: Crowding, _ row: RequestBook.Row, limit: Int) -> Crowding? {
+    let pace = pace(row)
+    let crowd = crowding == .queueLimit ? limit : pace.inFlightNow
+    guard pace.isQuick(limit: crowd) else { return crowding }
+    let start = Clock.monotonicMicroseconds()
+    while true {
+      usleep(500)
+      guard let crowding = enter(row, limit: limit) else { return nil }
+      if !pace.mayWait(since: start, now: Clock.monotonicMicroseconds()) { return crowding }
+    }
+  }
+
+  /// The least room that a message takes in a queue, with the kernel's bookkeeping.
+  private static let leastMessage = 512
 }

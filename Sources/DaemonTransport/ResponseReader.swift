@@ -10,6 +10,8 @@ struct ResponseReader {
   let group: GroupQueue
   /// The client asks for ranges.
   let wantsRanges: Bool
+  /// Where the channel does not tell that the worker has gone.
+  let watch: OwnerWatch?
   /// The response is, or comes from, a file.
   var sendsFile = false
   /// The response head was given to the host.
@@ -25,20 +27,7 @@ struct ResponseReader {
   /// As the worker says, for the log only.
   var workerID: UInt32 = 0
 
-  /// Where the channel does not tell that the worker has gone.
-  let watch: OwnerWatch?
-
-  init(channel: Int32, _ kind: ChannelKind, group: GroupQueue, wantsRanges: Bool, watch: OwnerWatch?) {
-    self.watch = watch
-    self.wantsRanges = wantsRanges
-    self.channel = channel
-    self.kind = kind
-    self.group = group
-  }
-
-  func ended(_ failure: DaemonFailure) -> RequestForwarder.Attempt {
-    .ended(begun ? .cut(failure) : .failed(failure))
-  }
+  func ended(_ failure: DaemonFailure) -> RequestForwarder.Attempt { .ended(begun ? .cut(failure) : .failed(failure)) }
 }
 
 extension RequestForwarder {
@@ -49,9 +38,7 @@ extension RequestForwarder {
   }
 
   /// Reads frames and does what they say until the request is over.
-  mutating func readResponse<Origin: RequestOrigin & ~Copyable>(
-    _ reader: inout ResponseReader, origin: inout Origin
-  ) -> Attempt {
+  mutating func readResponse<Origin: RequestOrigin & ~Copyable>(_ reader: inout ResponseReader, origin: inout Origin) -> Attempt {
     while true {
       do {
         switch try take(&reader, origin: &origin) {
@@ -63,7 +50,7 @@ extension RequestForwarder {
       }
       switch upload.isActive ? exchangeBody(&reader, origin: &origin) : receive(&reader, origin: &origin) {
       case .bytes: continue
-      case .timedOut: return reader.ended(.timedOut)
+      case .nothingYet: return reader.ended(.timedOut)
       case .ended: return reader.ended(.workerEnded(pid: reader.workerID))
       case .strayDescriptor: return reader.ended(.protocolViolation(.badDescriptor))
       case .clientGone: return .ended(.clientGone)
@@ -221,61 +208,43 @@ extension RequestForwarder {
 
   // MARK: bytes
 
-  enum Wait {
-    case bytes
-    case timedOut
-    case ended
-    case strayDescriptor
-    case clientGone
-  }
-
   /// Waits for more from the worker, and flushes on the way what is due.
   @inline(__always)
   private mutating func receive<Origin: RequestOrigin & ~Copyable>(
     _ reader: inout ResponseReader, origin: inout Origin
-  ) -> Wait {
+  ) -> ChannelInput.Received {
     if let deadline = reader.flushDeadline {
       if let early = receiveBeforeFlush(&reader, deadline) { return early }
       guard flush(&reader, origin: &origin) else { return .clientGone }
     }
-    switch input.receive(from: reader.channel, wait: true, most: reader.appetite) {
-    case .bytes: return .bytes
-    case .nothingYet: return reader.watch.map { awaitWorker($0, reader) } ?? .timedOut
-    case .ended: return .ended
-    case .strayDescriptor: return .strayDescriptor
-    }
+    let received = input.receive(from: reader.channel, wait: true, most: reader.appetite)
+    guard received == .nothingYet, let watch = reader.watch else { return received }
+    return awaitWorker(watch, reader)
   }
 
   /// The first moment brought nothing: from here on it is also looked whether anything can come.
   @inline(never)
-  private mutating func awaitWorker(_ watch: OwnerWatch, _ reader: ResponseReader) -> Wait {
+  private mutating func awaitWorker(_ watch: OwnerWatch, _ reader: ResponseReader) -> ChannelInput.Received {
     let limit = reader.group.socketTimeout
     let deadline = limit > 0 ? Clock.monotonicMilliseconds() &+ limit &- OwnerWatch.firstLook : Int64.max
     while true {
       let found = watch.wait(reader.channel, until: deadline)
-      if found == .timedOut { return .timedOut }
-      switch input.receive(from: reader.channel, wait: false, most: reader.appetite) {
-      case .bytes: return .bytes
-      case .nothingYet: if found == .gone { return .ended }
-      case .ended: return .ended
-      case .strayDescriptor: return .strayDescriptor
-      }
+      if found == .timedOut { return .nothingYet }
+      let received = input.receive(from: reader.channel, wait: false, most: reader.appetite)
+      if received != .nothingYet { return received }
+      if found == .gone { return .ended }
     }
   }
 
   /// Blocks that follow each other quickly go to the client together: nothing is flushed while more is there, or comes until
   /// `deadline`, which the first of them set. Nil: it is time to flush.
-  private mutating func receiveBeforeFlush(_ reader: inout ResponseReader, _ deadline: Int64) -> Wait? {
+  private mutating func receiveBeforeFlush(_ reader: inout ResponseReader, _ deadline: Int64) -> ChannelInput.Received? {
     while true {
       let remaining = deadline &- Clock.monotonicMilliseconds()
       if remaining < 0 { return nil }
-      switch input.receive(from: reader.channel, wait: false, most: reader.appetite) {
-      case .bytes: return .bytes
-      case .ended: return .ended
-      case .strayDescriptor: return .strayDescriptor
-      case .nothingYet:
-        if waitUntilReady(reader.channel, for: readable, milliseconds: remaining).first == 0 { return nil }
-      }
+      let received = input.receive(from: reader.channel, wait: false, most: reader.appetite)
+      if received != .nothingYet { return received }
+      if waitUntilReady(reader.channel, for: readable, milliseconds: remaining).first == 0 { return nil }
     }
   }
 
