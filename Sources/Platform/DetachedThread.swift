@@ -3,13 +3,8 @@ import Glibc
 /// Threads are not joined: those that others wait for say themselves when they are done.
 public enum DetachedThread {
   private final class Work {
-    let name: String?
     let body: () -> Void
-
-    init(_ name: String?, _ body: @escaping () -> Void) {
-      self.name = name
-      self.body = body
-    }
+    init(_ body: @escaping () -> Void) { self.body = body }
   }
 
   /// Starts a thread. The result is 0, or an errno value.
@@ -36,15 +31,17 @@ public enum DetachedThread {
     if !takesSignals { sigfillset(&blocked) }
     pthread_sigmask(SIG_BLOCK, &blocked, &before)
     defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-    let work = Unmanaged.passRetained(Work(name, body))
+    let work = Unmanaged.passRetained(
+      Work {
+        if let name { pthread_setname_np(pthread_self(), name) }
+        body()
+      })
     var thread = pthread_t()
     let failure = pthread_create(
       &thread, &attributes,
       { context in
         guard let context else { return nil }
-        let work = Unmanaged<Work>.fromOpaque(context).takeRetainedValue()
-        if let name = work.name { pthread_setname_np(pthread_self(), name) }
-        work.body()
+        Unmanaged<Work>.fromOpaque(context).takeRetainedValue().body()
         return nil
       }, work.toOpaque())
     if failure != 0 { work.release() }

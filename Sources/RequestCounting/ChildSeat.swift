@@ -130,9 +130,7 @@ public final class ChildSeat: @unchecked Sendable {
   }
 
   /// The request has ended. `status` is HTTP's; 0: the client went before it got one.
-  public func end(
-    _ ticket: Ticket, status: Int32, cause: RequestCause?, microseconds: Int64, now: Int64, isEmbedded: Bool
-  ) {
+  public func end(_ ticket: Ticket, status: Int32, cause: RequestCause?, microseconds: Int64, now: Int64, isEmbedded: Bool) {
     @inline(__always) func add(_ number: Int, to offset: Int) {
       ticket.stripe[offset].wrappingAdd(number, ordering: .relaxed)
     }

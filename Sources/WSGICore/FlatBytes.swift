@@ -197,9 +197,7 @@ public struct FlatReader {
     return slice
   }
 
-  @inlinable public mutating func readCounted() throws(FlatFailure) -> UnsafeRawBufferPointer {
-    try read(try readUInt32())
-  }
+  @inlinable public mutating func readCounted() throws(FlatFailure) -> UnsafeRawBufferPointer { try read(try readUInt32()) }
 
   /// The next pair; a null value is nil.
   @inlinable @inline(__always)

@@ -5,8 +5,7 @@ public enum HeaderKey: Sendable {
   case withheld
 
   public init(_ name: UnsafeRawBufferPointer) {
-    guard
-      EightBytes.cover(name, EightBytes.areLettersAndHyphens) || name.allSatisfy({ HeaderKey.variableByte($0) != 0 })
+    guard EightBytes.cover(name, EightBytes.areLettersAndHyphens) || name.allSatisfy({ HeaderKey.variableByte($0) != 0 })
     else {
       self = .withheld
       return

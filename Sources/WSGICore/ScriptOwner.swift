@@ -88,25 +88,36 @@ public enum ScriptOwner: Equatable, Sendable {
 
   /// The line for the log about a script that may not run.
   public func message(_ failure: ScriptOwnershipFailure, processGroup: String) -> String {
-    if case .tenant(let user, _) = self {
-      return "WSGI0725: \(reason(failure)); process group '\(processGroup)' runs scripts of uid \(user) alone. \(remedy(failure))"
+    let (place, finding, numbers) = ScriptOwner.terms(failure)
+    let found = finding(place == .directory ? "WSGI script's directory" : "WSGI script")
+    let number = place == .directory ? 1 : 0
+    switch self {
+    case .tenant(let user, _):
+      return "WSGI0725: \(found); process group '\(processGroup)' runs scripts of uid \(user) alone. \(remedy(failure))"
+    case .group:
+      return "\(numbers[number]): \(found), which script-group= of process group '\(processGroup)' forbids."
+    case .user:
+      return "\(numbers[number + 2]): \(found), which script-user= of process group '\(processGroup)' forbids."
     }
-    let option = isUser ? "script-user" : "script-group"
-    return "\(number(failure)): \(reason(failure)), which \(option)= of process group '\(processGroup)' forbids."
   }
 
-  private var isUser: Bool {
-    if case .user = self { true } else { false }
-  }
-
-  private func reason(_ failure: ScriptOwnershipFailure) -> String {
+  /// `numbers`: of the script and of its directory, for `script-group` and then for `script-user`.
+  private static func terms(
+    _ failure: ScriptOwnershipFailure
+  ) -> (place: ScriptOwnershipFailure.Place, finding: (String) -> String, numbers: [String]) {
     switch failure {
-    case .unreadable(let place): "Cannot determine the owner of the WSGI script\(suffix(place))"
-    case .wrongUser(let place): "The WSGI script\(suffix(place)) belongs to another user"
-    case .wrongGroup(let place): "The WSGI script\(suffix(place)) belongs to another group"
-    case .writableByGroup(let place): "The WSGI script\(suffix(place)) is writable by its group"
-    case .writableByOthers(let place): "The WSGI script\(suffix(place)) is writable by everyone"
-    case .notPlain(let place): "The WSGI script\(suffix(place)) is not a regular file with a single name"
+    case .unreadable(let place):
+      (place, { "Cannot determine the owner of the \($0)" }, ["WSGI0153", "WSGI0157", "WSGI0162", "WSGI0168"])
+    case .wrongUser(let place):
+      (place, { "The \($0) belongs to another user" }, ["WSGI0154", "WSGI0158", "WSGI0163", "WSGI0169"])
+    case .wrongGroup(let place):
+      (place, { "The \($0) belongs to another group" }, ["WSGI0154", "WSGI0158", "WSGI0154", "WSGI0158"])
+    case .writableByGroup(let place):
+      (place, { "The \($0) is writable by its group" }, ["WSGI0155", "WSGI0159", "WSGI0164", "WSGI0170"])
+    case .writableByOthers(let place):
+      (place, { "The \($0) is writable by everyone" }, ["WSGI0155", "WSGI0159", "WSGI0165", "WSGI0171"])
+    case .notPlain(let place):
+      (place, { "The \($0) is not a regular file with a single name" }, Array(repeating: "WSGI0725", count: 4))
     }
   }
 
@@ -117,28 +128,6 @@ public enum ScriptOwner: Equatable, Sendable {
     case .wrongUser(.directory): "Give the directory to that user, or to root (chown)."
     case .writableByGroup, .writableByOthers: "Take the others' permission to write to it (chmod go-w)."
     case .notPlain: "Put a copy in its place."
-    }
-  }
-
-  private func suffix(_ place: ScriptOwnershipFailure.Place) -> String { place == .directory ? "'s directory" : "" }
-
-  private func number(_ failure: ScriptOwnershipFailure) -> StaticString {
-    switch (failure, isUser) {
-    case (.notPlain, _): "WSGI0725"
-    case (.unreadable(.script), false): "WSGI0153"
-    case (.wrongGroup(.script), _), (.wrongUser(.script), false): "WSGI0154"
-    case (.writableByOthers(.script), false), (.writableByGroup(.script), false): "WSGI0155"
-    case (.unreadable(.directory), false): "WSGI0157"
-    case (.wrongGroup(.directory), _), (.wrongUser(.directory), false): "WSGI0158"
-    case (.writableByOthers(.directory), false), (.writableByGroup(.directory), false): "WSGI0159"
-    case (.unreadable(.script), true): "WSGI0162"
-    case (.wrongUser(.script), true): "WSGI0163"
-    case (.writableByGroup(.script), true): "WSGI0164"
-    case (.writableByOthers(.script), true): "WSGI0165"
-    case (.unreadable(.directory), true): "WSGI0168"
-    case (.wrongUser(.directory), true): "WSGI0169"
-    case (.writableByGroup(.directory), true): "WSGI0170"
-    case (.writableByOthers(.directory), true): "WSGI0171"
     }
   }
 }

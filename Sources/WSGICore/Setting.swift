@@ -14,7 +14,9 @@ public struct Setting<Values: SettingsTable>: Sendable {
   public let set: @Sendable (inout Values, [UInt8]?) -> Bool
   /// Takes what others have, where nothing was set.
   let inherit: @Sendable (inout Values, Values) -> Void
+}
 
+extension Setting {
   public init<Value: SettingValue>(
     _ key: StaticString, _ path: any WritableKeyPath<Values, Value> & Sendable, _ option: OptionForm? = nil
   ) {
@@ -56,18 +58,6 @@ public struct Setting<Values: SettingsTable>: Sendable {
     Setting<Whole>(
       key: key, option: option, standard: standard, values: { values($0[keyPath: path]) },
       set: { set(&$0[keyPath: path], $1) }, inherit: { inherit(&$0[keyPath: path], $1[keyPath: path]) })
-  }
-
-  fileprivate init(
-    key: StaticString, option: OptionForm?, standard: [UInt8], values: @escaping @Sendable (Values) -> [[UInt8]],
-    set: @escaping @Sendable (inout Values, [UInt8]?) -> Bool, inherit: @escaping @Sendable (inout Values, Values) -> Void
-  ) {
-    self.key = key
-    self.option = option
-    self.standard = standard
-    self.values = values
-    self.set = set
-    self.inherit = inherit
   }
 }
 
