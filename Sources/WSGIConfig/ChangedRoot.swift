@@ -20,9 +20,7 @@ public struct ChangedRoot: Sendable {
   }
 
   /// The path as it is inside; one that is not below the root is taken to be that already.
-  public func inside(_ path: [UInt8]) -> [UInt8] {
-    prefixLength(of: path.span).map { [UInt8](path[$0...]) } ?? path
-  }
+  public func inside(_ path: [UInt8]) -> [UInt8] { prefixLength(of: path.span).map { [UInt8](path[$0...]) } ?? path }
 
   /// The path as it is outside.
   public func outside(_ inside: ByteText) -> ByteText { ByteText(path + inside.bytes) }

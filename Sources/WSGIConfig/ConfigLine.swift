@@ -48,9 +48,7 @@ public struct ConfigLine {
   }
 
   /// As `nextOption`, for a word that may also be quoted as a whole: `"name=value"`.
-  mutating func nextSelector(
-    _ malformed: (ByteText) -> ConfigError
-  ) throws(ConfigError) -> (name: ByteText, value: ByteText)? {
+  mutating func nextSelector(_ malformed: (ByteText) -> ConfigError) throws(ConfigError) -> (name: ByteText, value: ByteText)? {
     guard !isAtEnd, quoteHere != nil else { return try nextOption(malformed) }
     let word = takeWord()
     skipSpace()

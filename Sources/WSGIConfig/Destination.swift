@@ -139,8 +139,7 @@ extension Configuration {
     }
     if let applicationGroup {
       let template = NameTemplate(applicationGroup, for: .applicationGroup)
-      let (name, isOpen) = self.applicationGroup(
-        template, for: .applicationGroup, isSingle: isSingle(destination.lookup), facts)
+      let (name, isOpen) = self.applicationGroup(template, for: .applicationGroup, isSingle: isSingle(destination.lookup), facts)
       destination.applicationGroup = name
       // The script's answer may come from the request as well.
       destination.isOpenName = isOpen || !name.isEmpty && !fixedNames.contains(name)

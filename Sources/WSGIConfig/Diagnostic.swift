@@ -85,9 +85,8 @@ extension Diagnostics {
         guard global.route(of: alias, in: server) == .embedded else { continue }
         warn(
           312,
-          "\(alias.title) runs in embedded mode under the prefork MPM: up to "
-            + "\(system.processLimit) processes will each load the application. Run it in a WSGIDaemonProcess, use the event "
-            + "MPM, or lower MaxRequestWorkers.")
+          "\(alias.title) runs in embedded mode under the prefork MPM: up to \(system.processLimit) processes will each load the "
+            + "application. Run it in a WSGIDaemonProcess, use the event MPM, or lower MaxRequestWorkers.")
         return
       }
     }

@@ -8,9 +8,7 @@ extension Diagnostics {
     for server in configuration.servers {
       for alias in server.config.aliases where alias.server == server.identity.id {
         if alias.isMatch, alias.target.contains(Ascii.dollar) { continue }
-        checkScript(
-          ByteText(alias.target), "\(alias.title)", global.route(of: alias, in: server),
-          alias.server)
+        checkScript(ByteText(alias.target), "\(alias.title)", global.route(of: alias, in: server), alias.server)
       }
     }
     for script in global.imports where !script.isPreload {
@@ -34,8 +32,7 @@ extension Diagnostics {
       let place = global.pythonPathLocation.map { " (\($0))" } ?? ""
       for entry in path.split(Ascii.colon) where entry.bytes.first == Ascii.slash {
         guard let obstacle = system.obstacle(to: entry, for: embeddedCredentials) else { continue }
-        warn(
-          309, "WSGIPythonPath\(place) has an unusable entry: \(obstacle.text(for: embeddedCredentials)).")
+        warn(309, "WSGIPythonPath\(place) has an unusable entry: \(obstacle.text(for: embeddedCredentials)).")
       }
     }
   }
@@ -61,9 +58,7 @@ extension Diagnostics {
   }
 
   /// Inside the new root the same path has to lead to the script, whose name is given from outside.
-  private mutating func checkInside(
-    _ path: ByteText, _ what: String, _ group: GroupConfig, _ root: ChangedRoot, _ server: UInt
-  ) {
+  private mutating func checkInside(_ path: ByteText, _ what: String, _ group: GroupConfig, _ root: ChangedRoot, _ server: UInt) {
     guard root.prefixLength(of: path.bytes.span) == nil else { return }
     warn(
       307, server: server,
@@ -79,19 +74,14 @@ extension Diagnostics {
     if let home = group.settings.engine.home.map({ ByteText($0) }),
       let obstacle = system.obstacle(to: inRoot(home, group), for: credentials)
     {
-      warn(
-        308, server: group.server.id,
-        "The \(group.title) has home=\(home), but "
-          + "\(obstacle.text(for: credentials))."
-      )
+      warn(308, server: group.server.id, "The \(group.title) has home=\(home), but \(obstacle.text(for: credentials)).")
     }
     for entry in group.settings.engine.interpreter.pythonPath.map({ ByteText($0).split(Ascii.colon) }) ?? []
     where entry.bytes.first == Ascii.slash {
       guard let obstacle = system.obstacle(to: inRoot(entry, group), for: credentials) else { continue }
       warn(
         309, server: group.server.id,
-        "The \(group.title) has an unusable python-path= entry: "
-          + "\(obstacle.text(for: credentials)).")
+        "The \(group.title) has an unusable python-path= entry: \(obstacle.text(for: credentials)).")
     }
   }
 
@@ -100,8 +90,7 @@ extension Diagnostics {
   /// Whom httpd children run as.
   var embeddedCredentials: FileCredentials? {
     guard let user = system.user else { return nil }
-    return FileCredentials(
-      name: user.name.description, uid: user.uid, groups: [system.group ?? user.gid] + system.groups(user))
+    return FileCredentials(name: user.name.description, uid: user.uid, groups: [system.group ?? user.gid] + system.groups(user))
   }
 
   /// Whom a group's processes run as.

@@ -12,9 +12,7 @@ extension Diagnostics {
     for group in configuration.groups where group.template == nil {
       let credentials = credentials(of: group)
       if let home = group.settings.engine.pythonHome.map({ ByteText($0) }) {
-        checkHome(
-          home, "The python-home= of the \(group.title)", at: inRoot(home, group), credentials,
-          group.server.id)
+        checkHome(home, "The python-home= of the \(group.title)", at: inRoot(home, group), credentials, group.server.id)
       }
       if let python = group.settings.engine.python { checkInterpreter(ByteText(python), group, credentials) }
     }

@@ -75,9 +75,7 @@ extension Directive {
     Directive(
       "WSGIPythonEggs", .global, default: "none", "the directory in which Python eggs are unpacked",
       .one { (parse, word) in parse.global.value.engine.pythonEggs = word.bytes }),
-    Directive(
-      "WSGIPythonOptimize", .global, default: "0", "Python's optimisation level: 0, 1 or 2",
-      .one(applyOptimize)),
+    Directive("WSGIPythonOptimize", .global, default: "0", "Python's optimisation level: 0, 1 or 2", .one(applyOptimize)),
     Directive(
       "WSGIPythonWarnings", .global, default: "none", "a warning filter, as for python -W",
       .one { (parse, word) in parse.global.value.engine.warnings.append(word.bytes) }),
@@ -202,9 +200,7 @@ extension Directive {
     Directive(
       "WSGISocketRotation", .global, default: "–", "accepted for compatibility, has no effect: On or Off",
       .flag { (parse, _) in parse.noteObsolete("WSGISocketRotation", "process groups are reached without socket files") }),
-    Directive(
-      "WSGIAcceptMutex", .global, default: "–", "accepted for compatibility, has no effect",
-      .one(applyAcceptMutex)),
+    Directive("WSGIAcceptMutex", .global, default: "–", "accepted for compatibility, has no effect", .one(applyAcceptMutex)),
     Directive(
       "WSGIVerboseDebugging", .global, default: "–", "accepted for compatibility, has no effect: On or Off",
       .flag { (parse, _) in parse.noteObsolete("WSGIVerboseDebugging", "write 'LogLevel wsgi:debug'") }),

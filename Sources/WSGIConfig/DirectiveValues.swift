@@ -15,8 +15,7 @@ func applyHashSeed(_ parse: inout ConfigParse, _ word: ByteText) throws(ConfigEr
   } else if word.bytes.allSatisfy(NumberSyntax.isDigit), let seed = NumberSyntax.integer(word).flatMap(UInt32.init(exactly:)) {
     parse.global.value.engine.hashSeed = .fixed(seed)
   } else {
-    throw ConfigError(
-      "WSGIPythonHashSeed must be \"random\" or an integer in range [0; 4294967295], not '\(word)'.")
+    throw ConfigError("WSGIPythonHashSeed must be \"random\" or an integer in range [0; 4294967295], not '\(word)'.")
   }
 }
 

@@ -54,8 +54,7 @@ public struct RequestBody: Equatable, Sendable {
       return
     }
     guard let announced = unsafe HeaderSyntax.length(text, upTo: .max) else {
-      throw Refusal(
-        400, "WSGI0141: Invalid Content-Length header value of '\(unsafe ByteText([UInt8](text)))' was supplied.")
+      throw Refusal(400, "WSGI0141: Invalid Content-Length header value of '\(unsafe ByteText([UInt8](text)))' was supplied.")
     }
     guard limit <= 0 || announced <= limit else {
       throw Refusal(

@@ -4,9 +4,7 @@ public struct IPAddress: Hashable, Sendable {
   let bits: UInt128
 
   /// Reads a dotted quad or what RFC 4291 2.2 allows; a zone after `%` is ignored. nil: it is not an address.
-  public init?(_ text: some Sequence<UInt8>) {
-    self.init(bytes: Array(text)[...])
-  }
+  public init?(_ text: some Sequence<UInt8>) { self.init(bytes: Array(text)[...]) }
 
   init?(bytes: ArraySlice<UInt8>) {
     if bytes.contains(Ascii.colon) {
@@ -35,9 +33,7 @@ public struct IPAddress: Hashable, Sendable {
   }
 
   /// Octets as the upper part of an IPv4 address.
-  static func word(_ octets: [UInt8]) -> UInt128 {
-    (0..<4).reduce(0) { $0 << 8 | UInt128($1 < octets.count ? octets[$1] : 0) }
-  }
+  static func word(_ octets: [UInt8]) -> UInt128 { (0..<4).reduce(0) { $0 << 8 | UInt128($1 < octets.count ? octets[$1] : 0) } }
 
   /// The eight 16-bit groups of an IPv6 address.
   private static func groups(_ text: ArraySlice<UInt8>) -> [UInt16]? {
@@ -125,9 +121,7 @@ public struct Subnet: Hashable, Sendable {
     network = address & mask
   }
 
-  public func contains(_ address: IPAddress) -> Bool {
-    address.isIPv4 == isIPv4 && address.bits & mask == network
-  }
+  public func contains(_ address: IPAddress) -> Bool { address.isIPv4 == isIPv4 && address.bits & mask == network }
 
   /// `10.1` or `10.1.` is the network 10.1.0.0/16.
   private static func ipv4Network(_ text: ByteText) -> (word: UInt128, mask: UInt128)? {
@@ -149,7 +143,5 @@ public struct Subnet: Hashable, Sendable {
   }
 
   /// `count` ones and then zeros. A shift by 128 gives 0, which is what is meant.
-  private static func mask(of count: Int, in bits: Int) -> UInt128 {
-    (UInt128.max << (bits - count)) & ~(UInt128.max << bits)
-  }
+  private static func mask(of count: Int, in bits: Int) -> UInt128 { (UInt128.max << (bits - count)) & ~(UInt128.max << bits) }
 }

@@ -49,9 +49,7 @@ public struct ProxyHeader: Hashable, Sendable {
     ProxyHeader("HTTP_X_HTTPS", .schemeFlag),
   ]
 
-  static func variables(of category: Category) -> [[UInt8]] {
-    known.filter { $0.meaning?.category == category }.map(\.variable)
-  }
+  static func variables(of category: Category) -> [[UInt8]] { known.filter { $0.meaning?.category == category }.map(\.variable) }
 
   /// Reads a header's name: letters, digits and `-`. Headers with an underscore do not reach applications.
   init(configured name: ByteText) throws(ConfigError) {

@@ -22,8 +22,7 @@ extension ProcessGroupLookup {
       Refusal(500, "WSGI0149: Process group '\(ByteText(name()))' is not allowed here by WSGIRestrictProcess.")
     case .unknown: Refusal(500, "WSGI0150: No WSGI daemon process called '\(ByteText(name()))' has been configured.")
     case .notVisible:
-      Refusal(
-        500, "WSGI0152: Daemon process called '\(ByteText(name()))' cannot be accessed by this WSGI application.")
+      Refusal(500, "WSGI0152: Daemon process called '\(ByteText(name()))' cannot be accessed by this WSGI application.")
     }
   }
 }

@@ -13,9 +13,7 @@ public final class ScriptAlias: Sendable {
   /// The URL path that its one script is at, as names have it; nil where there may be several.
   let mount: [UInt8]?
 
-  init(
-    pattern: Pattern, target: [UInt8], options: ScriptOptions, server: UInt, location: ConfigLocation
-  ) {
+  init(pattern: Pattern, target: [UInt8], options: ScriptOptions, server: UInt, location: ConfigLocation) {
     self.pattern = pattern
     self.target = target
     self.options = options
@@ -113,22 +111,17 @@ struct ScriptKind {
 
   static let alias = ScriptKind(
     name: "script alias", options: ["process-group", "application-group", "callable-object", "pass-authorization"])
-  static let handler = ScriptKind(
-    name: "handler script", options: ["process-group", "application-group", "pass-authorization"])
+  static let handler = ScriptKind(name: "handler script", options: ["process-group", "application-group", "pass-authorization"])
   static let `import` = ScriptKind(name: "import script", options: ["process-group", "application-group"])
   static let dispatch = ScriptKind(name: "dispatch script", options: ["application-group"])
   static let access = ScriptKind(name: "access script", options: ["application-group"])
   static let authUser = ScriptKind(name: "auth user script", options: ["application-group"])
   static let authGroup = ScriptKind(name: "auth group script", options: ["application-group"])
 
-  func missingLocation() -> ConfigError {
-    ConfigError("Location of \(name) not supplied. Give the path of a Python file.")
-  }
+  func missingLocation() -> ConfigError { ConfigError("Location of \(name) not supplied. Give the path of a Python file.") }
 
   /// Reads options to the end of the line and hands each to `take`.
-  func readOptions(
-    _ line: inout ConfigLine, _ take: (ByteText, ByteText) throws(ConfigError) -> Void
-  ) throws(ConfigError) {
+  func readOptions(_ line: inout ConfigLine, _ take: (ByteText, ByteText) throws(ConfigError) -> Void) throws(ConfigError) {
     while let option = try line.nextOption({ invalidOption("'\($0)' is not of the form name=value") }) {
       guard options.contains(option.name.description) else {
         throw invalidOption("'\(option.name)' is not one of \(options.joined(separator: ", "))")

@@ -62,9 +62,7 @@ public enum TrustedProxies {
 }
 
 extension ProxyOutcome {
-  fileprivate mutating func apply(
-    _ header: ProxyHeader, _ meaning: ProxyHeader.Meaning, _ text: [UInt8], _ proxies: [Subnet]?
-  ) {
+  fileprivate mutating func apply(_ header: ProxyHeader, _ meaning: ProxyHeader.Meaning, _ text: [UInt8], _ proxies: [Subnet]?) {
     switch meaning {
     case .forwardedFor: applyForwardedFor(header, text, proxies)
     case .clientAddress: set("REMOTE_ADDR", text)
@@ -105,9 +103,7 @@ extension ProxyOutcome {
     change(.set(header.variable, [UInt8](items[client...].joined(separator: [Ascii.comma, 0x20]))))
   }
 
-  private mutating func set(_ variable: String, _ value: [UInt8]) {
-    change(.set([UInt8](variable.utf8), value))
-  }
+  private mutating func set(_ variable: String, _ value: [UInt8]) { change(.set([UInt8](variable.utf8), value)) }
 
   /// Replaces an earlier change of the same variable.
   fileprivate mutating func change(_ change: EnvironChange) {

@@ -18,9 +18,7 @@ extension WrittenDirective {
 
   fileprivate func isNamed(_ other: ByteText) -> Bool { name.equalsIgnoringCase(other) }
 
-  private func begins(with prefix: ByteText) -> Bool {
-    ByteText(name.bytes.prefix(prefix.count)[...]).equalsIgnoringCase(prefix)
-  }
+  private func begins(with prefix: ByteText) -> Bool { ByteText(name.bytes.prefix(prefix.count)[...]).equalsIgnoringCase(prefix) }
 
   /// Sections that httpd keeps settings of their own for. Others, <IfModule> or <RequireAny>, are part of the one around them.
   fileprivate var isScope: Bool {
