@@ -19,8 +19,7 @@ func log(_ level: LogLevel, _ server: OpaquePointer?, _ text: String) {
 func log(_ level: LogLevel, request: OpaquePointer, script: UnsafePointer<CChar>?, _ text: String) {
   var text = text
   text.withUTF8 { utf8 in
-    logRequest(
-      level, request, prefix: scriptPrefix(script, request), UnsafeRawBufferPointer(utf8), file: nil, line: 0)
+    logRequest(level, request, prefix: scriptPrefix(script, request), UnsafeRawBufferPointer(utf8), file: nil, line: 0)
   }
 }
 

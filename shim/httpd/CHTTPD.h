@@ -124,9 +124,8 @@ int32_t wsgi_httpd_is_config_test(void);
 /* httpd -X: the parent serves requests itself. */
 int32_t wsgi_httpd_is_single_process(void);
 void wsgi_httpd_add_version_component(apr_pool_t *pool, const char *component);
-/* The directory that mod_wsgi.so was loaded from, without a slash at its end; empty where it cannot be told. */
-size_t wsgi_httpd_image_directory(char *buffer, size_t capacity);
-
+/* The path that mod_wsgi.so was loaded from, without symbolic links; to be freed. NULL where it cannot be told. */
+char *_Nullable wsgi_httpd_image_path(void);
 /* The version of the Python that this was built for, "3.11". */
 const char *wsgi_httpd_default_python(void);
 
@@ -189,9 +188,11 @@ void wsgi_httpd_get_worker_slot(int32_t process, int32_t thread, wsgi_httpd_work
 /* Compiles an extended regular expression; NULL if it is not valid. */
 void *_Nullable wsgi_httpd_compile(apr_pool_t *pool, const char *source);
 enum { WSGI_HTTPD_CAPTURES = 10 };
-/* Matches a string.  1 and, for $0 … $9, where each begins and ends (-1: took no part); 0 where it does not match. */
-int32_t wsgi_httpd_match(const void *expression, const char *string, int32_t starts[_Nonnull WSGI_HTTPD_CAPTURES],
-                         int32_t ends[_Nonnull WSGI_HTTPD_CAPTURES]);
+typedef struct wsgi_httpd_capture {
+  int32_t start, end; /* -1: took no part */
+} wsgi_httpd_capture;
+/* Matches a string.  1 and $0 … $9; 0 where it does not match. */
+int32_t wsgi_httpd_match(const void *expression, const char *string, wsgi_httpd_capture *captures);
 
 /* ---- Requests ---- */
 
@@ -209,29 +210,26 @@ typedef struct wsgi_httpd_table {
 
 /* Facts for the handler's decisions, before anything is built. */
 typedef struct wsgi_httpd_target {
-  const char *_Nullable filename, *_Nullable path_info;
   const char *_Nullable transfer_encoding, *_Nullable content_length;
   int64_t body_limit;        /* LimitRequestBody; 0: none */
-  int64_t modified;          /* of filename, as in ScriptTime */
+  int64_t modified;          /* of the request's file, as in ScriptTime */
   int32_t file_exists, file_is_directory;
   int32_t may_execute;       /* Options +ExecCGI */
   int32_t rejects_path_info; /* AcceptPathInfo Off */
 } wsgi_httpd_target;
 wsgi_httpd_target wsgi_httpd_get_target(request_rec *request);
 
-/* Values for the environ. */
+/* Values for the environ, beside those of wsgi_httpd_view. */
 typedef struct wsgi_httpd_request {
-  const char *method, *protocol, *uri, *scheme, *server_software;
+  const char *method, *protocol, *scheme, *server_software;
   const char *server_name;   /* HTML-escaped */
-  const char *_Nullable the_request, *_Nullable args, *_Nullable path_info, *_Nullable filename, *_Nullable handler;
-  const char *_Nullable user, *_Nullable auth_type;
+  const char *_Nullable the_request, *_Nullable filename, *_Nullable user, *_Nullable auth_type;
   const char *_Nullable redirect_user, *_Nullable redirect_query, *_Nullable redirect_url;
   const char *_Nullable server_admin, *_Nullable document_root;
   const char *_Nullable context_prefix, *_Nullable context_document_root;
-  const char *_Nullable server_address, *_Nullable remote_address, *_Nullable listener_host;
+  const char *_Nullable server_address, *_Nullable listener_host;
   const char *_Nullable request_id, *_Nullable connection_id;
   uint32_t server_port, remote_port, listener_port;
-  int64_t request_time;      /* microseconds since the epoch */
   int32_t is_head;
   int32_t wants_ranges;
   int32_t passes_authorization; /* CGIPassAuth On */
@@ -252,7 +250,7 @@ typedef struct wsgi_httpd_view {
   server_rec *server;
   void *_Nullable directory_config;
   void *_Nullable note;        /* the module's own pointer on a request; NULL until set */
-  const char *_Nullable handler, *_Nullable uri, *_Nullable path_info, *_Nullable arguments;
+  const char *_Nullable filename, *_Nullable handler, *_Nullable uri, *_Nullable path_info, *_Nullable arguments;
   const char *_Nullable host;  /* of the Host header as httpd parsed it */
   const char *_Nullable server_name, *_Nullable remote_address;
   int64_t time;                /* when the request line had been read, in microseconds since the epoch */
@@ -334,8 +332,6 @@ int32_t wsgi_httpd_write(request_rec *request, apr_bucket_brigade *brigade, cons
 /* Sends part of a regular file.  The descriptor is duplicated.  `sendfile`: the kernel may copy. */
 int32_t wsgi_httpd_write_file(request_rec *request, apr_bucket_brigade *brigade, int32_t descriptor, int64_t offset,
                               int64_t length, int32_t sendfile, uint32_t flags);
-/* The size of an open regular file, or -1. */
-int64_t wsgi_httpd_file_size(int32_t descriptor);
 /* Ends a response that was begun so that the client sees that it is cut. */
 void wsgi_httpd_cut(request_rec *request, apr_bucket_brigade *brigade);
 /* Whether `length` bytes and a response head can be passed on without waiting for the client. */

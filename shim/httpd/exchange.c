@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <util_filter.h>
 
@@ -131,11 +130,6 @@ int32_t wsgi_httpd_write(request_rec *request, apr_bucket_brigade *brigade, cons
     APR_BRIGADE_INSERT_TAIL(brigade, bucket);
   }
   return pass(request, brigade, flags);
-}
-
-int64_t wsgi_httpd_file_size(int32_t descriptor) {
-  struct stat about;
-  return fstat(descriptor, &about) == 0 && S_ISREG(about.st_mode) ? about.st_size : -1;
 }
 
 int32_t wsgi_httpd_write_file(request_rec *request, apr_bucket_brigade *brigade, int32_t descriptor, int64_t offset,

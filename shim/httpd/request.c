@@ -1,6 +1,7 @@
 /* Properties of a request. */
 #include "private.h"
 
+#include <ap_expr.h>
 #include <apr_hash.h>
 #include <apr_optional.h>
 #include <apr_strings.h>
@@ -48,8 +49,6 @@ const char *wsgi_httpd_ssl_variable(request_rec *request, const char *name) {
 wsgi_httpd_target wsgi_httpd_get_target(request_rec *request) {
   int exists = request->finfo.filetype != APR_NOFILE;
   return (wsgi_httpd_target){
-      .filename = request->filename,
-      .path_info = request->path_info,
       .transfer_encoding = apr_table_get(request->headers_in, "Transfer-Encoding"),
       .content_length = apr_table_get(request->headers_in, "Content-Length"),
       .body_limit = ap_get_limit_req_body(request),
@@ -80,12 +79,8 @@ wsgi_httpd_request wsgi_httpd_get_request(request_rec *request) {
   const core_dir_config *core = ap_get_core_module_config(request->per_dir_config);
   fields.method = request->method;
   fields.protocol = request->protocol;
-  fields.uri = request->uri;
   fields.the_request = request->the_request;
-  fields.path_info = request->path_info;
   fields.filename = request->filename;
-  fields.args = request->args;
-  fields.handler = request->handler;
   fields.user = request->user;
   fields.auth_type = request->ap_auth_type;
   fields.redirect_user = NULL;
@@ -102,7 +97,6 @@ wsgi_httpd_request wsgi_httpd_get_request(request_rec *request) {
   fields.context_prefix = ap_context_prefix(request);
   fields.context_document_root = ap_context_document_root(request);
   fields.server_address = connection->local_ip;
-  fields.remote_address = request->useragent_ip;
   fields.listener_host = connection->local_addr->hostname;
   if (!request->log_id) ap_run_generate_log_id(connection, request, &request->log_id);
   fields.request_id = request->log_id;
@@ -110,7 +104,6 @@ wsgi_httpd_request wsgi_httpd_get_request(request_rec *request) {
   fields.server_port = ap_get_server_port(request);
   fields.remote_port = connection->client_addr->port;
   fields.listener_port = connection->local_addr->port;
-  fields.request_time = request->request_time;
   fields.is_head = request->header_only;
   /* The second name is one that httpd's filter knows as well. */
   fields.wants_ranges = apr_table_get(request->headers_in, "Range") || apr_table_get(request->headers_in, "Request-Range");
@@ -154,6 +147,7 @@ wsgi_httpd_view wsgi_httpd_look_at(request_rec *request) {
       .server = request->server,
       .directory_config = ap_get_module_config(request->per_dir_config, &wsgi_module),
       .note = ap_get_module_config(request->request_config, &wsgi_module),
+      .filename = request->filename,
       .handler = request->handler,
       .uri = request->uri,
       .path_info = request->path_info,
@@ -183,13 +177,32 @@ int32_t wsgi_httpd_discard_body(request_rec *request) { return ap_discard_reques
 
 void *wsgi_httpd_compile(apr_pool_t *pool, const char *source) { return ap_pregcomp(pool, source, AP_REG_EXTENDED); }
 
-int32_t wsgi_httpd_match(const void *expression, const char *string, int32_t starts[WSGI_HTTPD_CAPTURES],
-                         int32_t ends[WSGI_HTTPD_CAPTURES]) {
-  ap_regmatch_t match[WSGI_HTTPD_CAPTURES];
-  if (ap_regexec(expression, string, WSGI_HTTPD_CAPTURES, match, 0) != 0) return 0;
-  for (int n = 0; n < WSGI_HTTPD_CAPTURES; n++) {
-    starts[n] = match[n].rm_so;
-    ends[n] = match[n].rm_eo;
-  }
-  return 1;
+_Static_assert(sizeof(wsgi_httpd_capture) == sizeof(ap_regmatch_t), "ap_regmatch_t");
+_Static_assert(offsetof(wsgi_httpd_capture, end) == offsetof(ap_regmatch_t, rm_eo), "ap_regmatch_t");
+
+int32_t wsgi_httpd_match(const void *expression, const char *string, wsgi_httpd_capture *captures) {
+  return ap_regexec(expression, string, WSGI_HTTPD_CAPTURES, (ap_regmatch_t *)captures, 0) == 0;
+}
+
+/* ---- The status page: who may see it, and the wishes of the request ---- */
+
+wsgi_httpd_place wsgi_httpd_handler_place(request_rec *request) {
+  const core_dir_config *settings = ap_get_core_module_config(request->per_dir_config);
+  const ap_expr_info_t *place = settings ? settings->expr_handler : NULL;
+  return place ? (wsgi_httpd_place){place->filename, place->line_number} : (wsgi_httpd_place){NULL, 0};
+}
+
+int32_t wsgi_httpd_requires_authorization(request_rec *request) {
+  /* mod_authz_core's function: whether a Require applies to the request and its method.  Not
+   * ap_some_authn_required, which asks whether a user must be known; `Require local` needs none. */
+  APR_OPTIONAL_FN_TYPE(authz_some_auth_required) *required = APR_RETRIEVE_OPTIONAL_FN(authz_some_auth_required);
+  return required && required(request);
+}
+
+const char *wsgi_httpd_request_accept(request_rec *request) { return apr_table_get(request->headers_in, "Accept"); }
+
+int32_t wsgi_httpd_is_get_or_head(request_rec *request) {
+  if (request->method_number == M_GET) return 1;
+  ap_allow_standard_methods(request, REPLACE_ALLOW, M_GET, -1);
+  return 0;
 }

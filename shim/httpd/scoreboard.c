@@ -3,30 +3,17 @@
 
 #include <ap_mpm.h>
 #include <scoreboard.h>
+#include <stdio.h>
 #include <string.h>
 
-static char status_letter(unsigned char status) {
-  switch (status) {
-    case SERVER_DEAD: return '.';
-    case SERVER_READY: return '_';
-    case SERVER_STARTING: return 'S';
-    case SERVER_BUSY_READ: return 'R';
-    case SERVER_BUSY_WRITE: return 'W';
-    case SERVER_BUSY_KEEPALIVE: return 'K';
-    case SERVER_BUSY_LOG: return 'L';
-    case SERVER_BUSY_DNS: return 'D';
-    case SERVER_CLOSING: return 'C';
-    case SERVER_GRACEFUL: return 'G';
-    case SERVER_IDLE_KILL: return 'I';
-    default: return '?';
-  }
-}
+static const char letters[SERVER_NUM_STATUS] = {
+    [SERVER_DEAD] = '.', [SERVER_STARTING] = 'S', [SERVER_READY] = '_', [SERVER_BUSY_READ] = 'R', [SERVER_BUSY_WRITE] = 'W',
+    [SERVER_BUSY_KEEPALIVE] = 'K', [SERVER_BUSY_LOG] = 'L', [SERVER_BUSY_DNS] = 'D', [SERVER_CLOSING] = 'C',
+    [SERVER_GRACEFUL] = 'G', [SERVER_IDLE_KILL] = 'I',
+};
 
-static void copy_text(char *target, size_t capacity, const char *source, size_t limit) {
-  size_t length = strnlen(source, limit < capacity ? limit : capacity - 1);
-  memcpy(target, source, length);
-  target[length] = '\0';
-}
+/* The source need not end in a NUL byte. */
+#define COPY(target, source) (void)snprintf(target, sizeof(target), "%.*s", (int)sizeof(source), source)
 
 int32_t wsgi_httpd_get_scoreboard(wsgi_httpd_scoreboard *board) {
   int processes = 0, threads = 0;
@@ -55,7 +42,7 @@ void wsgi_httpd_get_worker_slot(int32_t process, int32_t thread, wsgi_httpd_work
   worker_score score;
   memset(&score, 0, sizeof score);
   ap_copy_scoreboard_worker(&score, process, thread);
-  slot->status = status_letter(score.status);
+  slot->status = score.status < SERVER_NUM_STATUS ? letters[score.status] : '?';
   slot->generation = score.generation;
   slot->access_count = score.access_count;
   slot->bytes_served = score.bytes_served;
@@ -63,10 +50,10 @@ void wsgi_httpd_get_worker_slot(int32_t process, int32_t thread, wsgi_httpd_work
   slot->stop_time = score.stop_time;
   slot->last_used = score.last_used;
 #if AP_MODULE_MAGIC_AT_LEAST(20120211, 83)
-  copy_text(slot->client, sizeof slot->client, score.client64, sizeof score.client64);
+  COPY(slot->client, score.client64);
 #else
-  copy_text(slot->client, sizeof slot->client, score.client, sizeof score.client);
+  COPY(slot->client, score.client);
 #endif
-  copy_text(slot->request, sizeof slot->request, score.request, sizeof score.request);
-  copy_text(slot->vhost, sizeof slot->vhost, score.vhost, sizeof score.vhost);
+  COPY(slot->request, score.request);
+  COPY(slot->vhost, score.vhost);
 }

@@ -60,17 +60,9 @@ void wsgi_httpd_add_version_component(apr_pool_t *pool, const char *component) {
   ap_add_version_component(pool, component);
 }
 
-size_t wsgi_httpd_image_directory(char *buffer, size_t capacity) {
+char *wsgi_httpd_image_path(void) {
   Dl_info image;
-  char path[PATH_MAX];
-  if (capacity == 0) return 0;
-  buffer[0] = 0;
-  if (!dladdr(&wsgi_module, &image) || !image.dli_fname || !realpath(image.dli_fname, path)) return 0;
-  char *slash = strrchr(path, '/');
-  if (!slash || (size_t)(slash - path) >= capacity) return 0;
-  *slash = 0;
-  memcpy(buffer, path, (size_t)(slash - path) + 1);
-  return (size_t)(slash - path);
+  return dladdr(&wsgi_module, &image) && image.dli_fname ? realpath(image.dli_fname, NULL) : NULL;
 }
 
 const char *wsgi_httpd_default_python(void) { return WSGI_DEFAULT_PYTHON; }
@@ -97,8 +89,13 @@ wsgi_httpd_facts wsgi_httpd_get_facts(void) {
 
 static int clamp(size_t length) { return length > INT_MAX ? INT_MAX : (int)length; }
 
-/* httpd escapes what a record says, but not the name of the source file, which an application may choose as it likes. */
-static const char *printable(const char *file, char *room, size_t size) {
+/* The source of a record. httpd escapes what that says, but not the name of the file, which an application may choose as it
+ * likes. */
+static const char *source(const char *file, uint32_t *line, char *room, size_t size) {
+  if (!file) {
+    *line = __LINE__;
+    return __FILE__;
+  }
   static const char digits[] = "0123456789abcdef";
   size_t length = strlen(file), used = 0;
   int is_plain = 1;
@@ -119,22 +116,14 @@ static const char *printable(const char *file, char *room, size_t size) {
 void wsgi_httpd_log_server(server_rec *server, int32_t level, const uint8_t *text, size_t length, const char *file,
                            uint32_t line) {
   char room[512];
-  if (!file) {
-    file = __FILE__;
-    line = __LINE__;
-  }
-  file = printable(file, room, sizeof room);
+  file = source(file, &line, room, sizeof room);
   ap_log_error(file, (int)line, APLOG_MODULE_INDEX, level, 0, server, "%.*s", clamp(length), (const char *)text);
 }
 
 void wsgi_httpd_log_request(request_rec *request, int32_t level, const char *prefix, const uint8_t *text, size_t length,
                             const char *file, uint32_t line) {
   char room[512];
-  if (!file) {
-    file = __FILE__;
-    line = __LINE__;
-  }
-  file = printable(file, room, sizeof room);
+  file = source(file, &line, room, sizeof room);
   ap_log_rerror(file, (int)line, APLOG_MODULE_INDEX, level, 0, request, "%s%.*s", prefix ? prefix : "", clamp(length),
                 (const char *)text);
 }

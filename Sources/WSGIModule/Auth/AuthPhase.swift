@@ -39,7 +39,7 @@ struct AuthPhase {
       // These scripts never see the credentials of the client.
       var fields = fields
       fields.passes_authorization = 0
-      var environ = Environ(fields: fields, proxy: nil, options: EnvironOptions(processID: 0))
+      var environ = Environ(view, fields, proxy: nil, options: EnvironOptions(processID: 0))
       return environ.write(forServiceScriptOf: request, to: &writer)
     }
   }

@@ -71,18 +71,19 @@ struct ServiceCall {
   private func encode(
     _ writer: inout RequestHeadWriter, _ environ: (wsgi_httpd_request, inout FlatWriter) -> Int
   ) -> UnsafeRawBufferPointer? {
+    let view = wsgi_httpd_look_at(request)
     let fields = wsgi_httpd_get_request(request)
     guard fields.headers.count + fields.variables.count + Environ.ownPairs < RequestHead.pairLimit else { return nil }
     var head = RequestHead.Flags(flags).union(.serviceCall)
     guard let configuration = Generation.current?.configuration else { return nil }
     let (group, isOpen) = configuration.applicationGroup(
-      script.applicationGroup, for: .scriptInterpreter, RequestNames(request: request, view: wsgi_httpd_look_at(request)))
+      script.applicationGroup, for: .scriptInterpreter, RequestNames(request: request, view: view))
     if isOpen { head.insert(.openName) }
     group.withUnsafeBytes { group in
       script.path.withUnsafeBytes { path in
         writer.begin(
           flags: head, contentLength: -1, scriptModified: withCString(script.path) { ScriptTime.now($0) },
-          requestStart: fields.request_time, processGroup: nothing, applicationGroup: group, script: path, callable: nothing)
+          requestStart: view.time, processGroup: nothing, applicationGroup: group, script: path, callable: nothing)
       }
     }
     let encoded = writer.finish(pairs: environ(fields, &writer.writer))

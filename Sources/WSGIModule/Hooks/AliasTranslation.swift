@@ -22,13 +22,8 @@ func wsgi_swift_translate_name(_ request: OpaquePointer) -> Int32 {
 /// Runs a compiled regular expression.
 private func captures(of expression: RegexHandle, in uri: UnsafePointer<CChar>) -> AliasMatching.Captures? {
   guard let compiled = UnsafeRawPointer(bitPattern: expression) else { return nil }
-  let count = Int(WSGI_HTTPD_CAPTURES)
-  return withUnsafeTemporaryAllocation(of: Int32.self, capacity: count * 2) { offsets in
-    guard let starts = offsets.baseAddress, wsgi_httpd_match(compiled, uri, starts, starts + count) != 0 else { return nil }
-    return (0..<count).map { group in
-      let start = Int(starts[group])
-      let end = Int(starts[group + count])
-      return start >= 0 && end >= start ? start..<end : nil
-    }
+  return withUnsafeTemporaryAllocation(of: wsgi_httpd_capture.self, capacity: Int(WSGI_HTTPD_CAPTURES)) { captures in
+    guard let first = captures.baseAddress, wsgi_httpd_match(compiled, uri, first) != 0 else { return nil }
+    return captures.map { $0.start >= 0 && $0.end >= $0.start ? Int($0.start)..<Int($0.end) : nil }
   }
 }

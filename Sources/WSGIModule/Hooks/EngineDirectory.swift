@@ -7,10 +7,9 @@ import WSGICore
 enum EngineDirectory {
   /// nil where the image cannot tell where it was loaded from.
   static var path: String? {
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) { buffer in
-      guard let base = buffer.baseAddress, wsgi_httpd_image_directory(base, buffer.count) > 0 else { return nil }
-      return String(cString: base)
-    }
+    guard let image = wsgi_httpd_image_path(), let slash = strrchr(image, 0x2F), slash > image else { return nil }
+    defer { free(image) }
+    return String(decoding: UnsafeRawBufferPointer(start: image, count: slash - image), as: UTF8.self)
   }
 
   /// The Python that mod_wsgi was built for.

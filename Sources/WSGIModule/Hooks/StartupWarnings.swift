@@ -33,9 +33,7 @@ private final class Lookout {
   private var probes: [FileCredentials?: FileProbe?] = [:]
 
   /// The users whose process did not answer.
-  var lost: [String] {
-    probes.compactMap { user, probe in probe?.isLost == true ? user?.name ?? "?" : nil }.sorted()
-  }
+  var lost: [String] { probes.compactMap { user, probe in probe?.isLost == true ? user?.name ?? "?" : nil }.sorted() }
 
   func probe(for user: FileCredentials?) -> FileProbe? {
     if let known = probes[user] { return known }

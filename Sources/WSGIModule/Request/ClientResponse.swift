@@ -1,4 +1,5 @@
 import CHTTPD
+import Glibc
 import WSGICore
 
 /// A response on its way through httpd's filters to the client; the same for embedded and daemon applications.
@@ -53,10 +54,12 @@ struct ClientResponse: ~Copyable {
   /// Sends part of a regular file as the rest of the body. The descriptor stays the caller's.
   mutating func sendFile(descriptor: Int32, offset: Int64, length: Int64) -> Int32 {
     guard case .sending = phase else { return resultWhenNotSending }
-    let size = wsgi_httpd_file_size(descriptor)
-    guard offset >= 0, length >= 0, size >= 0 else { return ExchangeFailure.failed.rawValue }
+    var about = stat()
+    guard offset >= 0, length >= 0, fstat(descriptor, &about) == 0, about.st_mode & S_IFMT == S_IFREG else {
+      return ExchangeFailure.failed.rawValue
+    }
     let wanted = remaining >= 0 ? min(length, remaining) : length
-    let available = min(wanted, max(0, size - offset))
+    let available = min(wanted, max(0, Int64(about.st_size) - offset))
     if remaining >= 0 { remaining -= available }
     let isCut = (available < wanted || remaining > 0) && carriesBody
     guard available > 0 else { return finish(nothing, isCut: isCut) }
@@ -175,5 +178,36 @@ struct ClientResponse: ~Copyable {
     case .closed: wsgi_httpd_is_aborted(request) != 0 ? HookResult.ok : HookResult.answered
     case .awaitingHead: wsgi_httpd_is_aborted(request) != 0 ? HookResult.ok : 500
     }
+  }
+}
+
+/// A request's body as httpd's input filters give it: without its chunks, and cut off at LimitRequestBody.
+struct ClientBody: ~Copyable {
+  private let request: OpaquePointer
+  private var brigade: OpaquePointer?
+  private var failure: Int64 = 0
+  /// A filter found the body wrong and has answered the client itself.
+  private(set) var wasAnswered = false
+
+  init(_ request: OpaquePointer) { self.request = request }
+
+  /// Reads what is there; 0 at the end, else an `ExchangeFailure`'s value. A failure stays: what follows it cannot be told from
+  /// the body.
+  ///
+  /// With `wait` at least one byte is brought. An empty buffer only asks a client for its body that waits to be asked.
+  mutating func read(into buffer: UnsafeMutableRawBufferPointer, wait: Bool) -> Int64 {
+    guard failure == 0 else { return failure }
+    if !wait || buffer.isEmpty { wsgi_httpd_send_continue(request) }
+    guard let start = buffer.baseAddress?.assumingMemoryBound(to: UInt8.self), !buffer.isEmpty else { return 0 }
+    let brigade = brigade ?? wsgi_httpd_make_brigade(request)
+    self.brigade = brigade
+    let count = wsgi_httpd_read(request, brigade, start, buffer.count, wait ? 1 : 0)
+    guard count < 0 else { return count }
+    let reason = ExchangeFailure(code: count)
+    if reason == .wouldBlock || reason == .heldBack { return count }
+    wasAnswered = reason == .answered
+    let isTooLarge = wasAnswered && wsgi_httpd_status(request) == 413
+    failure = !wasAnswered ? count : Int64((isTooLarge ? ExchangeFailure.tooLarge : .failed).rawValue)
+    return failure
   }
 }

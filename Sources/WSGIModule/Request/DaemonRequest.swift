@@ -17,9 +17,7 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
   /// Why a response's head was refused for its size, as the end of a sentence.
   private var excess: String?
 
-  init(
-    _ request: OpaquePointer, of group: ChildGroup, script: UnsafePointer<CChar>, response: consuming ClientResponse
-  ) {
+  init(_ request: OpaquePointer, of group: ChildGroup, script: UnsafePointer<CChar>, response: consuming ClientResponse) {
     self.request = request
     self.group = group
     self.script = script
@@ -75,8 +73,7 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
 
   mutating func log(level: LogLevel, file: UnsafeRawBufferPointer, line: UInt32, text: UnsafeRawBufferPointer) {
     let request = request
-    records.write(
-      level: level, text, file: file.isEmpty ? nil : poolCopy(file, wsgi_httpd_request_pool(request)), line: line)
+    records.write(level: level, text, file: file.isEmpty ? nil : poolCopy(file, wsgi_httpd_request_pool(request)), line: line)
   }
 
   // MARK: the group
@@ -85,9 +82,7 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
   func isStarting() -> Bool { group.isStarting }
 
   mutating func requeued(attempt: UInt32) {
-    note(
-      .info,
-      "Queueing the request again, attempt #\(attempt): the daemon process that took it is being replaced.")
+    note(.info, "Queueing the request again, attempt #\(attempt): the daemon process that took it is being replaced.")
   }
 
   // MARK: the end
@@ -142,9 +137,7 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
     }
   }
 
-  private func note(_ level: LogLevel, _ message: String) {
-    WSGIModule.log(level, request: request, script: script, message)
-  }
+  private func note(_ level: LogLevel, _ message: String) { WSGIModule.log(level, request: request, script: script, message) }
 
   private func report(_ crowding: Crowding) {
     guard let passedOver = group.refusals.take(crowding, now: Clock.monotonicMilliseconds()) else { return }
@@ -154,9 +147,8 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
       let facts = wsgi_httpd_get_facts()
       message =
         "WSGI0353: Process group '\(group.name)' is at its limit: \(group.row.inFlightNow) requests in flight, queue-limit"
-        + " \(group.queue?.inFlightLimit ?? 0) (MaxRequestWorkers:"
-        + " \(Int(facts.maximum_processes) &* Int(facts.maximum_threads))); answered 503. Add processes or"
-        + " threads, or raise queue-limit."
+        + " \(group.queue?.inFlightLimit ?? 0) (MaxRequestWorkers: \(Int(facts.maximum_processes) &* Int(facts.maximum_threads)))"
+        + "; answered 503. Add processes or threads, or raise queue-limit."
     case .givenUp:
       message =
         "WSGI0671: The queue of process group '\(group.name)' is full of abandoned requests, and no process reads it; answered"

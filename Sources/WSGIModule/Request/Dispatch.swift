@@ -12,14 +12,13 @@ extension ScriptHandler {
     if script.isOfAccessFile,
       let obstacle = generation.configuration.obstacleToAccessFileScript(where: destination.lookup)
     {
-      throw Refusal(
-        500, "WSGI0623: The dispatch script '\(ByteText(script.path))' of an .htaccess file is refused: \(obstacle).")
+      throw Refusal(500, "WSGI0623: The dispatch script '\(ByteText(script.path))' of an .htaccess file is refused: \(obstacle).")
     }
     let unchanged = destination
     let call = ServiceCall(request: request, script: script, flags: destination.flags)
     let answer = call.call("process_group,application_group,callable_object", [], .each) { fields, writer in
       var environ = Environ(
-        fields: fields, proxy: ProxyHeaders.outcome(unchanged, fields), options: environOptions(unchanged))
+        view, fields, proxy: ProxyHeaders.outcome(unchanged, view, fields), options: environOptions(unchanged))
       return environ.write(to: &writer)
     }
     switch answer {

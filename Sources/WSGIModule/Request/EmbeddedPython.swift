@@ -3,6 +3,7 @@ import CHTTPD
 import Glibc
 import Platform
 import ProcessSupervision
+import RequestCounting
 import Synchronization
 import WSGIConfig
 import WSGICore
@@ -68,9 +69,7 @@ final class EmbeddedPython: Sendable {
   // MARK: life
 
   /// Starts Python on the calling thread, the child's first, and loads what is to be loaded beforehand.
-  func start() {
-    state.withLock { start(on: nil, &$0) }
-  }
+  func start() { state.withLock { start(on: nil, &$0) } }
 
   private func start(on thread: JobThread?, _ state: inout State) {
     do throws(EngineFailure) {
@@ -142,5 +141,39 @@ extension Engine {
   fileprivate init?(bits: UInt) {
     guard let table = UnsafePointer<wsgi_engine>(bitPattern: bits) else { return nil }
     self.init(table: table)
+  }
+}
+
+/// Functions that an httpd child offers the engine outside any request. They live as long as the process, as the engine keeps it.
+struct HostTable: @unchecked Sendable {  // the table is constant
+  let pointer: UnsafePointer<wsgi_host>
+
+  /// The log limit of all applications in this httpd child.
+  static let logShare = LogShare.ofProcess()
+
+  init(server: OpaquePointer) {
+    let table = UnsafeMutablePointer<wsgi_host>.allocate(capacity: 1)
+    table.initialize(
+      to: wsgi_host(
+        context: UnsafeMutableRawPointer(server),
+        log: { context, record in
+          guard let record else { return }
+          let text = UnsafeRawBufferPointer(start: record.pointee.text, count: record.pointee.length)
+          guard HostTable.logShare.take(bytes: text.count, now: Int64(clamping: Clock.monotonicNanoseconds())) else { return }
+          logServer(
+            LogLevel(clamping: record.pointee.level), OpaquePointer(context), text, file: record.pointee.file,
+            line: record.pointee.line)
+        },
+        log_level: { context in
+          OpaquePointer(context).map { wsgi_httpd_server_log_level($0) } ?? LogLevel.error.rawValue
+        },
+        server_metrics: { _, buffer, capacity in
+          let pairs = Scoreboard.pairs() ?? []
+          if let buffer, pairs.count <= capacity {
+            UnsafeMutableRawBufferPointer(start: buffer, count: capacity).copyBytes(from: pairs)
+          }
+          return pairs.count
+        }))
+    pointer = UnsafePointer(table)
   }
 }

@@ -8,6 +8,7 @@ import WSGICore
 /// Variables of the request (SetEnv, mod_ssl's StdEnvVars, REDIRECT_…) come first and the keys of CGI after them, because
 /// of a key that appears twice the last value counts. `wsgi.…` and the keys with values other than strings are the engine's.
 struct Environ: ~Copyable {
+  let view: wsgi_httpd_view
   let fields: wsgi_httpd_request
   /// The effect of the directives on headers of proxies; nil if none is configured.
   let proxy: ProxyOutcome?
@@ -19,8 +20,9 @@ struct Environ: ~Copyable {
   /// How many pairs have been written.
   private var pairs = 0
 
-  /// `fields` borrows from the request.
-  init(fields: wsgi_httpd_request, proxy: ProxyOutcome?, options: EnvironOptions) {
+  /// `view` and `fields` borrow from the request.
+  init(_ view: wsgi_httpd_view, _ fields: wsgi_httpd_request, proxy: ProxyOutcome?, options: EnvironOptions) {
+    self.view = view
     self.fields = fields
     self.proxy = proxy
     self.options = options
@@ -49,12 +51,12 @@ struct Environ: ~Copyable {
     write("SERVER_PORT", number: fields.server_port, to: &writer)
     write("SERVER_PROTOCOL", fields.protocol, to: &writer)
     write(ifPresent: "SERVER_ADMIN", fields.server_admin, to: &writer)
-    write("REMOTE_ADDR", fields.remote_address, to: &writer)
+    write("REMOTE_ADDR", view.remote_address, to: &writer)
     write("REMOTE_PORT", number: fields.remote_port, to: &writer)
     write(ifPresent: "REMOTE_HOST", wsgi_httpd_remote_host(request), to: &writer)
     write("DOCUMENT_ROOT", fields.document_root, to: &writer)
     write("REQUEST_METHOD", fields.method, to: &writer)
-    write("QUERY_STRING", fields.args, to: &writer)
+    write("QUERY_STRING", view.arguments, to: &writer)
     write("REQUEST_URI", RequestPath.target(ofRequestLine: rawBytes(of: fields.the_request)), to: &writer)
     let (name, info) = path
     write("SCRIPT_NAME", name, to: &writer)
@@ -96,7 +98,7 @@ struct Environ: ~Copyable {
   private mutating func writeRequest(to writer: inout FlatWriter) {
     let mapsToGet = fields.is_head != 0 && options.mapsHead(filtersContent: fields.filters_content != 0)
     if mapsToGet { write("REQUEST_METHOD", "GET", to: &writer) } else { write("REQUEST_METHOD", fields.method, to: &writer) }
-    write("QUERY_STRING", fields.args, to: &writer)
+    write("QUERY_STRING", view.arguments, to: &writer)
     write("REQUEST_URI", requestURI, to: &writer)
     write("SERVER_PROTOCOL", fields.protocol, to: &writer)
     write("REQUEST_SCHEME", fields.scheme, to: &writer)
@@ -105,8 +107,8 @@ struct Environ: ~Copyable {
 
   /// The script's name and the path info, in the request's own spelling.
   private var path: (name: UnsafeRawBufferPointer, info: UnsafeRawBufferPointer) {
-    let uri = rawBytes(of: fields.uri)
-    let info = rawBytes(of: fields.path_info)
+    let uri = rawBytes(of: view.uri)
+    let info = rawBytes(of: view.path_info)
     return (UnsafeRawBufferPointer(rebasing: uri.prefix(RequestPath.scriptNameLength(uri: uri, pathInfo: info))), info)
   }
 
@@ -126,7 +128,7 @@ struct Environ: ~Copyable {
     write("SERVER_NAME", fields.server_name, to: &writer)
     write("SERVER_PORT", number: fields.server_port, to: &writer)
     write("SERVER_ADDR", fields.server_address, to: &writer)
-    write("REMOTE_ADDR", fields.remote_address, to: &writer)
+    write("REMOTE_ADDR", view.remote_address, to: &writer)
     write("REMOTE_PORT", number: fields.remote_port, to: &writer)
     write("SERVER_SOFTWARE", fields.server_software, to: &writer)
     write(ifPresent: "SERVER_ADMIN", fields.server_admin, to: &writer)
@@ -136,7 +138,7 @@ struct Environ: ~Copyable {
     write(ifPresent: "SCRIPT_FILENAME", fields.filename, to: &writer)
     write("mod_wsgi.listener_host", fields.listener_host, to: &writer)
     write("mod_wsgi.listener_port", number: fields.listener_port, to: &writer)
-    write("mod_wsgi.request_handler", fields.handler, to: &writer)
+    write("mod_wsgi.request_handler", view.handler, to: &writer)
     write("mod_wsgi.handler_script", options.handlerScript, to: &writer)
     write("mod_wsgi.server_pid", number: UInt32(bitPattern: options.processID), to: &writer)
     write(ifPresent: "mod_wsgi.connection_id", fields.connection_id, to: &writer)
@@ -181,7 +183,7 @@ struct Environ: ~Copyable {
 
   /// The target of the request line, as the client sent it.
   private var requestURI: UnsafeRawBufferPointer {
-    if fields.current_uri != 0 { return rawBytes(of: fields.uri) }
+    if fields.current_uri != 0 { return rawBytes(of: view.uri) }
     return RequestPath.target(ofRequestLine: rawBytes(of: fields.the_request))
   }
 

@@ -38,8 +38,7 @@ struct RequestAccount {
     var status = result >= 100 ? result : wsgi_httpd_status(request)
     if hasNoStatus, result == HookResult.ok { status = 0 }
     let now = Clock.epochMicroseconds()
-    seat.end(
-      ticket, status: status, cause: cause, microseconds: max(0, now &- started), now: now, isEmbedded: isEmbedded)
+    seat.end(ticket, status: status, cause: cause, microseconds: max(0, now &- started), now: now, isEmbedded: isEmbedded)
   }
 
   // MARK: causes

@@ -32,7 +32,7 @@ func wsgi_swift_handler(_ request: OpaquePointer) -> Int32 {
   do throws(Refusal) {
     return try handler.run()
   } catch {
-    return error.report(request, script: handler.target.filename)
+    return error.report(request, script: view.filename)
   }
 }
 
@@ -54,7 +54,7 @@ struct ScriptHandler {
 
   /// Checks the request and runs it; what httpd is told.
   func run() throws(Refusal) -> Int32 {
-    try ScriptResource(target).check(isAliased: alias != nil, handlerScript: handlerScript)
+    try ScriptResource(target, view).check(isAliased: alias != nil, handlerScript: handlerScript)
     var destination = generation.configuration.destination(
       server: server.identity, server.box.value, directory.value, alias: alias, handler: handlerScript,
       RequestNames(request: request, view: view))
@@ -63,18 +63,10 @@ struct ScriptHandler {
       contentLength: target.content_length.map { rawBytes(of: $0) }, limit: target.body_limit,
       allowsChunked: destination.flags.isOn(.chunkedRequest))
     try dispatch(&destination)
-    return ThreadState.withHeadWriter { writer in
-      do throws(Refusal) {
-        return try run(at: destination, body, &writer)
-      } catch {
-        return error.report(request, script: target.filename)
-      }
-    }
+    return try ThreadState.withHeadWriter { (writer) throws(Refusal) in try run(at: destination, body, &writer) }
   }
 
-  private func run(
-    at destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter
-  ) throws(Refusal) -> Int32 {
+  private func run(at destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter) throws(Refusal) -> Int32 {
     if let refusal = destination.lookup.refusal(of: destination.processGroup) { throw refusal }
     guard case .daemon(let place) = destination.lookup else { return try runCounted(nil, destination, body, &writer) }
     guard let group = generation.group(place) else { throw notStarted(destination) }
@@ -125,7 +117,7 @@ struct ScriptHandler {
 
   /// The script's path as a C string that lives as long as the request.
   private var script: UnsafePointer<CChar> {
-    guard let handlerScript else { return target.filename ?? emptyString }
+    guard let handlerScript else { return view.filename ?? emptyString }
     return handlerScript.path.withUnsafeBytes { UnsafePointer(poolCopy($0, wsgi_httpd_request_pool(request))) }
   }
 
@@ -134,7 +126,7 @@ struct ScriptHandler {
     _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter, root: ChangedRoot? = nil
   ) throws(Refusal) -> UnsafeRawBufferPointer {
     var fields = wsgi_httpd_get_request(request)
-    let proxy = ProxyHeaders.outcome(destination, fields)
+    let proxy = ProxyHeaders.outcome(destination, view, fields)
     var flags = RequestHead.Flags(destination.flags)
     if body.isThere { flags.insert(.hasBody) }
     if fields.is_head != 0 { flags.insert(.isHead) }
@@ -154,12 +146,12 @@ struct ScriptHandler {
           writer.begin(
             flags: flags, contentLength: body.length,
             scriptModified: handlerScript == nil ? target.modified : ScriptTime.now(script),
-            requestStart: fields.request_time, processGroup: process, applicationGroup: application, script: path,
+            requestStart: view.time, processGroup: process, applicationGroup: application, script: path,
             callable: callable)
         }
       }
     }
-    var environ = Environ(fields: fields, proxy: proxy, options: environOptions(destination))
+    var environ = Environ(view, fields, proxy: proxy, options: environOptions(destination))
     let head = writer.finish(pairs: environ.write(to: &writer.writer))
     guard head.count <= RequestHead.limit else {
       throw Refusal(431, "WSGI0352: The request's headers are too large to pass to an application.")
@@ -212,9 +204,7 @@ struct ScriptHandler {
   }
 
   private func notStarted(_ destination: Destination) -> Refusal {
-    Refusal(
-      500,
-      "WSGI0151: Process group '\(ByteText(destination.processGroup))' was not started; earlier log entries say why.")
+    Refusal(500, "WSGI0151: Process group '\(ByteText(destination.processGroup))' was not started; earlier log entries say why.")
   }
 
   private func runDaemon(
@@ -270,12 +260,12 @@ extension ScriptHandler {
 }
 
 extension ScriptResource {
-  init(_ target: wsgi_httpd_target) {
+  init(_ target: wsgi_httpd_target, _ view: wsgi_httpd_view) {
     self.init()
     exists = target.file_exists != 0
     isDirectory = target.file_is_directory != 0
     mayExecute = target.may_execute != 0
-    hasPathInfo = target.path_info.map { $0.pointee != 0 } ?? false
+    hasPathInfo = view.path_info.map { $0.pointee != 0 } ?? false
     rejectsPathInfo = target.rejects_path_info != 0
   }
 }

@@ -26,10 +26,10 @@ final class ThreadState {
   }
 
   /// Lends the thread's head writer.
-  static func withHeadWriter<R>(_ body: (inout RequestHeadWriter) -> R) -> R {
+  static func withHeadWriter<R, E: Error>(_ body: (inout RequestHeadWriter) throws(E) -> R) throws(E) -> R {
     let state = ThreadState.current
     var writer = state?.spareWriter.take() ?? RequestHeadWriter()
-    let result = body(&writer)
+    let result = try body(&writer)
     state?.spareWriter = consume writer
     return result
   }

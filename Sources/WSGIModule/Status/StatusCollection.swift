@@ -88,7 +88,7 @@ struct StatusCollection {
     _ process: GroupScoreboard.Process, _ threads: Int, _ activity: WorkerScoreboard.Activity?
   ) -> StatusReport.Process {
     var shown = StatusReport.Process(pid: process.pid, state: process.state, started: process.started)
-    shown.residentBytes = StatusCollection.residentBytes(process.pid)
+    shown.residentBytes = ProcessMemory.resident(of: "\(process.pid)").map { UInt64(clamping: $0) }
     if let activity {
       shown.busyThreads = activity.busy
       // One that drains takes no more requests: no thread of it waits for any.
@@ -114,27 +114,12 @@ struct StatusCollection {
       process.idleThreads = max(0, threads - child.inFlight.count)
       process.requests = child.answered
       process.oldestRequest = running.map(\.started).min().map { max(0, now - $0) }
-      process.residentBytes = StatusCollection.residentBytes(child.pid)
+      process.residentBytes = ProcessMemory.resident(of: "\(child.pid)").map { UInt64(clamping: $0) }
       return process
     }
     shown.inFlight = children.reduce(0) { $0 + $1.inFlight.count { $0.slot == row?.slot } }
     shown.busyThreads = shown.inFlight
     shown.idleThreads = shown.processes.compactMap(\.idleThreads).reduce(0, +)
     return shown
-  }
-
-  // MARK: /proc
-
-  /// nil: the process has gone, or `/proc` is hidden from us.
-  private static func residentBytes(_ pid: Int32) -> UInt64? {
-    let file = open("/proc/\(pid)/statm", O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { return nil }
-    defer { close(file) }
-    var buffer = [UInt8](repeating: 0, count: 128)
-    let count = read(file, &buffer, buffer.count)
-    guard count > 0 else { return nil }
-    let fields = buffer[..<count].split(separator: UInt8(ascii: " "))
-    guard fields.count > 1, let pages = UInt64(String(decoding: fields[1], as: UTF8.self)) else { return nil }
-    return pages.multipliedReportingOverflow(by: UInt64(clamping: sysconf(Int32(_SC_PAGESIZE)))).partialValue
   }
 }

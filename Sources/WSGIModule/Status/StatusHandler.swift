@@ -19,8 +19,7 @@ struct StatusHandler {
     }
     let discarded = wsgi_httpd_discard_body(request)
     guard discarded == 0 else { return discarded }
-    let query = StatusQuery(
-      text(wsgi_httpd_look_at(request).arguments), accept: text(wsgi_httpd_request_accept(request)))
+    let query = StatusQuery(text(wsgi_httpd_look_at(request).arguments), accept: text(wsgi_httpd_request_accept(request)))
     var collection = StatusCollection(generation, request)
     return send(collection.report().rendered(query), query)
   }

@@ -1,8 +1,9 @@
 import CHTTPD
 import Glibc
 import WSGIConfig
+import WSGICore
 
-// Between C's NUL-terminated strings and bytes.
+// C's NUL-terminated strings as bytes, and its constants in the types they are used with.
 
 /// The bytes of a C string, without its NUL; they live as long as the string.
 @inline(__always)
@@ -53,3 +54,26 @@ func poolCopy(_ bytes: UnsafeRawBufferPointer, _ pool: OpaquePointer) -> UnsafeM
 
 /// The empty C string. SAFETY: a StaticString ends in a NUL byte and lives as long as the image.
 nonisolated(unsafe) let emptyString = UnsafeRawPointer(("" as StaticString).utf8Start).assumingMemoryBound(to: CChar.self)
+
+/// Failures of httpd's side that engine.h does not have; the engine never sees them.
+extension ExchangeFailure {
+  /// httpd has answered the client itself.
+  static let answered = ExchangeFailure(rawValue: Int32(WSGI_HTTPD_ANSWERED))
+  /// An input filter took bytes and gave none yet; only where a read does not wait.
+  static let heldBack = ExchangeFailure(rawValue: Int32(WSGI_HTTPD_HELD_BACK))
+}
+
+enum WriteFlag {
+  static let flush = UInt32(WSGI_HTTPD_FLUSH)
+  static let end = UInt32(WSGI_HTTPD_END)
+}
+
+/// The result of a hook: one of these, or an HTTP status to answer with.
+enum HookResult {
+  static let declined = Int32(WSGI_HTTPD_DECLINED)
+  static let ok = Int32(WSGI_HTTPD_OK)
+  /// Of a hook that looks the configuration over: httpd does not start with it.
+  static let refused: Int32 = 500
+  /// A filter has answered the client; httpd makes sure that something did.
+  static let answered = Int32(WSGI_HTTPD_FILTER_ERROR)
+}
