@@ -1,4 +1,3 @@
-import CHTTPD
 import WSGIConfig
 import WSGICore
 

@@ -1,8 +1,6 @@
-import CHTTPD
 import Glibc
 import Platform
 import RequestCounting
-import WSGIConfig
 import WSGICore
 
 /// The log records of an application for one request. It logs how many were dropped, at the end of the request at the latest.

@@ -6,7 +6,6 @@ import ProcessSupervision
 import RequestCounting
 import WSGIConfig
 import WSGICore
-import WSGIStatus
 
 // The content handler: from a request to the application that answers it.
 
