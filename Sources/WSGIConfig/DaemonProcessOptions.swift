@@ -55,12 +55,12 @@ extension GroupConfig {
         "No control group for WSGI daemon process. cgroup-set=\(value.file):\(value.value): add cgroup=, its directory."
       )
     }
+    try group.checkTemplate(parse)
     if let fewest = group.minimumProcesses, fewest < group.settings.processes, group.settings.engine.isService {
       throw ConfigError(
         "Invalid process count for WSGI daemon process. A group with threads=0 serves no requests that could start a process:"
           + " write processes=\(group.settings.processes).")
     }
-    try group.checkTemplate(parse)
     parse.global.value.groups.append(group)
   }
 

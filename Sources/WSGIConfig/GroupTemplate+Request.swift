@@ -29,6 +29,7 @@ extension GroupTemplate.Key {
           "WSGI0723: The request has no variable '\(ByteText(name))', which makes its process group (key= of the template):"
             + " set it with SetEnv, SetEnvIf or RewriteRule.")
       }
+      return HostName.normalized(text, host: facts.host)
     }
     return text
   }

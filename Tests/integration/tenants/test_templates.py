@@ -64,3 +64,191 @@ def test_each_owner_gets_a_group_of_its_own(serve):
         assert answer.text.split()[:2] == [str(user.pw_uid), "site/%s" % user.pw_name]
     assert set(groups(server)) == {"site/%s" % user.pw_name for user in USERS}
     assert not server.log.lines(r":(warn|error|crit|alert|emerg)\]")
+
+
+def complaints(server):
+    return server.log.lines(r":(warn|error|crit|alert|emerg)\]")
+
+
+def pids(server):
+    return {process["pid"] for group in groups(server).values() for process in group["processes"]}
+
+
+BY_HANDLER = """%s
+WSGIDaemonTemplate site uid-range=1-60000 threads=2
+<Directory {root}/home>
+AllowOverride All
+AddHandler wsgi-script .wsgi
+WSGIProcessGroup site
+</Directory>
+<DirectoryMatch {root}/home/[^/]+/public_html>
+Options ExecCGI
+DirectoryIndex app.wsgi
+</DirectoryMatch>
+""" + STATUS
+
+
+def test_user_directories(serve):
+    server = serve("UserDir {root}/home/*/public_html\n", BY_HANDLER, modules=("userdir", "dir"))
+    for user in USERS[:3]:
+        write_script(server, user, directory=user.pw_name + "/public_html")
+    for user in USERS[:3]:
+        for path in ("app.wsgi", ""):
+            answer = server.get("/~%s/%s" % (user.pw_name, path))
+            assert (answer.status, answer.text.split()[:2]) == (200, [str(user.pw_uid), "site/%s" % user.pw_name])
+    assert not complaints(server)
+
+
+def test_mass_virtual_hosts(serve):
+    server = serve("VirtualDocumentRoot {root}/home/%1/public_html\nUseCanonicalName Off\n", BY_HANDLER, modules=("vhost_alias", "dir"))
+    for user in USERS[:3]:
+        write_script(server, user, directory=user.pw_name + "/public_html")
+    for user in USERS[:3]:
+        answer = server.get("/app.wsgi", [("Host", "%s.example.org" % user.pw_name)])
+        assert (answer.status, answer.text.split()[:2]) == (200, [str(user.pw_uid), "site/%s" % user.pw_name])
+    assert server.get("/app.wsgi", [("Host", "nobody.example.org")]).status == 404
+    # One user's several names are one group.
+    os.symlink(os.path.join(server.root, "home", USERS[0].pw_name), os.path.join(server.root, "home", "alias"))
+    assert server.get("/app.wsgi", [("Host", "alias.example.org")]).text.split()[1] == "site/%s" % USERS[0].pw_name
+    assert not complaints(server)
+
+
+def test_a_new_user_needs_nothing_but_a_script(serve):
+    server = serve()
+    user = pwd.getpwnam("sys")
+    assert server.get("/~%s" % USERS[0].pw_name).status == 200
+    assert server.get("/~sys").status == 404
+    before, generation = pids(server), server.generation()
+    write_script(server, user)
+    answer = server.get("/~sys")
+    assert (answer.status, answer.text.split()[:2]) == (200, [str(user.pw_uid), "site/sys"])
+    assert server.generation() == generation and pids(server) == before | {int(answer.text.split()[2])}
+
+
+KEYS = """SetEnvIf Request_URI "^/env/([^/?]*)" TENANT=$1
+WSGIDaemonTemplate host uid-range=1-60000 key=%%{HOST}
+WSGIDaemonTemplate env uid-range=1-60000 key=%%{ENV:TENANT}
+WSGIDaemonTemplate mount uid-range=1-60000 key=%%{RESOURCE} %s
+WSGIScriptAlias /host {root}/home/daemon/app.wsgi process-group=host
+WSGIScriptAlias /env {root}/home/daemon/app.wsgi process-group=env
+WSGIScriptAlias /mount {root}/home/bin/app.wsgi process-group=mount
+WSGIScriptAliasMatch ^/host-of/([a-z]+) {root}/home/$1/app.wsgi process-group=host
+""" + STATUS
+
+
+def test_other_keys(serve):
+    server = serve("display-name=(wsgi:{port}:%{KEY}:%{USER})", KEYS)
+    uid, name, _ = server.get("/host", [("Host", "Shop.Example.org.")]).text.split()
+    assert (int(uid), name) == (USERS[0].pw_uid, "host/shop.example.org")
+    assert server.get("/env/alpha").text.split()[1] == "env/alpha"
+    assert server.get("/env/beta").text.split()[1] == "env/beta"
+    uid, name, pid = server.get("/mount").text.split()
+    assert int(uid) == USERS[1].pw_uid and name == "mount/localhost@7C@2Fmount"
+    assert called("(wsgi:%d:%s:bin)" % (server.port, name[6:])) == [int(pid)]
+    # The first script's owner is whom the group runs as.
+    other = server.get("/host-of/games", [("Host", "shop.example.org")])
+    assert other.status == 403
+    server.log.wait_for("WSGI0725.*belongs to another user.*host/shop.example.org")
+    assert server.get("/host-of/games", [("Host", "games.example.org")]).text.split()[0] == str(pwd.getpwnam("games").pw_uid)
+
+
+def test_names_that_are_no_keys_are_refused(serve):
+    server = serve("", KEYS)
+    for key in ("-a", ".a", "a%2Cb", "x" * 65):
+        assert server.get("/env/" + key).status == 404
+        server.log.wait_for("WSGI0722")
+    assert server.get("/env").status == 500
+    server.log.wait_for("WSGI0723.*TENANT")
+    assert not groups(server)
+
+
+def test_owners_outside_of_the_range_are_refused(serve):
+    server = serve(conf=BY_USER.replace("uid-range=1-60000", "uid-range=3-60000"))
+    root = pwd.getpwnam("root")
+    write_script(server, root)
+    for user in ("root", "daemon", "bin"):
+        assert server.get("/~" + user).status == 403
+        server.log.wait_for("WSGI0724.*'%s'.*uid-range=3-60000.*chown" % user)
+    assert server.get("/~games").status == 200
+    path = write_script(server, pwd.getpwnam("man"))
+    os.chown(path, 54_321, 0)
+    assert server.get("/~man").status == 403
+    server.log.wait_for("WSGI0724.*uid 54321, which no user has")
+    assert set(groups(server)) == {"site/games"}
+
+
+def test_places_that_a_user_has(serve):
+    server = serve("home=%{HOME} python-path=%{HOME}/lib python-home=%{HOME}")
+    # None of these users has a Python at home: what the log says of it names the user's own directory.
+    answer = server.get("/~games")
+    assert answer.status in (500, 503)
+    server.log.wait_for("site/games.*%s" % pwd.getpwnam("games").pw_dir)
+
+
+def test_templates_are_restricted_like_groups(serve):
+    server = serve("", """WSGIDaemonTemplate site uid-range=1-60000
+WSGIScriptAlias /games {root}/home/games/app.wsgi process-group=site
+WSGIScriptAlias /man {root}/home/man/app.wsgi process-group=site
+<Directory {root}/home/man>
+WSGIRestrictProcess other
+</Directory>
+""")
+    assert server.get("/games").status == 200
+    assert server.get("/man").status == 500
+    server.log.wait_for("WSGI0149.*'site'")
+
+
+def test_a_fixed_user_runs_all_groups(serve):
+    server = serve("", """WSGIDaemonTemplate site user=games key=%{OWNER}
+WSGIScriptAliasMatch ^/~([a-z]+) {root}/home/$1/app.wsgi process-group=site
+""")
+    for user in USERS[:3]:
+        assert server.get("/~" + user.pw_name).text.split()[:2] == [str(pwd.getpwnam("games").pw_uid), "site/" + user.pw_name]
+    assert not complaints(server)
+
+
+def test_a_touched_script_is_reloaded_in_its_group_alone(serve):
+    server = serve()
+    before = {user.pw_name: server.get("/~" + user.pw_name).text.split()[2] for user in USERS[:2]}
+    path = os.path.join(server.root, "home", USERS[0].pw_name, "app.wsgi")
+    os.utime(path, (1, 1))
+    after = {user.pw_name: server.get("/~" + user.pw_name).text.split()[2] for user in USERS[:2]}
+    assert after[USERS[0].pw_name] != before[USERS[0].pw_name]
+    assert after[USERS[1].pw_name] == before[USERS[1].pw_name]
+
+
+def test_groups_are_forgotten_when_nobody_needs_them(serve):
+    server = serve("idle-timeout=100ms")
+    assert server.get("/~games").status == 200
+    wait_until(lambda: not groups(server), "the group to be forgotten")
+    assert server.get("/~games").status == 200
+    # It has its place anew, and not what was counted there before.
+    assert groups(server)["site/games"]["requests"]["2xx"] == 1
+    assert not complaints(server)
+
+
+def test_a_graceful_restart_keeps_tenants_answered(serve):
+    server = serve()
+    assert all(answer.status == 200 for answer in run_together(6, lambda i: server.get("/~" + USERS[i % 3].pw_name)))
+    server.graceful()
+    for user in USERS:
+        assert server.get("/~" + user.pw_name).text.split()[0] == str(user.pw_uid)
+    assert not complaints(server)
+
+
+def test_configtest_says_what_is_wrong():
+    def check(conf):
+        server = Httpd(conf, name="templates")
+        try:
+            return server.check()
+        finally:
+            server.remove()
+    code, output = check("WSGIDaemonTemplate site\nWSGIImportScript /x.py process-group=site application-group=%{GLOBAL}\n")
+    assert code != 0 and "WSGI0620" in output and "template" in output
+    code, output = check("WSGIDaemonTemplate site key=shop\n")
+    assert code != 0 and "key=shop" in output
+    code, output = check("WSGIDaemonTemplate site key=%{HOST}\n<VirtualHost *>\nServerName a.org\nServerAlias *.example.org\n"
+                         "WSGIScriptAlias / {docs}/ process-group=site\n</VirtualHost>\n")
+    assert code == 0 and "WSGI0729" in output
+    code, output = check("WSGIDaemonTemplate site\nWSGIScriptAlias / {apps}/ process-group=site\n")
+    assert code == 0 and "WSGI0" not in output, output
