@@ -66,7 +66,8 @@ import WSGICore
 
   @Test func aTenantsGroupHasItsNamesAndPlaces() throws {
     let template = try template(
-      "home=%{HOME}/site python-home=%{HOME}/venv python-path=%{HOME}/a:/srv/%{USER} display-name=wsgi:%{KEY} cgroup=/sys/fs/x/%{KEY}"
+      "home=%{HOME}/site python-home=%{HOME}/venv python-path=%{HOME}/a:/srv/%{USER} display-name=wsgi:%{KEY}"
+        + " cgroup=/sys/fs/x/%{KEY}"
     )
     let user = UserRecord(name: "alice", uid: 1002, gid: 100, home: "/home/alice")
     let group = template.made(for: try #require(TenantKey("shop".utf8)), user: user)

@@ -100,7 +100,8 @@ def test_user_directories(serve):
 
 
 def test_mass_virtual_hosts(serve):
-    server = serve("VirtualDocumentRoot {root}/home/%1/public_html\nUseCanonicalName Off\n", BY_HANDLER, modules=("vhost_alias", "dir"))
+    server = serve("VirtualDocumentRoot {root}/home/%1/public_html\nUseCanonicalName Off\n", BY_HANDLER,
+                   modules=("vhost_alias", "dir"))
     for user in USERS[:3]:
         write_script(server, user, directory=user.pw_name + "/public_html")
     for user in USERS[:3]:
