@@ -3,7 +3,6 @@ import Platform
 import PythonRuntime
 import Synchronization
 import WSGICore
-import WSGIMeasurement
 
 // Looks at what runs, for monitors and the log. The GIL may not be available at all, so that all of it happens on a thread of
 // its own, for which the caller waits with a limit. Stacks are lines; the flag beside them is false where the GIL could not be
@@ -21,8 +20,7 @@ extension Adapter {
       }
       return lines
     }
-    if let lines { return (lines, true) }
-    return (stacksWithoutGIL(), false)
+    return lines.map { ($0, true) } ?? (stacksWithoutGIL(), false)
   }
 
   /// The stacks of all threads that run Python code, those that applications started too, in every interpreter.
@@ -38,9 +36,9 @@ extension Adapter {
       }
       return true
     }
-    if isComplete != nil { return (lines.all.withLock { $0 }, true) }
+    let found = lines.all.withLock { $0 }
     // With GILs of their own some interpreters may have answered.
-    return (lines.all.withLock { $0 } + stacksWithoutGIL(), false)
+    return isComplete == true ? (found, true) : (found + stacksWithoutGIL(), false)
   }
 
   private func describe(_ interpreter: Interpreter, _ gil: borrowing GILToken) -> [String] {
@@ -102,33 +100,19 @@ extension Adapter {
 
   // MARK: imports
 
-  /// The calling thread begins to import a script. Attached.
-  func beginImport(_ script: String, _ attachment: Attachment) -> ImportWatch.Import {
-    imports.begin(script, attachment, thread: python.thread.ordinal) { [unowned self] in reportImport($0, $1) }
-  }
-
-  private func reportImport(_ running: ImportWatch.Import, _ seconds: UInt64) {
-    let stack = stack(of: running, milliseconds: 1000)
+  func reportImport(_ running: ImportWatch.Import, _ seconds: UInt64) {
+    let lines = inspector.run(milliseconds: 1000) { [self] in
+      python.withAttachment(to: running.attachment.interpreter) { own in
+        own.run { running.isUnderWay ? running.attachment.stack($0).lines("Thread \(running.thread)") : [] }
+      } ?? []
+    }
+    let stack = lines ?? stacksWithoutGIL()
     guard running.isUnderWay else { return }
     host.log(
       .warning,
       "WSGI0612: Script '\(running.script)' is still loading, after \(seconds) s, into the "
         + "\(running.attachment.interpreter.label) \(place); requests for it are waiting. "
         + (stack.isEmpty ? "It runs no Python code." : stack.joined(separator: ", ") + "."))
-  }
-
-  /// The Python stack of an import, as lines; what can be read without the GIL where that cannot be acquired in time.
-  func stack(of running: ImportWatch.Import, milliseconds: UInt32) -> [String] {
-    let lines = inspector.run(milliseconds: milliseconds) { [self] in stack(of: running) }
-    return lines ?? stacksWithoutGIL()
-  }
-
-  /// The same, waiting for the GIL as long as that takes.
-  func stack(of running: ImportWatch.Import) -> [String] {
-    let lines = python.withAttachment(to: running.attachment.interpreter) { own in
-      own.run { running.isUnderWay ? running.attachment.stack($0).lines("Thread \(running.thread)") : [] }
-    }
-    return lines ?? []
   }
 
   func reportRepeats(_ script: FailureLedger.Script, _ repeats: Int) {
@@ -144,22 +128,18 @@ extension Adapter {
 
   /// Raises RequestTimeout in the thread that runs `ticket`. False where it does not run, or the GIL could not be acquired.
   public func interrupt(_ ticket: UInt64) -> Bool {
-    inspector.run(milliseconds: 1000) { [self] in
+    let isRaised = inspector.run(milliseconds: 1000) { [self] () -> Bool? in
       guard let runner = running.running(ticket).first else { return false }
-      return raise(in: runner, ticket)
-    } ?? false
-  }
-
-  private func raise(in runner: RunningRequest, _ ticket: UInt64) -> Bool {
-    let isRaised = python.withAttachment(to: runner.attachment.interpreter) { attachment in
-      attachment.run { gil in
-        guard runner.ticket.load(ordering: .relaxed) == ticket,
-          let contents = attachment.interpreter.contents as? InterpreterContents
-        else { return false }
-        return Attachment.raiseAsynchronously(gil, contents.requestTimeout, inThread: runner.attachment.identity)
+      return python.withAttachment(to: runner.attachment.interpreter) { attachment in
+        attachment.run { gil in
+          guard runner.ticket.load(ordering: .relaxed) == ticket,
+            let contents = attachment.interpreter.contents as? InterpreterContents
+          else { return false }
+          return Attachment.raiseAsynchronously(gil, contents.requestTimeout, inThread: runner.attachment.identity)
+        }
       }
     }
-    return isRaised ?? false
+    return isRaised == true
   }
 }
 

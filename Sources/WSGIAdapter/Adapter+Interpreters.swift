@@ -1,8 +1,6 @@
-import Glibc
 import Platform
 import PythonRuntime
 import WSGICore
-import WSGIMeasurement
 
 // The interpreters of the process, from their making to their end.
 
@@ -10,14 +8,11 @@ extension Adapter {
   /// Tells Python how to set interpreters up and end them. Before the first interpreter is set up.
   func connectPython() {
     failures.begin { [unowned self] in reportRepeats($0, $1) }
+    imports.begin { [unowned self] in reportImport($0, $1) }
     python.wantsOwnGIL = { [unowned self] name in self.wantsOwnGIL(name) }
-    python.configure = { [unowned self] interpreter, gil throws(InterpreterFailure) in
-      try self.configure(interpreter, gil)
-    }
+    python.configure = { [unowned self] interpreter, gil throws(InterpreterFailure) in try self.configure(interpreter, gil) }
     python.discard = { interpreter, gil in (interpreter.contents as? InterpreterContents)?.drop(gil) }
-    python.endLater = { [unowned self] interpreter in
-      _ = self.ender.run(milliseconds: 0) { self.endRetired(interpreter) }
-    }
+    python.endLater = { [unowned self] interpreter in _ = ender.run(milliseconds: 0) { self.endRetired(interpreter) } }
     python.openNameLimit = settings.maximumInterpreters
   }
 
@@ -105,9 +100,4 @@ extension NativeTypes {
     functions = try NativeType("mod_wsgi.Functions", methods: NativeFunctions.methods, traits: [])
     ssl = try NativeType("mod_wsgi.RequestFunction", methods: [], traits: .callable)
   }
-}
-
-extension InterpreterContents {
-  /// `native` of the bootstrap.
-  func makeFunctions() throws(Raised) -> PyRef { try types.functions.make(NativeFunctions(self)) }
 }

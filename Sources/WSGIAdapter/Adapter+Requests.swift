@@ -70,9 +70,7 @@ extension Adapter {
 
   /// Imports a script into an application group. Not attached. False after logging why. `failure` names how the import failed; a
   /// failure that it names beforehand has been logged.
-  public func load(
-    _ applicationGroup: UnsafeRawBufferPointer, _ script: UnsafeRawBufferPointer, failure: inout UInt32
-  ) -> Bool {
+  public func load(_ applicationGroup: UnsafeRawBufferPointer, _ script: UnsafeRawBufferPointer, failure: inout UInt32) -> Bool {
     if failure != 0 { failures.expect(.init(path: Array(script), applicationGroup: Array(applicationGroup)), failure) }
     failure = 0
     let attachment: Attachment
@@ -84,9 +82,7 @@ extension Adapter {
     var found: UInt32 = 0
     let isLoaded = attachment.run { gil -> Bool in
       guard let contents = attachment.interpreter.contents as? InterpreterContents else { return false }
-      let request = ScriptLoader.Request(
-        path: script, modified: ScriptTime.now(script), isReloading: false, rejectsStale: false, mayRetire: false,
-        resource: { nil })
+      let request = ScriptLoader.Request(path: script, modified: ScriptTime.now(script), mayRetire: false)
       do throws(ScriptFailure) {
         _ = try ScriptLoader(contents: contents, attachment: attachment).script(request, gil)
         contents.flushStandardStreams()

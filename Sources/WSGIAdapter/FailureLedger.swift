@@ -1,10 +1,8 @@
 import Platform
-import WSGICore
-import WSGIMeasurement
 
 /// The failed imports that have been logged: the first of its kind is logged whole, repetitions are counted, and the count is
 /// logged at most every ten seconds.
-final class FailureLedger: @unchecked Sendable {  // everything is guarded by `condition`
+final class FailureLedger: DueReports, @unchecked Sendable {
   struct Script: Hashable {
     var path: [UInt8]
     var applicationGroup: [UInt8]
@@ -26,10 +24,8 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `c
   /// Between two lines about a script, in nanoseconds.
   private static let pace: UInt64 = 10_000_000_000
 
-  private let condition = Condition()
   private var entries: [Script: Entry] = [:]
   private var attempts: [Script: Attempts] = [:]
-  private var isStarted = false
   private var report: (Script, _ repeats: Int) -> Void = { _, _ in }
 
   /// Says how to log a count. Once, before any import.
@@ -37,14 +33,14 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `c
 
   /// An import failed. True: this failure has not been logged.
   func failed(_ script: Script, _ failure: UInt32) -> Bool {
-    condition.lock()
-    defer { condition.unlock() }
-    if let known = entries[script], known.failure == failure {
-      count(script)
-      return false
+    withLock {
+      guard entries[script]?.failure != failure else {
+        count(script)
+        return false
+      }
+      entries[script] = Entry(failure: failure)
+      return true
     }
-    entries[script] = Entry(failure: failure)
-    return true
   }
 
   /// The number of attempts at a script, in interpreters of their own, that follow at the least pause; later pauses double.
@@ -55,36 +51,31 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `c
   /// Another attempt, in an interpreter made for it, failed: the time until the next, in nanoseconds. Each leaves behind what
   /// extension modules and CPython do not give back, so that they must not go on every second for days.
   func pause(_ script: Script, modified: Int64) -> UInt64 {
-    condition.lock()
-    defer { condition.unlock() }
-    var known = attempts[script] ?? Attempts(modified: modified)
-    if known.modified != modified { known = Attempts(modified: modified) }
-    known.count = min(known.count + 1, FailureLedger.quickAttempts + FailureLedger.mostDoublings)
-    attempts[script] = known
-    return FailedScript.leastPause << UInt64(max(known.count - FailureLedger.quickAttempts, 0))
+    let count = withLock {
+      var known = attempts[script] ?? Attempts(modified: modified)
+      if known.modified != modified { known = Attempts(modified: modified) }
+      known.count = min(known.count + 1, FailureLedger.quickAttempts + FailureLedger.mostDoublings)
+      attempts[script] = known
+      return known.count
+    }
+    return FailedScript.leastPause << UInt64(max(count - FailureLedger.quickAttempts, 0))
   }
 
   /// Another process has logged this failure, and counts.
   func expect(_ script: Script, _ failure: UInt32) {
-    condition.lock()
     // The attempt that follows is not a request.
-    entries[script] = Entry(failure: failure, repeats: -1)
-    condition.unlock()
+    withLock { entries[script] = Entry(failure: failure, repeats: -1) }
   }
 
   /// A request was refused because of the failure that is known.
-  func repeated(_ script: Script) {
-    condition.lock()
-    count(script)
-    condition.unlock()
-  }
+  func repeated(_ script: Script) { withLock { count(script) } }
 
   /// A script has loaded: should it fail again, that is news.
   func loaded(_ script: Script) {
-    condition.lock()
-    let ended = entries.removeValue(forKey: script)
-    attempts[script] = nil
-    condition.unlock()
+    let ended = withLock {
+      attempts[script] = nil
+      return entries.removeValue(forKey: script)
+    }
     if let ended, ended.repeats > 0 { report(script, ended.repeats) }
   }
 
@@ -93,22 +84,18 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `c
     entry.repeats += 1
     if entry.repeats > 0, entry.due == nil {
       entry.due = Clock.monotonicNanoseconds() &+ FailureLedger.pace
-      if !isStarted { isStarted = DetachedThread.start { [self] in loop() } == 0 }
-      condition.announce()
+      announce()
     }
     entries[script] = entry
   }
 
   /// Logs the counts, due or not. Before the process ends.
   func flush() {
-    condition.lock()
-    let counted = take { _ in true }
-    condition.unlock()
-    for (script, repeats) in counted { report(script, repeats) }
+    for (script, repeats) in withLock({ take(until: .max) }) { report(script, repeats) }
   }
 
-  private func take(_ isDue: (UInt64) -> Bool) -> [(Script, Int)] {
-    let due = entries.filter { _, entry in entry.due.map(isDue) ?? false }
+  private func take(until now: UInt64) -> [(Script, Int)] {
+    let due = entries.filter { _, entry in entry.due.map { $0 <= now } ?? false }
     for script in due.keys {
       entries[script]?.repeats = 0
       entries[script]?.due = nil
@@ -116,22 +103,10 @@ final class FailureLedger: @unchecked Sendable {  // everything is guarded by `c
     return due.map { ($0.key, $0.value.repeats) }
   }
 
-  private func loop() {
-    condition.lock()
-    while true {
-      guard let next = entries.values.compactMap(\.due).min() else {
-        condition.wait()
-        continue
-      }
-      let now = Clock.monotonicNanoseconds()
-      guard now >= next else {
-        _ = condition.wait(until: next)
-        continue
-      }
-      let counted = take { $0 <= now }
-      condition.unlock()
-      for (script, repeats) in counted { report(script, repeats) }
-      condition.lock()
-    }
+  override var nextDue: UInt64? { entries.values.compactMap(\.due).min() }
+
+  override func takeDue(_ now: UInt64) -> () -> Void {
+    let counted = take(until: now)
+    return { [self] in for (script, repeats) in counted { report(script, repeats) } }
   }
 }

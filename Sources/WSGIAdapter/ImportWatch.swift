@@ -1,12 +1,10 @@
 import Platform
 import PythonRuntime
 import Synchronization
-import WSGICore
-import WSGIMeasurement
 
 /// The scripts that are being imported in this process, by the threads that do it. One that takes long is reported with the
 /// Python stack that shows where it is: requests that wait for it tell nothing.
-final class ImportWatch: @unchecked Sendable {  // everything is guarded by `condition`
+final class ImportWatch: DueReports, @unchecked Sendable {
   final class Import: Sendable {
     let script: String
     let attachment: Attachment
@@ -30,37 +28,30 @@ final class ImportWatch: @unchecked Sendable {  // everything is guarded by `con
   /// When an import is reported for the first time, in nanoseconds; then whenever it has taken twice as long again.
   static let patience: UInt64 = 10_000_000_000
 
-  private let condition = Condition()
   private var entries: [(running: Import, due: UInt64)] = []
-  private var isStarted = false
+  private var report: (Import, _ seconds: UInt64) -> Void = { _, _ in }
 
-  /// The calling thread begins to import a script; `report` says on another that it takes long. Attached.
-  func begin(
-    _ script: String, _ attachment: Attachment, thread: Int, _ report: @escaping @Sendable (Import, _ seconds: UInt64) -> Void
-  ) -> Import {
+  /// Says how to log on another thread that an import takes long. Once, before any import.
+  func begin(_ report: @escaping (Import, UInt64) -> Void) { self.report = report }
+
+  /// The calling thread begins to import a script. Attached.
+  func begin(_ script: String, _ attachment: Attachment, thread: Int) -> Import {
     let now = Clock.monotonicNanoseconds()
     let started = Import(script, attachment, thread: thread, since: now)
-    condition.lock()
-    defer { condition.unlock() }
-    if !isStarted { isStarted = DetachedThread.start { [self] in loop(report) } == 0 }
-    entries.append((started, now &+ ImportWatch.patience))
-    condition.announce()
+    withLock {
+      entries.append((started, now &+ ImportWatch.patience))
+      announce()
+    }
     return started
   }
 
   /// Attached.
   func end(_ ended: Import) {
     ended.hasEnded.store(true, ordering: .relaxed)
-    condition.lock()
-    entries.removeAll { $0.running === ended }
-    condition.unlock()
+    withLock { entries.removeAll { $0.running === ended } }
   }
 
-  var underWay: [Import] {
-    condition.lock()
-    defer { condition.unlock() }
-    return entries.map(\.running)
-  }
+  var underWay: [Import] { withLock { entries.map(\.running) } }
 
   /// How long it takes until every import that is under way in an interpreter will have been reported; 0: they have been.
   func millisecondsUntilReported(in interpreter: Interpreter) -> Int {
@@ -69,24 +60,13 @@ final class ImportWatch: @unchecked Sendable {  // everything is guarded by `con
     return ends.map { $0 > now ? Int(($0 &- now) / 1_000_000) : 0 }.max() ?? 0
   }
 
-  private func loop(_ report: (Import, _ seconds: UInt64) -> Void) {
-    condition.lock()
-    while true {
-      guard let next = entries.indices.min(by: { entries[$0].due < entries[$1].due }) else {
-        condition.wait()
-        continue
-      }
-      let due = entries[next].due
-      if Clock.monotonicNanoseconds() < due {
-        _ = condition.wait(until: due)
-        continue
-      }
-      let running = entries[next].running
-      let taken = due &- running.since
-      entries[next].due = due &+ taken
-      condition.unlock()
-      report(running, taken / 1_000_000_000)
-      condition.lock()
-    }
+  override var nextDue: UInt64? { entries.map(\.due).min() }
+
+  override func takeDue(_ now: UInt64) -> () -> Void {
+    guard let next = entries.firstIndex(where: { $0.due <= now }) else { return {} }
+    let (running, due) = entries[next]
+    let taken = due &- running.since
+    entries[next].due = due &+ taken
+    return { [self] in report(running, taken / 1_000_000_000) }
   }
 }

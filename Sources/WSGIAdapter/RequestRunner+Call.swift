@@ -60,11 +60,10 @@ extension RequestRunner {
 
   private func answer(_ call: ScriptCall, _ request: RequestHead, _ gil: borrowing GILToken) -> ScriptAnswer {
     do {
-      let loader = ScriptLoader(contents: contents, attachment: attachment)
-      let script = try loader.script(
-        ScriptLoader.Request(
-          path: request.script, modified: request.scriptModified, isReloading: request.flags.contains(.scriptReloading),
-          rejectsStale: false, resource: { nil }, exchange: exchange), gil)
+      let wanted = ScriptLoader.Request(
+        path: request.script, modified: request.scriptModified, isReloading: request.flags.contains(.scriptReloading),
+        exchange: exchange)
+      let script = try ScriptLoader(contents: contents, attachment: attachment).script(wanted, gil)
       // The functions in environ refuse to work from then on, should the script have kept them.
       defer { callNumber &+= 1 }
       let answer = call.flags.contains(.each) ? try each(call, script, request, gil) : try one(call, script, request, gil)
@@ -167,9 +166,7 @@ extension RequestRunner {
   // MARK: environ
 
   /// A fresh dict of the head's pairs and the objects of such scripts.
-  private func makeServiceEnviron(
-    _ request: RequestHead, _ flags: CallFlags, _ gil: borrowing GILToken
-  ) throws(Raised) -> PyRef {
+  private func makeServiceEnviron(_ request: RequestHead, _ flags: CallFlags, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
     let environ = try PyRef.dict()
     let dict = environ.object
     var reader = request.environ

@@ -1,4 +1,3 @@
-import Glibc
 import Platform
 import PythonRuntime
 import Synchronization
@@ -147,21 +146,18 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
     pairs.begin(request)
   }
 
-  func failure(_ status: Int32) -> RequestOutcome {
-    RequestOutcome(isCommitted ? .aborted : .failed, status: status)
-  }
+  func failure(_ status: Int32) -> RequestOutcome { RequestOutcome(isCommitted ? .aborted : .failed, status: status) }
 
   private func execute(
     _ request: RequestHead, _ flags: RunFlags, sendsBody: inout Bool, _ gil: borrowing GILToken
   ) -> RequestOutcome {
     do {
       if meter.isOn { meter.identify { value(of: $0) } }
-      let loader = ScriptLoader(contents: contents, attachment: attachment)
-      let script = try loader.script(
-        ScriptLoader.Request(
-          path: request.script, modified: request.scriptModified, isReloading: request.flags.contains(.scriptReloading),
-          rejectsStale: flags.contains(.rejectsStale), hasNewCode: flags.contains(.newCode),
-          resource: { self.value(of: "SCRIPT_FILENAME") }, exchange: exchange), gil)
+      let wanted = ScriptLoader.Request(
+        path: request.script, modified: request.scriptModified, isReloading: request.flags.contains(.scriptReloading),
+        rejectsStale: flags.contains(.rejectsStale), hasNewCode: flags.contains(.newCode),
+        resource: { self.value(of: "SCRIPT_FILENAME") }, exchange: exchange)
+      let script = try ScriptLoader(contents: contents, attachment: attachment).script(wanted, gil)
       guard let application = try callable(request.callable, in: script) else {
         contents.adapter.logHere(
           .error,

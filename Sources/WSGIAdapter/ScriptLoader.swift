@@ -3,7 +3,6 @@ import Platform
 import PythonRuntime
 import Synchronization
 import WSGICore
-import WSGIMeasurement
 
 /// Loads scripts into one interpreter.
 struct ScriptLoader {
@@ -14,15 +13,15 @@ struct ScriptLoader {
     var path: UnsafeRawBufferPointer
     /// As the host saw it when the request came (`ScriptTime`): if another was loaded, the file is looked at again.
     var modified: Int64
-    var isReloading: Bool
+    var isReloading = false
     /// A change is answered with `stale` instead of a reload in place.
-    var rejectsStale: Bool
+    var rejectsStale = false
     /// This process was started for the request: its code is new unless the file has changed since.
     var hasNewCode = false
     /// The caller can go on in another interpreter, should this one be retired.
     var mayRetire = true
     /// Gives the requested resource, for the script's `reload_required`.
-    var resource: () -> UnsafeRawBufferPointer?
+    var resource: () -> UnsafeRawBufferPointer? = { nil }
     /// The host of the request that the script is loaded for; it is told of a start that no request's timeout counts.
     unowned(unsafe) var exchange: RequestExchange?
   }
@@ -173,7 +172,7 @@ struct ScriptLoader {
       let module: PyRef
       // A service script does its work while it is loaded.
       let isService = adapter.settings.isService
-      let running = isService ? nil : adapter.beginImport(path, attachment)
+      let running = isService ? nil : adapter.imports.begin(path, attachment, thread: adapter.python.thread.ordinal)
       defer { if let running { adapter.imports.end(running) } }
       do throws(Raised) {
         module = try execute.call([code, name.object, file.object, stamp])
@@ -183,8 +182,7 @@ struct ScriptLoader {
         failure = note(request, modified: modified, gil)
         throw error
       }
-      let script = try LoadedScript(
-        path: Array(request.path), module: module, stamp: stamp.retained(), modified: modified)
+      let script = try LoadedScript(path: Array(request.path), module: module, stamp: stamp.retained(), modified: modified)
       contents.interpreter.keep()
       contents.scripts.replace(script)
       adapter.failures.loaded(key(request))
@@ -207,8 +205,7 @@ struct ScriptLoader {
     let pause =
       modified != nil && isDisposable ? contents.adapter.failures.pause(key(request), modified: time) : FailedScript.leastPause
     contents.scripts.replace(
-      FailedScript(
-        path: Array(request.path), modified: time, failure: failure, leavesNothing: modified == nil, pause: pause))
+      FailedScript(path: Array(request.path), modified: time, failure: failure, leavesNothing: modified == nil, pause: pause))
     guard contents.adapter.failures.failed(key(request), failure) else { return failure }
     let path = text(request.path)
     if modified == nil {
