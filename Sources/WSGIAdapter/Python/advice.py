@@ -89,8 +89,8 @@ def _refusal(component, wanted, path):
     verb = 'enter' if wanted == os.X_OK else 'read'
     on_the_way = "" if component == path else " on the way to '%s'" % path
     line = ("WSGI0611: User '%s' may not %s '%s'%s (mode %04o, owner '%s', group '%s')."
-            % (_user_name(user), verb, component, on_the_way, about.st_mode & 0o7777, _user_name(about.st_uid),
-               _group_name(about.st_gid)))
+            % (_account(user), verb, component, on_the_way, about.st_mode & 0o7777, _account(about.st_uid),
+               _account(about.st_gid, 'grp', 'getgrgid')))
     lacking = wanted & ~(about.st_mode >> shift & 7)
     if not lacking:
         return line + ' Its mode allows that: check access control lists, AppArmor and SELinux.'
@@ -98,18 +98,10 @@ def _refusal(component, wanted, path):
     return line + " 'chmod %s+%s %s' allows it." % (who, letters, component)
 
 
-def _user_name(number):
+def _account(number, database='pwd', look_up='getpwuid'):
+    """The name of a user or a group; the number where there is none."""
     try:
-        import pwd
-        return pwd.getpwuid(number).pw_name
-    except (ImportError, KeyError, OSError):
-        return str(number)
-
-
-def _group_name(number):
-    try:
-        import grp
-        return grp.getgrgid(number).gr_name
+        return getattr(__import__(database), look_up)(number)[0]
     except (ImportError, KeyError, OSError):
         return str(number)
 

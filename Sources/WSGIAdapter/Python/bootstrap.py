@@ -55,14 +55,11 @@ class FileWrapper:
         if self._closed:
             return
         filelike, self._filelike, self._closed = self._filelike, None, True
-        try:
-            close = filelike.close
-        except AttributeError:
-            return
-        try:
-            close()
-        except Exception:
-            pass
+        if hasattr(filelike, 'close'):
+            try:
+                filelike.close()
+            except Exception:
+                pass
 
 
 class LogHandler(logging.Handler):
@@ -71,13 +68,10 @@ class LogHandler(logging.Handler):
 
     @staticmethod
     def _level(number):
-        if number >= 50:
-            return 2
-        if number >= 40:
-            return 3
-        if number >= 30:
-            return 4
-        return 6 if number >= 20 else 7
+        for level, least in ((2, 50), (3, 40), (4, 30), (6, 20)):
+            if number >= least:
+                return level
+        return 7
 
     def emit(self, record):
         try:
@@ -117,11 +111,16 @@ class SignalIntercept:
     def __call__(self, signalnum, handler):
         if os.getpid() != self.pid:
             return self.wrapped(signalnum, handler)
-        import traceback
-        native.log(6, 'Callback registration for signal %s ignored.' % int(signalnum), None, 0)
-        for line in ''.join(traceback.format_stack(sys._getframe(1))).splitlines():
-            native.log(6, line, None, 0)
+        log_ignored('Callback registration for signal %s ignored.' % int(signalnum))
         return handler
+
+
+def log_ignored(text):
+    """Logs what was not done for an application, and the stack of its call."""
+    import traceback
+    native.log(6, text, None, 0)
+    for line in ''.join(traceback.format_stack(sys._getframe(2))).splitlines():
+        native.log(6, line, None, 0)
 
 
 def make_stream(log):
@@ -265,10 +264,7 @@ def subscribe_signals(callback):
     if settings.get('process-group'):
         module.signal_callbacks.append(callback)
     else:
-        import traceback
-        native.log(6, 'Subscription to signals ignored in embedded mode.', None, 0)
-        for line in ''.join(traceback.format_stack(sys._getframe(1))).splitlines():
-            native.log(6, line, None, 0)
+        log_ignored('Subscription to signals ignored in embedded mode.')
     return callback
 
 
@@ -421,20 +417,14 @@ def _make_module(info):
         spec = None
     if spec is not None and spec.submodule_search_locations:
         made.__path__ = list(spec.submodule_search_locations)
-    for name in ('version', '__version__', 'process_group', 'application_group', 'maximum_processes', 'threads_per_process'):
+    for name in ('version', '__version__', 'process_group', 'application_group', 'maximum_processes', 'threads_per_process',
+                 'active_requests'):
         setattr(made, name, info[name])
-    made.FileWrapper = FileWrapper
-    made.RequestTimeout = RequestTimeout
-    made.LogHandler = LogHandler
-    made.event_callbacks = []
-    made.shutdown_callbacks = []
-    made.signal_callbacks = []
-    made.active_requests = info['active_requests']
-    made.subscribe_events = subscribe_events
-    made.subscribe_shutdown = subscribe_shutdown
-    made.subscribe_signals = subscribe_signals
-    made.request_data = native.request_data
-    for name in ('server_metrics', 'process_metrics', 'request_metrics', 'start_recording_metrics'):
+    for part in (FileWrapper, RequestTimeout, LogHandler, subscribe_events, subscribe_shutdown, subscribe_signals):
+        setattr(made, part.__name__, part)
+    for name in ('event_callbacks', 'shutdown_callbacks', 'signal_callbacks'):
+        setattr(made, name, [])
+    for name in ('request_data', 'server_metrics', 'process_metrics', 'request_metrics', 'start_recording_metrics'):
         setattr(made, name, getattr(native, name))
     return made
 
