@@ -34,14 +34,10 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
   }
 
   /// A script has loaded in it, and may have left what applications want to keep. With the import lock, as `Python.retire`.
-  public func keep() {
-    if !isRetired.load(ordering: .relaxed) { isDisposable.store(false, ordering: .relaxed) }
-  }
+  public func keep() { if !isRetired.load(ordering: .relaxed) { isDisposable.store(false, ordering: .relaxed) } }
 
   /// Its name in log lines.
-  public var label: String {
-    isMain ? "main interpreter" : "sub-interpreter '\(String(decoding: name, as: UTF8.self))'"
-  }
+  public var label: String { isMain ? "main interpreter" : "sub-interpreter '\(String(decoding: name, as: UTF8.self))'" }
 }
 
 /// One thread in one interpreter: its thread state, kept for the life of the interpreter so that `threading.local` persists.

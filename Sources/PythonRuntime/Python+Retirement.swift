@@ -49,9 +49,7 @@ extension Python {
   }
 
   /// The thread state that CPython keeps for the calling thread is one that lives as long as the thread. Not while attached.
-  private func useMainState() {
-    if Python.keepsLastState { probe() }
-  }
+  private func useMainState() { if Python.keepsLastState { probe() } }
 
   /// Ends the retired interpreters that no thread uses.
   @inline(never)

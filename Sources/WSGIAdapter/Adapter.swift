@@ -79,19 +79,10 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
 
   // MARK: logging
 
-  /// A log record from Python code on the calling thread: to its request's log where it runs one. Attached.
-  func logHere(_ level: LogLevel, _ text: UnsafeRawBufferPointer, request: RunningRequest?, file: String?, line: Int) {
-    if let runner = request ?? RunningRequest.current {
-      runner.log(level, text, file: file, line: line)
-    } else {
-      host.log(level, text, file: file, line: line)
-    }
-  }
+  /// The owner of the log that Python code on the calling thread writes to: its request where it runs one. Attached.
+  var logOwnerHere: LogOwner { (RunningRequest.current as LogOwner?) ?? host }
 
-  func logHere(_ level: LogLevel, _ text: String) {
-    var text = text
-    text.withUTF8 { logHere(level, UnsafeRawBufferPointer($0), request: nil, file: nil, line: 0) }
-  }
+  func logHere(_ level: LogLevel, _ text: String) { logOwnerHere.log(level, text) }
 
   var logLevelHere: LogLevel { RunningRequest.current?.exchange.logLevel ?? host.logLevel }
 

@@ -61,9 +61,7 @@ final class InputStream: NativeObject {
   // MARK: reading
 
   private func requireNoFailure() throws(Raised) {
-    guard !hasFailed else {
-      throw Raised(.osError, "mod_wsgi request data read error: Input is already in error state.")
-    }
+    guard !hasFailed else { throw Raised(.osError, "mod_wsgi request data read error: Input is already in error state.") }
   }
 
   /// Reads at least one byte into `target` without the GIL; 0 at the end of the body.

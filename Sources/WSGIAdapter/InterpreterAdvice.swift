@@ -60,9 +60,7 @@ struct InterpreterAdvice {
     }
   }
 
-  private static func refusal(_ line: Substring) -> Objection? {
-    refusals.first { line.contains($0.words) }?.kind
-  }
+  private static func refusal(_ line: Substring) -> Objection? { refusals.first { line.contains($0.words) }?.kind }
 
   /// `ImportError: module _x.y does not support loading in subinterpreters`
   private static func named(_ line: Substring) -> Substring? {

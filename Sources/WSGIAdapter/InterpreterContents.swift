@@ -56,7 +56,7 @@ final class InterpreterContents {
     let dict = space.object
     try dict.setItem("__builtins__", PythonCode.builtins)
     try dict.setItem("__name__", "mod_wsgi")
-    try dict.setItem("native", try makeFunctions())
+    try dict.setItem("native", try types.functions.make(NativeFunctions(self)))
     let texts = try PyRef.dict()
     for (key, value) in settings.texts { try texts.object.setItem(named: key, value) }
     try dict.setItem("settings", texts.object)
@@ -99,20 +99,15 @@ final class InterpreterContents {
     let info = try PyRef.dict()
     let dict = info.object
     let environment = try PyRef.dict()
-    for (key, value) in pristine {
-      try environment.object.setItem(try PyRef.bytes(key), try PyRef.bytes(value))
-    }
+    for (key, value) in pristine { try environment.object.setItem(try PyRef.bytes(key), try PyRef.bytes(value)) }
     try dict.setItem("pristine", environment.object)
     func flag(_ key: StaticString, _ path: KeyPath<InterpreterSettings, Bool?>, _ standard: Bool) throws(Raised) {
       try dict.setItem(key, settings.scoped(path, interpreter.name).value ?? standard)
     }
     try flag("restrict_stdin", \.restrictStdin, false)
     try flag("restrict_stdout", \.restrictStdout, false)
-    if settings.isService {
-      try dict.setItem("restrict_signal", false)
-    } else {
-      try flag("restrict_signal", \.restrictSignal, true)
-    }
+    try flag("restrict_signal", \.restrictSignal, true)
+    if settings.isService { try dict.setItem("restrict_signal", false) }
     try dict.setItem("path_layers", settings.pathLayers(interpreter.name).map(\.text))
     try dict.setItem("version", try InterpreterContents.version())
     try dict.setItem("__version__", ModuleVersion.text)
@@ -171,9 +166,7 @@ final class InterpreterContents {
   }
 
   /// Sends what the calling thread left without a line end on sys.stderr and sys.stdout.
-  func flushStandardStreams() {
-    for stream in standardStreams { stream.flushTail() }
-  }
+  func flushStandardStreams() { for stream in standardStreams { stream.flushTail() } }
 
   /// Takes a request out of `active_requests`, whatever the application did to that dict.
   func forgetRequest(_ id: PyObj) {
@@ -240,9 +233,7 @@ final class InterpreterContents {
 
   /// Logs an exception: the header, then its traceback, a record a line, and advice, to the log of the calling thread's request.
   /// Lines that hold `secret`, in any form that a traceback gives it, are withheld. `script`: the WSGI script that raised it.
-  func log(
-    _ exception: PyObj, _ header: String, script: UnsafeRawBufferPointer? = nil, secret: UnsafeRawBufferPointer? = nil
-  ) {
+  func log(_ exception: PyObj, _ header: String, script: UnsafeRawBufferPointer? = nil, secret: UnsafeRawBufferPointer? = nil) {
     adapter.logHere(.error, header)
     let text = format(exception, secret: secret)
     for part in text.split(separator: "\n") { adapter.logHere(.error, String(part)) }
@@ -342,9 +333,5 @@ struct Names {
 
 /// The types of an interpreter whose behaviour is Swift's.
 struct NativeTypes {
-  let startResponse: NativeType
-  let input: NativeType
-  let log: NativeType
-  let functions: NativeType
-  let ssl: NativeType
+  let startResponse, input, log, functions, ssl: NativeType
 }

@@ -2,7 +2,6 @@ import Glibc
 import Platform
 import PythonRuntime
 import WSGICore
-import WSGIMeasurement
 
 /// The raw side of sys.stderr, sys.stdout and wsgi.errors (`mod_wsgi.Log`): bytes come in, log records leave, one a line.
 ///
@@ -33,8 +32,15 @@ final class LogStream: NativeObject {
 
   override func invoke(_ method: Int, _ arguments: Arguments, _ gil: borrowing GILToken) throws(Raised) -> PyRef {
     switch method {
-    case 0: return try write(arguments)
-    case 1: return try writeLines(arguments)
+    case 0, 1:
+      let name = LogStream.methods[method]
+      try arguments.expect(1...1, name)
+      guard isActive else { throw Raised(.runtimeError, "\(name)() called on wsgi.errors after request completed") }
+      let value = arguments[0] ?? .none
+      if method == 0 { return try write(value) }
+      let items = try value.iterator()
+      while let item = try items.next() { _ = try write(item.object) }
+      return .none()
     case 2:
       // A text stream flushes by itself after a text with a line end in it; what follows that end still waits for its own.
       if followsLineEnd { followsLineEnd = false } else { flushTail() }
@@ -61,37 +67,17 @@ final class LogStream: NativeObject {
     }
   }
 
-  private func requireActive(_ method: StaticString) throws(Raised) {
-    guard isActive else {
-      throw Raised(.runtimeError, "\(method)() called on wsgi.errors after request completed")
-    }
-  }
-
-  private func write(_ arguments: Arguments) throws(Raised) -> PyRef {
-    try arguments.expect(1...1, "write")
-    try requireActive("write")
-    return try write(arguments[0] ?? .none)
-  }
-
-  private func writeLines(_ arguments: Arguments) throws(Raised) -> PyRef {
-    try arguments.expect(1...1, "writelines")
-    try requireActive("writelines")
-    let iterator = try (arguments[0] ?? .none).iterator()
-    while let item = try iterator.object.next() { _ = try write(item.object) }
-    return .none()
-  }
-
   private func write(_ value: PyObj) throws(Raised) -> PyRef {
-    if let text = value.latin1 ?? value.text.map({ _ in UnsafeRawBufferPointer(start: nil, count: 0) }), value.isString {
+    if value.isString {
       // Text has no place in a byte stream; older code writes it all the same.
       if LogStream.warned.isFirst {
         adapter.host.log(.warning, "WSGI0500: str written to the .buffer of a log stream; write to the stream itself.")
       }
-      if let wide = text.isEmpty ? value.text : nil {
-        var wide = wide
-        wide.withUTF8 { append(UnsafeRawBufferPointer($0)) }
+      if let bytes = value.latin1 {
+        append(bytes)
       } else {
-        append(text)
+        var wide = value.text ?? ""
+        wide.withUTF8 { append(UnsafeRawBufferPointer($0)) }
       }
       return try .int(value.characterCount)
     }
@@ -133,6 +119,7 @@ final class LogStream: NativeObject {
   private static var threadKey: UInt { UInt(pthread_self()) }
 
   private func emit(_ line: UnsafeRawBufferPointer) {
-    adapter.logHere(.error, line, request: request, file: nil, line: 0)
+    let owner = (request as LogOwner?) ?? adapter.logOwnerHere
+    owner.log(.error, line, file: nil, line: 0)
   }
 }

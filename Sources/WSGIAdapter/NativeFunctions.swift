@@ -53,9 +53,7 @@ final class NativeFunctions: NativeObject {
     let line = try (arguments[3] ?? .none).int()
     for part in (arguments[1]?.text ?? "").split(separator: "\n") {
       var part = String(part)
-      part.withUTF8 {
-        contents.adapter.logHere(level, UnsafeRawBufferPointer($0), request: nil, file: file, line: line)
-      }
+      part.withUTF8 { contents.adapter.logOwnerHere.log(level, UnsafeRawBufferPointer($0), file: file, line: line) }
     }
     return .none()
   }

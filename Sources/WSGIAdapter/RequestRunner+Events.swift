@@ -40,9 +40,7 @@ extension RequestRunner {
 
   func publishException(_ exception: PyObj) {
     guard contents.hasEventSubscribers else { return }
-    publish("request_exception") { dict throws(Raised) in
-      try dict.setItem("exception_info", try PyRef(excInfoOf: exception))
-    }
+    publish("request_exception") { dict throws(Raised) in try dict.setItem("exception_info", try PyRef(excInfoOf: exception)) }
   }
 
   func publishFinished(_ request: RequestHead, _ outcome: RequestOutcome) {

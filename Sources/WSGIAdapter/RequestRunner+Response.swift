@@ -24,19 +24,17 @@ extension RequestRunner {
       head.addContentLength(Int64(total))
     }
     // Subscribers to the end of the request must not keep the client waiting.
-    if !isCommitted, total <= RequestRunner.smallBody, !isPublished {
+    let isWhole = head.contentLength < 0 || Int64(total) == head.contentLength
+    if !isCommitted, total <= RequestRunner.smallBody, !isPublished, isWhole {
       for index in 0..<count { body.append((isList ? sequence.listItem(index) : sequence.tupleItem(index)).bytes) }
-      let isCut = head.contentLength >= 0 && Int64(total) != head.contentLength
-      guard isCut else {
-        sendsBody = true
-        return done()
-      }
+      sendsBody = true
+      return done()
     }
     for index in 0..<count {
       let item = (isList ? sequence.listItem(index) : sequence.tupleItem(index)).retained()
       // Another thread of the application may have changed the list while a block was on its way.
       guard item.object.isBytes else { throw notBytes(item.object) }
-      guard try sendBlock(item.object.bytes, flushes: false, counts: false, gil) else { break }
+      guard try sendBlock(item.object.bytes, streams: false, gil) else { break }
       guard sequence.sequenceCount > index + 1 || index + 1 == count else { break }
     }
     return try end(gil)
@@ -58,26 +56,21 @@ extension RequestRunner {
     while let item = try iterator.next() {
       guard item.object.isBytes else { throw notBytes(item.object) }
       if item.object.bytes.isEmpty { continue }
-      guard try sendBlock(item.object.bytes, flushes: true, counts: true, gil) else { break }
+      guard try sendBlock(item.object.bytes, streams: true, gil) else { break }
     }
     return try end(gil)
   }
 
-  /// Sends a block; false when the client has gone.
-  func sendBlock(_ block: UnsafeRawBufferPointer, flushes: Bool, counts: Bool, _ gil: borrowing GILToken) throws(Raised) -> Bool {
+  /// Sends a block, of a stream or of a sequence whose size is known; false when the client has gone.
+  func sendBlock(_ block: UnsafeRawBufferPointer, streams: Bool, _ gil: borrowing GILToken) throws(Raised) -> Bool {
     endIfForked()
     do throws(WriteFailure) {
-      try transmit(block, flushes ? .flush : [], counts: counts, gathers: flushes, gil)
+      try transmit(block, streams ? .flush : [], counts: streams, gathers: streams, gil)
       return true
     } catch {
       if case .notStarted = error { throw notStarted() }
       return false
     }
-  }
-
-  /// start_response's `write`.
-  func write(_ block: UnsafeRawBufferPointer, _ gil: borrowing GILToken) throws(WriteFailure) {
-    try transmit(block, .flush, counts: true, gil)
   }
 
   /// Passes bytes on, after the head where that has not gone yet; what exceeds Content-Length is dropped. Attached.
@@ -140,11 +133,9 @@ extension RequestRunner {
         head.addContentLength(0)
       }
       let isCut = head.contentLength > 0 && bytesSent < head.contentLength && !isHead && RequestRunner.mayHaveBody(status)
-      do throws(WriteFailure) {
-        // The client need not wait for subscribers to the end of the request.
-        let flags: SendFlags = isPublished ? [.end, .flush] : .end
-        try transmit(UnsafeRawBufferPointer(start: nil, count: 0), isCut ? .flush : flags, counts: false, gil)
-      } catch {}
+      // The client need not wait for subscribers to the end of the request.
+      let flags: SendFlags = isPublished ? [.end, .flush] : .end
+      try? transmit(UnsafeRawBufferPointer(start: nil, count: 0), isCut ? .flush : flags, counts: false, gil)
       if isCut, stage == .started || stage == .committed { return cutShort() }
     }
     if stage == .broken(.badHead) { return failure(500) }
@@ -176,11 +167,10 @@ extension RequestRunner {
     traffic.outputBytes &+= UInt64(length)
     traffic.outputWrites &+= 1
     let begun = meter.isOn ? Clock.monotonicNanoseconds() : 0
-    let result =
-      detached(gil) {
-        // The offset may lie beyond the end, of which nothing can be sent.
-        $0.sendFile(head: encoded, descriptor: file.descriptor, offset: min(file.offset, file.size), length: length)
-      } ?? ExchangeFailure.closed.rawValue
+    // It may lie beyond the end, of which nothing can be sent.
+    let offset = min(file.offset, file.size)
+    let sent = detached(gil) { $0.sendFile(head: encoded, descriptor: file.descriptor, offset: offset, length: length) }
+    let result = sent ?? ExchangeFailure.closed.rawValue
     if meter.isOn { meter.wrote(since: begun, traffic) }
     lseek(file.descriptor, off_t(file.offset), SEEK_SET)
     if result == ExchangeFailure.badHead.rawValue { return failure(500) }
@@ -216,9 +206,7 @@ extension RequestRunner {
     if let pending { _ = Raised(pending) }
   }
 
-  var scriptLabel: String {
-    "'\(value(of: "SCRIPT_FILENAME").map { String(decoding: $0, as: UTF8.self) } ?? "?")'"
-  }
+  var scriptLabel: String { "'\(value(of: "SCRIPT_FILENAME").map { String(decoding: $0, as: UTF8.self) } ?? "?")'" }
 
   func handleException(_ request: RequestHead) -> RequestOutcome {
     endIfForked()

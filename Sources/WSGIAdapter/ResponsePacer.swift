@@ -1,7 +1,5 @@
 import Glibc
 import Platform
-import PythonRuntime
-import WSGIMeasurement
 
 /// Sends what streaming responses have gathered.
 ///

@@ -1,13 +1,12 @@
 import PythonRuntime
 import Synchronization
-import WSGICore
 import WSGIMeasurement
 
 /// The request that a thread runs in an interpreter, for all but its `RequestRunner`: for threads that look at it from outside,
 /// and for functions that Python calls. Kept between requests.
 ///
 /// Sendable for the sake of `RunningRequests`: other threads read `ticket`, which is atomic, and what never changes.
-class RunningRequest: @unchecked Sendable {
+class RunningRequest: LogOwner, @unchecked Sendable {
   unowned(unsafe) let attachment: Attachment
   /// For threads that look at it: the attachment, and so its interpreter's contents, last as long.
   private let keptAttachment: Attachment
@@ -38,9 +37,6 @@ class RunningRequest: @unchecked Sendable {
     guard let object = Python.knownThread?.current else { return nil }
     return unsafeDowncast(object, to: RunningRequest.self)
   }
-
-  /// A log record of the request.
-  func log(_ level: LogLevel, _ text: UnsafeRawBufferPointer, file: String?, line: Int) {}
 
   /// The pacer's call: sends what has been gathered of the response. Another thread's.
   func sendGathered() {}

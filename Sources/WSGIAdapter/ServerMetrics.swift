@@ -1,7 +1,6 @@
 import Platform
 import PythonRuntime
 import WSGICore
-import WSGIMeasurement
 
 /// httpd's scoreboard as Python sees it, made of the pairs that a host of the engine writes.
 ///

@@ -1,7 +1,6 @@
 import Platform
 import PythonRuntime
 import WSGICore
-import WSGIMeasurement
 
 /// The `start_response` callable of one request, and its `write` (PEP 3333).
 ///
@@ -49,7 +48,7 @@ final class StartResponse: NativeObject {
       throw Raised(.typeError, "write() argument must be bytes, not \(data.typeName): \(data.shown())")
     }
     let reference = data.retained()  // the caller may drop its own while the GIL is away
-    do throws(WriteFailure) { try runner.write(reference.object.bytes, gil) } catch {
+    do throws(WriteFailure) { try runner.transmit(reference.object.bytes, .flush, counts: true, gil) } catch {
       switch error {
       case .notStarted: throw Raised(.runtimeError, "write() called before start_response()")
       case .exchange(.closed): throw Raised(.osError, "mod_wsgi client connection closed")
@@ -124,8 +123,7 @@ final class StartResponse: NativeObject {
     for index in 0..<count {
       // Nothing below runs Python code that could change the list, unless it raises.
       let item = headers.listItem(index)
-      guard item.isTuple else { throw notAPair(item) }
-      guard item.tupleCount == 2 else { throw notAPair(item) }
+      guard item.isTuple, item.tupleCount == 2 else { throw notAPair(item) }
       var name = try latin1(item.tupleItem(0), "header name")
       let value = try latin1(item.tupleItem(1), "value of header \(bytesLiteral(name))")
       if !HeaderSyntax.isToken(name) { name = try mended(name, value) }
@@ -147,15 +145,16 @@ final class StartResponse: NativeObject {
   }
 
   /// Older applications send a name with a colon behind it, as in the message itself; any other malformed name is refused.
-  private func mended(
-    _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
-  ) throws(Raised) -> UnsafeRawBufferPointer {
+  private func mended(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws(Raised) -> UnsafeRawBufferPointer {
     let stem = UnsafeRawBufferPointer(rebasing: name.dropLast())
     guard name.last == UInt8(ascii: ":"), HeaderSyntax.isToken(stem) else {
       let fault = name.isEmpty ? "header name must not be empty" : "malformed header name \(bytesLiteral(name))"
       throw Raised(.valueError, "\(fault), its value is \(bytesLiteral(value))")
     }
-    warnOfColon(name, value)
+    warn(
+      runner.contents.colonWarning,
+      "WSGI0640: WSGI script \(runner.scriptLabel) sends a header whose name ends with a colon, \(bytesLiteral(name)) with value "
+        + "\(bytesLiteral(value)); dropping the colon. Not logged again.")
     return stem
   }
 
@@ -190,13 +189,6 @@ final class StartResponse: NativeObject {
       runner.contents.restartWarning,
       "WSGI0504: start_response() called again without exc_info before any output; PEP 3333 forbids that. "
         + "The last call takes effect.")
-  }
-
-  private func warnOfColon(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
-    warn(
-      runner.contents.colonWarning,
-      "WSGI0640: WSGI script \(runner.scriptLabel) sends a header whose name ends with a colon, \(bytesLiteral(name)) with value "
-        + "\(bytesLiteral(value)); dropping the colon. Not logged again.")
   }
 
   private func warnOfDropping(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {

@@ -1,5 +1,4 @@
 import CEngine
-import Glibc
 import WSGIAdapter
 import WSGICore
 

@@ -1,4 +1,3 @@
-import Glibc
 import Platform
 import Synchronization
 
@@ -144,9 +143,7 @@ public final class ThreadAccount: Sendable {
   }
 
   /// The request that `begin` was told of was not for this process. Its own thread.
-  func abandon(isOutermost: Bool) {
-    if isOutermost { words[Word.start] = 0 }
-  }
+  func abandon(isOutermost: Bool) { if isOutermost { words[Word.start] = 0 } }
 
   private func add(_ totals: RequestTotals, isOutermost: Bool, period: UInt64) {
     words.add(Word.measured, 1)

@@ -63,9 +63,7 @@ struct Datagram {
   mutating func set(_ id: UInt16, _ text: String) { set(id, text.utf8) }
 
   /// The same, where there is something to say.
-  mutating func set(_ id: UInt16, ifAny value: some Collection<UInt8>) {
-    if !value.isEmpty { set(id, value) }
-  }
+  mutating func set(_ id: UInt16, ifAny value: some Collection<UInt8>) { if !value.isEmpty { set(id, value) } }
 
   /// Counts, as 32-bit integers.
   mutating func set(_ id: UInt16, _ values: [UInt64]) {

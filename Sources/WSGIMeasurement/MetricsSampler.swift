@@ -74,14 +74,10 @@ public final class MetricsSampler: Sendable {
   public init(_ accounting: Accounting) { self.accounting = accounting }
 
   /// Begins the first period, where none has been begun.
-  public func begin() {
-    state.withLock { if $0.start == nil { _ = take(&$0) } }
-  }
+  public func begin() { state.withLock { if $0.start == nil { _ = take(&$0) } } }
 
   /// The period's sample, and the beginning of the next one; nil before `begin`.
-  public func sample() -> MetricsSample? {
-    state.withLock { $0.start == nil ? nil : take(&$0) }
-  }
+  public func sample() -> MetricsSample? { state.withLock { $0.start == nil ? nil : take(&$0) } }
 
   private func take(_ state: inout State) -> MetricsSample {
     typealias Word = ThreadAccount.Word
