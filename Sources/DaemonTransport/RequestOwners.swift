@@ -86,10 +86,8 @@ public struct RequestOwners: Sendable {
 
   /// The note of this very request, if there is one.
   private func word(of envelope: QueueEnvelope) -> UInt32? {
-    guard envelope.place > 0, envelope.place <= count else { return nil }
-    let word = words[Int(envelope.place) - 1].load(ordering: .relaxed)
     // A request that was given up may be taken long after, when its thread has another one.
-    guard word >> 32 == RequestOwners.mark(envelope) >> 32 else { return nil }
+    guard let word = entry(of: envelope), word >> 32 == RequestOwners.mark(envelope) >> 32 else { return nil }
     return UInt32(truncatingIfNeeded: word)
   }
 

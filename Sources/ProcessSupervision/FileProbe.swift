@@ -10,7 +10,7 @@ public final class FileProbe {
   public static let patience: Int64 = 2_000
 
   private let pid: Int32
-  private let socket: Int32
+  private let socket: Descriptor
   private let end = Clock.monotonicMicroseconds() &+ FileProbe.patience &* 1_000
   /// It did not answer in time, or ended: what it was not asked yet stays unknown.
   public private(set) var isLost = false
@@ -26,38 +26,34 @@ public final class FileProbe {
     settings.version = ControlMessage.version
     settings.credentials = credentials
     settings.isProbe = true
-    let file = settings.makeFile()
-    let null = open("/dev/null", O_RDWR | O_CLOEXEC)
+    let file = Descriptor(owning: settings.makeFile())
+    let null = Descriptor(owning: open("/dev/null", O_RDWR | O_CLOEXEC))
     var ends: [Int32] = [-1, -1]
     let made = wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &ends)
-    defer { for descriptor in [file, null] where descriptor >= 0 { close(descriptor) } }
-    guard file >= 0, null >= 0, made == 0 else {
-      for end in ends where end >= 0 { close(end) }
-      return nil
-    }
-    let descriptors = WorkerDescriptor.list(input: null, output: null) {
+    let near = Descriptor(owning: ends[0])
+    let far = Descriptor(owning: ends[1])
+    guard file.number >= 0, null.number >= 0, made == 0 else { return nil }
+    let descriptors = WorkerDescriptor.list(input: null.number, output: null.number) {
       switch $0 {
-      case .settings: file
+      case .settings: file.number
       case .queue: ends[1]
-      default: null
+      default: null.number
       }
     }
-    pid = program.withCString { path in
+    var given = far.release()
+    let pid = program.withCString { path in
       var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("wsgi-probe"), nil]
       var environment: [UnsafeMutablePointer<CChar>?] = [nil]
       defer { free(arguments[0]) }
-      return wsgi_posix_launch(path, &arguments, &environment, descriptors, &ends[1], 1)
+      return wsgi_posix_launch(path, &arguments, &environment, descriptors, &given, 1)
     }
-    socket = ends[0]
-    guard pid > 0 else {
-      close(socket)
-      return nil
-    }
+    guard pid > 0 else { return nil }
+    self.pid = pid
+    socket = near
   }
 
   deinit {
-    close(socket)
-    // It ends by itself when the socket is closed, unless it hangs.
+    // It would end by itself when the socket is closed, unless it hangs.
     kill(pid, SIGKILL)
     var ended = wsgi_posix_end()
     for _ in 0..<100 {
@@ -86,12 +82,12 @@ public final class FileProbe {
     guard !isLost, path.count < PATH_MAX else { return nil }
     isLost = true
     let sent = [question.rawValue] + path
-    guard send(socket, sent, sent.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)) == sent.count else { return nil }
+    guard send(socket.number, sent, sent.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)) == sent.count else { return nil }
     let left = (end &- Clock.monotonicMicroseconds()) / 1_000
-    guard left > 0, waitUntilReady(socket, for: readable, milliseconds: left).first != 0 else { return nil }
+    guard left > 0, waitUntilReady(socket.number, for: readable, milliseconds: left).first != 0 else { return nil }
     var answer = [UInt8](repeating: 0, count: SmallFile.most + 1)
     // Plain recv takes no descriptors.
-    let count = recv(socket, &answer, answer.count, Int32(MSG_DONTWAIT))
+    let count = recv(socket.number, &answer, answer.count, Int32(MSG_DONTWAIT))
     guard count > 0 else { return nil }
     isLost = false
     return Array(answer.prefix(count))

@@ -6,9 +6,7 @@ import WSGICore
 /// Applies WSGITrustedProxyHeaders and WSGITrustedProxies to a request.
 enum ProxyHeaders {
   /// nil where no headers are configured.
-  static func outcome(
-    _ destination: Destination, _ view: wsgi_httpd_view, _ fields: wsgi_httpd_request
-  ) -> ProxyOutcome? {
+  static func outcome(_ destination: Destination, _ view: wsgi_httpd_view, _ fields: wsgi_httpd_request) -> ProxyOutcome? {
     guard let headers = destination.trustedProxyHeaders else { return nil }
     return TrustedProxies.outcome(
       headers: headers, proxies: destination.trustedProxies, peer: [UInt8](rawBytes(of: view.remote_address)),
