@@ -1,6 +1,6 @@
 """The README's examples, and those of conf/wsgi.conf, executed as they stand: real paths, real users, a real httpd.
 
-Each runs in a mount namespace of its own, where /srv is a directory of the test and the user `shop` exists."""
+Each runs in a mount namespace of its own, where /srv and /home are directories of the test and the user `shop` exists."""
 import grp
 import os
 import pwd
@@ -31,9 +31,12 @@ def blocks(text):
     return ["\n".join(line[4:] if line.startswith("    ") else line for line in block.splitlines()) for block in found]
 
 
+with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as readme:
+    ALL = blocks(readme.read())
+
+
 def examples():
-    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as readme:
-        found = [block for block in blocks(readme.read()) if DIRECTIVE.match(block)]
+    found = [block for block in ALL if DIRECTIVE.match(block)]
     with open(os.path.join(ROOT, "conf", "wsgi.conf"), encoding="utf-8") as conf:
         active = re.sub(r"^( *)#(?=\S|    )", r"\1", conf.read(), flags=re.M)
     return found + [active]
@@ -54,28 +57,39 @@ def run():
     made = []
 
     def run(conf):
-        server = Httpd(name="example", log_level="warn", processes=2, threads=8, modules=["authz_host"])
+        server = Httpd(name="example", log_level="warn", processes=2, threads=8, modules=["authz_host", "dir", "rewrite", "vhost_alias"])
         made.append(server)
-        srv = server.make_directory("srv")
+        srv, home = server.make_directory("srv"), server.make_directory("home")
         users, groups = [os.path.join(server.root, name) for name in ("passwd", "group")]
-        for source, copy, lines in (("/etc/passwd", users, "%s:x:%d:%d::/srv/%s:/bin/sh\n"),
+        for source, copy, lines in (("/etc/passwd", users, "%s:x:%d:%d::/home/%s:/bin/sh\n"),
                                     ("/etc/group", groups, "%s:x:%d:\n")):
             shutil.copy(source, copy)
             with open(copy, "a") as out:
                 for number, name in enumerate(("shop", "app")):
-                    out.write(lines % ((name, 61000 + number, 61000 + number, name) if copy == users else (name, 61000 + number)))
+                    out.write(lines % ((name, 50000 + number, 50000 + number, name) if copy == users else (name, 50000 + number)))
         for number, name in enumerate(("shop", "app")):
             os.makedirs(os.path.join(srv, name))
             subprocess.run([sys.executable, "-m", "venv", "--without-pip", os.path.join(srv, name, "venv")], check=True)
             path = os.path.join(srv, name, "app.wsgi")
             with open(path, "w") as script:
                 script.write(SCRIPT)
-            os.chown(path, 61000 + number, 61000 + number)
-            os.chown(os.path.dirname(path), 61000 + number, 61000 + number)
+            site = os.path.join(home, name, "public_html")
+            os.makedirs(site)
+            shutil.copy(path, site)
+            with open(os.path.join(site, ".htaccess"), "w") as access:
+                access.write(next(example for example in ALL if example.startswith("RewriteEngine")))
+            os.symlink("/srv/%s/venv" % name, os.path.join(home, name, "venv"))
+            for owned in (path, os.path.dirname(path), site, os.path.dirname(site), os.path.join(site, "app.wsgi")):
+                os.chown(owned, 50000 + number, 50000 + number)
+            # No more than httpd must be able to do.
+            os.chmod(os.path.dirname(site), 0o711)
+            os.chmod(site, 0o711)
+            os.chmod(os.path.join(site, "app.wsgi"), 0o600)
         # The pages that the base configuration of the tests opens to everybody are closed here, as on a real server.
+        conf = conf.replace("<VirtualHost *:80>", "<VirtualHost *:%d>" % server.port)
         server.configure("<Directory />\nRequire all denied\n</Directory>\n" + conf)
         server.wrapper = ["unshare", "-m", "sh", "-ec", "mount --bind %s /srv; mount --bind %s /etc/passwd; "
-                          "mount --bind %s /etc/group; exec \"$@\"" % (srv, users, groups), "sh"]
+                          "mount --bind %s /etc/group; mount --bind %s /home; exec \"$@\"" % (srv, users, groups, home), "sh"]
         return server
     yield run
     for server in made:
@@ -98,7 +112,14 @@ def test_an_example_works_as_it_stands(run, number):
             assert answer.status == 200, (answer, server.log.text())
             name, application, uid, prefix = eval(answer.text)
             assert (name, application, prefix) == (group, "", "/srv/%s/venv" % group)
-            assert uid == 61000 + ("shop", "app").index(group)
+            assert uid == 50000 + ("shop", "app").index(group)
+        if "VirtualDocumentRoot" in example:
+            for name in ("shop", "app"):
+                for url in ("/", "/app.wsgi", "/some/page?x=1"):
+                    answer = server.get(url, [("Host", name + ".example.org")])
+                    assert answer.status == 200, (url, answer, server.log.text())
+                    assert eval(answer.text)[0::2] == ("customers/" + name, 50000 + ("shop", "app").index(name))
+                    assert eval(answer.text)[3].endswith("/%s/venv" % name)
         if "/wsgi-status" in example:
             answer = server.get("/wsgi-status?json")
             assert answer.status == 200 and answer.text.startswith("{")
