@@ -66,7 +66,7 @@ def run():
             shutil.copy(source, copy)
             with open(copy, "a") as out:
                 for number, name in enumerate(("shop", "app")):
-                    out.write(lines % ((name, 50000 + number, 50000 + number, name) if copy == users else (name, 50000 + number)))
+                    out.write(lines % ((name, 50000 + number, 50000 + number, name)[:4 if copy == users else 2]))
         for number, name in enumerate(("shop", "app")):
             os.makedirs(os.path.join(srv, name))
             subprocess.run([sys.executable, "-m", "venv", "--without-pip", os.path.join(srv, name, "venv")], check=True)
