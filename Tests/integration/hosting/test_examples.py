@@ -57,7 +57,8 @@ def run():
     made = []
 
     def run(conf):
-        server = Httpd(name="example", log_level="warn", processes=2, threads=8, modules=["authz_host", "dir", "rewrite", "vhost_alias"])
+        server = Httpd(name="example", log_level="warn", processes=2, threads=8,
+                       modules=["authz_host", "dir", "rewrite", "vhost_alias"])
         made.append(server)
         srv, home = server.make_directory("srv"), server.make_directory("home")
         users, groups = [os.path.join(server.root, name) for name in ("passwd", "group")]
