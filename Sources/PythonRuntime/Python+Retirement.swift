@@ -138,6 +138,47 @@ extension Python {
       table.retired.append(interpreter)
     }
   }
+
+  // MARK: the end of an interpreter, retired or not
+
+  /// Joins non-daemon threads, as Python does first when it ends. Attached.
+  static func joinThreads() {
+    PythonException.ignoring {
+      guard let threading = try PythonCode.modules.item("threading") else { return }
+      _ = try threading.attribute("_shutdown").call()
+      // Py_EndInterpreter calls it again, and Python 3.12 does not expect that; `bool()` does nothing.
+      if let nothing = try PythonCode.builtins.item("bool") { try threading.setAttribute("_shutdown", nothing) }
+    }
+  }
+
+  /// Runs the `atexit` functions of an interpreter, which are then forgotten. Attached.
+  static func runExitFunctions() {
+    PythonException.ignoring { _ = try PythonCode.importModule("atexit").attribute("_run_exitfuncs").call() }
+  }
+
+  /// Ends a sub-interpreter, by way of a state of the calling thread in it; false where a daemon thread of the application still
+  /// runs in it.
+  func end(
+    _ interpreter: Interpreter, _ attachments: [Attachment], _ thread: Thread, _ own: UnsafeMutablePointer<PyThreadState>
+  ) -> Bool {
+    PyEval_RestoreThread(own)
+    for attachment in attachments { attachment.environ.clear(GILToken()) }
+    discard(interpreter, GILToken())
+    // Py_EndInterpreter is fatal while other thread states exist: those of our threads go here, those of the application's
+    // non-daemon threads when they have been joined.
+    for attachment in attachments where attachment.state != own { wsgi_py_delete_thread_state(attachment.state) }
+    Python.joinThreads()
+    // Not by Py_EndInterpreter: they might start threads.
+    Python.runExitFunctions()
+    guard wsgi_py_thread_count(interpreter.state) == 1 else {
+      _ = PyEval_SaveThread()
+      return false
+    }
+    Py_EndInterpreter(own)
+    PyThreadState_Swap(thread.mainState)
+    _ = PyEval_SaveThread()
+    return true
+  }
 }
 
 extension Python.Table {
