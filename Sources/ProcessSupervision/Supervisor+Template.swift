@@ -97,6 +97,13 @@ extension Supervisor {
     return add(occupant, template, place, scoreboard)
   }
 
+  /// Frees places whose groups an earlier supervisor has left without a queue.
+  func forgetAbsentTenants() {
+    for template in templates.values {
+      for place in template.free { if let row = memory.writer(place), row.occupant != nil { row.erase() } }
+    }
+  }
+
   // MARK: room
 
   /// How long a group must have had nothing to do before another may take its place.

@@ -111,6 +111,7 @@ public final class Supervisor {
   public func run() {
     watchOwnDescriptors()
     adoptFiles()
+    forgetAbsentTenants()
     adoptWorkers()
     checkLifelines()
     for group in groups { note(group) }

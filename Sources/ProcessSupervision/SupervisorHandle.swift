@@ -86,6 +86,8 @@ public final class SupervisorHandle {
       requestLifeline.letGo()
       serviceLifeline.letGo()
       Glibc.close(commands[0])
+      // Not in the parent, which httpd lets look at its processes only every few seconds. An order, or the parent's end, cuts it.
+      _ = waitUntilReady(commands[1], for: Int32(readable), milliseconds: pauseBeforeStart)
       Supervisor(
         groups: groups, memory: memory, store: store, onDemand: onDemand, commands: commands[1], parent: parent,
         after: predecessors,
@@ -102,19 +104,20 @@ public final class SupervisorHandle {
   public enum NextStep: Equatable, Sendable {
     /// Nothing: its work is done, and the generation can be thrown away.
     case discard
-    case restartNow
-    /// Microseconds of the monotonic clock: those before it did not live long.
-    case restart(notBefore: Int64)
+    /// Another one is to be started, which waits before it does anything if those before it did not live long.
+    case restart(wait: Int64)
   }
 
   /// The supervisor has ended, and been reaped. `code` is its exit code, or nil after a signal.
-  public func hasEnded(code: Int32?) -> NextStep {
+  public func hasEnded(code: Int32?, now: Int64 = Clock.monotonicMicroseconds()) -> NextStep {
     pid = 0
     if code == 0, isEnding { return .discard }
-    let now = Clock.monotonicMicroseconds()
     earlyDeaths = now &- lastStart < 10_000_000 ? min(earlyDeaths &+ 1, 6) : 0
-    return earlyDeaths <= 1 ? .restartNow : .restart(notBefore: now &+ 500_000 << Int64(earlyDeaths))
+    return .restart(wait: pauseBeforeStart)
   }
+
+  /// In milliseconds: none where a supervisor has lived, or only one has not.
+  private var pauseBeforeStart: Int64 { earlyDeaths <= 1 ? 0 : 250 << Int64(earlyDeaths) }
 
   /// The configuration ends: nothing more is put into the queues by this process. Workers end when the last child's ends are
   /// closed too.

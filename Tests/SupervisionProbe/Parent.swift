@@ -13,7 +13,6 @@ import WSGICore
 final class Parent {
   private let generation: SupervisorHandle
   private var writeEnd: Int32
-  private var restart: Int64 = .max
 
   init() {
     var queue: [Int32] = [-1, -1]
@@ -67,10 +66,6 @@ final class Parent {
   }
 
   private func attend() {
-    if restart <= Clock.monotonicMicroseconds() {
-      restart = .max
-      start()
-    }
     var end = wsgi_posix_end()
     guard generation.pid > 0, wsgi_posix_reap(generation.pid, &end) == 1 else { return }
     switch generation.hasEnded(code: end.signal == 0 ? end.code : nil) {
@@ -78,8 +73,7 @@ final class Parent {
       generation.discard()
       say("discarded")
       _exit(0)
-    case .restartNow: start()
-    case .restart(let notBefore): restart = notBefore
+    case .restart: start()
     }
   }
 

@@ -81,14 +81,12 @@ final class ProcessGroups {
   fileprivate func supervisorEnded(_ code: Int32) {
     switch supervisor.hasEnded(code: code < 0 ? nil : code) {
     case .discard: discard()
-    case .restartNow:
+    case .restart(let wait):
       log(
         .error, logs.mainServer,
-        "WSGI0358: The supervisor of the process groups ended unexpectedly; starting another. Daemon processes keep running.")
+        "WSGI0358: The supervisor of the process groups ended unexpectedly; starting another"
+          + "\(wait > 0 ? ", which waits for \(wait) ms first" : ""). Daemon processes keep running.")
       startSupervisor()
-    case .restart(let notBefore):
-      log(.error, logs.mainServer, "WSGI0358: The supervisor of the process groups ended unexpectedly again; restarting it.")
-      restart = notBefore
     }
   }
 
