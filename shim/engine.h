@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WSGI_ENGINE_ABI 3u
+#define WSGI_ENGINE_ABI 4u
 #define WSGI_ENGINE_SYMBOL "wsgi_engine"
 #define WSGI_NULL 0xFFFFFFFFu
 
@@ -162,6 +162,14 @@ typedef struct wsgi_engine {
    * a failure that has been logged before, or 0, and then the one that there was. */
   int32_t (*load)(const uint8_t *application_group, size_t group_length, const uint8_t *script, size_t script_length,
                   uint32_t *failure);
+  /* In a process that was started with the setting `preloader`, when it has loaded its scripts and before the first fork():
+   * collects garbage, and has the collector leave alone what is left from then on.  Sends the names of the threads that Python
+   * knows of beside the calling one, one record each, to `sink`.  -1: this Python's processes cannot be forked. */
+  int32_t (*settle)(void (*sink)(void *, const wsgi_log_record *), void *context);
+  /* Forks a process that is whole: hooks of os.register_at_fork run in both, `begin` in the new one before them, which ends
+   * unless that returns 0.  It is a child of whatever adopts orphans.  On the only thread, the one that called `start`.
+   * 0 in the new process, 1 in this one, or -errno. */
+  int32_t (*fork)(int32_t (*begin)(void *context), void *context);
   /* Runs a request. `ticket` names it to interrupt() and describe() while it runs; the host keeps tickets unique. */
   void (*run)(void *exchange, const wsgi_exchange *functions, const uint8_t *head, size_t head_length, uint64_t ticket,
               uint32_t flags, wsgi_outcome *outcome);

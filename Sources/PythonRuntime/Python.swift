@@ -283,6 +283,12 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   @inline(__always)
   public static var isForkedChild: Bool { wsgi_py_is_forked_child() }
 
+  /// Forks the process, with `begin` in the new one before any Python code. 0 in the new process, which is a process like this
+  /// one, 1 in this one, or a negated errno value. On its only thread, attached to the main interpreter.
+  public static func fork(
+    _ gil: borrowing GILToken, _ begin: @convention(c) (UnsafeMutableRawPointer?) -> Int32, _ context: UnsafeMutableRawPointer?
+  ) -> Int32 { wsgi_py_fork_orphan(begin, context) }
+
   public static var version: String { String(cString: wsgi_py_version_text()) }
   /// "3.11.2": that of the library that runs.
   public static var fullVersion: String { String(String(cString: Py_GetVersion()).prefix { $0 != " " }) }

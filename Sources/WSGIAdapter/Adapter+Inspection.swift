@@ -58,7 +58,7 @@ extension Adapter {
   }
 
   /// Names of `threading`'s threads, by identity.
-  private static func threadNames(_ gil: borrowing GILToken) -> [UInt: String] {
+  static func threadNames(_ gil: borrowing GILToken) -> [UInt: String] {
     var names: [UInt: String] = [:]
     PythonException.ignoring {
       guard let threading = try PythonCode.modules.item("threading") else { return }

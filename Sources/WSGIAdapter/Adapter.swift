@@ -27,7 +27,8 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   let slowRequests: SlowRequests?
   /// A telemetry service receives the process's figures.
   let hasTelemetry: Bool
-  private var telemetry: Telemetry?
+  /// Nil as well in a process that is to be forked, which has no threads.
+  var telemetry: Telemetry?
   private let stoppingOnce = FirstTime()
   let isStopping = Atomic<Bool>(false)
 
@@ -56,7 +57,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     python = try Python(start)
     connectPython()
     try python.configureMain()
-    telemetry = startTelemetry()
+    if settings.isPreloader { imports.startsThread = false } else { telemetry = startTelemetry() }
   }
 
   private static func environment() -> [([UInt8], [UInt8])] {

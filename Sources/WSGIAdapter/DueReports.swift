@@ -4,6 +4,8 @@ import Platform
 class DueReports: @unchecked Sendable {  // everything, a subclass's too, is guarded by `condition`
   private let condition = Condition()
   private var isStarted = false
+  /// False in a process that is to be forked, as long as it must have no other thread.
+  final var startsThread = true
 
   final func withLock<R>(_ body: () -> R) -> R {
     condition.lock()
@@ -13,7 +15,7 @@ class DueReports: @unchecked Sendable {  // everything, a subclass's too, is gua
 
   /// An entry has come that will fall due. While holding the lock.
   final func announce() {
-    if !isStarted { isStarted = DetachedThread.start { [self] in loop() } == 0 }
+    if startsThread, !isStarted { isStarted = DetachedThread.start { [self] in loop() } == 0 }
     condition.announce()
   }
 

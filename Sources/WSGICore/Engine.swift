@@ -38,6 +38,22 @@ public struct Engine: @unchecked Sendable {
     table.pointee.load?(applicationGroup, applicationGroup.count, script, script.count, &failure) == 0
   }
 
+  /// Makes Python ready for `fork`. The result are the names of the threads that it knows of beside this one; nil: it cannot be
+  /// forked.
+  public func settle() -> [String]? {
+    let lines = RecordTexts()
+    return table.pointee.settle?(RecordTexts.add, Unmanaged.passUnretained(lines).toOpaque()) == 0 ? lines.all : nil
+  }
+
+  /// Forks the process. `begin` is called in the new one before anything of Python's, and says whether it may go on. The result
+  /// is 0 in the new process, 1 in this one, or a negated errno value.
+  public func fork(_ begin: @escaping () -> Bool) -> Int32 {
+    var begin = begin
+    return withUnsafeMutablePointer(to: &begin) { pointer in
+      table.pointee.fork?({ $0?.assumingMemoryBound(to: (() -> Bool).self).pointee() == true ? 0 : -1 }, pointer) ?? -ENOSYS
+    }
+  }
+
   @inlinable @inline(__always)
   public func run(
     _ exchange: UnsafeMutableRawPointer, _ functions: UnsafePointer<wsgi_exchange>, _ head: UnsafeRawBufferPointer,
@@ -64,15 +80,8 @@ public struct Engine: @unchecked Sendable {
   /// The Python stack of a request's thread, a line a frame; ticket 0: of all threads. `isComplete` is false where the GIL was
   /// not free within the time, so that the stacks were read without it.
   public func stacks(_ ticket: UInt64, milliseconds: UInt32) -> (lines: [String], isComplete: Bool) {
-    final class Lines { var all: [String] = [] }
-    let lines = Lines()
-    let result = table.pointee.stacks?(
-      ticket, milliseconds,
-      { context, record in
-        guard let context, let text = record?.pointee.text, let length = record?.pointee.length else { return }
-        let lines = Unmanaged<Lines>.fromOpaque(context).takeUnretainedValue()
-        lines.all.append(String(decoding: UnsafeBufferPointer(start: text, count: length), as: UTF8.self))
-      }, Unmanaged.passUnretained(lines).toOpaque())
+    let lines = RecordTexts()
+    let result = table.pointee.stacks?(ticket, milliseconds, RecordTexts.add, Unmanaged.passUnretained(lines).toOpaque())
     return (lines.all, result == 0)
   }
 
@@ -81,6 +90,17 @@ public struct Engine: @unchecked Sendable {
   public func stopping(_ reason: String) { table.pointee.stopping?(reason) }
   public func abandon() { table.pointee.abandon?() }
   public func stop() { table.pointee.stop?() }
+}
+
+/// Receives records of the engine's.
+private final class RecordTexts {
+  var all: [String] = []
+
+  static let add: @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<wsgi_log_record>?) -> Void = { context, record in
+    guard let context, let text = record?.pointee.text, let length = record?.pointee.length else { return }
+    let lines = Unmanaged<RecordTexts>.fromOpaque(context).takeUnretainedValue()
+    lines.all.append(String(decoding: UnsafeBufferPointer(start: text, count: length), as: UTF8.self))
+  }
 }
 
 /// Why a process has no Python; the description ends a sentence.

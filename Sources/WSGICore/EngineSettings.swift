@@ -13,6 +13,8 @@ public struct EngineSettings: SettingsTable {
   public var isMultiprocess = false
   /// The httpd parent runs this process itself (`-X`): stdin and stdout are left alone.
   public var isSingleProcess = false
+  /// The process serves nothing: it is forked for each process that does.
+  public var isPreloader = false
   /// Daemon only: inserted at sys.path[0].
   public var home: [UInt8]?
   /// Daemon only: the passwd name and home directory of the user the process runs as.
@@ -71,6 +73,7 @@ public struct EngineSettings: SettingsTable {
     Setting("threads", \.threads, OptionForm(.number(0...65_533), "thread count")),
     Setting("multiprocess", \.isMultiprocess),
     Setting("single-process", \.isSingleProcess),
+    Setting("preloader", \.isPreloader),
     Setting("home", \.home, OptionForm(.path, "home directory", default: "of the user")),
     Setting("user-name", \.userName),
     Setting("user-home", \.userHome),

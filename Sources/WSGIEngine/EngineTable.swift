@@ -20,6 +20,18 @@ private func report(_ sentence: String, _ error: UnsafeMutablePointer<CChar>?, _
   return -1
 }
 
+private func give(
+  _ line: String, to sink: @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<wsgi_log_record>?) -> Void,
+  _ context: UnsafeMutableRawPointer?
+) {
+  var text = line
+  text.withUTF8 { utf8 in
+    var record = wsgi_log_record(
+      level: LogLevel.info.rawValue, line: 0, file: nil, text: utf8.baseAddress, length: utf8.count)
+    sink(context, &record)
+  }
+}
+
 @c @implementation
 func wsgi_swift_engine_start(
   _ host: UnsafePointer<wsgi_host>?, _ settings: UnsafePointer<UInt8>?, _ length: Int,
@@ -54,6 +66,24 @@ func wsgi_swift_engine_load(
     failure: &number)
   failure?.pointee = number
   return loaded ? 0 : -1
+}
+
+@c @implementation
+func wsgi_swift_engine_settle(
+  _ sink: (@convention(c) (UnsafeMutableRawPointer?, UnsafePointer<wsgi_log_record>?) -> Void)?,
+  _ context: UnsafeMutableRawPointer?
+) -> Int32 {
+  guard let sink, let names = adapter?.settle() else { return -1 }
+  for name in names { give(name, to: sink, context) }
+  return 0
+}
+
+@c @implementation
+func wsgi_swift_engine_fork(
+  _ begin: (@convention(c) (UnsafeMutableRawPointer?) -> Int32)?, _ context: UnsafeMutableRawPointer?
+) -> Int32 {
+  guard let adapter, let begin else { return -EINVAL }
+  return adapter.fork(begin, context)
 }
 
 @c @implementation
@@ -114,13 +144,7 @@ func wsgi_swift_engine_stacks(
   guard let adapter, let sink else { return -1 }
   let (lines, complete) =
     ticket == 0 ? adapter.allStacks(milliseconds: milliseconds) : adapter.stacks(ticket, milliseconds: milliseconds)
-  for line in lines {
-    var text = line
-    text.withUTF8 { utf8 in
-      var record = wsgi_log_record(level: LogLevel.info.rawValue, line: 0, file: nil, text: utf8.baseAddress, length: utf8.count)
-      sink(context, &record)
-    }
-  }
+  for line in lines { give(line, to: sink, context) }
   return complete ? 0 : -1
 }
 

@@ -190,7 +190,8 @@ public final class Accounting: Sendable {
   /// The number of threads that may run requests, by configuration.
   let threadLimit: Int
   /// When the process began, in microseconds since the epoch.
-  public let processStart = Clock.epochMicroseconds()
+  public var processStart: Int64 { start.load(ordering: .relaxed) }
+  private let start = Atomic(Clock.epochMicroseconds())
   @usableFromInline let interestBits = Atomic<UInt8>(0)
   private let accounts = Mutex<[ThreadAccount]>([])
   /// The number of the current period of `MetricsSampler`.
@@ -202,6 +203,9 @@ public final class Accounting: Sendable {
     self.isDaemon = isDaemon
     self.threadLimit = max(threadLimit, 1)
   }
+
+  /// This is a fork of the process that there was: its time begins.
+  public func beginAgain() { start.store(Clock.epochMicroseconds(), ordering: .relaxed) }
 
   @inlinable
   public var interest: Interest { Interest(rawValue: interestBits.load(ordering: .relaxed)) }

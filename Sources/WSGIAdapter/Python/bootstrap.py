@@ -106,10 +106,9 @@ class SignalIntercept:
 
     def __init__(self, wrapped):
         self.wrapped = wrapped
-        self.pid = os.getpid()
 
     def __call__(self, signalnum, handler):
-        if os.getpid() != self.pid:
+        if native.is_forked_child():
             return self.wrapped(signalnum, handler)
         log_ignored('Callback registration for signal %s ignored.' % int(signalnum))
         return handler
