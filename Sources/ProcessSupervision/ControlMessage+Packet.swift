@@ -7,17 +7,20 @@ extension ControlMessage {
     case begin, drain, stop, handOver, takeOver, reloading, reloadRefused, metrics
     case passedOn, passOn, answered
     case importFailed, takenOver
+    case forked, fork
   }
 
   /// Messages that hold nothing beside their kind.
   private static let bare: [Kind: ControlMessage] = [
     .ready: .ready, .loaded: .loaded, .importFailed: .importFailed, .answered: .answered, .passedOn: .passedOn, .passOn: .passOn,
     .begin: .begin, .stop: .stop, .handOver: .handOver, .takeOver: .takeOver, .takenOver: .takenOver,
+    .fork: .fork,
   ]
 
   /// Writes the packet into `writer`, dropping what was there. Texts that are too long are cut.
   public func encode(into writer: inout FlatWriter) {
     switch self {
+    case .forked(let pid): Self.begin(&writer, .forked, number: UInt32(bitPattern: pid))
     case .loadFailed(let failure): Self.begin(&writer, .loadFailed, number: failure)
     case .startFailed(let sentence):
       Self.begin(&writer, .startFailed)
@@ -53,6 +56,7 @@ extension ControlMessage {
     let number = try reader.readUInt32()
     let value = try reader.readUInt64()
     switch kind {
+    case .forked: return .forked(Int32(bitPattern: number))
     case .loadFailed: return .loadFailed(number)
     case .startFailed: return .startFailed(String(decoding: try rest(&reader), as: UTF8.self))
     case .draining: return ShutdownReason(rawValue: number).map { .draining($0) }

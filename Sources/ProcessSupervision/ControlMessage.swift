@@ -24,7 +24,9 @@ public enum ControlMessage: Equatable, Sendable {
   // MARK: from the worker
   /// Python runs, the imports are done: requests are being taken, or for a candidate: will be after `begin`.
   case ready
-  /// A candidate has loaded its script.
+  /// The first message of a process that a preloader has forked: its id.
+  case forked(Int32)
+  /// A candidate has loaded its script, or a preloader the scripts of its group.
   case loaded
   /// A candidate's script does not load; why is in the log. The number names the failure.
   case loadFailed(UInt32)
@@ -59,6 +61,8 @@ public enum ControlMessage: Equatable, Sendable {
   /// Comes with a descriptor, to a worker that wanted a reload: where its request goes. Where no process is left to take it, the
   /// request goes back to the group's queue.
   case handOver
+  /// Comes with a descriptor, to a preloader: a process is to be forked, whose descriptors are there (`ForkOrder`).
+  case fork
   /// Comes with a descriptor, to a candidate: a queue with a request that waits for the new code.
   case takeOver
   /// The script is being loaded elsewhere.
@@ -71,7 +75,7 @@ public enum ControlMessage: Equatable, Sendable {
   case metrics(ticket: UInt64)
 
   /// The version of what workers and supervisors agree on: this, `WorkerSettings`, the queue and the channel.
-  public static let version: UInt32 = 2
+  public static let version: UInt32 = 3
   /// The longest packet.
   public static let limit = 4096
   static let fileLimit = 256

@@ -10,6 +10,8 @@ public struct GroupPlan {
   public var minimumProcesses: Int
   /// How long a process beyond those has nothing to do before it ends, in microseconds; 0: it stays.
   public var idleTimeout: Int64 = 60_000_000
+  /// Workers are forks of a process that has loaded the scripts of the main interpreter (`preload=On`).
+  public var preloads = false
   /// The settings of the group's processes; instance and candidate are filled in for each.
   public var settings: WorkerSettings
   /// The path of `wsgi-worker`.

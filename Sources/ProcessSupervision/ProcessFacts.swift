@@ -14,6 +14,15 @@ enum ProcessFacts {
     return UInt64(String(decoding: fields[19], as: UTF8.self))
   }
 
+  /// The user of process `pid`, where real, effective, saved and file system user are one. nil: they are not, or there is no such
+  /// process.
+  static func user(_ pid: Int32) -> UInt32? {
+    let line = (read("/proc/\(pid)/status") ?? []).split(separator: 0x0A).first { $0.starts(with: Array("Uid:".utf8)) }
+    let ids = (line ?? []).dropFirst(4).split(separator: 0x09).map { UInt32(String(decoding: $0, as: UTF8.self)) }
+    guard ids.count == 4, let id = ids[0], ids.allSatisfy({ $0 == id }) else { return nil }
+    return id
+  }
+
   /// How many processes the kernel has killed for lack of memory, in this cgroup and on this machine together.
   static func memoryKills() -> UInt64 {
     var kills = number(after: "oom_kill ", in: read("/proc/vmstat") ?? [])

@@ -9,7 +9,7 @@ extension Supervisor {
 
   /// Takes note of a worker's end, if it has ended.
   func checkEnd(of worker: Worker) {
-    guard !worker.isDone, let cause = endCause(of: worker) else { return }
+    guard !worker.isDone, worker.source == nil, let cause = endCause(of: worker) else { return }
     let now = Clock.monotonicMicroseconds()
     guard hasSaidAll(worker, now: now) else { return }
     let group = worker.group
@@ -22,6 +22,7 @@ extension Supervisor {
     if worker.isChild { _ = wsgi_posix_reap(worker.pid, &end) }
     worker.isDone = true
     let record = makeRecord(worker, group, cause, end)
+    if worker.isPreloader { return preloaderEnded(worker, group, record, now: now) }
     enter(record, of: worker)
     store.remove { $0 == worker.instance }
     adjustBackoff(worker, group, record, now: now)
@@ -79,6 +80,11 @@ extension Supervisor {
   /// Puts the end of a worker on its group's scoreboard, in the place of its slot.
   func enter(_ record: EndRecord, of worker: Worker) {
     worker.group.scoreboard.record(record)
+    letGo(worker)
+  }
+
+  /// Gives back what belongs to a worker that has ended, or that will not exist.
+  func letGo(_ worker: Worker) {
     worker.group.scoreboard[slot: worker.slot] = .init()
     poller.forget(worker.channel.incoming)
     poller.forget(worker.pidfd)
@@ -141,7 +147,7 @@ extension Supervisor {
     }
   }
 
-  private func reportStartFailure(_ worker: Worker, _ group: Group, _ record: EndRecord, now: Int64) {
+  func reportStartFailure(_ worker: Worker, _ group: Group, _ record: EndRecord, now: Int64) {
     var number = "WSGI0452"
     if case .exited(let code) = record.cause, let known = WorkerExit(rawValue: code) { number = "\(known.logNumber)" }
     let detail = worker.startFailure.map { ": \($0)" } ?? ""

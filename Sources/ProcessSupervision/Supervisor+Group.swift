@@ -7,6 +7,16 @@ extension Supervisor {
     var plan: GroupPlan
     let scoreboard: GroupScoreboard
     var workers: [Worker] = []
+    /// Where workers are forks of it: the process that loads the group's scripts, or has loaded them.
+    var preloader: Worker?
+    /// All of its preloaders that live: one for changed scripts, others that are about to end.
+    var preloaders: [Worker] = []
+    /// Workers start as in other groups until scripts change: none of them can be forked.
+    var startsOrdinarily: Bool
+    /// Since when a preloader has had nothing to do.
+    var preloaderIdleSince: Int64?
+    /// Changes that do not load. A worker that is forked with the old code finds them once more.
+    var refusedChanges: [ScriptChange] = []
     var backoff = RestartBackoff()
     var pace: StartPace
     var reload: Reload?
@@ -78,10 +88,14 @@ extension Supervisor {
       activities = plan.workers
       self.scoreboard = scoreboard
       queue = plan.queue
+      startsOrdinarily = !plan.preloads
       pace = StartPace(processes: plan.processes)
       demand = Demand(
         minimum: plan.minimumProcesses, maximum: plan.processes, threads: plan.settings.threads, idleTimeout: plan.idleTimeout)
     }
+
+    /// Its workers and preloaders.
+    var processes: [Worker] { workers + preloaders }
 
     /// No worker is to be started before this time.
     var notBefore: Int64 { max(backoff.notBefore, pace.notBefore, turn ?? 0) }
@@ -105,6 +119,12 @@ extension Supervisor {
 
       var changes: [ScriptChange]
       var candidates: [Worker]
+      /// Loads the changed scripts, and is then forked for the candidates.
+      var preloader: Worker?
+      /// Candidates were started from it.
+      var hasCandidates = false
+      /// A script does not load in it.
+      var hasFailedToLoad = false
       /// Workers that were there before: they make room.
       var old: Set<UInt64>
       var started: Int64

@@ -28,6 +28,12 @@ extension Supervisor {
 
   private func handle(_ message: ControlMessage, from worker: Worker) {
     let group = worker.group
+    if worker.isPreloader { return handle(message, fromPreloader: worker) }
+    // Nothing is believed of a process that has not been found to exist.
+    if worker.source != nil {
+      if case .forked(let pid) = message { confirm(worker, pid) }
+      return
+    }
     switch message {
     case .ready: becomeReady(worker, group)
     case .loaded:
@@ -55,7 +61,9 @@ extension Supervisor {
     case .metricsWanted(let ticket): answerMetrics(ticket, worker, group)
     case .passedOn: worker.hasSaidAll = true
     // Ours to say, not a worker's.
-    case .passOn, .begin, .drain, .stop, .handOver, .takeOver, .reloading, .reloadRefused, .takenOver, .metrics: break
+    case .passOn, .begin, .drain, .stop, .handOver, .takeOver, .reloading, .reloadRefused, .takenOver, .metrics, .fork,
+      .forked:
+      break
     }
   }
 

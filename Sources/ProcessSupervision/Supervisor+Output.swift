@@ -59,14 +59,20 @@ extension Supervisor {
     var end = wsgi_posix_end()
     for _ in 0..<Self.mostStrangers {
       let pid = wsgi_posix_any_ended()
+      // A worker that a preloader has forked may have ended before it was heard of.
+      guard !groups.contains(where: { $0.workers.contains { $0.source != nil } }) else { return }
       // Behind a process whose end is about to be noticed there may be others: they are found after it.
-      guard pid > 0, !unattended.contains(pid), !groups.contains(where: { isProcess(pid, of: $0) }) else { return }
+      guard pid > 0, !isKnown(pid) else { return }
       _ = wsgi_posix_reap(pid, &end)
     }
   }
 
-  private func isProcess(_ pid: Int32, of group: Group) -> Bool {
-    group.workers.contains { $0.pid == pid } || outputs(of: group).contains { $0.relay == pid }
+  /// Whether this process has started it, or knows it for a worker.
+  func isKnown(_ pid: Int32) -> Bool {
+    unattended.contains(pid)
+      || groups.contains { group in
+        group.processes.contains { $0.pid == pid } || outputs(of: group).contains { $0.relay == pid }
+      }
   }
 
   /// Relays a record that a worker sent.
@@ -86,7 +92,7 @@ extension Supervisor {
         + "outside requests they may together write \(LogRate.processes.sentence).")
   }
 
-  private func outputs(of group: Group) -> [WorkerOutput] { group.workers.map(\.output) + group.leftovers }
+  private func outputs(of group: Group) -> [WorkerOutput] { group.processes.map(\.output) + group.leftovers }
 
   private func reportMissing(of output: WorkerOutput, now: Int64, isLast: Bool) {
     guard let missing = output.limit.takeMissing(now: now, isLast: isLast) else { return }

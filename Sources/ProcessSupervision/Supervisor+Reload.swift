@@ -14,6 +14,10 @@ extension Supervisor {
   /// A worker has seen a changed script and keeps the request that showed it.
   func reload(_ change: ScriptChange, wantedBy worker: Worker, _ group: Group) {
     guard !group.isFinished, !isStopping, worker.state == .ready || worker.state == .draining else { return }
+    if group.refusedChanges.contains(change) {
+      worker.channel.send(.reloadRefused(change))
+      return
+    }
     if let current = group.reload, current.isRetry { endRetry(current, group) }
     if group.reload == nil { beginReload(change, group) }
     guard let reload = group.reload else {
@@ -46,15 +50,24 @@ extension Supervisor {
     if group.pace.take(now: now) { reportPace(group) }
     var reload = Group.Reload(
       changes: [change], candidates: [], old: Set(group.workers.map(\.instance)), started: now)
-    let script = WorkerSettings.Script(script: change.script, applicationGroup: change.applicationGroup)
-    // As many at once as a machine has room for beside the old ones; the rest of a large group follows.
-    let wanted = max(min(group.demand.wanted, 4), group.demand.wanted / 4, 1)
-    while reload.candidates.count < wanted, let candidate = start(group, candidate: script, now: now) {
-      reload.candidates.append(candidate)
+    if group.plan.preloads {
+      guard let preloader = startPreloader(group, now: now) else { return }
+      reload.preloader = preloader
+    } else {
+      reload.candidates = startCandidates(change, group, now: now)
+      guard !reload.candidates.isEmpty else { return }
     }
-    guard !reload.candidates.isEmpty else { return }
     group.reload = reload
     tellOthers(.reloading(change), group)
+  }
+
+  func startCandidates(_ change: ScriptChange, _ group: Group, now: Int64) -> [Worker] {
+    let script = WorkerSettings.Script(script: change.script, applicationGroup: change.applicationGroup)
+    var candidates: [Worker] = []
+    // As many at once as a machine has room for beside the old ones; the rest of a large group follows.
+    let wanted = max(min(group.demand.wanted, 4), group.demand.wanted / 4, 1)
+    while candidates.count < wanted, let candidate = start(group, candidate: script, now: now) { candidates.append(candidate) }
+    return candidates
   }
 
   /// A worker wants a script tried again whose import failed in it.
@@ -104,10 +117,11 @@ extension Supervisor {
     guard let reload = group.reload else { return }
     switch reload.phase {
     case .loading:
+      guard attendPreloader(of: reload, group, now: now), let reload = group.reload else { return }
       if replaceOutdated(group, reload, now: now) { return }
       guard reload.candidates.allSatisfy(\.hasSettled) || now >= reload.patience(Self.stragglerAllowance) else { return }
       let hasLoaded = reload.candidates.contains { $0.verdict == .loaded }
-      if reload.candidates.isEmpty || ((group.plan.keepsOldCode || reload.isRetry) && !hasLoaded) {
+      if reload.candidates.isEmpty || ((group.plan.keepsOldCode || reload.isRetry || reload.preloader != nil) && !hasLoaded) {
         refuse(reload, group)
       } else {
         makeRoom(group, reload, now: now)
@@ -149,6 +163,7 @@ extension Supervisor {
 
   /// The old workers drain. A request that comes now is to be answered by new code only, so the new ones wait for their word.
   private func makeRoom(_ group: Group, _ reload: Group.Reload, now: Int64) {
+    let reload = switchPreloader(group, reload)
     var told: Set<UInt64> = []
     for instance in reload.waiting {
       if let worker = group.workers.first(where: { $0.instance == instance && !$0.isDone }) { handOver(from: worker, reload) }
@@ -165,16 +180,18 @@ extension Supervisor {
   }
 
   /// The new code does not load, or its process does not live: the old workers keep what they have.
-  private func refuse(_ reload: Group.Reload, _ group: Group) {
+  func refuse(_ reload: Group.Reload, _ group: Group) {
     if reload.isRetry { return refuseRetry(reload, group) }
     for candidate in reload.candidates { drain(candidate, .scriptReload, group) }
     for change in reload.changes { tellOthers(.reloadRefused(change), group) }
     group.reload = nil
+    let hasEnded = reload.candidates.isEmpty && !reload.hasFailedToLoad
+    if group.plan.preloads { group.refusedChanges = reload.changes }
     let script = reload.changes.first.map { String(decoding: $0.script, as: UTF8.self) } ?? ""
     log(
       group, .error,
       "WSGI0460: Reload failed: '\(script)'"
-        + " \(reload.candidates.isEmpty ? "ended the processes that were loading it" : "does not load"). Process group"
+        + " \(hasEnded ? "ended the processes that were loading it" : "does not load"). Process group"
         + " '\(group.plan.name)' keeps serving the old code until the script changes again.")
   }
 

@@ -9,7 +9,7 @@ extension Supervisor {
     if group.backoff.isProbing, group.workers.contains(where: { isStable($0, now: now) }) { group.backoff.succeeded() }
     group.predecessors.removeAll { $0.isOver(now: now) }
     guard !group.isFinished, !isStopping, now >= group.notBefore, group.predecessors.isEmpty, group.renewAt == nil,
-      group.queue.readEnd >= 0, !group.isMakingRoom, group.hasUser
+      group.queue.readEnd >= 0, !group.isMakingRoom, group.hasUser, !awaitsPreloader(group, now: now)
     else { return }
     // Candidates are workers to be. A service is not started before the one that it replaces has gone.
     let present = group.plan.settings.isService ? group.workers.count : group.active
@@ -48,27 +48,58 @@ extension Supervisor {
     settings.slot = Int32(clamping: slot)
     settings.candidate = candidate
     settings.controlGroup = prepareControlGroup(of: group)
-    switch launch(group, settings) {
+    let source = preloader(of: group, for: candidate)
+    switch launch(group, settings, by: source) {
     case .success(let launched):
       let worker = Worker(
         group: group, slot: slot, pid: launched.pid, isChild: true, ends: launched.ends, relay: launched.relay,
         state: candidate == nil ? .starting : .candidate, startedEpoch: Clock.epochMicroseconds(),
-        memoryKills: ProcessFacts.memoryKills())
+        memoryKills: ProcessFacts.memoryKills(), source: source)
       worker.queueNumber = group.queueNumber
       group.workers.append(worker)
-      group.scoreboard[slot: slot] = GroupScoreboard.Slot(
-        pid: worker.pid, state: worker.state.rawValue, instance: worker.instance,
-        startTicks: ProcessFacts.startTicks(worker.pid) ?? 0, started: worker.startedEpoch)
+      enter(worker)
       _ = store.put(launched.ends)
       return worker
     case .failure(let failure):
-      group.backoff.failedToStart(started: now, now: now)
-      log(
-        group, .alert,
-        "WSGI0024: Unable to spawn a process for process group '\(group.plan.name)': \(failure.what):"
-          + " \(String(cString: strerror(failure.errno))). \(retryText(group, now: now))")
+      report(failure, group, now: now)
       return nil
     }
+  }
+
+  /// Puts a worker that lives on its group's scoreboard.
+  func enter(_ worker: Worker) {
+    guard worker.pid > 0 else { return }
+    worker.group.scoreboard[slot: worker.slot] = GroupScoreboard.Slot(
+      pid: worker.pid, state: worker.state.rawValue, instance: worker.instance,
+      startTicks: ProcessFacts.startTicks(worker.pid) ?? 0, started: worker.startedEpoch)
+  }
+
+  /// Starts a process that loads the group's scripts, and that workers are then forks of. nil: it could not be done.
+  func startPreloader(_ group: Group, now: Int64) -> Worker? {
+    var settings = group.plan.settings
+    settings.version = ControlMessage.version
+    settings.instance = memory.nextInstance()
+    settings.engine.isPreloader = true
+    settings.controlGroup = prepareControlGroup(of: group)
+    switch launch(group, settings) {
+    case .success(let launched):
+      let preloader = Worker(
+        group: group, slot: -1, pid: launched.pid, isChild: true, ends: launched.ends, relay: launched.relay, state: .starting,
+        startedEpoch: Clock.epochMicroseconds(), memoryKills: ProcessFacts.memoryKills(), isPreloader: true)
+      group.preloaders.append(preloader)
+      return preloader
+    case .failure(let failure):
+      report(failure, group, now: now)
+      return nil
+    }
+  }
+
+  private func report(_ failure: LaunchFailure, _ group: Group, now: Int64) {
+    group.backoff.failedToStart(started: now, now: now)
+    log(
+      group, .alert,
+      "WSGI0024: Unable to spawn a process for process group '\(group.plan.name)': \(failure.what):"
+        + " \(String(cString: strerror(failure.errno))). \(retryText(group, now: now))")
   }
 
   func retryText(_ group: Group, now: Int64) -> String {
@@ -100,7 +131,10 @@ extension Supervisor {
     var errno: Int32
   }
 
-  private func launch(_ group: Group, _ settings: WorkerSettings) -> Result<Launched, LaunchFailure> {
+  /// Executes a process, or has `preloader` fork it.
+  private func launch(
+    _ group: Group, _ settings: WorkerSettings, by preloader: Worker? = nil
+  ) -> Result<Launched, LaunchFailure> {
     var opened: [Int32] = []
     func pair(_ make: (UnsafeMutablePointer<Int32>) -> Int32) throws(LaunchFailure) -> [Int32] {
       var ends: [Int32] = [-1, -1]
@@ -141,15 +175,26 @@ extension Supervisor {
       let descriptors = WorkerDescriptor.list(input: nullDevice, output: output[1]) {
         switch $0 {
         case .settings: file
-        case .queue: group.queue.readEnd
         case .orders: orders[1]
         case .reports: reports[1]
+        // A preloader serves nothing.
+        case _ where settings.isPreloader: nullDevice
+        case .queue: group.queue.readEnd
         case .shared: group.sharedFile >= 0 ? group.sharedFile : nullDevice
         case .activity: group.activity >= 0 ? group.activity : nullDevice
         }
       }
-      let pid = try execute(
-        group.plan.arguments, group.plan.environment, descriptors, given: [output[1], file, orders[1], reports[1]])
+      let given = [output[1], file, orders[1], reports[1]]
+      let pid: Int32
+      if let preloader {
+        let failure = order(preloader, descriptors)
+        guard failure == 0 else { throw LaunchFailure(what: "cannot have it forked", errno: failure) }
+        closeAll(given)
+        pid = 0
+      } else {
+        let mark = settings.isPreloader ? [Array(Preloading.mark.utf8)] : []
+        pid = try execute(group.plan.arguments + mark, group.plan.environment, descriptors, given: given)
+      }
       unattended.removeAll { $0 == relay }
       let ends = DescriptorStore.Ends(
         instance: settings.instance, orders: orders[0], reports: relayedReports[0], output: relayedOutput[0])

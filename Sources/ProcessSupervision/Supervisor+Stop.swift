@@ -33,7 +33,7 @@ extension Supervisor {
 
   /// Kills workers that were to end and have not.
   func killOverdue(_ group: Group, now: Int64) {
-    for worker in group.workers {
+    for worker in group.processes {
       if let giveUpAt = worker.giveUpAt, giveUpAt <= now { abandon(worker, group) }
       guard let killAt = worker.killAt, killAt <= now else { continue }
       worker.killAt = nil
@@ -42,6 +42,7 @@ extension Supervisor {
       worker.signal(SIGKILL)
     }
     group.workers.removeAll(where: \.isDone)
+    group.preloaders.removeAll(where: \.isDone)
   }
 
   /// How long the kernel may take to end a process that was killed.

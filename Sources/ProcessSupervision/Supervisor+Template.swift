@@ -136,12 +136,12 @@ extension Supervisor {
     return !group.workers.isEmpty || group.demand.wanted == 0 || group.demand.isFixed
   }
 
-  /// Ends a group that has no process. A request that came at the last moment keeps it, unless the group is an impostor's.
-  func leave(_ group: Group, isImpostor: Bool = false, now: Int64) {
-    guard let tenancy = group.tenancy, !tenancy.hasLeft, group.workers.isEmpty else { return }
+  /// Ends a group that has no process; a request that came at the last moment keeps it.
+  func leave(_ group: Group, now: Int64) {
+    guard let tenancy = group.tenancy, !tenancy.hasLeft, group.processes.isEmpty else { return }
     group.isMakingRoom = false
     if group.queue.readEnd >= 0 {
-      guard isImpostor || wsgi_posix_waiting(group.queue.readEnd) <= 0 else { return }
+      guard wsgi_posix_waiting(group.queue.readEnd) <= 0 else { return }
       guard endQueue(group, now: now) else { return }
     }
     tenancy.hasLeft = true
@@ -189,9 +189,7 @@ extension Supervisor {
     switch outcome {
     case .found(let entry):
       guard tenancy.template.plan.allows(entry, for: tenancy.tenant) else {
-        lacksUser(group, "the user '\(entry.name.text)' is not that of the template's key=", now: now)
-        // Whose name it is gets a group with the next request.
-        return leave(group, isImpostor: true, now: now)
+        return lacksUser(group, "the user '\(entry.name.text)' is not that of the template's key=", now: now)
       }
       group.identify(entry)
     case .pending: lacksUser(group, "the system's user database does not answer", now: now)

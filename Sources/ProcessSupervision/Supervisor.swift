@@ -109,6 +109,7 @@ public final class Supervisor {
 
   /// Supervises until all is over.
   public func run() {
+    if plans.contains(where: \.preloads) { adoptOrphans() }
     watchOwnDescriptors()
     adoptFiles()
     forgetAbsentTenants()
@@ -168,9 +169,10 @@ public final class Supervisor {
     // Its place may be another's.
     if group.hasLeft { return }
     // Output and messages were served first: what a worker said last explains its end.
-    for worker in group.workers where worker.pidfd < 0 || worker.endSeen != nil { checkEnd(of: worker) }
+    for worker in group.processes where worker.pidfd < 0 || worker.endSeen != nil { checkEnd(of: worker) }
     group.workers.removeAll(where: \.isDone)
     checkQueue(group, now: now)
+    attendPreloaders(group, now: now)
     attendReload(group, now: now)
     killOverdue(group, now: now)
     replaceDeaf(group, now: now)
@@ -178,13 +180,12 @@ public final class Supervisor {
     endDisuse(group, now: now)
     if group.hasLeft { return }
     identify(group, now: now)
-    if group.hasLeft { return }
     fill(group, now: now)
     reportMissing(group, now: now)
     publish(group)
     watch(group)
     schedule.add(group, at: nextDeadline(of: group, after: now))
-    if group.isFinished, group.workers.isEmpty, !group.isOver {
+    if group.isFinished, group.processes.isEmpty, !group.isOver {
       group.isOver = true
       unfinished -= 1
     }
@@ -200,7 +201,7 @@ public final class Supervisor {
         group.queue.readEnd, .queue(group),
         events: group.awaitsRequests ? Poller<Source>.readable | Poller<Source>.once : 0)
     }
-    for worker in group.workers {
+    for worker in group.processes {
       if worker.hasHungUp {
         poller.forget(worker.channel.incoming)
       } else {
@@ -229,7 +230,7 @@ public final class Supervisor {
       serveCommand()
       answerAsks()
       for group in groups where !group.isOver {
-        for worker in group.workers {
+        for worker in group.processes {
           receive(from: worker)
           relay(worker.output)
           checkEnd(of: worker)
@@ -282,7 +283,7 @@ public final class Supervisor {
 
   /// The time of the next thing to do for a group that no descriptor announces.
   private func nextDeadline(of group: Group, after now: Int64) -> Int64 {
-    var next = min(group.demandDeadline, disuseDeadline(group))
+    var next = min(group.demandDeadline, disuseDeadline(group), preloaderDeadline(group))
     if group.endingSince != nil, !group.isFinished { next = min(next, now &+ 100_000) }
     if !group.isFinished, group.active < group.demand.wanted, group.notBefore > now { next = min(next, group.notBefore) }
     if let renewAt = group.renewAt, !group.isFinished { next = min(next, renewAt) }
@@ -291,7 +292,7 @@ public final class Supervisor {
     if !group.predecessors.isEmpty { next = min(next, now &+ 20_000) }
     if let reload = group.reload { next = min(next, reloadDeadline(reload)) }
     if let due = missingDue(group) { next = min(next, due) }
-    for worker in group.workers {
+    for worker in group.processes {
       if let killAt = worker.killAt { next = min(next, killAt) }
       if let giveUpAt = worker.giveUpAt { next = min(next, giveUpAt) }
       if let deafAt = worker.deafAt { next = min(next, deafAt) }
@@ -316,7 +317,8 @@ public final class Supervisor {
   func publish(_ group: Group) {
     var state = GroupScoreboard.State()
     state.ready = group.ready
-    let starting = group.workers.filter { $0.state == .starting || $0.state == .candidate }
+    var starting = group.workers.filter { $0.state == .starting || $0.state == .candidate }
+    if let preloader = group.preloader, preloader.verdict == nil { starting.append(preloader) }
     state.starting = starting.count
     state.startingSince = starting.map(\.startedEpoch).max() ?? 0
     state.failures = group.backoff.failures

@@ -13,8 +13,13 @@ final class Worker {
 
   unowned let group: Supervisor.Group
   let slot: Int
-  let pid: Int32
+  /// 0: a preloader has been told to fork it, and it has not said yet that it exists.
+  private(set) var pid: Int32
   let instance: UInt64
+  /// The preloader that is to fork it; nil once it exists, and for one that was executed.
+  private(set) var source: Worker?
+  /// It serves nothing: the group's workers are forks of it.
+  let isPreloader: Bool
   /// False: an earlier supervisor started it; its exit status is not ours to get.
   let isChild: Bool
   /// None where the kernel has no such: the process is looked at from time to time.
@@ -61,8 +66,10 @@ final class Worker {
 
   init(
     group: Supervisor.Group, slot: Int, pid: Int32, isChild: Bool, ends: DescriptorStore.Ends, relay: Int32 = 0,
-    state: WorkerState, startedEpoch: Int64, memoryKills: UInt64
+    state: WorkerState, startedEpoch: Int64, memoryKills: UInt64, source: Worker? = nil, isPreloader: Bool = false
   ) {
+    self.source = source
+    self.isPreloader = isPreloader
     self.group = group
     self.slot = slot
     self.pid = pid
@@ -74,6 +81,14 @@ final class Worker {
     self.startedEpoch = startedEpoch
     self.memoryKills = memoryKills
     started = Clock.monotonicMicroseconds()
+    process = pid > 0 ? Descriptor(owning: max(wsgi_posix_pidfd(pid), -1)) : Descriptor()
+  }
+
+  /// It exists, as a child of this process that has not been reaped.
+  func begin(pid: Int32) {
+    self.pid = pid
+    output.pid = pid
+    source = nil
     process = Descriptor(owning: max(wsgi_posix_pidfd(pid), -1))
   }
 
@@ -100,7 +115,7 @@ final class Worker {
   func signal(_ number: Int32) {
     if pidfd >= 0 {
       _ = wsgi_posix_pidfd_signal(pidfd, number)
-    } else if isChild, !isDone {
+    } else if isChild, !isDone, pid > 0 {
       kill(pid, number)
     }
   }

@@ -18,6 +18,10 @@ public enum WorkerExit: Int32, CaseIterable, Sendable {
   case python = 76
   case threads = 77
   case startupTimeout = 78
+  /// A preloader has threads, or a Python that cannot be forked.
+  case notForkable = 79
+  /// A script does not load in a preloader.
+  case scriptFailed = 80
   /// The shutdown timeout passed: the worker ended itself without finishing.
   case shutdownTimeout = 255
 
@@ -32,6 +36,8 @@ public enum WorkerExit: Int32, CaseIterable, Sendable {
     case .python: "WSGI0028"
     case .threads: "WSGI0022"
     case .startupTimeout: "WSGI0412"
+    case .notForkable: "WSGI0711"
+    case .scriptFailed: "WSGI0716"
     case .settings, .version, .verification, .capabilities, .privileges, .shutdownTimeout: "WSGI0456"
     case .engineMissing, .engineUnusable: "WSGI0457"
     }
@@ -55,6 +61,8 @@ public enum WorkerExit: Int32, CaseIterable, Sendable {
     case .python: "could not initialise Python"
     case .threads: "could not start its threads"
     case .startupTimeout: "did not load its script within startup-timeout"
+    case .notForkable: "cannot be forked"
+    case .scriptFailed: "could not load a script"
     case .shutdownTimeout: "was still busy after shutdown-timeout"
     }
   }

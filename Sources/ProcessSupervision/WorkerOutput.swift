@@ -6,7 +6,8 @@ import WSGICore
 /// worker: processes that the application started may keep writing to it.
 final class WorkerOutput {
   unowned let group: Supervisor.Group
-  let pid: Int32
+  /// 0: the worker does not exist yet.
+  var pid: Int32
   /// The process that passes it on; 0: an earlier supervisor started it.
   let relay: Int32
   /// The socket from the relay; none once it is closed.

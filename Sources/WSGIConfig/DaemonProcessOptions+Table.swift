@@ -97,6 +97,10 @@ extension DaemonProcessOption {
       // Be it 1.
       group.settings.isMultiprocess = true
     },
+    DaemonProcessOption("preload", default: "Off", isAddition: true) { (group, text, _) throws(ConfigError) in
+      guard let isOn = onOff(text) else { throw invalidDaemon("preload flag", "preload", text, "it must be On or Off") }
+      group.preloads = isOn
+    },
     .time("idle-timeout", "idle timeout", default: "60", isAddition: true) { $0.idleTimeout = $1 },
     DaemonProcessOption("cgroup", default: "–", isAddition: true) { (group, text, _) throws(ConfigError) in
       let names = text.bytes.split(separator: Ascii.slash, omittingEmptySubsequences: false).dropFirst()

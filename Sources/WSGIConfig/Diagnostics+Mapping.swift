@@ -90,6 +90,20 @@ extension Diagnostics {
     return isFound
   }
 
+  /// WSGI0710: what a request alone names cannot be imported beforehand.
+  private mutating func checkPreloading(_ group: GroupConfig) {
+    let scripts = global.imports.filter { $0.processGroup == group.name.bytes }
+    guard group.preloads, group.template != nil || !scripts.contains(where: \.applicationGroup.isEmpty) else { return }
+    let remedy =
+      group.template != nil
+      ? "Its tenants' scripts are known when requests come; remove the option."
+      : "Give an alias or a WSGIImportScript process-group=\(group.name) application-group=%{GLOBAL}."
+    warn(
+      710, server: group.server.id,
+      "preload=On has no effect for the \(group.title): the configuration names no script that its processes import into the"
+        + " main interpreter. \(remedy)")
+  }
+
   mutating func checkGroups() {
     for reference in global.references {
       guard let name = reference.name.fixedName, !name.isEmpty, global.groupIndex(named: name) == nil,
@@ -102,6 +116,7 @@ extension Diagnostics {
     }
     for (index, group) in configuration.groups.enumerated() {
       let use = configuration.groupUse[index]
+      checkPreloading(group)
       if !use.isReferred, !use.isOpen {
         warn(
           305, server: group.server.id,

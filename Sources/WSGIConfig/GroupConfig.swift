@@ -31,6 +31,8 @@ public struct GroupConfig: Sendable {
   // MARK: how many processes
   /// The fewest that run; nil: always as many as `worker.processes`.
   public var minimumProcesses: Int?
+  /// Processes are forks of one that has imported the scripts of the main interpreter.
+  public var preloads = false
   /// How long a process beyond those has nothing to do before it ends; 0: it stays.
   public var idleTimeout: Milliseconds = 60_000
 

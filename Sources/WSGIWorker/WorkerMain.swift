@@ -1,4 +1,5 @@
 import CEngine
+import CPosix
 import Glibc
 import ProcessSupervision
 import WSGICore
@@ -49,37 +50,60 @@ enum WorkerMain {
   }
 
   private static func run(_ control: ControlChannel) throws(Failure) -> Int32 {
-    guard let (settings, bytes) = WorkerSettings.read() else {
+    guard let (started, bytes) = WorkerSettings.read() else {
       throw Failure(.settings, "its settings cannot be read")
     }
+    var settings = started
     guard settings.version == ControlMessage.version else {
       throw Failure(.version, "version \(settings.version) was asked for, this is \(ControlMessage.version)")
     }
+    if settings.isPreloader { wsgi_posix_set_name(Preloader.processName) }
     let log = ProcessLog(level: settings.logLevel)
-    let activity = WorkerScoreboard.mapOwn(settings)
+    var activity = settings.isPreloader ? nil : WorkerScoreboard.mapOwn(settings)
     // Behind chroot the image is not to be found any more.
     var early: Result<Engine, Failure>?
-    let warnings = Privileges.drop(settings) { early = loadEngine(settings, root: ".") }
+    let warnings = Privileges.drop(settings) { early = loadEngine(started, root: ".") }
     for warning in warnings { log.write(.warning, warning) }
     if settings.isProbe {
       FileProbe.serve()
       return 0
     }
-    guard let stacks = StackReports(settings, log: log) else {
-      throw Failure(.threads, "signals: \(String(cString: strerror(errno)))")
-    }
+    var stacks = settings.isPreloader ? nil : try catchSignals(settings, log)
     setLocale(settings, log)
     let metrics = ScoreboardQuery(control, isOffered: settings.serverMetrics)
     let receiver = ControlReceiver(control, metrics: metrics)
-    let failure = receiver.start(stackSize: settings.stackSize)
-    if failure != 0 { throw Failure(.threads, String(cString: strerror(failure))) }
+    if !settings.isPreloader { try start(receiver, settings) }
     let engine = try (early ?? loadEngine(settings)).get()
+    if settings.isPreloader { Preloader.prepareProcess() }
     try startPython(engine, bytes, log, metrics)
+    if settings.isPreloader {
+      switch Preloader(settings, engine, log, control).run() {
+      case .ended(let code): return code
+      case .forked(let own): settings = own
+      }
+      // This is another process from here on, a worker.
+      activity = WorkerScoreboard.mapOwn(settings)
+      stacks = try catchSignals(settings, log)
+      try start(receiver, settings)
+    }
+    guard let stacks else { throw Failure(.threads, "signals") }
     let noThread = stacks.start(engine, stackSize: settings.stackSize)
     if noThread != 0 { throw Failure(.threads, String(cString: strerror(noThread))) }
     return settings.isService
       ? runServices(settings, engine, log, control, receiver, stacks)
       : try serve(settings, engine, log, control, receiver, stacks, activity)
+  }
+
+  private static func catchSignals(_ settings: WorkerSettings, _ log: ProcessLog) throws(Failure) -> StackReports {
+    guard let stacks = StackReports(settings, log: log) else {
+      throw Failure(.threads, "signals: \(String(cString: strerror(errno)))")
+    }
+    return stacks
+  }
+
+  private static func start(_ receiver: ControlReceiver, _ settings: WorkerSettings) throws(Failure) {
+    let failure = receiver.start(stackSize: settings.stackSize)
+    if failure != 0 { throw Failure(.threads, String(cString: strerror(failure))) }
   }
 
   /// root: what to put before the names of Python, where it is not the process's root directory yet.

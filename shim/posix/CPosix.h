@@ -81,6 +81,11 @@ int32_t wsgi_posix_launch(const char *path, char *_Nullable const *_Nonnull argv
 /* fork(), which Swift marks unavailable. */
 int32_t wsgi_posix_fork(void);
 
+/* Makes the calling process the parent of processes below it whose parents end. */
+int32_t wsgi_posix_adopt_orphans(void);
+/* Has the calling process killed when its parent ends.  Those that it forks are not. */
+int32_t wsgi_posix_end_with_parent(void);
+
 /* How a child process ended. */
 typedef struct wsgi_posix_end {
   int32_t signal;      /* the signal that killed it; 0: it exited */

@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -34,6 +35,10 @@ int32_t wsgi_posix_set_dumpable(int32_t dumpable) {
 }
 
 int32_t wsgi_posix_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0, 0, 0) == 0 ? 0 : -errno; }
+
+int32_t wsgi_posix_adopt_orphans(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0, 0, 0) == 0 ? 0 : -errno; }
+
+int32_t wsgi_posix_end_with_parent(void) { return prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0, 0, 0) == 0 ? 0 : -errno; }
 
 int32_t wsgi_posix_drop_bounding_set(void) {
   /* The kernel may know more capabilities than the header: it refuses the first number that it does not know. */

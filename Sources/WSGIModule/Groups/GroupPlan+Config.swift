@@ -61,6 +61,7 @@ extension GroupPlan {
         locale: settings.locale, userName: user?.name.bytes,
         userHome: user?.home.bytes),
       keepsOldCode: group.reload == .rolling)
+    preloads = group.preloads && !settings.isService && settings.imports.contains { $0.applicationGroup.isEmpty }
     minimumProcesses = group.minimumProcesses ?? settings.processes
     controlGroupValues = group.controlGroupValues.map { ControlGroupValue(file: $0.file.bytes, value: $0.value.bytes) }
     // A year is for ever.
@@ -134,6 +135,7 @@ extension GroupPlan {
     }
     self.init(group, surroundings, user: user)
     settings.imports = []
+    preloads = false
   }
 
   /// `nogroup`.

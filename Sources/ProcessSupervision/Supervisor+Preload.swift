@@ -1,0 +1,266 @@
+import CPosix
+import Glibc
+import Platform
+import WSGICore
+
+/// Words that supervisor and preloaders agree on.
+public enum Preloading {
+  /// The last argument of a preloader, by which lists of processes tell it from the workers that it forks.
+  public static let mark = "(preloader)"
+}
+
+/// Groups whose workers are forks of a process that has loaded their scripts.
+///
+/// A preloader is a process of the tenant's, and can say what it likes. It is told over its socket of orders what to fork, in a
+/// `ForkOrder`. The new process is orphaned at once, and so becomes a child of the supervisor, which adopts orphans. It gives its
+/// number over its own relay: what it says is only ever used to look for an unknown child of that number and of the group's user.
+extension Supervisor {
+  /// How long a preloader may take to fork a process.
+  private static let forkAllowance: Int64 = 10_000_000
+  /// How long one that is to end may take.
+  private static let endAllowance: Int64 = 2_000_000
+
+  /// Makes this process the parent of processes whose parents end: only of those it learns how they ended.
+  func adoptOrphans() {
+    let result = wsgi_posix_adopt_orphans()
+    guard result < 0 else { return }
+    for group in groups where group.plan.preloads { startOrdinarily(group) }
+    log(
+      nil, .warning,
+      "WSGI0718: Cannot preload scripts: prctl(PR_SET_CHILD_SUBREAPER): \(String(cString: strerror(-result))). The processes of"
+        + " groups with preload=On load their scripts themselves.")
+  }
+
+  private func startOrdinarily(_ group: Group) {
+    group.startsOrdinarily = true
+    group.preloader = nil
+  }
+
+  // MARK: use
+
+  /// Whether no worker may be started before a preloader has loaded the scripts. Starts one where there is none.
+  func awaitsPreloader(_ group: Group, now: Int64) -> Bool {
+    guard !group.startsOrdinarily else { return false }
+    if group.preloader == nil, group.demand.wanted > 0 || !group.workers.isEmpty {
+      group.preloader = startPreloader(group, now: now)
+    }
+    return group.preloader?.verdict != .loaded
+  }
+
+  /// The process of which a new worker is to be a fork; nil: it is executed, as one has to be that tries an import again.
+  func preloader(of group: Group, for candidate: WorkerSettings.Script?) -> Worker? {
+    guard candidate?.failure ?? 0 == 0 else { return nil }
+    let preloader = candidate == nil ? group.preloader : group.reload?.preloader
+    return preloader?.verdict == .loaded ? preloader : nil
+  }
+
+  /// Has a process forked that gets these descriptors. 0, or an errno value.
+  func order(_ preloader: Worker, _ descriptors: [Int32]) -> Int32 {
+    let parcel = ForkOrder.pack(descriptors)
+    guard parcel >= 0 else { return -parcel }
+    defer { close(parcel) }
+    return preloader.channel.send(.fork, descriptor: parcel) ? 0 : EPIPE
+  }
+
+  /// A process says that it is the one that was ordered.
+  func confirm(_ worker: Worker, _ pid: Int32) {
+    let group = worker.group
+    let user = group.plan.settings.credentials?.user
+    guard pid > 1, wsgi_posix_has_ended(pid) >= 0, !isKnown(pid), user == nil || ProcessFacts.user(pid) == user else {
+      give(up: worker)
+      return distrust(worker.source, group, "WSGI0717", "claims to have forked process \(pid), which is no new one of its user's")
+    }
+    worker.begin(pid: pid)
+    enter(worker)
+    note(group)
+  }
+
+  func handle(_ message: ControlMessage, fromPreloader preloader: Worker) {
+    switch message {
+    case .loaded where preloader.verdict == nil:
+      preloader.verdict = .loaded
+      preloader.settled = Clock.monotonicMicroseconds()
+      note(preloader.group)
+    case .startFailed(let sentence): preloader.startFailure = String(sentence.prefix(500))
+    case .log(let record): relay(record, from: preloader)
+    case .passedOn: preloader.hasSaidAll = true
+    default: break
+    }
+  }
+
+  // MARK: the loop
+
+  /// Looks after orders, and ends preloaders that have nothing to do any more.
+  func attendPreloaders(_ group: Group, now: Int64) {
+    group.preloaders.removeAll(where: \.isDone)
+    for worker in group.workers { if let source = worker.source { checkOrder(worker, source, group, now: now) } }
+    group.workers.removeAll(where: \.isDone)
+    guard !group.preloaders.isEmpty else { return }
+    checkIdle(group, now: now)
+    if group.isFinished { group.preloader = nil }
+    for preloader in group.preloaders where preloader.state == .starting {
+      if preloader !== group.preloader, preloader !== group.reload?.preloader {
+        end(preloader)
+      } else if preloader.verdict == nil, preloader.startFailure == nil, now >= loadDeadline(preloader) {
+        let limit = seconds(group.plan.settings.startupTimeout &* 1_000)
+        preloader.startFailure = "its scripts did not load within startup-timeout (\(limit))"
+        preloader.signal(SIGKILL)
+      }
+    }
+  }
+
+  /// Each script has the whole time.
+  private func loadDeadline(_ preloader: Worker) -> Int64 {
+    let settings = preloader.group.plan.settings
+    guard settings.startupTimeout > 0, preloader.verdict == nil else { return .max }
+    let factor = 1_000 &* Int64(max(settings.imports.count, 1))
+    let (time, overflows) = settings.startupTimeout.multipliedReportingOverflow(by: factor)
+    return overflows ? .max : preloader.started &+ min(time, 1 << 50)
+  }
+
+  private func checkIdle(_ group: Group, now: Int64) {
+    guard group.workers.isEmpty, group.demand.wanted == 0, group.preloader != nil else {
+      group.preloaderIdleSince = nil
+      return
+    }
+    let since = group.preloaderIdleSince ?? now
+    group.preloaderIdleSince = since
+    if group.plan.idleTimeout > 0, now >= since &+ group.plan.idleTimeout { group.preloader = nil }
+  }
+
+  func preloaderDeadline(_ group: Group) -> Int64 {
+    guard !group.preloaders.isEmpty else { return .max }
+    var next = Int64.max
+    for preloader in group.preloaders where preloader.startFailure == nil { next = min(next, loadDeadline(preloader)) }
+    for worker in group.workers where worker.source != nil { next = min(next, worker.started &+ Self.forkAllowance) }
+    if let since = group.preloaderIdleSince, group.plan.idleTimeout > 0 { next = min(next, since &+ group.plan.idleTimeout) }
+    return next
+  }
+
+  private func end(_ preloader: Worker) {
+    preloader.state = .stopping
+    preloader.killAt = Clock.monotonicMicroseconds() &+ Self.endAllowance
+    preloader.signal(SIGTERM)
+  }
+
+  private func checkOrder(_ worker: Worker, _ source: Worker, _ group: Group, now: Int64) {
+    if source.isDone || group.isFinished || !worker.isActive && worker.state != .candidate {
+      give(up: worker)
+    } else if worker.hasHungUp {
+      give(up: worker)
+      group.backoff.failedToStart(started: worker.started, now: now)
+      log(
+        group, .alert,
+        "WSGI0715: The preloader (process \(source.pid)) of process group '\(group.plan.name)' could not fork a process: its user"
+          + " or control group may have as many as it can. \(retryText(group, now: now))")
+    } else if now >= worker.started &+ Self.forkAllowance {
+      give(up: worker)
+      distrust(source, group, "WSGI0714", "has not forked a process within \(seconds(Self.forkAllowance))")
+    }
+  }
+
+  /// A worker that was ordered is not waited for. Should it come to exist, it finds nobody to report to, and ends.
+  private func give(up worker: Worker) {
+    worker.isDone = true
+    leave(worker.output)
+    letGo(worker)
+    store.remove { $0 == worker.instance }
+    candidateEnded(worker, worker.group)
+    note(worker.group)
+  }
+
+  /// A preloader does not do its work.
+  private func distrust(_ preloader: Worker?, _ group: Group, _ number: String, _ why: String) {
+    startOrdinarily(group)
+    guard let preloader, !preloader.isLeaving else { return }
+    preloader.state = .stopping
+    preloader.signal(SIGKILL)
+    log(
+      group, .error,
+      "\(number): The preloader (process \(preloader.pid)) of process group '\(group.plan.name)' \(why); ending it. The group's"
+        + " processes load their scripts themselves until one of these changes.")
+  }
+
+  // MARK: ends
+
+  func preloaderEnded(_ preloader: Worker, _ group: Group, _ record: EndRecord, now: Int64) {
+    letGo(preloader)
+    if group.preloader === preloader { group.preloader = nil }
+    note(group)
+    let reload = group.reload?.preloader === preloader && group.reload?.phase == .loading ? group.reload : nil
+    if preloader.isLeaving || isStopping || group.isFinished {
+      if reload != nil { group.reload?.preloader = nil }
+      return log(group, .info, "The \(title(preloader)), a preloader, \(record.sentence).")
+    }
+    switch record.cause {
+    case .exited(WorkerExit.notForkable.rawValue):
+      startOrdinarily(group)
+      if let change = reload?.changes.first {
+        group.reload?.preloader = nil
+        let candidates = startCandidates(change, group, now: now)
+        group.reload?.candidates = candidates
+      }
+      return
+    case .exited(WorkerExit.scriptFailed.rawValue) where preloader.verdict == nil:
+      group.reload?.hasFailedToLoad = true
+      if reload == nil {
+        startOrdinarily(group)
+        log(
+          group, .error,
+          "WSGI0716: A script of process group '\(group.plan.name)' does not load in its preloader (process \(preloader.pid))."
+            + " The group's processes load their scripts themselves until one of these loads or changes.")
+      }
+    case _ where preloader.verdict == nil:
+      group.backoff.failedToStart(started: preloader.started, now: now)
+      reportStartFailure(preloader, group, record, now: now)
+    default:
+      group.backoff.crashed(ready: now &- (preloader.settled ?? now), started: preloader.started, now: now)
+      log(
+        group, .error,
+        "WSGI0713: The preloader (process \(preloader.pid)) of process group '\(group.plan.name)' \(record.sentence). Its workers"
+          + " go on. \(retryText(group, now: now))")
+    }
+    if let reload = group.reload, reload.preloader === preloader, reload.phase == .loading { refuse(reload, group) }
+  }
+
+  // MARK: reload
+
+  /// Has the candidates of a reload forked when the changed scripts have loaded. False: there are none to be waited for yet.
+  func attendPreloader(of reload: Group.Reload, _ group: Group, now: Int64) -> Bool {
+    guard let preloader = reload.preloader else { return true }
+    guard preloader.verdict == .loaded, let settled = preloader.settled, let change = reload.changes.first else { return false }
+    if settled < reload.lastChange, now >= group.pace.notBefore, let other = startPreloader(group, now: now) {
+      // The scripts changed once more after it had loaded them.
+      if group.pace.take(now: now) { reportPace(group) }
+      for candidate in reload.candidates { drain(candidate, .scriptReload, group) }
+      group.reload?.preloader = other
+      group.reload?.candidates = []
+      group.reload?.hasCandidates = false
+      return false
+    }
+    if !reload.hasCandidates {
+      group.reload?.hasCandidates = true
+      let candidates = startCandidates(change, group, now: now)
+      group.reload?.candidates = candidates
+    }
+    return true
+  }
+
+  /// The reload as it goes on when its candidates have loaded: workers are forks of its preloader from now on, and those that
+  /// are forks of another make room, whenever they were forked.
+  func switchPreloader(_ group: Group, _ reload: Group.Reload) -> Group.Reload {
+    guard let preloader = reload.preloader else {
+      // What did not load does.
+      if reload.isRetry { group.startsOrdinarily = !group.plan.preloads }
+      return reload
+    }
+    var reload = reload
+    let candidates = Set(reload.candidates.map(\.instance))
+    reload.old = Set(group.workers.map(\.instance)).subtracting(candidates)
+    group.reload = reload
+    group.preloader = preloader
+    group.startsOrdinarily = false
+    group.refusedChanges = []
+    return reload
+  }
+}

@@ -1,0 +1,319 @@
+"""`preload=On`: a process imports a group's scripts once, and its workers are forks of that process."""
+import json
+import os
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from httpd_env import Httpd, run_together, wait_until
+from processes import about, called, children, fields, has_ended, name_of, named, parent_of
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="processes of other users need root")
+
+SCRIPT = """import json, os, random, sys, threading
+import mod_wsgi
+IMPORTED = os.getpid()
+HOOKS = []
+os.register_at_fork(before=lambda: HOOKS.append('before'), after_in_child=lambda: HOOKS.append('child'),
+                    after_in_parent=lambda: HOOKS.append('parent'))
+VERSION = 1
+def application(environ, start_response):
+    way = environ['QUERY_STRING']
+    if way == 'crash':
+        os.abort()
+    if way.startswith('sleep='):
+        import time
+        time.sleep(float(way[6:]))
+    if way == 'fork':
+        child = os.fork()
+        if child == 0:
+            return [b'from the child']
+        os.waitpid(child, 0)
+    answer = json.dumps({
+        'pid': os.getpid(), 'imported': IMPORTED, 'hooks': HOOKS, 'random': random.random(), 'version': VERSION,
+        'uid': os.getresuid(), 'parent': os.getppid(), 'session': os.getsid(0), 'ident': threading.main_thread().ident,
+        'threads': [thread.name for thread in threading.enumerate()], 'group': mod_wsgi.process_group})
+    start_response('200 OK', [('Content-Type', 'application/json')])
+    return [answer.encode()]
+"""
+STATUS = "<Location /wsgi-status>\nSetHandler wsgi-status\nRequire all granted\n</Location>\n"
+
+
+def processes(server, name):
+    return [pid for pid in called("(wsgi:%d)" % server.port) if name_of(pid) == name and not has_ended(pid)]
+
+
+def workers(server):
+    return processes(server, "wsgi-worker")
+
+
+def preloaders(server):
+    return processes(server, "wsgi-preloader")
+
+
+def group(server):
+    return next(group for group in json.loads(server.get("/wsgi-status?json").text)["groups"] if group["name"] == "site")
+
+
+@pytest.fixture
+def serve():
+    made = []
+
+    def start(options="processes=2 threads=2", script=SCRIPT, others="", **more):
+        server = Httpd("WSGIDaemonProcess site preload=On user=nobody group=nogroup %s display-name=(wsgi:{port})\n"
+                       "WSGIScriptAlias /site {root}/site.py process-group=site application-group=%%{GLOBAL}\n%s"
+                       % (options, STATUS + others), name="preload", **more)
+        made.append(server)
+        write(server, script)
+        server.__enter__()
+        return server
+    yield start
+    for server in made:
+        server.__exit__(None, None, None)
+
+
+def write(server, script, name="site.py"):
+    """Replaces a script, as an editor does, with another time."""
+    path = os.path.join(server.root, name)
+    with open(path + ".new", "w") as file:
+        file.write(script)
+    before = os.stat(path).st_mtime if os.path.exists(path) else 0
+    if before:
+        os.utime(path + ".new", (before + 10, before + 10))
+    os.rename(path + ".new", path)
+
+
+def ask(server, query=""):
+    answer = server.get("/site?" + query)
+    assert answer.status == 200, (answer.status, answer.text)
+    return json.loads(answer.text)
+
+
+def ask_all(server, count):
+    """An answer of each of so many processes."""
+    found = {}
+
+    def complete():
+        for answer in run_together(count * 2, lambda _: ask(server, "sleep=0.1")):
+            found[answer["pid"]] = answer
+        return len(found) >= count
+    wait_until(complete, "an answer of each process")
+    return found
+
+
+def test_workers_are_forks_of_a_process_that_has_imported_the_script(serve):
+    server = serve()
+    answers = ask_all(server, 2)
+    assert sorted(answers) == workers(server)
+    preloader, = preloaders(server)
+    supervisor, = named(server.pid, "wsgi-supervisor")
+    assert parent_of(preloader) == supervisor
+    for pid, answer in answers.items():
+        assert answer["imported"] == preloader and answer["parent"] == supervisor and answer["session"] == pid
+        # Once in the process that was forked, which had not been forked before or had told its earlier children.
+        assert answer["hooks"][-2:] == ["before", "child"] and answer["hooks"].count("child") == 1
+        assert len(set(answer["uid"])) == 1 and answer["uid"][0] != 0 and answer["group"] == "site"
+        assert about(pid, "cmdline").rstrip("\0") == "(wsgi:%d)" % server.port
+    assert len({answer["random"] for answer in answers.values()}) == 2
+    assert about(preloader, "cmdline").split("\0")[-2] == "(preloader)"
+    # It is no process that serves.
+    assert len(group(server)["processes"]) == 2
+    assert not server.log.lines(r":(warn|error|crit|alert|emerg)\]")
+
+
+def test_a_child_of_a_worker_is_still_no_worker(serve):
+    server = serve("processes=1")
+    answer = ask(server, "fork")
+    assert answer["pid"] in workers(server)
+    assert answer["hooks"][-2:] == ["before", "parent"]
+    server.log.wait_for("WSGI0600")
+
+
+def test_further_processes_are_forks_and_the_preloader_ends_after_the_last(serve):
+    server = serve("processes=0-3 threads=1 idle-timeout=1")
+    wait_until(lambda: group(server)["state"] == "sleeping", "the group to sleep")
+    assert not preloaders(server) and not workers(server)
+    answers = ask_all(server, 3)
+    assert len({answer["imported"] for answer in answers.values()}) == 1
+    wait_until(lambda: not workers(server) and not preloaders(server), "the end of all processes")
+    again = ask(server)
+    assert again["imported"] not in {answer["imported"] for answer in answers.values()}
+
+
+def test_a_process_that_crashes_is_replaced_by_a_fork(serve):
+    server = serve("processes=1")
+    first = ask(server)
+    assert server.get("/site?crash").status >= 500
+    second = ask(server)
+    assert second["pid"] != first["pid"] and second["imported"] == first["imported"]
+    # How it ended is known only to its parent, the supervisor.
+    server.log.wait_for(r"WSGI0451: The process %d .*SIGABRT" % first["pid"])
+
+
+def test_a_preloader_that_is_killed_is_replaced_and_workers_go_on(serve):
+    server = serve("processes=1")
+    first = ask(server)
+    os.kill(first["imported"], signal.SIGKILL)
+    server.log.wait_for("WSGI0713")
+    wait_until(lambda: preloaders(server) not in ([], [first["imported"]]), "another preloader")
+    assert ask(server)["pid"] == first["pid"]
+    os.kill(first["pid"], signal.SIGKILL)
+    wait_until(lambda: workers(server) not in ([], [first["pid"]]), "another worker")
+    assert ask(server)["imported"] in preloaders(server)
+
+
+@pytest.mark.parametrize("options", ["", "reload=rolling"])
+def test_after_a_touch_the_new_code_is_preloaded_first(serve, options):
+    server = serve("processes=2 threads=4 " + options)
+    old = ask_all(server, 2)
+    write(server, SCRIPT.replace("VERSION = 1", "VERSION = 2"))
+    # The request that finds the change is answered by new code.
+    new = ask(server)
+    assert new["version"] == 2 and new["pid"] not in old and new["imported"] not in {one["imported"] for one in old.values()}
+    answers = ask_all(server, 2)
+    assert {answer["version"] for answer in answers.values()} == {2}
+    assert {answer["imported"] for answer in answers.values()} == {new["imported"]}
+    wait_until(lambda: preloaders(server) == [new["imported"]], "the end of the old preloader")
+    wait_until(lambda: not set(old) & set(workers(server)), "the end of the old workers")
+
+
+def test_the_old_code_stays_where_the_new_one_does_not_load(serve):
+    server = serve("processes=2 threads=1")
+    old = ask_all(server, 2)
+    preloader = preloaders(server)
+    write(server, SCRIPT.replace("VERSION = 1", "raise ValueError('new')"))
+    assert ask(server)["version"] == 1
+    server.log.wait_for("WSGI0460: Reload failed: .*site.py' does not load")
+    wait_until(lambda: preloaders(server) == preloader, "the end of the other preloader")
+    assert ask(server)["pid"] in old
+    # A further process has the old code too, and does not try the new one again.
+    os.kill(min(old), signal.SIGKILL)
+    wait_until(lambda: len(workers(server)) == 2 and min(old) not in workers(server), "a replacement")
+    assert {answer["version"] for answer in ask_all(server, 2).values()} == {1}
+    assert len(server.log.lines("WSGI0460")) == 1
+    write(server, SCRIPT.replace("VERSION = 1", "VERSION = 3"))
+    assert ask(server)["version"] == 3
+
+
+def test_nothing_is_lost_while_code_changes_under_load(serve):
+    server = serve("processes=2 threads=4")
+    ask(server)
+    ended = threading.Event()
+    seen, failed = set(), []
+
+    def load(_):
+        while not ended.is_set():
+            answer = server.get("/site?sleep=0.01")
+            if answer.status == 200:
+                seen.add(json.loads(answer.text)["version"])
+            else:
+                failed.append(answer.status)
+    loading = threading.Thread(target=run_together, args=(8, load))
+    loading.start()
+    for version in (2, 3, 4):
+        write(server, SCRIPT.replace("VERSION = 1", "VERSION = %d" % version))
+        wait_until(lambda: version in seen, "answers of version %d" % version)
+    ended.set()
+    loading.join()
+    assert not failed and ask(server)["version"] == 4
+
+
+def test_a_script_that_does_not_load_at_the_start_is_tried_again_by_ordinary_processes(serve):
+    server = serve("processes=1", script="raise ValueError('at first')")
+    server.log.wait_for("WSGI0716")
+    assert server.get("/site").status == 500
+    write(server, SCRIPT)
+    wait_until(lambda: server.get("/site").status == 200, "the script that loads")
+    wait_until(lambda: preloaders(server), "a preloader again")
+
+
+THREADS = SCRIPT + """
+stop = threading.Event()
+threading.Thread(target=stop.wait, name='poller of prices', daemon=True).start()
+"""
+
+
+def test_threads_at_the_fork_are_named_and_workers_start_as_elsewhere(serve):
+    server = serve("processes=2", script=THREADS)
+    answers = ask_all(server, 2)
+    assert all(answer["imported"] == pid for pid, answer in answers.items())
+    assert not preloaders(server)
+    warning, = server.log.lines("WSGI0711")
+    assert "'poller of prices'" in warning and "register_at_fork" in warning
+    # Once scripts change it is tried anew.
+    write(server, SCRIPT.replace("VERSION = 1", "VERSION = 2"))
+    assert ask(server)["version"] == 2
+    wait_until(lambda: preloaders(server), "a preloader")
+    assert ask(server)["imported"] in preloaders(server)
+
+
+def test_a_thread_that_a_hook_starts_is_there_in_each_worker(serve):
+    server = serve("processes=2", script=SCRIPT + """
+stop = threading.Event()
+os.register_at_fork(after_in_child=lambda: threading.Thread(target=stop.wait, name='late', daemon=True).start())
+""")
+    for answer in ask_all(server, 2).values():
+        assert answer["imported"] != answer["pid"] and "late" in answer["threads"]
+
+
+def test_scripts_that_take_too_long_end_the_preloader(serve):
+    server = serve("processes=1 startup-timeout=1", script="import time\ntime.sleep(600)\n")
+    server.log.wait_for(r"WSGI0452: .*startup-timeout \(1 s\)")
+    server.log.wait_for(r"WSGI0452: .*startup-timeout \(1 s\)", count=2)
+    write(server, SCRIPT)
+    wait_until(lambda: preloaders(server) and workers(server), "processes")
+    assert ask(server)["imported"] in preloaders(server)
+
+
+def test_workers_outlive_their_supervisor_and_preloaders_are_replaced(serve):
+    server = serve("processes=2")
+    before = ask_all(server, 2)
+    preloader, = preloaders(server)
+    supervisor, = named(server.pid, "wsgi-supervisor")
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: has_ended(preloader), "the end of the preloader")
+    wait_until(lambda: len(preloaders(server)) == 1, "another preloader")
+    assert sorted(before) == workers(server)
+    assert sorted(ask_all(server, 2)) == sorted(before)
+    victim = min(before)
+    os.kill(victim, signal.SIGKILL)
+    new = wait_until(lambda: next((pid for pid in workers(server) if pid not in before), None), "a replacement")
+    assert ask_all(server, 2)[new]["imported"] in preloaders(server)
+
+
+def test_a_restart_of_httpd_replaces_all_and_a_stop_ends_all(serve):
+    server = serve("processes=2")
+    old = set(ask_all(server, 2)) | set(preloaders(server))
+    server.graceful()
+    wait_until(lambda: all(has_ended(pid) for pid in old), "the end of the old processes")
+    assert ask(server)["imported"] in preloaders(server)
+    left = workers(server) + preloaders(server)
+    server.stop()
+    wait_until(lambda: all(has_ended(pid) for pid in left), "the end of all")
+
+
+def test_scripts_of_other_interpreters_and_recycling_work_as_elsewhere(serve):
+    server = serve("processes=1 maximum-requests=3", others=(
+        "WSGIImportScript {root}/other.py process-group=site application-group=other\n"
+        "WSGIScriptAlias /other {root}/other.py process-group=site application-group=other\n"))
+    write(server, SCRIPT, "other.py")
+    first = ask(server)
+    wait_until(lambda: server.get("/other").status == 200, "the other script")
+    other = json.loads(server.get("/other").text)
+    assert other["imported"] == other["pid"]
+    seen = {first["pid"]}
+    wait_until(lambda: seen.add(ask(server)["pid"]) or len(seen) > 2, "processes that are replaced")
+    assert ask(server)["imported"] == first["imported"]
+
+
+def test_what_is_not_preloaded_is_warned_of(serve):
+    server = Httpd("WSGIDaemonProcess one preload=On\nWSGIDaemonProcess two preload=On\n"
+                   "WSGIScriptAlias /one {root}/one.py process-group=one\n"
+                   "WSGIScriptAlias /two {root}/two.py process-group=two application-group=%{GLOBAL}\n", name="preload")
+    try:
+        text = server.check()[1]
+        assert "WSGI0710" in text and "process-group=one" in text and "process-group=two" not in text
+    finally:
+        server.remove()
