@@ -45,6 +45,11 @@ final class QueuesOnDemand: Sendable {
       close(files.activity)
     }
 
+    /// The supervisor has given the queue back.
+    fileprivate var isClosed: Bool {
+      waitUntilReady(queue.writeEnd, for: 0, milliseconds: 0).first & (POLLHUP | POLLERR) != 0
+    }
+
     deinit {
       close(queue.writeEnd)
       queue.owners?.unmap()
@@ -79,14 +84,24 @@ final class QueuesOnDemand: Sendable {
     }
     let new = try ask(name, milliseconds: name.group.queue?.connectTimeout ?? 0)
     new.used.store(now, ordering: .relaxed)
-    held.withLock { held in
-      // Another thread may have asked at the same time: the later answer is as good.
-      held[place] = new
-      guard held.count > QueuesOnDemand.most else { return }
-      let oldest = held.min { $0.value.used.load(ordering: .relaxed) < $1.value.used.load(ordering: .relaxed) }
-      if let oldest { held[oldest.key] = nil }
-    }
+    // What falls out of the list is closed after others have the list again.
+    let dropped = held.withLock { QueuesOnDemand.add(new, place, to: &$0) }
+    withExtendedLifetime(dropped) {}
     return new
+  }
+
+  /// The result is what the list has no more.
+  private static func add(_ new: Held, _ place: Place, to held: inout [Place: Held]) -> [Held] {
+    // Nobody may ever come for the closed ones again.
+    var left = held.filter(\.value.isClosed).map(\.key)
+    if left.isEmpty, held.count >= most,
+      let oldest = held.min(by: { $0.value.used.load(ordering: .relaxed) < $1.value.used.load(ordering: .relaxed) })
+    {
+      left = [oldest.key]
+    }
+    let dropped = left.compactMap { held.removeValue(forKey: $0) }
+    // Another thread may have asked at the same time: the later answer is as good.
+    return dropped + (held.updateValue(new, forKey: place).map { [$0] } ?? [])
   }
 
   private func ask(_ name: Name, milliseconds: Int64) throws(ActivationFailure) -> Held {
