@@ -37,7 +37,7 @@ unnamed = $(CURDIR)/=
 release = -c release -Xswiftc -static-stdlib -Xcc -ffile-prefix-map=$(unnamed) -Xswiftc -file-prefix-map -Xswiftc $(unnamed)
 
 BUILD_PACKAGES = apache2-bin apache2-dev libpython3-dev python3 binutils
-TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client openssl procps git strace gcc
+TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client openssl procps git strace gcc libnss-wrapper
 BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi valgrind
 
 .DEFAULT_GOAL := help
