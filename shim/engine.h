@@ -163,7 +163,7 @@ typedef struct wsgi_engine {
   int32_t (*load)(const uint8_t *application_group, size_t group_length, const uint8_t *script, size_t script_length,
                   uint32_t *failure);
   /* In a process that was started with the setting `preloader`, when it has loaded its scripts and before the first fork():
-   * collects garbage, and has the collector leave alone what is left from then on.  Sends the names of the threads that Python
+   * has the garbage collector leave alone all that there is from then on.  Sends the names of the threads that Python
    * knows of beside the calling one, one record each, to `sink`.  -1: this Python's processes cannot be forked. */
   int32_t (*settle)(void (*sink)(void *, const wsgi_log_record *), void *context);
   /* Forks a process that is whole: hooks of os.register_at_fork run in both, `begin` in the new one before them, which ends

@@ -7,16 +7,14 @@ import WSGIMeasurement
 // of its own begins in them.
 
 extension Adapter {
-  /// Collects garbage, and has what is left looked at no more, which would copy its pages in every process. The names of the
-  /// threads that Python knows of beside the calling one; nil: this Python cannot be forked.
+  /// Has the collector leave alone all that there is, which would copy its pages in every process. The names of the threads that
+  /// Python knows of beside the calling one; nil: this Python cannot be forked.
   public func settle() -> [String]? {
     guard !Python.isBuiltWithoutGIL else { return nil }
     return python.withAttachment(to: python.main) { attachment in
       attachment.run { gil in
         PythonException.ignoring {
-          let collector = try PythonCode.importModule("gc")
-          _ = try collector.attribute("collect").call()
-          _ = try collector.attribute("freeze").call()
+          if let contents = python.main.contents as? InterpreterContents { _ = try contents.function("freeze_objects").call() }
         }
         let own = attachment.identity
         return Adapter.threadNames(gil).filter { $0.key != own }.map(\.value).sorted()

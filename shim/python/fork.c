@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,6 +44,8 @@ int32_t wsgi_py_fork_orphan(int32_t (*begin)(void *), void *context) {
   int gate[2];
   if (pipe2(gate, O_CLOEXEC) != 0) return -errno;
   PyOS_BeforeFork();
+  /* What C code has not written yet would be written once more by each process. */
+  fflush(NULL);
   pid_t middle = fork();
   if (middle == 0) {
     pid_t orphan = fork();

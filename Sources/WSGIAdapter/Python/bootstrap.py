@@ -276,6 +276,19 @@ def collector_snapshot():
     return numbers + [int(gc.isenabled()), gc.get_freeze_count()]
 
 
+def collect_nothing():
+    """Holes that collected garbage leaves in pages would be filled in every process that is forked, and the pages copied."""
+    global thresholds
+    thresholds = gc.get_threshold()
+    gc.set_threshold(0, *thresholds[1:])
+
+
+def freeze_objects():
+    gc.freeze()
+    if gc.get_threshold()[0] == 0:
+        gc.set_threshold(*thresholds)
+
+
 def _own_environment(pristine):
     """Gives this interpreter an environment of its own, which the programs that it starts get as well. Changes also reach the C
     environment, where C code looks: that is the whole process's, and the last change by any interpreter counts."""
@@ -393,6 +406,8 @@ def configure(info):
         sys.path.insert(0, settings['home'])
     module = _make_module(info)
     sys.modules['mod_wsgi'] = module
+    if settings.get('preloader') == '1':
+        collect_nothing()
     if settings.get('telemetry-target'):
         gc.callbacks.append(native.collector_event)
     sys.modules['apache'] = _make_apache_module(info, daemon)
