@@ -17,6 +17,8 @@ public enum Preloading {
 extension Supervisor {
   /// How long a preloader may take to fork a process.
   private static let forkAllowance: Int64 = 10_000_000
+  /// How long one may load scripts before the log says so.
+  private static let loadPatience: Int64 = 10_000_000
   /// How long one that is to end may take.
   private static let endAllowance: Int64 = 2_000_000
 
@@ -24,7 +26,7 @@ extension Supervisor {
   func adoptOrphans() {
     let result = wsgi_posix_adopt_orphans()
     guard result < 0 else { return }
-    for group in groups where group.plan.preloads { startOrdinarily(group) }
+    adoptsOrphans = false
     log(
       nil, .warning,
       "WSGI0718: Cannot preload scripts: prctl(PR_SET_CHILD_SUBREAPER): \(String(cString: strerror(-result))). The processes of"
@@ -40,7 +42,7 @@ extension Supervisor {
 
   /// Whether no worker may be started before a preloader has loaded the scripts. Starts one where there is none.
   func awaitsPreloader(_ group: Group, now: Int64) -> Bool {
-    guard !group.startsOrdinarily else { return false }
+    guard !group.startsOrdinarily, adoptsOrphans else { return false }
     if group.preloader == nil, group.demand.wanted > 0 || !group.workers.isEmpty {
       group.preloader = startPreloader(group, now: now)
     }
@@ -93,6 +95,8 @@ extension Supervisor {
   /// Looks after orders, and ends preloaders that have nothing to do any more.
   func attendPreloaders(_ group: Group, now: Int64) {
     group.preloaders.removeAll(where: \.isDone)
+    if group.preloader?.isDone == true { group.preloader = nil }
+    if let reload = group.reload, reload.phase == .loading, reload.preloader?.isDone == true { refuse(reload, group) }
     for worker in group.workers { if let source = worker.source { checkOrder(worker, source, group, now: now) } }
     group.workers.removeAll(where: \.isDone)
     guard !group.preloaders.isEmpty else { return }
@@ -104,9 +108,20 @@ extension Supervisor {
       } else if preloader.verdict == nil, preloader.startFailure == nil, now >= loadDeadline(preloader) {
         let limit = seconds(group.plan.settings.startupTimeout &* 1_000)
         preloader.startFailure = "its scripts did not load within startup-timeout (\(limit))"
-        preloader.signal(SIGKILL)
+        kill(preloader)
+      } else if preloader.verdict == nil, !preloader.isReportedSlow, now >= preloader.started &+ Self.loadPatience {
+        preloader.isReportedSlow = true
+        log(
+          group, .warning,
+          "WSGI0719: The preloader (process \(preloader.pid)) of process group '\(group.plan.name)' has been loading scripts for"
+            + " \(seconds(now &- preloader.started)); requests for them are waiting.")
       }
     }
+  }
+
+  private func kill(_ preloader: Worker) {
+    preloader.signal(SIGKILL)
+    preloader.giveUpAt = Clock.monotonicMicroseconds() &+ Self.killAllowance
   }
 
   /// Each script has the whole time.
@@ -131,7 +146,9 @@ extension Supervisor {
   func preloaderDeadline(_ group: Group) -> Int64 {
     guard !group.preloaders.isEmpty else { return .max }
     var next = Int64.max
-    for preloader in group.preloaders where preloader.startFailure == nil { next = min(next, loadDeadline(preloader)) }
+    for preloader in group.preloaders where preloader.verdict == nil && preloader.startFailure == nil {
+      next = min(next, loadDeadline(preloader), preloader.isReportedSlow ? .max : preloader.started &+ Self.loadPatience)
+    }
     for worker in group.workers where worker.source != nil { next = min(next, worker.started &+ Self.forkAllowance) }
     if let since = group.preloaderIdleSince, group.plan.idleTimeout > 0 { next = min(next, since &+ group.plan.idleTimeout) }
     return next
@@ -174,7 +191,7 @@ extension Supervisor {
     startOrdinarily(group)
     guard let preloader, !preloader.isLeaving else { return }
     preloader.state = .stopping
-    preloader.signal(SIGKILL)
+    kill(preloader)
     log(
       group, .error,
       "\(number): The preloader (process \(preloader.pid)) of process group '\(group.plan.name)' \(why); ending it. The group's"

@@ -50,7 +50,7 @@ extension Supervisor {
     if group.pace.take(now: now) { reportPace(group) }
     var reload = Group.Reload(
       changes: [change], candidates: [], old: Set(group.workers.map(\.instance)), started: now)
-    if group.plan.preloads {
+    if group.plan.preloads, adoptsOrphans {
       guard let preloader = startPreloader(group, now: now) else { return }
       reload.preloader = preloader
     } else {

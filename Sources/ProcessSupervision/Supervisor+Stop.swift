@@ -46,7 +46,7 @@ extension Supervisor {
   }
 
   /// How long the kernel may take to end a process that was killed.
-  private static let killAllowance: Int64 = 5_000_000
+  static let killAllowance: Int64 = 5_000_000
 
   /// A killed worker that waits in the kernel, on a file system that does not answer for example, ends when that lets it.
   private func abandon(_ worker: Worker, _ group: Group) {

@@ -32,6 +32,8 @@ public final class Supervisor {
   /// Processes that end when they can, and are then reaped: relays with nothing left to pass on, workers that cannot be killed.
   var unattended: [Int32] = []
   var isStopping = false
+  /// Processes that preloaders fork become children of this one.
+  var adoptsOrphans = true
   /// Descriptors that something may happen to, groups that it has happened to, and when others are to be looked at.
   var poller = Poller<Source>()
   private var eventful: [Group] = []

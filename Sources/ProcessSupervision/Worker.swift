@@ -51,6 +51,8 @@ final class Worker {
   /// When one that lives and can report nothing is replaced.
   var deafAt: Int64?
   var isDone = false
+  /// The log says that this preloader takes long.
+  var isReportedSlow = false
   var malformedMessages = 0
   /// Nothing more will be reported: the process has ended, or closed its end, or its relay has ended.
   var hasHungUp = false
