@@ -90,18 +90,23 @@ extension Diagnostics {
     return isFound
   }
 
-  /// WSGI0710: what a request alone names cannot be imported beforehand.
+  /// WSGI0710: what requests alone name cannot be imported beforehand.
   private mutating func checkPreloading(_ group: GroupConfig) {
+    guard group.preloads else { return }
     let scripts = global.imports.filter { $0.processGroup == group.name.bytes }
-    guard group.preloads, group.template != nil || !scripts.contains(where: \.applicationGroup.isEmpty) else { return }
-    let remedy =
-      group.template != nil
-      ? "Its tenants' scripts are known when requests come; remove the option."
-      : "Give an alias or a WSGIImportScript process-group=\(group.name) application-group=%{GLOBAL}."
-    warn(
-      710, server: group.server.id,
-      "preload=On has no effect for the \(group.title): the configuration names no script that its processes import into the"
-        + " main interpreter. \(remedy)")
+    let why: String
+    if group.template != nil {
+      why = "the scripts of its tenants are known when requests come. Remove the option."
+    } else if group.settings.engine.isService {
+      why = "with threads=0 its scripts run while they are imported. Remove the option."
+    } else if !scripts.contains(where: \.applicationGroup.isEmpty) {
+      why =
+        "the configuration names no script that its processes import into the main interpreter. Give an alias or a"
+        + " WSGIImportScript process-group=\(group.name) application-group=%{GLOBAL}."
+    } else {
+      return
+    }
+    warn(710, server: group.server.id, "preload=On has no effect for the \(group.title): \(why)")
   }
 
   mutating func checkGroups() {

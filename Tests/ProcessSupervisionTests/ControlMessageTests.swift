@@ -9,7 +9,7 @@ import WSGICore
 
   private static let all: [ControlMessage] =
     [
-      .ready, .loaded, .loadFailed(.max), .importFailed, .startFailed("setgid(33): not permitted"),
+      .ready, .forked(-1), .loaded, .fork, .loadFailed(.max), .importFailed, .startFailed("setgid(33): not permitted"),
       .reloadWanted(change),
       .log(LogRecord(level: .error, file: Array("a.py".utf8), line: 12, text: Array("text".utf8))),
       .log(LogRecord(level: .info, text: [])), .metricsWanted(ticket: .max), .begin, .stop, .handOver, .takeOver,

@@ -9,9 +9,9 @@ import WSGICore
     #expect(
       Set(DaemonProcessOption.table.filter(\.isAddition).map(\.name)) == [
         "python", "reload", "queue-limit", "new-privileges", "environment", "pass-environment", "idle-timeout", "memory-recycle",
-        "process-limit", "cgroup", "cgroup-set",
+        "process-limit", "cgroup", "cgroup-set", "preload",
       ])
-    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 55)
+    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 56)
   }
 
   func group(_ options: String, isRoot: Bool = true) throws -> GroupConfig {
@@ -71,6 +71,8 @@ import WSGICore
     ("processes=0-4", { $0.minimumProcesses == 0 && $0.settings.processes == 4 }),
     ("processes=3", { $0.minimumProcesses == 3 && $0.settings.processes == 3 }),
     ("idle-timeout=10", { $0.idleTimeout == 10_000 }),
+    ("preload=On", { $0.preloads }),
+    ("preload=off", { !$0.preloads }),
     ("inactivity-timeout=1h", { $0.settings.inactivityTimeout == 3_600_000 }),
     ("request-timeout=250ms", { $0.settings.requestTimeout == 250 }),
     ("interrupt-timeout=5", { $0.settings.interruptTimeout == 5_000 }),
@@ -166,6 +168,7 @@ import WSGICore
     ("processes=0-2 threads=0", "Invalid process count for WSGI daemon process. A group with threads=0"),
     ("processes=-1-2", "Invalid process count for WSGI daemon process."),
     ("idle-timeout=x", "Invalid idle timeout for WSGI daemon process."),
+    ("preload=yes", "Invalid preload flag for WSGI daemon process. preload=yes: it must be On or Off."),
     ("inactivity-timeout=1.5", "Invalid inactivity timeout for WSGI daemon process."),
     ("request-timeout=", "Invalid request timeout for WSGI daemon process."),
     ("interrupt-timeout=-1", "Invalid interrupt timeout for WSGI daemon process."),

@@ -108,6 +108,21 @@ import WSGICore
     Case(what: "a group by variable", lines: ["WSGIDaemonProcess a", "WSGIProcessGroup %{ENV:x}"]),
     Case(what: "a group by dispatch", lines: ["WSGIDaemonProcess a", "WSGIDispatchScript /srv/b.wsgi"]),
     Case(
+      what: "nothing to preload",
+      lines: ["WSGIDaemonProcess a preload=On", "WSGIImportScript /srv/b.wsgi process-group=a application-group=b"],
+      expected: [(710, "process-group=a application-group=%{GLOBAL}")]),
+    Case(
+      what: "something to preload",
+      lines: [
+        "WSGIDaemonProcess a preload=On", "WSGIImportScript /srv/b.wsgi process-group=a application-group=%{GLOBAL}",
+      ]),
+    Case(
+      what: "a service that preloads",
+      lines: [
+        "WSGIDaemonProcess a preload=On threads=0",
+        "WSGIImportScript /srv/b.wsgi process-group=a application-group=%{GLOBAL}",
+      ], expected: [(710, "threads=0")]),
+    Case(
       what: "unknown locale", lines: ["WSGIDaemonProcess a locale=xx_XX", "WSGIProcessGroup a"],
       expected: [(306, "locale=xx_XX, which does not exist on this system")]),
     Case(
