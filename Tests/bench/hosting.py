@@ -5,6 +5,9 @@
 One httpd is started with many groups, of which none has a process (`processes=0-1`), and one with a single group.  6.1.1 has no
 groups without processes: it is started with fewer groups, of one process each.
 
+Then it measures a Django project in ten processes, without and with `preload=On`: their memory, the preloader's included, and how
+long a further process takes to answer, from the end of the one before.
+
 Usage: hosting.py [--groups 1000] [--stock-groups 50] [--stock mod_wsgi.so] [--rounds 20]
 
 Memory is the sum of the proportional set sizes (PSS) of httpd's parent and children, and of the supervisor or the daemon
@@ -13,6 +16,7 @@ what `make all` has made.
 """
 import argparse
 import os
+import signal
 import statistics
 import sys
 import time
@@ -21,7 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "integration"))
 from bench import environment, find_stock  # noqa: E402
 from httpd_env import Httpd, wait_until  # noqa: E402
-from processes import descendants  # noqa: E402
+from processes import descendants, has_ended, named  # noqa: E402
 
 GROUP = """WSGIDaemonProcess g%d %s threads=5
 WSGIScriptAlias /g%d {root}/hello.py process-group=g%d application-group=%%{GLOBAL}
@@ -31,11 +35,41 @@ APPLICATION = """def application(environ, start_response):
     return [b"hello"]
 """
 
+PROCESSES = 10
+# What `django-admin startproject` makes, as far as it matters, with the admin's pages; the database is never asked.
+PROJECT = """import os
+import django
+APPLICATIONS = "admin auth contenttypes sessions messages staticfiles".split()
+from django.conf import settings
+settings.configure(
+    DEBUG=False, SECRET_KEY="measured", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, STATIC_URL="static/",
+    INSTALLED_APPS=["django.contrib." + name for name in APPLICATIONS],
+    MIDDLEWARE=["django.middleware.security.SecurityMiddleware", "django.contrib.sessions.middleware.SessionMiddleware",
+                "django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware",
+                "django.contrib.auth.middleware.AuthenticationMiddleware",
+                "django.contrib.messages.middleware.MessageMiddleware"],
+    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True, "OPTIONS": {
+        "context_processors": ["django.template.context_processors.request", "django.contrib.auth.context_processors.auth",
+                               "django.contrib.messages.context_processors.messages"]}}],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}})
+django.setup()
+from django.contrib import admin
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.urls import path
+urlpatterns = [path("admin/", admin.site.urls), path("pid", lambda request: HttpResponse(str(os.getpid())))]
+application = get_wsgi_application()
+"""
+
 
 def memory(server):
     """The bytes of httpd's family."""
+    return memory_of([server.pid] + descendants(server.pid))
+
+
+def memory_of(pids):
     total = 0
-    for pid in [server.pid] + descendants(server.pid):
+    for pid in pids:
         try:
             with open("/proc/%d/smaps_rollup" % pid) as file:
                 total += sum(int(line.split()[1]) << 10 for line in file if line.startswith("Pss:"))
@@ -79,6 +113,50 @@ def measure(name, module, groups, options, rounds):
     return idle
 
 
+def measure_preloading(home, preload, rounds):
+    """The memory of ten processes of a Django project, and the milliseconds until a further one has answered."""
+    packages = os.path.join(home, "lib", "python%d.%d" % sys.version_info[:2], "site-packages")
+    server = Httpd("WSGIDaemonProcess project processes=%d threads=1 preload=%s python-path=%s\n"
+                   "WSGIScriptAlias / {root}/project.py process-group=project application-group=%%{GLOBAL}"
+                   % (PROCESSES, preload, packages), name="hosting", processes=1, log_level="error")
+    with open(os.path.join(server.root, "project.py"), "w") as script:
+        script.write(PROJECT)
+    with server:
+        wait_until(lambda: len(named(server.pid, "wsgi-worker")) == PROCESSES, "all processes", deadline=120)
+        totals = []
+        for page in "/pid", "/admin/login/":
+            ask_each(server, page)
+            totals.append(memory_of(named(server.pid, "wsgi-worker") + named(server.pid, "wsgi-preloader")))
+    server = Httpd("WSGIDaemonProcess project processes=1 threads=1 preload=%s python-path=%s\n"
+                   "WSGIScriptAlias / {root}/project.py process-group=project application-group=%%{GLOBAL}"
+                   % (preload, packages), name="hosting", processes=1, log_level="error")
+    with open(os.path.join(server.root, "project.py"), "w") as script:
+        script.write(PROJECT)
+    times = []
+    with server:
+        for _ in range(rounds):
+            pid = int(server.get("/pid").text)
+            # One that has answered is replaced at once.
+            os.kill(pid, signal.SIGKILL)
+            while not has_ended(pid):
+                pass
+            began = time.monotonic()
+            assert server.get("/pid").text != str(pid)
+            times.append(time.monotonic() - began)
+    print("preload=%-3s  %6.1f MB  %6.1f MB  %9.0f ms" % (
+        preload, *(total / 1e6 for total in totals), 1e3 * statistics.median(times)), flush=True)
+    return totals
+
+
+def ask_each(server, page):
+    """Asks for a page until each process will have given it five times: as many requests as say which process has them."""
+    seen = {}
+    while len(seen) < PROCESSES or min(seen.values()) < 5:
+        assert server.get(page).status == 200
+        pid = server.get("/pid").text
+        seen[pid] = seen.get(pid, 0) + 1
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--stock", help="another mod_wsgi.so in place of PyPI's mod_wsgi==6.1.1")
@@ -97,6 +175,12 @@ def main():
     measure("this", None, options.stock_groups, "processes=1", options.rounds)
     if stock:
         measure("6.1.1", stock, options.stock_groups, "processes=1", options.rounds)
+    home = environment("django", ["Django~=5.2.0"])
+    if home:
+        print("%d processes of Django  after a small page  after the admin's  a further process answers after" % PROCESSES)
+        cold = measure_preloading(home, "Off", options.rounds)
+        forked = measure_preloading(home, "On", options.rounds)
+        print("             %6.0f %%   %6.0f %%   of the memory" % tuple(100 * a / b for a, b in zip(forked, cold)))
 
 
 if __name__ == "__main__":

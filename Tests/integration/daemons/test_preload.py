@@ -2,7 +2,6 @@
 import json
 import os
 import signal
-import subprocess
 import threading
 
 import pytest
@@ -306,6 +305,119 @@ def test_scripts_of_other_interpreters_and_recycling_work_as_elsewhere(serve):
     seen = {first["pid"]}
     wait_until(lambda: seen.add(ask(server)["pid"]) or len(seen) > 2, "processes that are replaced")
     assert ask(server)["imported"] == first["imported"]
+
+
+def test_threads_of_the_server_start_in_each_worker(serve):
+    server = serve("processes=1 request-timeout=60", others="WSGISlowRequests 0.5\n")
+    answer = ask(server, "sleep=1.5")
+    assert answer["imported"] in preloaders(server)
+    server.log.wait_for(r"WSGI0510: .*in application")
+    os.kill(answer["pid"], signal.SIGQUIT)
+    server.log.wait_for(r"WSGI0650: .*\(pid=%d\)" % answer["pid"])
+    # What is meant for workers does not end a preloader.
+    for number in (signal.SIGQUIT, signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR2):
+        os.kill(answer["imported"], number)
+    os.kill(answer["pid"], signal.SIGUSR1)
+    wait_until(lambda: ask(server)["pid"] != answer["pid"], "another worker")
+    assert ask(server)["imported"] == answer["imported"]
+
+
+# Takes an order's descriptors before the fork, and names a process of its choice as the one that it has forked.
+LIAR = SCRIPT + """
+import socket, struct, array
+def lie():
+    try:
+        victim = int(open(%r).read())
+    except (OSError, ValueError):
+        return
+    # All but those that a worker has at fixed numbers.
+    for fd in [3, *range(9, 64)]:
+        try:
+            order = socket.socket(fileno=os.dup(fd))
+            found = []
+            for _ in range(4):
+                _, ancillary, _, _ = order.recvmsg(1, socket.CMSG_SPACE(8), socket.MSG_DONTWAIT)
+                found += array.array('i', ancillary[0][2])
+        except OSError:
+            continue
+        # Reports are the fifth of them.
+        os.write(found[4], struct.pack('=IIQ', %d, victim, 0))
+        return
+os.register_at_fork(before=lie)
+"""
+
+
+@pytest.mark.parametrize("victim", ["init", "supervisor", "relay", "worker of another user", "preloader itself", "nobody at all"])
+def test_no_process_can_be_named_that_is_not_a_new_one_of_the_users(serve, victim):
+    note = "/tmp/wsgi-preload-victim-%d" % os.getpid()
+    # The place of `forked` among the kinds of control messages.
+    server = serve("processes=1", script=LIAR % (note, forked_kind()), others=(
+        "WSGIDaemonProcess other user=daemon group=daemon processes=1 display-name=(other:{port})\n"
+        "WSGIScriptAlias /other {root}/other.py process-group=other application-group=%{GLOBAL}\n"))
+    write(server, SCRIPT, "other.py")
+    first = ask(server)
+    supervisor, = named(server.pid, "wsgi-supervisor")
+    target = {
+        "init": lambda: 1, "supervisor": lambda: supervisor, "relay": lambda: named(supervisor, "wsgi-relay")[0],
+        "worker of another user": lambda: called("(other:%d)" % server.port)[0], "preloader itself": lambda: first["imported"],
+        "nobody at all": lambda: 0}[victim]()
+    try:
+        with open(note, "w") as file:
+            file.write("%d" % target)
+        os.kill(first["pid"], signal.SIGKILL)
+        server.log.wait_for(r"WSGI0717: .* process %d, which is no new one" % target)
+    finally:
+        os.remove(note)
+    # The group starts its processes as others do, and nobody else notices.
+    answer = ask(server)
+    assert answer["imported"] == answer["pid"] and not preloaders(server)
+    assert server.get("/other").status == 200
+    if victim not in ("preloader itself", "nobody at all"):
+        assert not has_ended(target)
+
+
+def forked_kind():
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), *[".."] * 3, "Sources", "ProcessSupervision",
+                        "ControlMessage+Packet.swift")
+    with open(path) as source:
+        kinds = source.read().partition("enum Kind: UInt32 {")[2].partition("}")[0]
+    names = [name.split("=")[0].strip() for line in kinds.splitlines() if "case" in line
+             for name in line.replace("case", "").split(",")]
+    return names.index("forked") + 1
+
+
+def test_a_preloader_that_does_not_fork_is_ended_and_holds_up_nobody(serve):
+    server = serve("processes=1", script=SCRIPT + """
+import signal
+os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGSTOP))
+""", others=("WSGIDaemonProcess other processes=1\n"
+             "WSGIScriptAlias /other {root}/other.py process-group=other application-group=%{GLOBAL}\n"))
+    write(server, SCRIPT, "other.py")
+    wait_until(lambda: preloaders(server) and fields(preloaders(server)[0])[0] == "T", "the preloader to stop")
+    assert server.get("/other").status == 200
+    server.log.wait_for("WSGI0714")
+    answer = ask(server)
+    assert answer["imported"] == answer["pid"]
+    wait_until(lambda: not preloaders(server), "the end of the preloader")
+
+
+def test_processes_that_applications_leave_behind_do_not_stay_as_zombies(serve):
+    server = serve("processes=1", script=SCRIPT + """
+def application(environ, start_response):
+    child = os.fork()
+    if child == 0:
+        grandchild = os.fork()
+        if grandchild == 0:
+            os._exit(0)
+        os._exit(0)
+    os.waitpid(child, 0)
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'done']
+""")
+    for _ in range(20):
+        assert server.get("/site").status == 200
+    supervisor, = named(server.pid, "wsgi-supervisor")
+    wait_until(lambda: not [pid for pid in children(supervisor) if has_ended(pid)], "the end of all zombies")
 
 
 def test_what_is_not_preloaded_is_warned_of(serve):
