@@ -75,8 +75,9 @@ def workers(server, group):
 
 
 @pytest.mark.unsanitized("sizes are others")
-def test_processes_that_have_grown_are_replaced_and_no_request_is_lost(serve):
-    server = serve({"one": (HOG, "threads=4 memory-recycle=120M"),
+@pytest.mark.parametrize("options", ["", "preload=On"])
+def test_processes_that_have_grown_are_replaced_and_no_request_is_lost(serve, options):
+    server = serve({"one": (HOG, "threads=4 memory-recycle=120M " + options),
                     "range": (HOG, "processes=0-2 threads=4 memory-recycle=120M"),
                     "quiet": (PID, "memory-recycle=1G")})
     quiet = server.get("/quiet").text
@@ -178,13 +179,14 @@ def application(environ, start_response):
 
 
 @root_only
-def test_processes_join_a_control_group_which_is_removed_with_the_group(serve):
+@pytest.mark.parametrize("options, count", [("", 2), ("preload=On", 3)])
+def test_processes_join_a_control_group_which_is_removed_with_the_group(serve, options, count):
     place, _ = mounted("pids")
     directory = place_for("joins", place)
-    server = serve({"site": (FORKS, "processes=2 cgroup=%s cgroup-set=pids.max:200" % directory),
+    server = serve({"site": (FORKS, "processes=2 cgroup=%s cgroup-set=pids.max:200 %s" % (directory, options)),
                     "other": (FORKS, "")})
     pid, child = json.loads(server.get("/site").text)
-    wait_until(lambda: len(workers(server, "site")) == 2, "both processes")
+    wait_until(lambda: len(workers(server, "site")) == count, "all processes")
     wait_until(lambda: members(directory) == set(workers(server, "site")), "their membership")
     assert pid in members(directory) and os.path.basename(directory) in child
     assert content(directory, "pids.max") == "200"

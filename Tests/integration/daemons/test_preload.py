@@ -282,6 +282,35 @@ def test_workers_outlive_their_supervisor_and_preloaders_are_replaced(serve):
     assert ask_all(server, 2)[new]["imported"] in preloaders(server)
 
 
+def test_nothing_is_lost_when_supervisor_and_preloader_are_killed_under_load(serve):
+    server = serve("processes=1-3 threads=2 idle-timeout=1 maximum-requests=50")
+    ended, failed, imported = threading.Event(), [], set()
+
+    def load(_):
+        while not ended.is_set():
+            answer = server.get("/site?sleep=0.02")
+            if answer.status == 200:
+                imported.add(json.loads(answer.text)["imported"])
+            else:
+                failed.append(answer.status)
+    loading = threading.Thread(target=run_together, args=(8, load))
+    loading.start()
+    try:
+        for _ in range(2):
+            wait_until(lambda: preloaders(server), "a preloader")
+            before = len(imported)
+            os.kill(preloaders(server)[0], signal.SIGKILL)
+            wait_until(lambda: len(imported) > before, "answers of forks of another preloader")
+            supervisor, = wait_until(lambda: named(server.pid, "wsgi-supervisor"), "a supervisor")
+            before = len(imported)
+            os.kill(supervisor, signal.SIGKILL)
+            wait_until(lambda: len(imported) > before, "answers of forks of the next supervisor's preloader")
+    finally:
+        ended.set()
+        loading.join()
+    assert not failed
+
+
 def test_a_restart_of_httpd_replaces_all_and_a_stop_ends_all(serve):
     server = serve("processes=2")
     old = set(ask_all(server, 2)) | set(preloaders(server))
