@@ -119,11 +119,13 @@ def test_a_new_user_needs_nothing_but_a_script(serve):
     user = pwd.getpwnam("sys")
     assert server.get("/~%s" % USERS[0].pw_name).status == 200
     assert server.get("/~sys").status == 404
-    before, generation = pids(server), server.generation()
+    # The supervisor may note a process a little later than that answers.
+    before, generation = wait_until(lambda: pids(server), "the process to be noted"), server.generation()
     write_script(server, user)
     answer = server.get("/~sys")
     assert (answer.status, answer.text.split()[:2]) == (200, [str(user.pw_uid), "site/sys"])
-    assert server.generation() == generation and pids(server) == before | {int(answer.text.split()[2])}
+    assert server.generation() == generation
+    wait_until(lambda: pids(server) == before | {int(answer.text.split()[2])}, lambda: (before, pids(server), answer.text))
 
 
 KEYS = """SetEnvIf Request_URI "^/env/([^/?]*)" TENANT=$1
