@@ -86,6 +86,8 @@ public struct GroupActivation: Sendable {
       let word = words[0].load(ordering: .acquiring)
       guard word != seen[lane] else { continue }
       seen[lane] = word
+      // Asked of an earlier supervisor, and given up since.
+      guard words[1].load(ordering: .relaxed) != 0 else { continue }
       found.append(
         Ask(
           lane: lane, number: UInt32(truncatingIfNeeded: word >> 32), place: Int(word & 0xFFFF_FFFF),
@@ -94,9 +96,11 @@ public struct GroupActivation: Sendable {
     return found
   }
 
-  /// Whether the child still waits for this answer, as far as the supervisor has looked.
-  func isOpen(_ ask: Ask, _ seen: Seen) -> Bool {
-    seen.indices.contains(ask.lane) && UInt32(truncatingIfNeeded: seen[ask.lane] >> 32) == ask.number
+  /// Whether the child still waits for this answer.
+  func isOpen(_ ask: Ask) -> Bool {
+    let words = asks.words + ask.lane &* Self.laneWords
+    return UInt32(truncatingIfNeeded: words[0].load(ordering: .relaxed) >> 32) == ask.number
+      && words[1].load(ordering: .relaxed) != 0
   }
 
   private static func tenant(_ words: UnsafeMutablePointer<SharedWord>) -> Tenant? {

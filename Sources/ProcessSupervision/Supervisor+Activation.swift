@@ -32,7 +32,7 @@ extension Supervisor {
   }
 
   /// Whether a child waits for the answer to a question.
-  func isOpen(_ ask: GroupActivation.Ask) -> Bool { activation?.isOpen(ask, asked) ?? false }
+  func isOpen(_ ask: GroupActivation.Ask) -> Bool { activation?.isOpen(ask) ?? false }
 
   func answer(_ ask: GroupActivation.Ask) {
     var group: Group?

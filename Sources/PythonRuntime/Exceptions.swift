@@ -72,6 +72,10 @@ public enum PythonCode {
   /// The dict of loaded modules, borrowed.
   public static var modules: PyObj { PyObj(PyImport_GetModuleDict()) }
 
+  /// A loaded extension module that keeps one state for all interpreters (single-phase initialisation), of those that are not
+  /// part of Python. Attached.
+  public static var singlePhaseModule: String? { wsgi_py_single_phase_module().map { String(cString: $0) } }
+
   /// A module's namespace, borrowed.
   public static func namespace(of module: PyObj) throws(Raised) -> PyObj {
     guard let dict = PyModule_GetDict(module.pointer) else { throw Raised() }

@@ -15,10 +15,17 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
   let state: OpaquePointer
   /// Context of the room above for each interpreter.
   public var contents: AnyObject?
-  /// It may be retired: no script has loaded in it, and CPython can end it while the process goes on.
+  /// CPython can end it while the process goes on.
+  public let canEnd: Bool
+  /// It may be retired: no script has loaded in it, and it can be ended.
   public let isDisposable: Atomic<Bool>
+  /// It may be retired, or be replaced by another that has loaded the same script anew: whoever leaves it looks whether it is to
+  /// be ended.
+  let mayEnd: Atomic<Bool>
   /// Another interpreter bears its name: nothing new begins in it (`Python.retire`).
   public let isRetired = Atomic<Bool>(false)
+  /// Another interpreter has taken its place with newer code: its application is told to end.
+  public let isReplaced = Atomic<Bool>(false)
   /// It has been ended, and what threads still keep of it must not be used.
   let hasEnded = Atomic<Bool>(false)
   /// Taken while a script is imported, never while holding the GIL.
@@ -30,11 +37,19 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
     self.hasOwnGIL = hasOwnGIL
     self.hasOpenName = hasOpenName
     self.state = state
-    isDisposable = Atomic(!isMain && Python.canRetire(hasOwnGIL: hasOwnGIL))
+    canEnd = !isMain && Python.canRetire(hasOwnGIL: hasOwnGIL)
+    isDisposable = Atomic(canEnd)
+    mayEnd = Atomic(canEnd)
   }
 
-  /// A script has loaded in it, and may have left what applications want to keep. With the import lock, as `Python.retire`.
-  public func keep() { if !isRetired.load(ordering: .relaxed) { isDisposable.store(false, ordering: .relaxed) } }
+  /// A script has loaded in it, and may have left what applications want to keep, unless it may be replaced. With the import
+  /// lock, as `Python.retire`.
+  public func keep(mayBeReplaced: Bool) {
+    guard !isRetired.load(ordering: .relaxed) else { return }
+    // The first script decides. Where another may not be replaced, leaving costs a little more than it need, and no harm is done.
+    if isDisposable.load(ordering: .relaxed) { mayEnd.store(canEnd && mayBeReplaced, ordering: .relaxed) }
+    isDisposable.store(false, ordering: .relaxed)
+  }
 
   /// Its name in log lines.
   public var label: String { isMain ? "main interpreter" : "sub-interpreter '\(String(decoding: name, as: UTF8.self))'" }

@@ -1,4 +1,5 @@
 import CPython
+import Glibc
 import Synchronization
 
 // An interpreter in which an import failed half way is useless for another attempt. It is retired: its name goes to a new one,
@@ -37,7 +38,7 @@ extension Python {
   /// Gives an attachment back. Not while attached.
   @inline(__always)
   public func release(_ attachment: Attachment) {
-    if attachment.interpreter.isDisposable.load(ordering: .relaxed) { leave(attachment) } else { attachment.end() }
+    if attachment.interpreter.mayEnd.load(ordering: .relaxed) { leave(attachment) } else { attachment.end() }
   }
 
   /// Gives an attachment back to an interpreter that may be ended, or is to be.
@@ -100,7 +101,11 @@ extension Python {
 
   /// Ends a retired interpreter that no thread uses, unless threads of the application live in it: it is then left for another
   /// time. `leave` is called attached, before; the result are the attachments that were to it. Not while attached.
-  public func endRetired(_ interpreter: Interpreter, leave: (borrowing GILToken) -> Void) -> [Attachment] {
+  ///
+  /// - tell: has the application of one that was replaced end its threads, attached; they have time while `mayWait` says so.
+  public func endRetired(
+    _ interpreter: Interpreter, tell: (borrowing GILToken) -> Void, mayWait: () -> Bool, leave: (borrowing GILToken) -> Void
+  ) -> [Attachment] {
     let thread = self.thread
     let known = thread.attachment(to: interpreter)
     let (own, attachments) = table.withLock { table in
@@ -111,10 +116,18 @@ extension Python {
       putBack(interpreter)
       return []
     }
+    func isAlone() -> Bool { wsgi_py_thread_count(interpreter.state) == attachments.count }
+    if interpreter.isReplaced.exchange(false, ordering: .relaxed) {
+      own.run { gil in
+        tell(gil)
+        Python.runExitFunctions()
+      }
+      while !own.run({ _ in isAlone() }), mayWait() { usleep(20_000) }
+    }
     let isAlone = own.run { gil in
-      let isAlone = wsgi_py_thread_count(interpreter.state) == attachments.count
-      if isAlone { leave(gil) }
-      return isAlone
+      guard isAlone() else { return false }
+      leave(gil)
+      return true
     }
     guard isAlone else {
       useMainState()
@@ -183,6 +196,6 @@ extension Python {
 
 extension Python.Table {
   fileprivate func has(_ interpreter: Interpreter) -> Bool {
-    interpreters.contains { $0 === interpreter } || retired.contains { $0 === interpreter }
+    (interpreters + successors + retired).contains { $0 === interpreter }
   }
 }

@@ -35,6 +35,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   struct Table {
     /// Those that bear their names, main first.
     var interpreters: [Interpreter] = []
+    /// Those that are to take the place of one that bears their name, once they have loaded its scripts.
+    var successors: [Interpreter] = []
     /// Those whose names others have taken, and which have not been ended (`Python+Retirement`).
     var retired: [Interpreter] = []
     /// Those of them that are being ended, or could not be ended altogether.
@@ -180,17 +182,20 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   }
 
   @inline(never)
-  private func makeAttachment(_ name: [UInt8], _ thread: Thread, _ isOpenName: Bool) throws(InterpreterFailure) -> Attachment {
+  func makeAttachment(
+    _ name: [UInt8], _ thread: Thread, _ isOpenName: Bool, succeeding old: Interpreter? = nil
+  ) throws(InterpreterFailure) -> Attachment {
     thread.attachments.removeAll { $0.interpreter.hasEnded.load(ordering: .relaxed) }
     creation.lock()
     defer { creation.unlock() }
     let (known, isStopping) = table.withLock { table in (table.interpreters.first { $0.name == name }, table.stopping) }
     if isStopping { throw .stopping }
-    if let interpreter = known {
+    if let interpreter = known, interpreter !== old {
       if let attachment = attachment(to: interpreter) { return attachment }
       guard interpreter.isRetired.load(ordering: .relaxed) else { throw .notCreated("no memory for a thread state") }
     }
-    if isOpenName, table.withLock({ $0.interpreters.count { $0.hasOpenName } }) >= openNameLimit {
+    if old != nil, known !== old { throw .stopping }
+    if isOpenName, old == nil, table.withLock({ $0.interpreters.count { $0.hasOpenName } }) >= openNameLimit {
       throw .tooMany(limit: openNameLimit)
     }
     let ownGIL = wantsOwnGIL(name)
@@ -212,7 +217,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     let attachment = Attachment(interpreter, state)
     _ = attachment.begin()
     table.withLock { table in
-      table.interpreters.append(interpreter)
+      if old == nil { table.interpreters.append(interpreter) } else { table.successors.append(interpreter) }
       table.attachments.append(attachment)
     }
     thread.attachments.append(attachment)
@@ -243,7 +248,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     defer { creation.unlock() }
     let (interpreters, attachments, isEnding) = table.withLock { table in
       table.stopping = true
-      return (table.interpreters + table.retired, table.attachments, !table.ending.isEmpty)
+      return (table.interpreters + table.successors + table.retired, table.attachments, !table.ending.isEmpty)
     }
     guard destroys else { return }
     let thread = self.thread

@@ -1,5 +1,6 @@
 import Platform
 import PythonRuntime
+import Synchronization
 import WSGICore
 
 // The interpreters of the process, from their making to their end.
@@ -46,15 +47,40 @@ extension Adapter {
     }
   }
 
+  /// How long threads of an application may go on when another interpreter has taken their place, in milliseconds.
+  private static let threadPatience: Int64 = 15_000
+
   /// On the ender's thread.
   private func endRetired(_ interpreter: Interpreter) {
-    let attachments = python.endRetired(interpreter) { gil in
-      (interpreter.contents as? InterpreterContents)?.publishStopping("", gil)
+    let contents = interpreter.contents as? InterpreterContents
+    let isReplaced = interpreter.isReplaced.load(ordering: .relaxed)
+    let deadline = Clock.monotonicMilliseconds() &+ Adapter.threadPatience
+    let attachments = python.endRetired(
+      interpreter,
+      tell: { gil in
+        contents?.publishStopping("script_reload", gil)
+        PythonException.ignoring { _ = try contents?.function("end_executors").call() }
+      },
+      mayWait: { Clock.monotonicMilliseconds() < deadline && !isStopping.load(ordering: .relaxed) },
+      leave: { if !isReplaced { contents?.publishStopping("", $0) } })
+    guard !attachments.isEmpty else {
+      if isReplaced { keepsThreads(interpreter) }
+      return
     }
-    guard !attachments.isEmpty else { return }
     running.remove { $0.attachment.interpreter === interpreter }
     // A pool's runners keep their attachment.
     for attachment in attachments { attachment.contents = nil }
+  }
+
+  /// Threads of the application go on in an interpreter that has been replaced: no other of its name is.
+  private func keepsThreads(_ interpreter: Interpreter) {
+    guard !isStopping.load(ordering: .relaxed) else { return }
+    obstacles.withLock { $0[interpreter.name] = "threads of the application did not end when it was last reloaded" }
+    host.log(
+      .warning,
+      "WSGI0742: Threads of the application go on in the \(interpreter.label) \(place) that was replaced, "
+        + "\(Adapter.threadPatience / 1_000) s after it was told to end. It keeps its memory. End threads in an atexit function,"
+        + " or in a subscriber of process_stopping.")
   }
 
   private func setSwitchInterval(_ interpreter: Interpreter) {

@@ -16,6 +16,10 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   let inspector = JobThread()
   /// Ends retired interpreters, whose exit functions may take their time.
   let ender = JobThread()
+  /// Why the interpreters of an application group are not replaced any more, as the end of a sentence.
+  let obstacles = Mutex<[[UInt8]: String]>([:])
+  /// Application groups of which the log has said that.
+  let reportedObstacles = Mutex<Set<[UInt8]>>([])
   /// Scripts that are being imported.
   let imports = ImportWatch()
   /// Failed imports that have been logged.

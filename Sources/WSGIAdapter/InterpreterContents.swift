@@ -31,6 +31,10 @@ final class InterpreterContents {
   let colonWarning = FirstTime()
   let hopWarning = FirstTime()
   let retirementWarning = FirstTime()
+  let generationWarning = FirstTime()
+  var succession = Succession.none
+  /// An extension module has refused to be loaded into it.
+  private(set) var hasObjection = false
 
   init(_ adapter: Adapter, _ interpreter: Interpreter) throws(Raised) {
     self.adapter = adapter
@@ -239,7 +243,10 @@ final class InterpreterContents {
     for part in text.split(separator: "\n") { adapter.logHere(.error, String(part)) }
     let advice = InterpreterAdvice(
       text, applicationGroup: interpreter.name, isMain: interpreter.isMain, hasOwnGIL: interpreter.hasOwnGIL)
-    if let advice { adapter.logHere(.error, advice.sentence) }
+    if let advice {
+      hasObjection = true
+      adapter.logHere(.error, advice.sentence)
+    }
     if secret == nil { for sentence in self.advice(exception, script) { adapter.logHere(.error, sentence) } }
   }
 

@@ -156,6 +156,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
       let wanted = ScriptLoader.Request(
         path: request.script, modified: request.scriptModified, isReloading: request.flags.contains(.scriptReloading),
         rejectsStale: flags.contains(.rejectsStale), hasNewCode: flags.contains(.newCode),
+        replacesInterpreter: request.flags.contains(.replacesInterpreter),
         resource: { self.value(of: "SCRIPT_FILENAME") }, exchange: exchange)
       let script = try ScriptLoader(contents: contents, attachment: attachment).script(wanted, gil)
       guard let application = try callable(request.callable, in: script) else {

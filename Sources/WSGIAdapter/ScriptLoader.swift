@@ -18,6 +18,8 @@ struct ScriptLoader {
     var rejectsStale = false
     /// This process was started for the request: its code is new unless the file has changed since.
     var hasNewCode = false
+    /// A change is answered by another interpreter in place of this one.
+    var replacesInterpreter = false
     /// The caller can go on in another interpreter, should this one be retired.
     var mayRetire = true
     /// Gives the requested resource, for the script's `reload_required`.
@@ -32,6 +34,7 @@ struct ScriptLoader {
     var failed: FailedScript?
     if let found {
       guard let modified = change(of: found, request, gil) else { return found }
+      if request.replacesInterpreter, try isKept(found, modified, request, gil) { return found }
       if request.rejectsStale { throw .stale(modified: modified, failure: 0) }
     } else {
       failed = contents.scripts.failure(request.path)
@@ -140,7 +143,7 @@ struct ScriptLoader {
     return now == modified || now == ScriptTime.unknown ? nil : now
   }
 
-  private func text(_ path: UnsafeRawBufferPointer) -> String { String(decoding: path, as: UTF8.self) }
+  func text(_ path: UnsafeRawBufferPointer) -> String { String(decoding: path, as: UTF8.self) }
 
   private func load(_ request: Request, _ gil: borrowing GILToken) throws(ScriptFailure) -> LoadedScript {
     request.exchange?.started(0)
@@ -183,7 +186,7 @@ struct ScriptLoader {
         throw error
       }
       let script = try LoadedScript(path: Array(request.path), module: module, stamp: stamp.retained(), modified: modified)
-      contents.interpreter.keep()
+      contents.interpreter.keep(mayBeReplaced: request.replacesInterpreter)
       contents.scripts.replace(script)
       adapter.failures.loaded(key(request))
       return script

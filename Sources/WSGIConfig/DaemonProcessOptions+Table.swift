@@ -83,7 +83,8 @@ extension DaemonProcessOption {
       switch text {
       case "restart": group.reload = .restart
       case "rolling": group.reload = .rolling
-      default: throw invalidDaemon("reload policy", "reload", text, "it must be restart or rolling")
+      case "interpreter": group.reload = .interpreter
+      default: throw invalidDaemon("reload policy", "reload", text, "it must be restart, rolling or interpreter")
       }
     },
     DaemonProcessOption("processes", default: "1") { (group, text, _) throws(ConfigError) in

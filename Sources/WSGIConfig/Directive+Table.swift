@@ -98,6 +98,15 @@ extension Directive {
         parse.global.value.engine.maximumInterpreters = number
       }),
     Directive(
+      "WSGIReloadGenerations", .global, default: "3",
+      "the highest number of interpreters of an application group at a time while it is reloaded",
+      .one { (parse, word) throws(ConfigError) in
+        guard let number = NumberSyntax.integer(word), (2...100).contains(number) else {
+          throw ConfigError("WSGIReloadGenerations must be a whole number from 2 to 100, not '\(word)'.")
+        }
+        parse.global.value.engine.reloadGenerations = number
+      }),
+    Directive(
       "<WSGIInterpreterOptions", .global, default: "–",
       "process-group=NAME, application-group=NAME, both or neither, to select interpreters",
       .section(InterpreterOptions.open)),
@@ -126,6 +135,16 @@ extension Directive {
     scopeFlag("WSGIPassApacheRequest", .passApacheRequest, "On: put httpd's request record into the WSGI environ"),
     scopeFlag("WSGIPassAuthorization", .passAuthorization, "On: pass the Authorization header to applications"),
     scopeFlag("WSGIScriptReloading", .scriptReloading, "On: reload a script when its file has changed"),
+    Directive(
+      "WSGIReloadMechanism", .serverAndDirectory, default: "Module",
+      "Module or Interpreter: what is loaded again in embedded mode when a script has changed",
+      .one { (parse, word) throws(ConfigError) in
+        let isInterpreter = word.equalsIgnoringCase("Interpreter")
+        guard isInterpreter || word.equalsIgnoringCase("Module") else {
+          throw ConfigError("WSGIReloadMechanism must be one of: Module | Interpreter, not '\(word)'.")
+        }
+        parse.scope.flags[.replacesInterpreter] = isInterpreter
+      }),
     scopeFlag("WSGIErrorOverride", .errorOverride, "On: send httpd's error documents instead of those of applications"),
     scopeFlag("WSGIChunkedRequest", .chunkedRequest, "On: accept chunked request bodies"),
     scopeFlag("WSGIIgnoreActivity", .ignoreActivity, "On: requests do not reset the inactivity timer"),

@@ -80,6 +80,8 @@ public enum ReloadPolicy: Equatable, Sendable {
   case restart
   /// Processes with the old code serve until one with the new code has loaded it.
   case rolling
+  /// The application's interpreter is replaced, where that is possible; else as `rolling`.
+  case interpreter
 }
 
 extension DaemonProcessOption {

@@ -2,6 +2,8 @@
 public struct ScopeFlags: Equatable, Sendable {
   public enum Flag: UInt16, Sendable, CaseIterable {
     case passApacheRequest, passAuthorization, scriptReloading, errorOverride, chunkedRequest, ignoreActivity, enableSendfile
+    /// WSGIReloadMechanism Interpreter.
+    case replacesInterpreter
 
     var bit: UInt16 { 1 << rawValue }
   }

@@ -54,6 +54,8 @@ public struct EngineSettings: SettingsTable {
   public var interpreterOptions: [InterpreterOptions] = []
   /// How many interpreters may have names that come from requests.
   public var maximumInterpreters = 128
+  /// How many interpreters of an application group may live at a time while it is reloaded.
+  public var reloadGenerations = 3
 
   // MARK: telemetry
   /// A socket's path.
@@ -102,6 +104,7 @@ public struct EngineSettings: SettingsTable {
       Setting("destroy-interpreter", \.destroysInterpreters),
       .list("interpreter-options", \.interpreterOptions),
       Setting("maximum-interpreters", \.maximumInterpreters),
+      Setting("reload-generations", \.reloadGenerations),
       Setting("telemetry-target", \.telemetryTarget),
       Setting("telemetry-interval", \.telemetryInterval),
       Setting("telemetry-options", \.telemetryOptions),

@@ -32,6 +32,8 @@ public struct RequestHead {
     public static let wantsRanges = Flags(rawValue: 512)
     /// The configuration does not fix the application group's name: the number of such interpreters is limited.
     public static let openName = Flags(rawValue: 1024)
+    /// A changed script is answered by another interpreter in place of its own: `reload=interpreter`, WSGIReloadMechanism.
+    public static let replacesInterpreter = Flags(rawValue: 2048)
   }
 
   public static let magic: UInt32 = 0x3148_5257  // "WRH1"

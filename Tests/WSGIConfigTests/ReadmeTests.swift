@@ -9,7 +9,9 @@ import Testing
     for directive in Directive.table {
       let name = directive.isSection ? "\(directive.name) …>" : "\(directive.name)"
       let isAdded = ["WSGIHandlerScript", "WSGIDispatchScript", "WSGIPassApacheRequest"].contains(name)
-      let mark = ["WSGIMaxInterpreters", "WSGIDaemonTemplate"].contains(name) ? " **new**" : ""
+      let mark =
+        ["WSGIMaxInterpreters", "WSGIDaemonTemplate", "WSGIReloadGenerations", "WSGIReloadMechanism"].contains(name)
+        ? " **new**" : ""
       let row =
         "| `\(name)`\(directive.isScopable ? " ¹" : "")\(mark) | \(places(directive.context, isAdded: isAdded)) | "
         + "\(directive.defaultValue) | \(directive.usage) |"

@@ -58,6 +58,10 @@ static inline PyObject *wsgi_py_call2(PyObject *callable, PyObject *a, PyObject 
 }
 static inline PyObject *wsgi_py_call1(PyObject *callable, PyObject *a) { return PyObject_CallOneArg(callable, a); }
 
+/* The name of an extension module of the current interpreter that is initialised in a single phase, and so shares what it keeps
+ * with other interpreters; NULL: there is none outside the standard library, whose modules are known to get on. */
+const char *wsgi_py_single_phase_module(void);
+
 /* The current exception as one normalized object, with its traceback; NULL when there is none.  Clears the indicator. */
 PyObject *wsgi_py_take_exception(void);
 /* Sets the indicator to an exception object; steals the reference. */

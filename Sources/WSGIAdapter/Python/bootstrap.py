@@ -248,6 +248,15 @@ def publish(callbacks, event, payload):
     return payload
 
 
+def end_executors():
+    """Has idle threads of concurrent.futures end, as Python does before atexit functions run; nothing is waited for."""
+    thread = sys.modules.get('concurrent.futures.thread')
+    if thread is not None:
+        thread._shutdown = True
+        for queue in list(thread._threads_queues.values()):
+            queue.put(None)
+
+
 def subscribe_events(callback):
     module.event_callbacks.append(callback)
     native.subscribed()

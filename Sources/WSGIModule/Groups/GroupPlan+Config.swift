@@ -60,7 +60,7 @@ extension GroupPlan {
         passed: group.hasCleanEnvironment ? Set(group.passedVariables.map(\.description)) : nil, language: group.lang?.bytes,
         locale: settings.locale, userName: user?.name.bytes,
         userHome: user?.home.bytes),
-      keepsOldCode: group.reload == .rolling)
+      keepsOldCode: group.reload != .restart)
     preloads = group.preloads && !settings.isService && settings.imports.contains { $0.applicationGroup.isEmpty }
     minimumProcesses = group.minimumProcesses ?? settings.processes
     controlGroupValues = group.controlGroupValues.map { ControlGroupValue(file: $0.file.bytes, value: $0.value.bytes) }

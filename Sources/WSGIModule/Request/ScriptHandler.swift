@@ -98,7 +98,7 @@ struct ScriptHandler {
     var account = RequestAccount(request, at: view.time, group: group, generation)
     do throws(Refusal) {
       if let group { try checkOwnership(group) }
-      let head = try encode(destination, body, &writer, root: group?.changedRoot)
+      let head = try encode(destination, body, &writer, group)
       let result =
         if let group { try runDaemon(head, destination, group, &account, tenant) } else {
           try runEmbedded(head, destination, &account)
@@ -120,9 +120,9 @@ struct ScriptHandler {
     return handlerScript.path.withUnsafeBytes { UnsafePointer(poolCopy($0, wsgi_httpd_request_pool(request))) }
   }
 
-  /// `root`: that of the process that is to run the request, where it has its own.
+  /// `group`: that which is to run the request; nil: it is run here.
   private func encode(
-    _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter, root: ChangedRoot? = nil
+    _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter, _ group: ChildGroup?
   ) throws(Refusal) -> UnsafeRawBufferPointer {
     var fields = wsgi_httpd_get_request(request)
     let proxy = ProxyHeaders.outcome(destination, view, fields)
@@ -133,10 +133,14 @@ struct ScriptHandler {
     if ProxyHeaders.isHTTPS(request, fields, proxy) { flags.insert(.https) }
     if handlerScript != nil { flags.insert(.handlerScript) }
     if destination.isOpenName { flags.insert(.openName) }
+    if group.map({ $0.config.reload == .interpreter }) ?? destination.flags.isOn(.replacesInterpreter) {
+      flags.insert(.replacesInterpreter)
+    }
     guard fields.headers.count + fields.variables.count + Environ.ownPairs < RequestHead.pairLimit else {
       throw Refusal(431, "WSGI0352: The request has too many headers to pass to an application.")
     }
     let script = script
+    let root = group?.changedRoot
     let path = rawBytes(of: try root?.inside(script: script) ?? script)
     root?.enter(&fields)
     destination.processGroup.withUnsafeBytes { process in
