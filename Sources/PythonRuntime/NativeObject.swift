@@ -50,7 +50,10 @@ public struct NativeType {
 
   public let type: PyObj
 
-  /// Makes the type in the current interpreter; it lives as long as that does.
+  /// Lets go of the type; its instances keep it. None can be made any more.
+  public func drop(_ gil: borrowing GILToken) { wsgi_py_decref(type.pointer) }
+
+  /// Makes the type in the current interpreter; it lives until `drop`.
   public init(_ name: StaticString, methods: [StaticString], traits: Traits) throws(Raised) {
     let names = methods.map { Optional($0.chars) }
     guard let made = wsgi_py_native_type(name.chars, names, Int32(methods.count), traits.rawValue) else { throw Raised() }

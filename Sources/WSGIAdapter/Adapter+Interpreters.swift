@@ -12,7 +12,10 @@ extension Adapter {
     imports.begin { [unowned self] in reportImport($0, $1) }
     python.wantsOwnGIL = { [unowned self] name in self.wantsOwnGIL(name) }
     python.configure = { [unowned self] interpreter, gil throws(InterpreterFailure) in try self.configure(interpreter, gil) }
-    python.discard = { interpreter, gil in (interpreter.contents as? InterpreterContents)?.drop(gil) }
+    python.discard = { [unowned self] interpreter, gil in
+      for runner in running.all where runner.attachment.interpreter === interpreter { runner.drop(gil) }
+      (interpreter.contents as? InterpreterContents)?.drop(gil)
+    }
     python.endLater = { [unowned self] interpreter in _ = ender.run(milliseconds: 0) { self.endRetired(interpreter) } }
     python.openNameLimit = settings.maximumInterpreters
   }

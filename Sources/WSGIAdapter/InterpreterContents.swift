@@ -311,6 +311,7 @@ final class InterpreterContents {
     constants.drop(gil)
     kept.drop(gil)
     namespace.drop(gil)
+    for type in [types.startResponse, types.input, types.log, types.functions, types.ssl] { type.drop(gil) }
   }
 }
 

@@ -11,6 +11,15 @@ struct RequestObjects: ~Copyable {
   var errorsRaw = KeptRef()
   var errorsStream: LogStream?
 
+  /// Lets go of all: the interpreter is about to end.
+  mutating func drop(_ gil: borrowing GILToken) {
+    startResponse.drop(gil)
+    input.drop(gil)
+    errors.drop(gil)
+    errorsRaw.drop(gil)
+    (startResponseBehaviour, inputStream, errorsStream) = (nil, nil, nil)
+  }
+
   /// Their request is over. Attached.
   mutating func finish(_ gil: borrowing GILToken) {
     if let object = startResponse.object, object.referenceCount > 1 {

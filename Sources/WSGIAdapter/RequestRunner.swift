@@ -130,6 +130,12 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
     return outcome
   }
 
+  override func drop(_ gil: borrowing GILToken) {
+    super.drop(gil)
+    substitute.drop(gil)
+    objects.drop(gil)
+  }
+
   /// Makes ready for a request.
   func begin(_ request: RequestHead, _ exchange: RequestExchange) {
     self.exchange = exchange

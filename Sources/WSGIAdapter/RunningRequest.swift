@@ -38,6 +38,12 @@ class RunningRequest: LogOwner, @unchecked Sendable {
     return unsafeDowncast(object, to: RunningRequest.self)
   }
 
+  /// Lets go of Python objects: the interpreter is about to end, and no thread is in it. Attached to it.
+  func drop(_ gil: borrowing GILToken) {
+    requestID.drop(gil)
+    requestData.drop(gil)
+  }
+
   /// The pacer's call: sends what has been gathered of the response. Another thread's.
   func sendGathered() {}
 }
