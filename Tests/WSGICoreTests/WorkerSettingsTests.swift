@@ -27,6 +27,7 @@ import Testing
     settings.engines.versions = [PythonVersion(major: 3, minor: 11), PythonVersion(major: 3, minor: 12)]
     settings.engines.preferred = PythonVersion(major: 3, minor: 12)
     settings.isProbe = true
+    settings.isPreloader = true
     settings.logLevel = LogLevel(clamping: 8)
     settings.threads = 3
     settings.stackSize = 65536
@@ -72,6 +73,7 @@ import Testing
     settings.interpreter.restrictStdin = false
     settings.interpreterOptions = [InterpreterOptions(), block(group: [], \.restrictSignal, false)]
     settings.maximumInterpreters = 5
+    settings.reloadGenerations = 4
     settings.telemetryTarget = Array("/run/t".utf8)
     settings.telemetryInterval = 0.1
     settings.telemetryOptions = .all
