@@ -42,39 +42,6 @@ extension Supervisor {
     if output.relay > 0, !unattended.contains(output.relay) { unattended.append(output.relay) }
   }
 
-  /// These may take for ever, if a tenant sees to that: nothing waits for them.
-  func reapUnattended() {
-    var end = wsgi_posix_end()
-    unattended.removeAll { wsgi_posix_reap($0, &end) != 0 }
-    reapStrangers()
-  }
-
-  /// At most so many strangers are reaped before the loop goes on, and at least so often it is looked for them, in microseconds.
-  private static let mostStrangers = 1000
-  static let strangersPause: Int64 = 10_000_000
-
-  /// Reaps children that this process has not started: a tenant can make its supervisor the parent of a process (CLONE_PARENT),
-  /// which would stay a zombie.
-  private func reapStrangers() {
-    var end = wsgi_posix_end()
-    for _ in 0..<Self.mostStrangers {
-      let pid = wsgi_posix_any_ended()
-      // A worker that a preloader has forked may have ended before it was heard of.
-      guard !groups.contains(where: { $0.workers.contains { $0.source != nil } }) else { return }
-      // Behind a process whose end is about to be noticed there may be others: they are found after it.
-      guard pid > 0, !isKnown(pid) else { return }
-      _ = wsgi_posix_reap(pid, &end)
-    }
-  }
-
-  /// Whether this process has started it, or knows it for a worker.
-  func isKnown(_ pid: Int32) -> Bool {
-    unattended.contains(pid)
-      || groups.contains { group in
-        group.processes.contains { $0.pid == pid } || outputs(of: group).contains { $0.relay == pid }
-      }
-  }
-
   /// Relays a record that a worker sent.
   func relay(_ record: LogRecord, from worker: Worker) {
     let size = record.text.count &+ record.file.count
@@ -92,7 +59,7 @@ extension Supervisor {
         + "outside requests they may together write \(LogRate.processes.sentence).")
   }
 
-  private func outputs(of group: Group) -> [WorkerOutput] { group.processes.map(\.output) + group.leftovers }
+  func outputs(of group: Group) -> [WorkerOutput] { group.processes.map(\.output) + group.leftovers }
 
   private func reportMissing(of output: WorkerOutput, now: Int64, isLast: Bool) {
     guard let missing = output.limit.takeMissing(now: now, isLast: isLast) else { return }

@@ -22,17 +22,6 @@ extension Supervisor {
   /// How long one that is to end may take.
   private static let endAllowance: Int64 = 2_000_000
 
-  /// Makes this process the parent of processes whose parents end: only of those it learns how they ended.
-  func adoptOrphans() {
-    let result = wsgi_posix_adopt_orphans()
-    guard result < 0 else { return }
-    adoptsOrphans = false
-    log(
-      nil, .warning,
-      "WSGI0718: Cannot preload scripts: prctl(PR_SET_CHILD_SUBREAPER): \(String(cString: strerror(-result))). The processes of"
-        + " groups with preload=On load their scripts themselves.")
-  }
-
   private func startOrdinarily(_ group: Group) {
     group.startsOrdinarily = true
     group.preloader = nil
@@ -68,13 +57,25 @@ extension Supervisor {
   func confirm(_ worker: Worker, _ pid: Int32) {
     let group = worker.group
     let user = group.plan.settings.credentials?.user
-    guard pid > 1, wsgi_posix_has_ended(pid) >= 0, !isKnown(pid), user == nil || ProcessFacts.user(pid) == user else {
+    guard pid > 1, wsgi_posix_has_ended(pid) >= 0, !knownProcesses.contains(pid), user == nil || ProcessFacts.user(pid) == user
+    else {
       give(up: worker)
+      if pid > 1, ProcessFacts.startTicks(pid) == nil { return hasEnded(worker, pid) }
       return distrust(worker.source, group, "WSGI0717", "claims to have forked process \(pid), which is no new one of its user's")
     }
     worker.begin(pid: pid)
     enter(worker)
     note(group)
+  }
+
+  /// A worker has ended, and been reaped, before it was heard of.
+  private func hasEnded(_ worker: Worker, _ pid: Int32) {
+    let now = Clock.monotonicMicroseconds()
+    worker.group.backoff.failedToStart(started: worker.started, now: now)
+    log(
+      worker.group, .alert,
+      "WSGI0452: The process \(pid) of process group '\(worker.group.plan.name)' ended during startup."
+        + " \(retryText(worker.group, now: now))")
   }
 
   func handle(_ message: ControlMessage, fromPreloader preloader: Worker) {

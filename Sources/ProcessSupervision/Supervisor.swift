@@ -32,8 +32,10 @@ public final class Supervisor {
   /// Processes that end when they can, and are then reaped: relays with nothing left to pass on, workers that cannot be killed.
   var unattended: [Int32] = []
   var isStopping = false
-  /// Processes that preloaders fork become children of this one.
-  var adoptsOrphans = true
+  /// Processes whose parents end, as those that preloaders fork, become children of this one.
+  var adoptsOrphans = false
+  /// Not all children that nobody knows have been reaped.
+  var hasMoreStrangers = false
   /// Descriptors that something may happen to, groups that it has happened to, and when others are to be looked at.
   var poller = Poller<Source>()
   private var eventful: [Group] = []
@@ -220,7 +222,7 @@ public final class Supervisor {
 
   private func waitAndServe() {
     let now = Clock.monotonicMicroseconds()
-    var next = min(schedule.next, now &+ Self.strangersPause)
+    var next = min(schedule.next, now &+ strangersPause)
     if !unattended.isEmpty { next = min(next, now &+ 1_000_000) }
     if parentDescriptor < 0, !isStopping { next = min(next, now &+ 500_000) }
     if poller.isIncomplete { next = min(next, now &+ Self.blindPause) }

@@ -430,23 +430,38 @@ os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGSTOP))
     wait_until(lambda: not preloaders(server), "the end of the preloader")
 
 
+def test_a_hook_that_ends_the_process_is_a_failure_to_start(serve):
+    flag = "/tmp/wsgi-preload-flag-%d" % os.getpid()
+    server = serve("processes=1", script=SCRIPT + """
+os.register_at_fork(after_in_child=lambda: os.path.exists(%r) and os.abort())
+""" % flag)
+    first = ask(server)
+    try:
+        open(flag, "w").close()
+        os.kill(first["pid"], signal.SIGKILL)
+        server.log.wait_for(r"WSGI0452: The process \d+ of process group 'site' .* during startup", count=2)
+    finally:
+        os.remove(flag)
+    answer = ask(server)
+    assert answer["imported"] == first["imported"] and answer["pid"] != first["pid"]
+
+
 def test_processes_that_applications_leave_behind_do_not_stay_as_zombies(serve):
     server = serve("processes=1", script=SCRIPT + """
 def application(environ, start_response):
-    child = os.fork()
-    if child == 0:
-        grandchild = os.fork()
-        if grandchild == 0:
+    for _ in range(200):
+        child = os.fork()
+        if child == 0:
+            os.fork()
             os._exit(0)
-        os._exit(0)
-    os.waitpid(child, 0)
+        os.waitpid(child, 0)
     start_response('200 OK', [('Content-Type', 'text/plain')])
     return [b'done']
 """)
-    for _ in range(20):
-        assert server.get("/site").status == 200
+    run_together(4, lambda _: [server.get("/site") for _ in range(3)])
     supervisor, = named(server.pid, "wsgi-supervisor")
     wait_until(lambda: not [pid for pid in children(supervisor) if has_ended(pid)], "the end of all zombies")
+    assert server.get("/site").status == 200 and not server.log.lines("WSGI071")
 
 
 def test_what_is_not_preloaded_is_warned_of(serve):
