@@ -12,6 +12,8 @@ extension Supervisor {
     /// Places that no group has, the first one last.
     var free: [Int]
     var rate: StartRate
+    /// No group was idle: until then it is not looked again, lest questions at the limit take the supervisor's time.
+    var fullUntil: Int64 = 0
     /// Questions that wait until a group has made room.
     var waiting: [GroupActivation.Ask] = []
 
@@ -108,9 +110,12 @@ extension Supervisor {
 
   /// How long a group must have had nothing to do before another may take its place.
   private static let leastIdleness: Int64 = 1_000_000
+  /// How long a template is taken to be full after it was looked at.
+  private static let fullPause: Int64 = 100_000
 
   /// Has the group that has been idle for longest make room for another. False: none is idle.
   private func makeRoom(_ template: Template, now: Int64) -> Bool {
+    guard now >= template.fullUntil else { return false }
     if template.groups.values.contains(where: \.isMakingRoom) { return true }
     let idle = template.groups.values.filter { isIdle($0, now: now) }.sorted { $0.idleSince < $1.idleSince }
     // One without processes leaves at once.
@@ -118,7 +123,10 @@ extension Supervisor {
       leave(group, now: now)
       if group.hasLeft { return true }
     }
-    guard let longest = idle.first(where: { !$0.workers.isEmpty }) else { return false }
+    guard let longest = idle.first(where: { !$0.workers.isEmpty }) else {
+      template.fullUntil = now &+ Self.fullPause
+      return false
+    }
     longest.isMakingRoom = true
     log(
       longest, .info,
