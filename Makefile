@@ -51,7 +51,7 @@ help:
 	@echo 'make bench        build, and measure side by side with other servers'
 	@echo 'make bench-instructions  count the instructions of a request (BENCH=--top: and where they are spent)'
 	@echo 'make bench-syscalls      count the system calls of a request'
-	@echo 'make bench-hosting what many process groups cost while none is used, beside mod_wsgi 6.1.1'
+	@echo 'make bench-hosting what many process groups and tenants cost, beside mod_wsgi 6.1.1'
 	@echo 'make bench-losses what requests are lost to while processes are replaced, beside mod_wsgi 6.1.1'
 	@echo 'make bench-own-gil        what a GIL for each interpreter is worth: PYTHON=/path/to/python3.12'
 	@echo 'make fuzz         the readers of frames, messages, settings and configuration under libFuzzer,'

@@ -6,9 +6,9 @@ One httpd is started with many groups, of which none has a process (`processes=0
 groups without processes: it is started with fewer groups, of one process each.
 
 Then it measures a Django project in ten processes, without and with `preload=On`: their memory, the preloader's included, and how
-long a further process takes to answer, from the end of the one before.
+long a further process takes to answer, from the end of the one before.  At last the tenants of a template come.
 
-Usage: hosting.py [--groups 1000] [--stock-groups 50] [--stock mod_wsgi.so] [--rounds 20]
+Usage: hosting.py [--groups 1000] [--stock-groups 50] [--stock mod_wsgi.so] [--rounds 20] [--tenants 1000]
 
 Memory is the sum of the proportional set sizes (PSS) of httpd's parent and children, and of the supervisor or the daemon
 processes; descriptors are those of the process that has most.  The environment's WSGI_MODULE names the module; without it, it is
@@ -26,6 +26,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "integration"))
 from bench import environment, find_stock  # noqa: E402
 from httpd_env import Httpd, wait_until  # noqa: E402
 from processes import descendants, has_ended, named  # noqa: E402
+from hosting_tenants import measure_tenants  # noqa: E402
 
 GROUP = """WSGIDaemonProcess g%d %s threads=5
 WSGIScriptAlias /g%d {root}/hello.py process-group=g%d application-group=%%{GLOBAL}
@@ -163,6 +164,7 @@ def main():
     options.add_argument("--groups", type=int, default=1000)
     options.add_argument("--stock-groups", type=int, default=50)
     options.add_argument("--rounds", type=int, default=20)
+    options.add_argument("--tenants", type=int, default=1000)
     options = options.parse_args()
     stock = options.stock
     if not stock:
@@ -181,6 +183,7 @@ def main():
         cold = measure_preloading(home, "Off", options.rounds)
         forked = measure_preloading(home, "On", options.rounds)
         print("             %6.0f %%   %6.0f %%   of the memory" % tuple(100 * a / b for a, b in zip(forked, cold)))
+    measure_tenants(options.tenants)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from httpd_env import REFERENCE, Httpd, run_together, wait_until
 from many_users import add_users, write_script
-from processes import about, descendants, every_pid, fields, has_ended, name_of, named
+from processes import about, every_pid, fields, has_ended, name_of
 from swarm import Swarm
 
 pytestmark = pytest.mark.skipif(REFERENCE or os.getuid() != 0, reason="templates are new, and need root")
@@ -78,7 +78,7 @@ def complaints(server):
 
 def family(server):
     """httpd's processes: the parent, the supervisor and the children."""
-    return [server.pid] + [pid for pid in descendants(server.pid) if name_of(pid) != "wsgi-worker"]
+    return [server.pid] + server.children()
 
 
 def kept(server):
@@ -95,7 +95,9 @@ def memory(server):
 
 
 def supervisor_of(server):
-    return wait_until(lambda: named(server.pid, "wsgi-supervisor"), "a supervisor")[-1]
+    # What it forks bears its name at first.
+    return wait_until(lambda: [pid for pid in server.children() if name_of(pid) == "wsgi-supervisor" and not has_ended(pid)],
+                      "a supervisor")[0]
 
 
 def forget_all(server):
