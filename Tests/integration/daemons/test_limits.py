@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from control_groups import content, members, mounted, place_for
 from httpd_env import MODES, Httpd, run_together, wait_until
 from processes import called, has_ended
 
@@ -124,45 +125,6 @@ def test_a_fork_bomb_ends_at_the_process_limit(serve):
 
 
 # MARK: control groups
-
-def mounted(controller):
-    """Where control groups with the controller (None: with version 2) can be made, and the version; skips if nowhere."""
-    with open("/proc/self/mounts") as mounts:
-        for _, place, kind, options, *_ in (line.split() for line in mounts):
-            if kind == "cgroup" and controller in options.split(","):
-                version = 1
-            elif kind == "cgroup2" and (controller is None or controller in controllers(place)):
-                version = 2
-            else:
-                continue
-            probe = os.path.join(place, "wsgi-test-%d" % os.getpid())
-            try:
-                os.mkdir(probe)
-                os.rmdir(probe)
-            except OSError:
-                continue
-            return place, version
-    pytest.skip("no cgroup file system with the controller %s that can be written to" % controller)
-
-
-def controllers(place):
-    with open(os.path.join(place, "cgroup.subtree_control")) as file:
-        return file.read().split()
-
-
-def members(directory):
-    with open(os.path.join(directory, "cgroup.procs")) as file:
-        return {int(line) for line in file}
-
-
-def content(*path):
-    with open(os.path.join(*path)) as file:
-        return file.read().strip()
-
-
-def place_for(server_name, place):
-    return os.path.join(place, "wsgi-%s-%d" % (server_name, os.getpid()))
-
 
 FORKS = """import json, os
 def application(environ, start_response):

@@ -5,6 +5,7 @@ import pwd
 
 import pytest
 
+from control_groups import content, members, mounted, place_for
 from httpd_env import REFERENCE, Httpd, run_together, wait_until
 from processes import called
 
@@ -227,6 +228,20 @@ def test_groups_are_forgotten_when_nobody_needs_them(serve):
     assert server.get("/~games").status == 200
     # It has its place anew, and not what was counted there before.
     assert groups(server)["site/games"]["requests"]["2xx"] == 1
+    assert not complaints(server)
+
+
+def test_each_tenant_has_a_control_group_which_goes_with_it(serve):
+    place, _ = mounted("pids")
+    directory = place_for("tenants", place)
+    server = serve("idle-timeout=1 cgroup=%s-%%{KEY} cgroup-set=pids.max:150" % directory)
+    for user in USERS[:2]:
+        pid = int(server.get("/~" + user.pw_name).text.split()[2])
+        own = "%s-%s" % (directory, user.pw_name)
+        assert members(own) == {pid} and content(own, "pids.max") == "150"
+    wait_until(lambda: not groups(server), "the groups to be forgotten")
+    for user in USERS[:2]:
+        assert not os.path.exists("%s-%s" % (directory, user.pw_name))
     assert not complaints(server)
 
 
