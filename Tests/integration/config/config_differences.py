@@ -35,6 +35,8 @@ ORDER = "Any order of lines"
 WORDS = "The same refusal in other words"
 
 DIFFERENCES = [
+    Difference(WORDS, r"^WSGIReloadMechanism Process$", r"WSGIReloadMechanism must be one of: Module \| Interpreter",
+               "Invalid command 'WSGIReloadMechanism'"),
     Difference(JUNK, WHOLE + r"('? ?1|x|\dtwo|1\.5|1e3|0x10)",
                r"Invalid .* for WSGI daemon process\. \S+=.*: it must be a whole number"),
     Difference(JUNK, TIME + r"(x|1x|1\.5|1d|h)$", r"Invalid .* for WSGI daemon process\. \S+=.*: it must be a whole number"),
