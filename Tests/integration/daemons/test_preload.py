@@ -399,7 +399,8 @@ def test_no_process_can_be_named_that_is_not_a_new_one_of_the_users(serve, victi
         os.remove(note)
     # The group starts its processes as others do, and nobody else notices.
     answer = ask(server)
-    assert answer["imported"] == answer["pid"] and not preloaders(server)
+    assert answer["imported"] == answer["pid"]
+    wait_until(lambda: not preloaders(server), "the preloader's end")
     assert server.get("/other").status == 200
     if victim not in ("preloader itself", "nobody at all"):
         assert not has_ended(target)
