@@ -61,7 +61,7 @@ extension Supervisor {
     else {
       give(up: worker)
       if pid > 1, ProcessFacts.startTicks(pid) == nil { return hasEnded(worker, pid) }
-      return distrust(worker.source, group, "WSGI0717", "claims to have forked process \(pid), which is no new one of its user's")
+      return distrust(worker.source, group, "WSGI0717", "named process \(pid) as its fork, which is not new or not of its user")
     }
     worker.begin(pid: pid)
     enter(worker)

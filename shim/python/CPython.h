@@ -134,7 +134,7 @@ static inline bool wsgi_py_is_forked_child(void) { return __builtin_expect(wsgi_
 /* Sees to `wsgi_py_forked`.  `forgets_handlers`: a child of a fork has none of the server's signal handlers and blocks none of
  * its signals.  Once, in a process that starts Python. */
 bool wsgi_py_watch_forks(bool forgets_handlers);
-/* Forks a process that is no child of this one, but of whatever adopts its orphans, and in which `begin` is called before any
+/* Forks a process that is not a child of this one, but of whatever adopts its orphans, and in which `begin` is called before any
  * Python code runs; unless that returns 0 it ends.  It is not a forked child in the sense of `wsgi_py_forked`.  Attached to the
  * main interpreter, on the only thread.  0 in the new process, 1 in this one, or -errno. */
 int32_t wsgi_py_fork_orphan(int32_t (*begin)(void *context), void *context);

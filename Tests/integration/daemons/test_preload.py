@@ -394,7 +394,7 @@ def test_no_process_can_be_named_that_is_not_a_new_one_of_the_users(serve, victi
         with open(note, "w") as file:
             file.write("%d" % target)
         os.kill(first["pid"], signal.SIGKILL)
-        server.log.wait_for(r"WSGI0717: .* process %d, which is no new one" % target)
+        server.log.wait_for(r"WSGI0717: .* process %d as its fork, which is not new" % target)
     finally:
         os.remove(note)
     # The group starts its processes as others do, and nobody else notices.
