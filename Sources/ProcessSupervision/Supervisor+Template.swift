@@ -83,10 +83,10 @@ extension Supervisor {
     return group
   }
 
-  /// The number under which a user's groups are counted together: that of another group of the user, or the place's own.
+  /// The number under which a user's groups are counted together.
   private func userNumber(_ user: UInt32, _ place: Int, _ template: Template) -> Int? {
-    let others = templates.values.lazy.flatMap(\.groups.values).compactMap(\.tenancy)
-    return others.first { $0.tenant.user == user }?.userNumber ?? template.plan.userNumber(user, place)
+    let others = templates.values.flatMap(\.groups.values).compactMap(\.tenancy)
+    return template.plan.number(of: user, place, beside: others.map { ($0.tenant.user, $0.userNumber) })
   }
 
   /// Takes over the group that an earlier supervisor made in a place; nil: there is none.

@@ -31,6 +31,14 @@ public struct TemplatePlan {
     self.forgetCounts = forgetCounts
   }
 
+  /// The number under which a user's groups are counted together, where the newest has this place: that of another group of the
+  /// user; or the place's own, unless the groups of another user still have that.
+  func number(of user: UInt32, _ place: Int, beside others: [(user: UInt32, number: Int?)]) -> Int? {
+    if let known = others.first(where: { $0.user == user }) { return known.number }
+    let taken = Set(others.compactMap(\.number))
+    return ([place] + places).lazy.compactMap { userNumber(user, $0) }.first { !taken.contains($0) }
+  }
+
   /// A child may ask for a group of this tenant.
   func allows(_ tenant: Tenant) -> Bool { owners?.contains(tenant.user) ?? true }
 

@@ -34,11 +34,13 @@ extension Python {
     }
   }
 
-  /// Gives up a successor that could not load; it is ended when its attachments have been released. Any thread.
+  /// Gives up a successor that could not load; it is told to end, as its code may have started threads, and is ended when its
+  /// attachments have been released. Any thread.
   public func giveUp(_ successor: Interpreter) {
     table.withLock { table in
       table.successors.removeAll { $0 === successor }
       table.retired.append(successor)
+      successor.isReplaced.store(true, ordering: .relaxed)
       successor.isRetired.store(true, ordering: .sequentiallyConsistent)
     }
   }

@@ -8,10 +8,13 @@ extension Adapter {
   /// Runs a request. Not attached; waits as long as the application does.
   public func run(_ request: RequestHead, _ exchange: RequestExchange, ticket: UInt64, flags: RunFlags) -> RequestOutcome {
     var refusal: InterpreterFailure?
+    var flags = flags
     for _ in 0..<Adapter.attempts {
       let outcome = withRunner(request, exchange, &refusal) { $0.run(request, exchange, ticket: ticket, flags: flags) }
       guard let outcome else { break }
       if !outcome.isForAnotherInterpreter { return outcome }
+      // A script that always wants to be reloaded is answered all the same.
+      flags.insert(.newCode)
     }
     if case .tooMany = refusal { return RequestOutcome(.failed, status: 503) }
     return RequestOutcome(.failed, status: 500)

@@ -32,7 +32,7 @@ final class InterpreterContents {
   let hopWarning = FirstTime()
   let retirementWarning = FirstTime()
   let generationWarning = FirstTime()
-  var succession = Succession.none
+  var succession = Succession()
   /// An extension module has refused to be loaded into it.
   private(set) var hasObjection = false
 

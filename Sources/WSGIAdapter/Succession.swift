@@ -4,12 +4,11 @@ import Synchronization
 import WSGICore
 
 /// How far an interpreter is with its replacement. Attached use only.
-enum Succession: Equatable {
-  case none
-  /// Another loads the changed script. Requests go on with the code that is there.
-  case loading
-  /// The code of that time does not load.
-  case failed(modified: Int64)
+struct Succession {
+  /// Another loads a changed script. Requests go on with the code that is there.
+  var isLoading = false
+  /// The times of scripts whose changed code does not load, by their paths.
+  var failed: [[UInt8]: Int64] = [:]
 }
 
 extension ScriptLoader {
@@ -18,13 +17,9 @@ extension ScriptLoader {
   func isKept(
     _ script: LoadedScript, _ modified: Int64, _ request: Request, _ gil: borrowing GILToken
   ) throws(ScriptFailure) -> Bool {
-    switch contents.succession {
-    case .loading: return true
-    case .failed(modified): return true
-    case .none, .failed: break
-    }
-    // A request within another, or one that must stay here, leaves the replacement to the next.
-    if attachment.isNested || !request.mayRetire { return true }
+    if contents.succession.isLoading || contents.succession.failed[script.path] == modified { return true }
+    // A request within another, one that must stay here, or one for which this interpreter was made leaves it to the next.
+    if attachment.isNested || !request.mayRetire || request.hasNewCode { return true }
     if contents.interpreter.isRetired.load(ordering: .relaxed) { throw .retired }
     if let obstacle {
       report(obstacle, request)
@@ -41,9 +36,9 @@ extension ScriptLoader {
       }
       return true
     }
-    contents.succession = .loading
+    contents.succession.isLoading = true
     let outcome = attachment.detached(gil) { replace(request) }
-    contents.succession = .none
+    contents.succession.isLoading = false
     switch outcome {
     case .replaced: throw .retired
     case .failed(let objection?):
@@ -51,7 +46,7 @@ extension ScriptLoader {
       report(objection, request)
       return false
     case .failed(nil):
-      contents.succession = .failed(modified: modified)
+      contents.succession.failed[script.path] = modified
       contents.adapter.logHere(
         .error,
         "WSGI0741: Script '\(text(request.path))' has changed and does not load; the \(contents.interpreter.label) keeps"

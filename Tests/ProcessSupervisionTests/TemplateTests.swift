@@ -58,6 +58,19 @@ import WSGICore
     #expect(!template.allows(other, for: Tenant(key: key, user: 1001)))
   }
 
+  @Test func usersAreCountedApartThoughPlacesPassOn() {
+    let template = TemplatePlan(
+      places: 5..<8, startRate: 1, owners: nil, isNamedByOwner: false,
+      plan: { _, _ in GroupPlan(name: "", processes: 1, settings: WorkerSettings(), program: [], arguments: [], environment: [])
+      },
+      userNumber: { user, place in user == 7 ? 0 : place }, forgetCounts: { _ in })
+    #expect(template.number(of: 1, 5, beside: []) == 5)
+    #expect(template.number(of: 1, 6, beside: [(1, 5)]) == 5)
+    // The first group of user 1 has left its place, and the other still has its number.
+    #expect(template.number(of: 2, 5, beside: [(1, 5)]) == 6)
+    #expect(template.number(of: 7, 5, beside: [(1, 5)]) == 0)
+  }
+
   @Test func aPlaceIsAnothersOnceItHasBeenErased() throws {
     let memory = try #require(ScoreboardMemory.make(processes: [1]))
     let row = try #require(memory.writer(0))

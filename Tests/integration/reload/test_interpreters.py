@@ -116,6 +116,39 @@ def test_code_that_does_not_load_changes_nothing(site):
     assert site.ask("one")["version"] == 2
 
 
+def test_two_scripts_that_do_not_load_are_each_tried_once(site):
+    conf = CONF[site.mode] + ALIASES + "WSGIScriptAlias /three {apps}/three.wsgi application-group=one\n"
+    site.write("three", 0)
+    site.server.configure(conf)
+    site.server.restart()
+    for name in ("one", "three"):
+        assert site.ask(name)["version"] == 0
+    for name in ("one", "three"):
+        site.write(name, 1, more="raise RuntimeError('not ready')\n")
+    for _ in range(3):
+        for name in ("one", "three"):
+            assert site.ask(name)["version"] == 0
+    assert len(site.server.log.lines("WSGI0741")) == 2
+
+
+@pytest.mark.parametrize("more", ["def reload_required(resource):\n    return True\n", "os.utime(__file__)\n"])
+def test_a_script_that_always_wants_to_be_reloaded_is_answered(site, more):
+    site.write("one", 1, more=more)
+    os.chmod(os.path.join(site.server.apps, "one.wsgi"), 0o666)
+    for _ in range(5):
+        assert site.ask("one")["version"] == 1
+
+
+def test_threads_of_code_that_does_not_load_do_not_keep_the_old_code_for_ever(site):
+    site.ask("one")
+    for version in (1, 2):
+        site.write("one", version, more="import threading\nthreading.Thread(target=lambda: time.sleep(600), daemon=True)"
+                   ".start()\nraise RuntimeError('not ready')\n")
+        assert site.ask("one")["version"] == 0
+    site.write("one", 3)
+    wait_until(lambda: site.ask("one")["version"] == 3, site.server.story, deadline=90)
+
+
 def test_the_main_interpreter_is_not_replaced(site):
     before = site.ask("main")
     site.write("main", 1)
