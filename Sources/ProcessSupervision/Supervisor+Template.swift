@@ -144,12 +144,12 @@ extension Supervisor {
     return !group.workers.isEmpty || group.demand.wanted == 0 || group.demand.isFixed
   }
 
-  /// Ends a group that has no process; a request that came at the last moment keeps it.
-  func leave(_ group: Group, now: Int64) {
+  /// Ends a group that has no process. A request that came at the last moment keeps it, unless the group is an impostor's.
+  func leave(_ group: Group, isImpostor: Bool = false, now: Int64) {
     guard let tenancy = group.tenancy, !tenancy.hasLeft, group.processes.isEmpty else { return }
     group.isMakingRoom = false
     if group.queue.readEnd >= 0 {
-      guard wsgi_posix_waiting(group.queue.readEnd) <= 0 else { return }
+      guard isImpostor || wsgi_posix_waiting(group.queue.readEnd) <= 0 else { return }
       guard endQueue(group, now: now) else { return }
     }
     tenancy.hasLeft = true
@@ -197,7 +197,9 @@ extension Supervisor {
     switch outcome {
     case .found(let entry):
       guard tenancy.template.plan.allows(entry, for: tenancy.tenant) else {
-        return lacksUser(group, "the user '\(entry.name.text)' is not that of the template's key=", now: now)
+        lacksUser(group, "the user '\(entry.name.text)' is not that of the template's key=", now: now)
+        // Whose name it is gets a group with the next request.
+        return leave(group, isImpostor: true, now: now)
       }
       group.identify(entry)
     case .pending: lacksUser(group, "the system's user database does not answer", now: now)

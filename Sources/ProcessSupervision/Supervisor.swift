@@ -184,6 +184,7 @@ public final class Supervisor {
     endDisuse(group, now: now)
     if group.hasLeft { return }
     identify(group, now: now)
+    if group.hasLeft { return }
     fill(group, now: now)
     reportMissing(group, now: now)
     publish(group)
