@@ -117,7 +117,7 @@ extension Supervisor {
     group.sharedFile = -1
     group.activity = -1
     group.unusedSince = nil
-    groupStore?.remove { $0 == UInt64(group.place) }
+    groupStore?.remove(UInt64(group.place))
   }
 
   func disuseDeadline(_ group: Group) -> Int64 {

@@ -25,7 +25,7 @@ extension Supervisor {
     }
     for ends in kept.values { ends.closeAll() }
     let living = Set(groups.flatMap { $0.workers.map(\.instance) })
-    if seen.contains(where: { !living.contains($0) }) { store.remove { !living.contains($0) } }
+    if seen.contains(where: { !living.contains($0) }) { store.keep(living) }
   }
 
   private func adopt(_ slot: GroupScoreboard.Slot, _ index: Int, _ group: Group, _ ends: DescriptorStore.Ends?) {

@@ -182,7 +182,7 @@ extension Supervisor {
     worker.isDone = true
     leave(worker.output)
     letGo(worker)
-    store.remove { $0 == worker.instance }
+    store.remove(worker.instance)
     candidateEnded(worker, worker.group)
     note(worker.group)
   }

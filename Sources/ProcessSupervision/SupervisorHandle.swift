@@ -224,8 +224,8 @@ public final class SupervisorHandle {
     close(\.queue.offer)
     requestLifeline.lookAway()
     serviceLifeline.lookAway()
-    store.closeBoth()
-    onDemand?.store.closeBoth()
+    store.closeAll()
+    onDemand?.store.closeAll()
   }
 
   private func closeWriteEnd(_ index: Int) {

@@ -177,14 +177,14 @@ import WSGICore
 
   @Test func filesOfGroupsOutliveASupervisor() throws {
     let store = try #require(DescriptorStore.make(capacity: 10))
-    defer { store.closeBoth() }
+    defer { store.closeAll() }
     let files = try someFiles()
     #expect(store.put(files, of: 3) && store.put(files, of: 700))
     files.closeAll()
     let found = store.groupFiles()
     #expect(Set(found.keys) == [3, 700] && found.values.allSatisfy(\.isWhole))
     for files in found.values { files.closeAll() }
-    store.remove { $0 == 3 }
+    store.remove(3)
     let left = store.groupFiles()
     #expect(Set(left.keys) == [700])
     for files in left.values { files.closeAll() }

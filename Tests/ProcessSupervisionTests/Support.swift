@@ -229,6 +229,6 @@ final class SupervisionCase: Sendable {
     #expect(boards.indices.allSatisfy { pids($0).isEmpty }, sourceLocation: location)
     closeQueues()
     for end in readEnds + commands { close(end) }
-    store.closeBoth()
+    store.closeAll()
   }
 }
