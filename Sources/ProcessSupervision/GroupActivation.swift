@@ -12,8 +12,7 @@ import WSGICore
 /// lanes for all children; a child has one to itself while it asks. The supervisor believes nothing of a question, which any
 /// process of httpd's user may have written, and checks its parts.
 public struct GroupActivation: Sendable {
-  /// For each lane: how often has been asked there, with the group's place; the process that has the lane; the tenant's user and
-  /// the length of its key, which follows.
+  /// For each lane: how often has been asked there, with the group's place; the process that has the lane; a `TenantQuestion`.
   private let asks: SharedMemory
   private let bell: Int32
   private let lanes: [Lane]
@@ -62,8 +61,7 @@ public struct GroupActivation: Sendable {
   /// Readable when a child has asked.
   var descriptor: Int32 { bell }
 
-  /// The last question of each lane's child, to tell those that are new.
-  typealias Seen = [UInt64]
+  var laneCount: Int { lanes.count }
 
   /// A question. The lane's child waits for the answer, unless it has asked another since.
   struct Ask: Equatable {
@@ -75,17 +73,15 @@ public struct GroupActivation: Sendable {
     var tenant: Tenant?
   }
 
-  /// The new questions.
-  func takeAsks(_ seen: inout Seen) -> [Ask] {
+  /// The new questions that have their turn.
+  func takeAsks(_ pace: inout AskPace, now: Int64) -> [Ask] {
     var count: UInt64 = 0
     _ = systemCall { read(bell, &count, 8) }
-    if seen.isEmpty { seen = Seen(repeating: 0, count: lanes.count) }
     var found: [Ask] = []
     for lane in lanes.indices {
       let words = asks.words + lane &* Self.laneWords
       let word = words[0].load(ordering: .acquiring)
-      guard word != seen[lane] else { continue }
-      seen[lane] = word
+      guard pace.take(word, lane, now: now) else { continue }
       // Asked of an earlier supervisor, and given up since.
       guard words[1].load(ordering: .relaxed) != 0 else { continue }
       found.append(

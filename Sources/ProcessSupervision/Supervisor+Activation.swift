@@ -25,10 +25,22 @@ extension Supervisor {
     }
   }
 
+  func watchBell() { poller.watch(activation?.descriptor ?? -1, .activation, events: Poller<Source>.readable) }
+
+  /// One of httpd's children rings. One that does so all the time is not heard for a moment.
+  func hearBell() {
+    if askPace.mayLook(now: Clock.monotonicMicroseconds()) {
+      answerAsks()
+    } else {
+      poller.forget(activation?.descriptor ?? -1)
+    }
+  }
+
   /// Answers httpd's children that have asked for queues.
   func answerAsks() {
     guard let activation else { return }
-    for ask in activation.takeAsks(&asked) { answer(ask) }
+    watchBell()
+    for ask in activation.takeAsks(&askPace, now: Clock.monotonicMicroseconds()) { answer(ask) }
   }
 
   /// Whether a child waits for the answer to a question.

@@ -38,6 +38,8 @@ extension Supervisor {
       recordAbsence(worker, group)
       return
     }
+    // Its control group was made for it, if it could be.
+    group.hasControlGroup = group.plan.settings.controlGroup != nil
     if worker.state == .ready { worker.readySince = worker.started }
     group.workers.append(worker)
     if ends != nil {

@@ -48,7 +48,7 @@ extension Supervisor {
     case group(Group)
     /// An errno value.
     case refused(Int32)
-    /// Another group is making room.
+    /// Another group is making room, or the lane has no turn.
     case waiting
   }
 
@@ -60,6 +60,7 @@ extension Supervisor {
     if template.free.isEmpty {
       guard makeRoom(template, now: now) else { return .refused(EBUSY) }
       guard !template.free.isEmpty else {
+    guard askPace.mayMakeGroup(ask.lane, now: now) else { return .waiting }
         template.waiting.removeAll { !isOpen($0) }
         template.waiting.append(ask)
         return .waiting

@@ -22,7 +22,8 @@ public final class Supervisor {
   let activation: GroupActivation?
   /// Keeps the descriptors of groups that were made on demand.
   let groupStore: DescriptorStore?
-  var asked: GroupActivation.Seen = []
+  var askPace: AskPace
+  var leftControlGroups = LeftControlGroups()
   private let parent: Int32
   private let parentDescriptor: Int32
   let nullDevice: Int32
@@ -56,6 +57,7 @@ public final class Supervisor {
     self.memory = memory
     self.store = store
     activation = onDemand?.activation
+    askPace = AskPace(lanes: onDemand?.activation.laneCount ?? 0)
     groupStore = onDemand?.store
     self.callbacks = callbacks
     self.commands = ControlChannel(socket: commands)
@@ -126,6 +128,7 @@ public final class Supervisor {
       while let group = schedule.takeDue(now: now) { note(group) }
       while let group = eventful.popLast() { attend(group, now: now) }
       reapUnattended()
+      removeLeftControlGroups(now: now)
       if unfinished == 0, !mayOpenQueues { break }
       waitAndServe()
     }
@@ -155,7 +158,7 @@ public final class Supervisor {
   private func watchOwnDescriptors() {
     poller.watch(parentDescriptor, .parent, events: Poller<Source>.readable)
     poller.watch(commands.incoming, .commands, events: Poller<Source>.readable)
-    poller.watch(activation?.descriptor ?? -1, .activation, events: Poller<Source>.readable)
+    watchBell()
     poller.watch(requestLifeline.watched, .lifeline, events: 0)
     poller.watch(serviceLifeline.watched, .lifeline, events: 0)
   }
@@ -223,13 +226,14 @@ public final class Supervisor {
 
   private func waitAndServe() {
     let now = Clock.monotonicMicroseconds()
-    var next = min(schedule.next, now &+ strangersPause)
+    var next = min(schedule.next, askPace.due, leftControlGroups.due, now &+ strangersPause)
     if !unattended.isEmpty { next = min(next, now &+ 1_000_000) }
     if parentDescriptor < 0, !isStopping { next = min(next, now &+ 500_000) }
     if poller.isIncomplete { next = min(next, now &+ Self.blindPause) }
     let milliseconds = Int32(clamping: (max(next &- now, 0) &+ 999) / 1_000)
     for source in poller.wait(milliseconds: milliseconds) { serve(source) }
     // Where the kernel refuses to report what happens, it is looked for.
+    if askPace.takeDue(now: Clock.monotonicMicroseconds()) { answerAsks() }
     if poller.isIncomplete {
       checkLifelines()
       serveCommand()
@@ -253,7 +257,7 @@ public final class Supervisor {
     case .parent: if !isStopping { stopAll("httpd's parent process has gone") } else { poller.forget(parentDescriptor) }
     case .commands: serveCommand()
     case .lifeline: checkLifelines()
-    case .activation: answerAsks()
+    case .activation: hearBell()
     case .queue(let group), .lookup(let group): note(group)
     case .reports(let worker):
       checkQueue(worker.group, now: Clock.monotonicMicroseconds())

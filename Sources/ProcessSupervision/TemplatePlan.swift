@@ -68,3 +68,13 @@ struct StartRate: Equatable {
     return max(now, last)
   }
 }
+
+  /// When the next turn is, if nobody takes it before.
+  var next: Int64 { last &+ interval }
+
+  /// Takes a turn if there is one now.
+  mutating func take(now: Int64) -> Bool {
+    guard next <= now else { return false }
+    _ = takeTurn(now: now)
+    return true
+  }

@@ -27,7 +27,7 @@ import WSGICore
       init(_ body: @escaping () -> Void) { self.body = body }
     }
     let work = Work {
-      var seen: GroupActivation.Seen = []
+      var pace = AskPace(lanes: activation.laneCount)
       while true {
         var entry = pollfd(fd: activation.descriptor, events: Int16(POLLIN), revents: 0)
         guard poll(&entry, 1, 10_000) > 0 else { return }
@@ -132,7 +132,7 @@ import WSGICore
     }
     try #require(child > 0)
     let asker = activation.asker(isAlone: true)
-    var seen: GroupActivation.Seen = []
+    var pace = AskPace(lanes: activation.laneCount)
     kill(child, SIGCONT)
     wait("the child has asked") {
       kill(child, SIGCONT)
