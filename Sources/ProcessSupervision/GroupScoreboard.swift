@@ -18,7 +18,8 @@ public struct GroupScoreboard: @unchecked Sendable {
   private static let startingWord = 5 + endWords
   private static let wantedWord = startingWord + 1
   private static let tenantWord = wantedWord + 1
-  private static let stateWords = tenantWord + 2 + TenantKey.limit / 8
+  private static let preloaderWord = tenantWord + 2 + TenantKey.limit / 8
+  private static let stateWords = preloaderWord + 2 * mostPreloaders
   private static let slotWords = 4
   private static let entryWords = 8
   public static let ringLength = 32
@@ -197,6 +198,39 @@ public struct GroupScoreboard: @unchecked Sendable {
     store(Self.word(of: end.cause), at: base &+ 5)
     store(UInt64(end.reason?.rawValue ?? 0), at: base &+ 6)
     store(number, at: base)
+  // MARK: preloaders
+
+  /// A process that has loaded the group's scripts, or loads them, and of which workers are forks.
+  public struct PreloaderEntry: Equatable, Sendable {
+    public var pid: Int32
+    public var hasLoaded: Bool
+    /// Microseconds since the epoch.
+    public var started: Int64
+  }
+
+  /// The one in use, and one that loads changed scripts.
+  private static let mostPreloaders = 2
+
+  public internal(set) var preloaders: [PreloaderEntry] {
+    get {
+      (0..<Self.mostPreloaders).compactMap { index in
+        let word = load(Self.preloaderWord &+ 2 &* index)
+        guard word != 0 else { return nil }
+        return PreloaderEntry(
+          pid: Int32(truncatingIfNeeded: word), hasLoaded: word >> 32 != 0,
+          started: Int64(bitPattern: load(Self.preloaderWord &+ 2 &* index &+ 1)))
+      }
+    }
+    nonmutating set {
+      for index in 0..<Self.mostPreloaders {
+        let base = Self.preloaderWord &+ 2 &* index
+        let preloader = newValue.indices.contains(index) ? newValue[index] : nil
+        store(UInt64(bitPattern: preloader?.started ?? 0), at: base &+ 1)
+        store(preloader.map { UInt64(UInt32(bitPattern: $0.pid)) | ($0.hasLoaded ? 1 << 32 : 0) } ?? 0, at: base)
+      }
+    }
+  }
+
     store(number, at: counter)
   }
 

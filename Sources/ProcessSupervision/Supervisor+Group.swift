@@ -72,6 +72,8 @@ extension Supervisor {
 
     /// The state that was last published.
     var published = GroupScoreboard.State()
+    /// nil: what an earlier supervisor published.
+    var publishedPreloaders: [GroupScoreboard.PreloaderEntry]?
     /// It is among those to be looked at before the loop waits.
     var isEventful = false
     /// When it is to be looked at next, as `Schedule` has it.

@@ -334,9 +334,17 @@ public final class Supervisor {
     let wait = group.notBefore &- Clock.monotonicMicroseconds()
     if !group.isFinished, wait > 0, group.active < group.demand.wanted { state.retry = Clock.epochMicroseconds() &+ wait }
     state.wanted = group.demand.wanted
-    guard state != group.published else { return }
-    group.published = state
-    group.scoreboard.state = state
+    if state != group.published {
+      group.published = state
+      group.scoreboard.state = state
+    }
+    let preloaders = [group.preloader, group.reload?.preloader].compactMap { $0 }.filter { !$0.isDone }.map {
+      GroupScoreboard.PreloaderEntry(pid: $0.pid, hasLoaded: $0.verdict == .loaded, started: $0.startedEpoch)
+    }
+    if preloaders != group.publishedPreloaders {
+      group.publishedPreloaders = preloaders
+      group.scoreboard.preloaders = preloaders
+    }
   }
 
   func setState(_ worker: Worker, _ state: WorkerState) {
