@@ -5,14 +5,16 @@ import WSGICore
 
 /// How a group stands, who its processes are, and how the last ones ended: a row of the `ScoreboardMemory`.
 ///
-/// It holds 64-bit words only: five of state, a count for each kind of end, two more of state, ten that say whose group it is, a
-/// slot of four words for each worker that can live at once, and a ring of the last ends, eight words each. A ring entry is
-/// valid when its first word is not 0 and is the same before and after the others were read.
+/// It holds 64-bit words only: five of state, a count for each kind of end, two more of state, ten that say whose group it is,
+/// two for each of two preloaders, a slot of four words for each worker that can live at once, and a ring of the last ends, eight
+/// words each. A ring entry is valid when its first word is not 0 and is the same before and after the others were read. Where
+/// scripts of tenants are preloaded, the length of the script's path and the path follow.
 public struct GroupScoreboard: @unchecked Sendable {
   // The mapping lives as long as the processes that have it; concurrent access is by the word, as above.
   private let readable: UnsafeMutablePointer<SharedWord>
   private let writable: UnsafeMutablePointer<SharedWord>?
   let slotCount: Int
+  private let keepsScript: Bool
 
   static let endWords = 24
   private static let startingWord = 5 + endWords
@@ -27,12 +29,17 @@ public struct GroupScoreboard: @unchecked Sendable {
   /// Slots for a group: those that serve, their replacements, and some that still drain.
   static func slotCount(processes: Int) -> Int { min(max(processes, 1), 10_000) &* 3 &+ 4 }
 
-  static func words(slots: Int) -> Int { stateWords &+ slots &* slotWords &+ ringLength &* entryWords }
+  static func words(slots: Int, keepsScript: Bool = false) -> Int {
+    stateWords &+ slots &* slotWords &+ ringLength &* entryWords &+ (keepsScript ? 1 &+ ScriptPath.limit / 8 : 0)
+  }
 
-  init(readable: UnsafeMutablePointer<SharedWord>, writable: UnsafeMutablePointer<SharedWord>?, slots: Int) {
+  init(
+    readable: UnsafeMutablePointer<SharedWord>, writable: UnsafeMutablePointer<SharedWord>?, slots: Int, keepsScript: Bool = false
+  ) {
     self.readable = readable
     self.writable = writable
     slotCount = slots
+    self.keepsScript = keepsScript
   }
 
   // MARK: words
@@ -114,9 +121,27 @@ public struct GroupScoreboard: @unchecked Sendable {
     }
   }
 
+  /// The script that the tenant's preloader loads.
+  var script: ScriptPath? {
+    get {
+      guard keepsScript else { return nil }
+      let first = Self.words(slots: slotCount)
+      return ScriptPath(length: load(first)) { load(first &+ 1 &+ $0) }
+    }
+    nonmutating set {
+      guard keepsScript else { return }
+      let first = Self.words(slots: slotCount)
+      // A supervisor that dies here leaves none.
+      store(0, at: first)
+      for (index, word) in (newValue?.words ?? []).enumerated() { store(word, at: first &+ 1 &+ index) }
+      store(UInt64(newValue?.bytes.count ?? 0), at: first)
+    }
+  }
+
   /// Empties the row for the next group.
   func erase() {
     store(0, at: Self.tenantWord)
+    script = nil
     for word in 0..<Self.words(slots: slotCount) where load(word) != 0 { store(0, at: word) }
   }
 
@@ -173,31 +198,6 @@ public struct GroupScoreboard: @unchecked Sendable {
     }
   }
 
-  // MARK: ends
-
-  /// How many processes of a group have ended, by kind; kinds that did not occur are left out.
-  public var endCounts: [(kind: EndKind, count: UInt64)] {
-    EndKind.all.prefix(Self.endWords).enumerated().compactMap { index, kind in
-      let count = load(5 &+ index)
-      return count > 0 ? (kind, count) : nil
-    }
-  }
-
-  func record(_ end: EndRecord) {
-    let counter = 3
-    let number = load(counter) &+ 1
-    if let kind = EndKind.all.firstIndex(of: EndKind(end)), kind < Self.endWords {
-      store(load(5 &+ kind) &+ 1, at: 5 &+ kind)
-    }
-    let base = offset(ofEntry: Int(number % UInt64(Self.ringLength)))
-    store(0, at: base)
-    store(UInt64(UInt32(bitPattern: end.pid)) | UInt64(end.flags.rawValue) << 32, at: base &+ 1)
-    store(end.instance, at: base &+ 2)
-    store(UInt64(bitPattern: end.started), at: base &+ 3)
-    store(UInt64(bitPattern: end.ended), at: base &+ 4)
-    store(Self.word(of: end.cause), at: base &+ 5)
-    store(UInt64(end.reason?.rawValue ?? 0), at: base &+ 6)
-    store(number, at: base)
   // MARK: preloaders
 
   /// A process that has loaded the group's scripts, or loads them, and of which workers are forks.
@@ -231,6 +231,31 @@ public struct GroupScoreboard: @unchecked Sendable {
     }
   }
 
+  // MARK: ends
+
+  /// How many processes of a group have ended, by kind; kinds that did not occur are left out.
+  public var endCounts: [(kind: EndKind, count: UInt64)] {
+    EndKind.all.prefix(Self.endWords).enumerated().compactMap { index, kind in
+      let count = load(5 &+ index)
+      return count > 0 ? (kind, count) : nil
+    }
+  }
+
+  func record(_ end: EndRecord) {
+    let counter = 3
+    let number = load(counter) &+ 1
+    if let kind = EndKind.all.firstIndex(of: EndKind(end)), kind < Self.endWords {
+      store(load(5 &+ kind) &+ 1, at: 5 &+ kind)
+    }
+    let base = offset(ofEntry: Int(number % UInt64(Self.ringLength)))
+    store(0, at: base)
+    store(UInt64(UInt32(bitPattern: end.pid)) | UInt64(end.flags.rawValue) << 32, at: base &+ 1)
+    store(end.instance, at: base &+ 2)
+    store(UInt64(bitPattern: end.started), at: base &+ 3)
+    store(UInt64(bitPattern: end.ended), at: base &+ 4)
+    store(Self.word(of: end.cause), at: base &+ 5)
+    store(UInt64(end.reason?.rawValue ?? 0), at: base &+ 6)
+    store(number, at: base)
     store(number, at: counter)
   }
 

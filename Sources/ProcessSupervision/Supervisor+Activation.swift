@@ -60,6 +60,7 @@ extension Supervisor {
       activation?.answer(ask, .init(status: EINVAL))
     }
     guard let group else { return }
+    if let script = ask.script { propose(script, group) }
     let failure = openQueue(group)
     activation?.answer(
       ask,

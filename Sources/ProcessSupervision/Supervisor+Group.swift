@@ -90,7 +90,7 @@ extension Supervisor {
       activities = plan.workers
       self.scoreboard = scoreboard
       queue = plan.queue
-      startsOrdinarily = !plan.preloads
+      startsOrdinarily = !(tenancy.map { $0.script != nil } ?? plan.preloads)
       pace = StartPace(processes: plan.processes)
       demand = Demand(
         minimum: plan.minimumProcesses, maximum: plan.processes, threads: plan.settings.threads, idleTimeout: plan.idleTimeout)

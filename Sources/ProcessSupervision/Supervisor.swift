@@ -115,7 +115,7 @@ public final class Supervisor {
 
   /// Supervises until all is over.
   public func run() {
-    if plans.contains(where: \.preloads) { adoptOrphans() }
+    if plans.contains(where: { $0.template?.preloads ?? $0.preloads }) { adoptOrphans() }
     watchOwnDescriptors()
     adoptFiles()
     forgetAbsentTenants()
@@ -232,8 +232,8 @@ public final class Supervisor {
     if poller.isIncomplete { next = min(next, now &+ Self.blindPause) }
     let milliseconds = Int32(clamping: (max(next &- now, 0) &+ 999) / 1_000)
     for source in poller.wait(milliseconds: milliseconds) { serve(source) }
-    // Where the kernel refuses to report what happens, it is looked for.
     if askPace.takeDue(now: Clock.monotonicMicroseconds()) { answerAsks() }
+    // Where the kernel refuses to report what happens, it is looked for.
     if poller.isIncomplete {
       checkLifelines()
       serveCommand()
@@ -296,6 +296,7 @@ public final class Supervisor {
     if group.endingSince != nil, !group.isFinished { next = min(next, now &+ 100_000) }
     if !group.isFinished, group.active < group.demand.wanted, group.notBefore > now { next = min(next, group.notBefore) }
     if let renewAt = group.renewAt, !group.isFinished { next = min(next, renewAt) }
+    if let turn = group.turn, turn > now { next = min(next, turn) }
     if let deadline = group.tenancy?.lookup?.deadline { next = min(next, deadline) }
     if group.backoff.isProbing, group.ready > 0 { next = min(next, now &+ 250_000) }
     if !group.predecessors.isEmpty { next = min(next, now &+ 20_000) }

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import Testing
 import WSGICore
 
@@ -31,7 +32,7 @@ import WSGICore
       while true {
         var entry = pollfd(fd: activation.descriptor, events: Int16(POLLIN), revents: 0)
         guard poll(&entry, 1, 10_000) > 0 else { return }
-        for ask in activation.takeAsks(&seen) where !body(ask) { return }
+        for ask in activation.takeAsks(&pace, now: Clock.monotonicMicroseconds()) where !body(ask) { return }
       }
     }
     var thread = pthread_t()
@@ -136,7 +137,7 @@ import WSGICore
     kill(child, SIGCONT)
     wait("the child has asked") {
       kill(child, SIGCONT)
-      return !activation.takeAsks(&seen).isEmpty
+      return !activation.takeAsks(&pace, now: Clock.monotonicMicroseconds()).isEmpty
     }
     #expect(asker.ask(2, milliseconds: 50) == .failure(.noAnswer), "the lane is the child's")
     kill(child, SIGKILL)

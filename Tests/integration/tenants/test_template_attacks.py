@@ -1,4 +1,5 @@
 """Attacks on templates: no tenant, and no process of httpd's, gets code to run under another uid."""
+import json
 import os
 import pwd
 import threading
@@ -6,7 +7,7 @@ import threading
 import pytest
 
 from httpd_env import REFERENCE, Httpd, wait_until
-from processes import called, named
+from processes import called, has_ended, name_of, named
 
 pytestmark = pytest.mark.skipif(REFERENCE or os.getuid() != 0, reason="templates are new, and need root")
 
@@ -48,6 +49,9 @@ class Server(Httpd):
 
     def workers(self, user):
         return called("(wsgi:%d:%s)" % (self.port, user.pw_name))
+
+    def preloaders(self, user):
+        return [pid for pid in self.workers(user) if name_of(pid) == "wsgi-preloader" and not has_ended(pid)]
 
 
 @pytest.fixture
@@ -147,8 +151,8 @@ def test_a_script_that_is_exchanged_all_the_time_runs_as_its_owner_or_not_at_all
 
 # What an httpd child shares with the supervisor is found by what a request of its own has left there.
 INTRUDER = """
-import ctypes, mmap, os, re, select, socket, struct
-LANE = 11 * 8
+import ctypes, mmap, os, re, select, socket, struct, threading
+LANE = 140 * 8
 
 def places():
     found = []
@@ -172,10 +176,14 @@ def descriptors(kind):
             pass
     return found
 
-def ask(lane, place, user, key, length=None):
+def ask(lane, place, user, key, length=None, script=b'', script_length=None):
     words = [user | (len(key) if length is None else length) << 32]
     padded = (key + bytes(64))[:64]
     ctypes.memmove(lane + 16, struct.pack('<Q', words[0]) + padded, 72)
+    ctypes.memmove(lane + 88, struct.pack('<Q', len(script) if script_length is None else script_length) + script[:1024],
+                   8 + min(len(script), 1024))
+    # Only the question of a process that waits for the answer is taken.
+    ctypes.c_uint64.from_address(lane + 8).value = os.getpid()
     count = ctypes.c_uint64.from_address(lane).value >> 32
     ctypes.c_uint64.from_address(lane).value = (count + 1) << 32 | place
 
@@ -211,12 +219,22 @@ def take():
                     queues += files[:1]
     return statuses, queues
 
+def flood(lane, bells, end):
+    # Without end: groups of users that there are not, and rings.
+    count = 0
+    while not os.path.exists(end):
+        count += 1
+        ask(lane, 0, 40000 + count %% 10000, b'flood-%%d' %% count)
+        ring(bells)
+        if count == 20000:
+            os.mkdir(end + '.many')
+
 def application(environ, start_response):
     lanes, bells = places(), descriptors('[eventfd]')
     done = []
     for lane in lanes[:1]:
-        for place, user, key, length in %r:
-            ask(lane, place, user, key, length)
+        for place, user, key, *more in %r:
+            ask(lane, place, user, key, *more)
             ring(bells)
             statuses, queues = take()
             done.append((key[:8], user, statuses, len(queues)))
@@ -228,6 +246,8 @@ def application(environ, start_response):
                     pass
         for _ in range(20000):
             ring(bells[:3])
+        if environ['QUERY_STRING'] == 'flood':
+            threading.Thread(target=flood, args=(lane, bells, environ['flood.end']), daemon=True).start()
     start_response('200 OK', [('Content-Type', 'text/plain')])
     return [repr((len(lanes), len(bells), done)).encode()]
 """
@@ -238,23 +258,32 @@ QUESTIONS = [
 ] + [(0, 40000 + number, b"guess-%d" % number, None) for number in range(20)]
 
 
-def test_a_child_that_asks_for_what_it_likes_starts_nothing(server):
+def intrude(server, conf, questions, query=""):
+    """Has a process of httpd's ask; the answer says how it went."""
     keyed = """SetEnvIf Request_URI "^/key/(.*)" TENANT=$1
 WSGIDaemonTemplate keyed key=%{ENV:TENANT} uid-range=2-60000
 WSGIScriptAlias /key {root}/home/games/app.wsgi process-group=keyed
 WSGIScriptAlias /intruder {apps}/intruder.wsgi
 """
     with open(os.path.join(server.apps, "intruder.wsgi"), "w") as script:
-        script.write(INTRUDER % QUESTIONS)
+        script.write(INTRUDER % questions)
     server.stop()
-    server.processes = 1
-    server.configure(CONF + keyed)
+    server.configure(conf + keyed)
     server.start()
-    assert server.get("/key/intruder@1").status == 200
-    answer = server.get("/intruder")
-    assert answer.status == 200, server.story()
-    lanes, bells, done = eval(answer.text)
-    assert lanes and bells, answer.text
+
+    def find():
+        assert server.get("/key/intruder@1").status == 200
+        answer = server.get("/intruder?" + query)
+        assert answer.status == 200, server.story()
+        lanes, bells, done = eval(answer.text)
+        return lanes and bells and (done,)
+    # Each process of httpd's finds its own traces alone.
+    return wait_until(find, "a process that has found what it shares with the supervisor")[0]
+
+
+def test_a_child_that_asks_for_what_it_likes_starts_nothing(server):
+    server.processes = 1
+    done = intrude(server, CONF, QUESTIONS)
     refused = {(key, user): statuses for key, user, statuses, _ in done}
     assert refused[b"root", 0] == [1] and refused[b"daemon", 1] == [1], done
     # It was given queues of users within the range: names that are not theirs start nothing.
@@ -267,3 +296,69 @@ WSGIScriptAlias /intruder {apps}/intruder.wsgi
     assert server.ask(MALLORY).text == "%d %d" % (MALLORY.pw_uid, MALLORY.pw_uid)
     assert server.ask(VICTIM).text == "%d %d" % (VICTIM.pw_uid, VICTIM.pw_uid)
     assert named(server.pid, "wsgi-supervisor")
+
+
+PRELOADING = CONF.replace("threads=2", "threads=2 preload=On").replace("process-group=site", "process-group=site "
+                                                                      "application-group=%{GLOBAL}")
+# Notes whoever loads it.
+TELLTALE = """import os
+open(%r + '/%%d' %% os.getuid(), 'w').close()
+"""
+
+
+def test_a_child_that_names_another_users_script_has_it_loaded_by_nobody(server):
+    server.processes = 1
+    marks = os.path.join(server.root, "marks")
+    os.mkdir(marks)
+    os.chmod(marks, 0o1777)
+    foreign = server.script(MALLORY, "telltale.wsgi")
+    with open(foreign, "w") as script:
+        script.write(TELLTALE % marks)
+    path = foreign.encode()
+    link = os.path.join(server.home(VICTIM), "link.wsgi")
+    os.symlink(foreign, link)
+    scripts = {"man": path, "proxy": b"/nowhere/at/all.wsgi", "backup": link.encode(), "list": b"/etc/shadow",
+               "uucp": b"/dev/zero"}
+    garbage = {"daemon": (b"home/app.wsgi", None), "bin": (b"/x" * 512, 4096), "sys": (b"/x\0y", None), "news": (b"/", None),
+               "lp": (b"", 2 ** 64 - 1)}
+    users = {name: pwd.getpwnam(name) for name in [*scripts, *garbage] if pwd.getpwnam(name).pw_uid > 1}
+    for user in users.values():
+        server.script(user)
+    questions = [(0, user.pw_uid, name.encode(), None, *((scripts[name],) if name in scripts else garbage[name]))
+                 for name, user in users.items()]
+    intrude(server, PRELOADING, questions)
+    for name in scripts:
+        if name in users:
+            server.log.wait_for(r"WSGI0716: A script of process group 'site/%s' does not load in its preloader" % name)
+    server.log.wait_for("WSGI0725: The WSGI script belongs to another user; process group 'site/man' runs scripts of uid %d alone"
+                        % VICTIM.pw_uid)
+    # Everybody is served as ever, and has a preloader where no script was named that is of no use.
+    for name, user in users.items():
+        assert server.ask(user).text == "%d %d" % (user.pw_uid, user.pw_uid), server.story()
+        if name in garbage:
+            wait_until(lambda: server.preloaders(user), "a preloader of " + name)
+    assert not os.listdir(marks)
+    server.get("/~games/telltale.wsgi")
+    assert os.listdir(marks) == [str(MALLORY.pw_uid)]
+
+
+def test_a_child_that_asks_and_rings_without_end_keeps_nobody_waiting(server):
+    end = os.path.join(server.root, "end")
+    os.chmod(server.root, 0o777)
+    flooding = CONF.replace("threads=2", "threads=2 max-groups=10000") + "SetEnv flood.end %s\n" % end
+    intrude(server, flooding, [], "flood")
+    try:
+        # While it goes on: a tenant that has a group, those that need one, and one that is reloaded.
+        path = server.script(VICTIM)
+        for user in (VICTIM, MALLORY, *map(pwd.getpwnam, ("proxy", "backup", "list"))):
+            server.script(user)
+            assert server.ask(user).text == "%d %d" % (user.pw_uid, user.pw_uid), server.story()
+        os.utime(path, (1, 1))
+        assert server.ask(VICTIM).status == 200
+        wait_until(lambda: os.path.exists(end + ".many"), "many questions")
+        assert server.ask(VICTIM).status == 200
+    finally:
+        open(end, "w").close()
+    # It got nowhere near as many groups as it has asked for.
+    made = [group for group in json.loads(server.get("/wsgi-status?json").text)["groups"] if "/flood-" in group["name"]]
+    assert len(made) < 10_000
