@@ -18,10 +18,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WSGI_ENGINE_ABI 5u
+#define WSGI_ENGINE_ABI 4u
 #define WSGI_ENGINE_SYMBOL "wsgi_engine"
 #define WSGI_NULL 0xFFFFFFFFu
-#define WSGI_BOARD_SIZE 4096u
 
 /* Log levels: httpd's APLOG_* values. */
 enum {
@@ -48,12 +47,6 @@ typedef struct wsgi_host {
   int32_t (*log_level)(void *context);
   /* Writes httpd's scoreboard as pairs into buffer; returns the length needed, 0 where it is not available. */
   size_t (*server_metrics)(void *context, uint8_t *buffer, size_t capacity);
-  /* The process is to be replaced by one that loads this script, as after a change of the script.  NULL in an httpd child. */
-  void (*replace)(void *context, const uint8_t *script, size_t script_length, const uint8_t *application_group,
-                  size_t group_length);
-  /* WSGI_BOARD_SIZE bytes of memory, zero at first, of all processes that run the same application groups: there they tell each
-   * other which are to be loaded again.  NULL: a process has nobody to tell. */
-  void *board;
 } wsgi_host;
 
 /* Results of exchange functions that can fail; counts are >= 0. */
@@ -92,7 +85,7 @@ typedef struct wsgi_exchange {
   /* The highest level that this request's log would keep. */
   int32_t (*log_level)(void *exchange);
   /* The application is about to be called (time stamps, inactivity and activity timers).  `microseconds`: epoch; 0: its script
-   * is about to be imported for this request. */
+   * is about to be imported for this request; -1: before either, the request may wait for something other than the GIL. */
   void (*started)(void *exchange, int64_t microseconds);
   /* mod_ssl for auth scripts: whether the connection is TLS; a variable's value, or -1.  NULL in a worker. */
   int32_t (*is_https)(void *exchange);

@@ -39,7 +39,7 @@ extension Supervisor {
         (group.idleSince, group.hasRun) = (now, true)
         return .max
       }
-      busy = busy &+ activity.busy
+      busy = busy &+ (activity.isSaturated ? max(activity.busy, group.plan.settings.threads) : activity.busy)
       if activity.busy > 0 || activity.completed != worker.completed { group.idleSince = now }
       if activity.completed != worker.completed { group.hasRun = true }
       worker.lately = worker.lately / 2 &+ (activity.completed &- worker.completed)

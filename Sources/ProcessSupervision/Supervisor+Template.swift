@@ -33,13 +33,10 @@ extension Supervisor {
     fileprivate(set) var hasUser: Bool
     fileprivate(set) var lookup: UserLookup?
     fileprivate(set) var hasLeft = false
-    /// Loaded by a preloader of the group; nil: it has none.
-    var script: ScriptPath?
 
-    init(_ template: Template, _ occupant: GroupScoreboard.Occupant, _ script: ScriptPath?) {
+    init(_ template: Template, _ occupant: GroupScoreboard.Occupant) {
       self.template = template
       tenant = occupant.tenant
-      self.script = script
       userNumber = occupant.userNumber
       hasUser = template.plan.owners == nil
     }
@@ -51,7 +48,7 @@ extension Supervisor {
     case group(Group)
     /// An errno value.
     case refused(Int32)
-    /// Another group is making room, or the lane has no turn.
+    /// Another group is making room.
     case waiting
   }
 
@@ -60,7 +57,6 @@ extension Supervisor {
     guard let tenant = ask.tenant, template.plan.allows(tenant) else { return .refused(EPERM) }
     if let group = template.groups[tenant.key] { return .group(group) }
     guard mayOpenQueues else { return .refused(ESHUTDOWN) }
-    guard askPace.mayMakeGroup(ask.lane, now: now) else { return .waiting }
     if template.free.isEmpty {
       guard makeRoom(template, now: now) else { return .refused(EBUSY) }
       guard !template.free.isEmpty else {
@@ -80,7 +76,7 @@ extension Supervisor {
   private func add(
     _ occupant: GroupScoreboard.Occupant, _ template: Template, _ place: Int, _ scoreboard: GroupScoreboard
   ) -> Group {
-    let tenancy = Tenancy(template, occupant, scoreboard.script)
+    let tenancy = Tenancy(template, occupant)
     let group = add(Group(template.plan.plan(occupant.tenant, nil), scoreboard, place: place, tenancy: tenancy))
     group.idleSince = Clock.monotonicMicroseconds()
     template.groups[occupant.tenant.key] = group
@@ -123,17 +119,15 @@ extension Supervisor {
     if template.groups.values.contains(where: \.isMakingRoom) { return true }
     let idle = template.groups.values.filter { isIdle($0, now: now) }.sorted { $0.idleSince < $1.idleSince }
     // One without processes leaves at once.
-    for group in idle where group.processes.isEmpty {
+    for group in idle where group.workers.isEmpty {
       leave(group, now: now)
       if group.hasLeft { return true }
     }
-    guard let longest = idle.first(where: { !$0.processes.isEmpty }) else {
+    guard let longest = idle.first(where: { !$0.workers.isEmpty }) else {
       template.fullUntil = now &+ Self.fullPause
       return false
     }
     longest.isMakingRoom = true
-    longest.preloader = nil
-    note(longest)
     log(
       longest, .info,
       "Process group '\(longest.plan.name)' ends its idle processes: max-groups= of its template allows no more groups.")
@@ -150,12 +144,12 @@ extension Supervisor {
     return !group.workers.isEmpty || group.demand.wanted == 0 || group.demand.isFixed
   }
 
-  /// Ends a group that has no process. A request that came at the last moment keeps it, unless the group is an impostor's.
-  func leave(_ group: Group, isImpostor: Bool = false, now: Int64) {
+  /// Ends a group that has no process; a request that came at the last moment keeps it.
+  func leave(_ group: Group, now: Int64) {
     guard let tenancy = group.tenancy, !tenancy.hasLeft, group.processes.isEmpty else { return }
     group.isMakingRoom = false
     if group.queue.readEnd >= 0 {
-      guard isImpostor || wsgi_posix_waiting(group.queue.readEnd) <= 0 else { return }
+      guard wsgi_posix_waiting(group.queue.readEnd) <= 0 else { return }
       guard endQueue(group, now: now) else { return }
     }
     tenancy.hasLeft = true
@@ -179,7 +173,7 @@ extension Supervisor {
   func identify(_ group: Group, now: Int64) {
     guard let tenancy = group.tenancy, tenancy.template.plan.owners != nil else { return }
     if let lookup = tenancy.lookup { return take(lookup, group, tenancy, now: now) }
-    if group.processes.isEmpty, group.demand.wanted == 0 {
+    if group.workers.isEmpty, group.demand.wanted == 0 {
       // By the next time the user may have moved, or have gone.
       tenancy.hasUser = false
     }
@@ -203,9 +197,7 @@ extension Supervisor {
     switch outcome {
     case .found(let entry):
       guard tenancy.template.plan.allows(entry, for: tenancy.tenant) else {
-        lacksUser(group, "the user '\(entry.name.text)' is not that of the template's key=", now: now)
-        // Whose name it is gets a group with the next request.
-        return leave(group, isImpostor: true, now: now)
+        return lacksUser(group, "the user '\(entry.name.text)' is not that of the template's key=", now: now)
       }
       group.identify(entry)
     case .pending: lacksUser(group, "the system's user database does not answer", now: now)

@@ -1,4 +1,3 @@
-import CPosix
 import Glibc
 import Platform
 import Synchronization
@@ -8,8 +7,9 @@ import WSGICore
 ///
 /// One file per group, which the parent makes before any fork; a worker maps its slot's part of it. A place of eight 64-bit
 /// words for each thread: the ticket of the request that it runs (0: none), since when in milliseconds of the monotonic clock,
-/// and how many requests it has run. They come from code that a tenant controls: they are shown as numbers, nothing is decided
-/// by them, and no size or index is read from them. The file's last page is the workers' own: applications ask for reloads there.
+/// how many requests it has run, and in the first, whether the process takes no request at the moment. They come from code that
+/// a tenant controls: they are shown as numbers, nothing but the number of its own processes is decided by them, and no size or
+/// index is read from them.
 public struct WorkerScoreboard: Sendable {
   private let readable: SharedMemory
   public let descriptor: Int32
@@ -22,9 +22,8 @@ public struct WorkerScoreboard: Sendable {
   /// made is closed.
   public init?(processes: Int, threads: Int, file: Int32? = nil) {
     let slots = GroupScoreboard.slotCount(processes: processes)
-    let (places, overflows) = slots.multipliedReportingOverflow(by: Self.stride(threads: threads))
-    guard threads > 0, !overflows, places <= Int.max - Self.page else { return nil }
-    let size = places + Self.page
+    let (size, overflows) = slots.multipliedReportingOverflow(by: Self.stride(threads: threads))
+    guard threads > 0, !overflows else { return nil }
     descriptor = file ?? SharedMemory.makeFile(size: size)
     guard descriptor >= 0 else { return nil }
     guard let memory = SharedMemory(file: descriptor, size: size, isWritable: false) else {
@@ -39,10 +38,8 @@ public struct WorkerScoreboard: Sendable {
   /// Unmaps the file when its generation is over; the descriptor is another's to close.
   public func unmap() { readable.unmap() }
 
-  private static var page: Int { max(Int(clamping: sysconf(Int32(_SC_PAGESIZE))), 4096) }
-
   private static func stride(threads: Int) -> Int {
-    let page = page
+    let page = max(Int(clamping: sysconf(Int32(_SC_PAGESIZE))), 4096)
     return (min(max(threads, 1), 65536) &* placeSize &+ page &- 1) / page &* page
   }
 
@@ -52,6 +49,8 @@ public struct WorkerScoreboard: Sendable {
     public var completed: UInt64 = 0
     /// Since when the request that has run longest runs, in milliseconds of the monotonic clock.
     public var oldest: Int64?
+    /// It takes no further request at the moment, whatever threads it has: others wait for its GIL.
+    public var isSaturated = false
   }
 
   public func activity(ofSlot slot: Int) -> Activity {
@@ -60,6 +59,7 @@ public struct WorkerScoreboard: Sendable {
     for thread in 0..<threads {
       let place = readable.words + (slot &* Self.stride(threads: threads) &+ thread &* Self.placeSize) / 8
       found.completed &+= place[2].load(ordering: .acquiring)
+      if thread == 0 { found.isSaturated = place[3].load(ordering: .acquiring) != 0 }
       guard place[0].load(ordering: .acquiring) != 0 else { continue }
       found.busy += 1
       let since = Int64(bitPattern: place[1].load(ordering: .acquiring))
@@ -79,12 +79,5 @@ public struct WorkerScoreboard: Sendable {
     guard !overflows, let places = SharedMemory(file: file, offset: offset, size: size) else { return nil }
     memset(places.start, 0, size)
     return places.start
-  }
-
-  /// The page in which the group's applications ask for reloads; nil: its group has none. Before `mapOwn`.
-  public static func mapReloads() -> UnsafeMutableRawPointer? {
-    let file = WorkerDescriptor.activity.rawValue
-    let size = Int(clamping: wsgi_posix_readable_size(file))
-    return size > page ? SharedMemory(file: file, offset: size - page, size: page)?.start : nil
   }
 }

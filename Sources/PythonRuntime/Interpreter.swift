@@ -13,6 +13,8 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
   /// A request brought it into being, with a name that no configuration fixes.
   let hasOpenName: Bool
   let state: OpaquePointer
+  /// Where requests stand for its GIL; nil where there is none.
+  let line: GILLine?
   /// Context of the room above for each interpreter.
   public var contents: AnyObject?
   /// CPython can end it while the process goes on.
@@ -31,12 +33,13 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
   /// Taken while a script is imported, never while holding the GIL.
   public let importLock = RecursiveLock()
 
-  init(name: [UInt8], isMain: Bool, hasOwnGIL: Bool, hasOpenName: Bool = false, state: OpaquePointer) {
+  init(name: [UInt8], isMain: Bool, hasOwnGIL: Bool, hasOpenName: Bool = false, state: OpaquePointer, line: GILLine?) {
     self.name = name
     self.isMain = isMain
     self.hasOwnGIL = hasOwnGIL
     self.hasOpenName = hasOpenName
     self.state = state
+    self.line = line
     canEnd = !isMain && Python.canRetire(hasOwnGIL: hasOwnGIL)
     isDisposable = Atomic(canEnd)
     mayEnd = Atomic(canEnd)
@@ -60,6 +63,8 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   public let interpreter: Interpreter
   let state: UnsafeMutablePointer<PyThreadState>
   public let environ = EnvironBuilder()
+  private let line: GILLine?
+  private let place = GILLine.Place()
   /// Context of the room above for each thread and interpreter.
   public var contents: AnyObject?
   /// CPython's identity of this thread.
@@ -78,6 +83,7 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   init(_ interpreter: Interpreter, _ state: UnsafeMutablePointer<PyThreadState>) {
     self.interpreter = interpreter
     self.state = state
+    line = interpreter.line
   }
 
   /// Begins a use; false where the interpreter has been retired, and no use may begin.
@@ -104,13 +110,20 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
 
   @inline(__always)
   private func acquire(_ state: UnsafeMutablePointer<PyThreadState>?) {
-    if timesWaits { acquireTimed(state) } else { PyEval_RestoreThread(state) }
+    if timesWaits { acquireTimed(state, nil) } else { PyEval_RestoreThread(state) }
+  }
+
+  @inline(__always)
+  private func acquire(_ state: UnsafeMutablePointer<PyThreadState>?, _ line: GILLine) {
+    let isFirst = line.enter(place)
+    PyEval_RestoreThread(state)
+    if isFirst { line.leave() }
   }
 
   @inline(never)
-  private func acquireTimed(_ state: UnsafeMutablePointer<PyThreadState>?) {
+  private func acquireTimed(_ state: UnsafeMutablePointer<PyThreadState>?, _ line: GILLine?) {
     let before = Clock.monotonicNanoseconds()
-    PyEval_RestoreThread(state)
+    if let line { acquire(state, line) } else { PyEval_RestoreThread(state) }
     waited.store(waited.load(ordering: .relaxed) &+ Clock.monotonicNanoseconds() &- before, ordering: .relaxed)
     waits.store(waits.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
   }
@@ -119,6 +132,16 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   @inline(__always)
   public func run<R>(_ body: (borrowing GILToken) -> R) -> R {
     acquire(state)
+    let result = body(GILToken())
+    _ = PyEval_SaveThread()
+    return result
+  }
+
+  /// The same for a request, which waits for its turn first.
+  @inline(__always)
+  public func runInTurn<R>(_ body: (borrowing GILToken) -> R) -> R {
+    guard let line else { return run(body) }
+    if timesWaits { acquireTimed(state, line) } else { acquire(state, line) }
     let result = body(GILToken())
     _ = PyEval_SaveThread()
     return result

@@ -100,7 +100,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     mainState = state
     startThread = pthread_self()
     destroys = start.destroyInterpreters
-    main = Interpreter(name: [], isMain: true, hasOwnGIL: false, state: interpreter)
+    let line = Python.isBuiltWithoutGIL ? nil : GILLine()
+    main = Interpreter(name: [], isMain: true, hasOwnGIL: false, state: interpreter, line: line)
     table.withLock { $0.interpreters = [main] }
     _ = PyEval_SaveThread()
   }
@@ -163,14 +164,17 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   /// Not while attached. Waits while another thread makes the interpreter. `release` gives it back.
   ///
   /// - isOpenName: no configuration fixes the name, and the number of such interpreters is limited.
+  /// - beforeWaiting: called before an interpreter is made or waited for.
   @inline(__always)
-  public func attachment(_ name: UnsafeRawBufferPointer, isOpenName: Bool = false) throws(InterpreterFailure) -> Attachment {
+  public func attachment(
+    _ name: UnsafeRawBufferPointer, isOpenName: Bool = false, beforeWaiting: () -> Void = {}
+  ) throws(InterpreterFailure) -> Attachment {
     let thread = self.thread
     for attachment in thread.attachments where Python.same(attachment.interpreter.name, name) {
       if attachment.begin() { return attachment }
       endRetiredIfLeft()
     }
-    return try makeAttachment(Array(name), thread, isOpenName)
+    return try makeAttachment(Array(name), thread, isOpenName, beforeWaiting: beforeWaiting)
   }
 
   private static func same(_ name: [UInt8], _ bytes: UnsafeRawBufferPointer) -> Bool {
@@ -183,10 +187,13 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
 
   @inline(never)
   func makeAttachment(
-    _ name: [UInt8], _ thread: Thread, _ isOpenName: Bool, succeeding old: Interpreter? = nil
+    _ name: [UInt8], _ thread: Thread, _ isOpenName: Bool, succeeding old: Interpreter? = nil, beforeWaiting: () -> Void = {}
   ) throws(InterpreterFailure) -> Attachment {
     thread.attachments.removeAll { $0.interpreter.hasEnded.load(ordering: .relaxed) }
-    creation.lock()
+    if !creation.tryLock() {
+      beforeWaiting()
+      creation.lock()
+    }
     defer { creation.unlock() }
     let (known, isStopping) = table.withLock { table in (table.interpreters.first { $0.name == name }, table.stopping) }
     if isStopping { throw .stopping }
@@ -198,6 +205,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     if isOpenName, old == nil, table.withLock({ $0.interpreters.count { $0.hasOpenName } }) >= openNameLimit {
       throw .tooMany(limit: openNameLimit)
     }
+    beforeWaiting()
     let ownGIL = wantsOwnGIL(name)
     PyEval_RestoreThread(thread.mainState)
     var reason: UnsafePointer<CChar>?
@@ -206,7 +214,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
       _ = PyEval_SaveThread()
       throw .notCreated(reason.map { String(cString: $0) } ?? "no reason given")
     }
-    let interpreter = Interpreter(name: name, isMain: false, hasOwnGIL: ownGIL, hasOpenName: isOpenName, state: made)
+    let interpreter = Interpreter(
+      name: name, isMain: false, hasOwnGIL: ownGIL, hasOpenName: isOpenName, state: made, line: ownGIL ? GILLine() : main.line)
     do throws(InterpreterFailure) { try configure(interpreter, GILToken()) } catch {
       Py_EndInterpreter(state)
       PyThreadState_Swap(thread.mainState)

@@ -31,7 +31,9 @@ extension Adapter {
     let attachment: Attachment
     do throws(InterpreterFailure) {
       if isStopping.load(ordering: .relaxed) { throw .stopping }
-      attachment = try python.attachment(request.applicationGroup, isOpenName: request.flags.contains(.openName))
+      attachment = try python.attachment(request.applicationGroup, isOpenName: request.flags.contains(.openName)) {
+        exchange.started(-1)
+      }
     } catch {
       refuse(request, exchange, error)
       refusal = error

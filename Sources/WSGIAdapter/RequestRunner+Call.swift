@@ -52,7 +52,7 @@ extension RequestRunner {
     let outer = thread.current
     thread.current = self
     defer { thread.current = outer }
-    return attachment.run { gil in
+    return attachment.runInTurn { gil in
       defer { finish(gil) }
       return answer(call, request, gil)
     }

@@ -107,7 +107,7 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
     if !interest.isEmpty { meter.begin(request, start: takenUp, ticket: number, interest: interest) }
     var outcome = RequestOutcome()
     var sendsBody = false
-    attachment.run { gil in
+    attachment.runInTurn { gil in
       outcome = execute(request, flags, sendsBody: &sendsBody, gil)
       endIfForked()
       if meter.isOn { meter.applicationFinished() }

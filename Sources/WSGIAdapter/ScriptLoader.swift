@@ -33,12 +33,9 @@ struct ScriptLoader {
     let found = contents.scripts.find(request.path)
     var failed: FailedScript?
     if let found {
-      guard let modified = change(of: found, request, gil) ?? askedChange(of: found, request) else { return found }
+      guard let modified = change(of: found, request, gil) else { return found }
       if request.replacesInterpreter, try isKept(found, modified, request, gil) { return found }
-      if request.rejectsStale {
-        found.asked.answer(began: Clock.monotonicMilliseconds())
-        throw .stale(modified: modified, failure: 0)
-      }
+      if request.rejectsStale { throw .stale(modified: modified, failure: 0) }
     } else {
       failed = contents.scripts.failure(request.path)
       if let failed { try checkAttempt(failed, request, gil) }
@@ -102,10 +99,12 @@ struct ScriptLoader {
   /// Waits without the GIL: the lock's holder needs that to finish. In a daemon process the wait has a limit, which no import
   /// reaches before it counts as one that may never end.
   private func take(_ lock: RecursiveLock, _ request: Request, _ gil: borrowing GILToken) throws(ScriptFailure) {
+    if lock.tryLock() { return }
     guard contents.adapter.settings.isDaemon else {
       attachment.detached(gil) { lock.lock() }
       return
     }
+    request.exchange?.started(-1)
     let limit = contents.adapter.settings.connectTimeout
     let imports = contents.adapter.imports
     let isTaken = attachment.detached(gil) {
@@ -130,6 +129,7 @@ struct ScriptLoader {
       guard let required = try script.namespace.item(contents.names.reloadRequired) else { return nil }
       let function = required.retained()
       let resource = try PyRef.fileSystem(request.resource() ?? request.path)
+      request.exchange?.started(-1)
       return try function.call(resource).isTrue() ? script.modified : nil
     } catch {
       contents.logException("WSGI0108: Exception in reload_required of script '\(text(request.path))'.")
@@ -152,8 +152,6 @@ struct ScriptLoader {
     request.exchange?.started(0)
     let path = text(request.path)
     let adapter = contents.adapter
-    let began = Clock.monotonicMilliseconds()
-    var asked = AskedReloads(adapter.reloadBoard, contents.interpreter.name)
     adapter.host.log(.info, "Loading WSGI script '\(path)' into the \(contents.interpreter.label) \(adapter.place).")
     var isForbidden = false
     var failure: UInt32 = 0
@@ -190,9 +188,7 @@ struct ScriptLoader {
         failure = note(request, modified: modified, gil)
         throw error
       }
-      asked.answer(began: began)
-      let script = try LoadedScript(
-        path: Array(request.path), module: module, stamp: stamp.retained(), modified: modified, asked: asked)
+      let script = try LoadedScript(path: Array(request.path), module: module, stamp: stamp.retained(), modified: modified)
       contents.interpreter.keep(mayBeReplaced: request.replacesInterpreter)
       contents.scripts.replace(script)
       adapter.failures.loaded(key(request))

@@ -29,7 +29,7 @@ enum ExchangeTable {
           if let record { thread(context)?.pointee.log(record.pointee) }
         },
         log_level: { thread($0)?.pointee.logLevel.rawValue ?? 0 },
-        started: { thread($0)?.pointee.begin(isCall: $1 != 0) },
+        started: { thread($0)?.pointee.begin($1) },
         is_https: nil, ssl_variable: nil, request_record: nil))
     return UnsafePointer(table)
   }()

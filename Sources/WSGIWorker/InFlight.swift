@@ -12,7 +12,9 @@ final class InFlight: @unchecked Sendable {
     let since = Atomic<Int64>(0)
     /// Requests that the thread has run.
     let completed = Atomic<UInt64>(0)
-    private let padding: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
+    /// Of the first thread: the process takes no request at the moment, as others wait for its GIL.
+    let isSaturated = Atomic<UInt64>(0)
+    private let padding: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
   }
 
   struct Request: Equatable {
@@ -57,6 +59,10 @@ final class InFlight: @unchecked Sendable {
       places[thread].completed.store(completed &+ 1, ordering: .relaxed)
     }
     places[thread].ticket.store(0, ordering: .releasing)
+  }
+
+  func setSaturated(_ value: Bool) {
+    if count > 0 { places[0].isSaturated.store(value ? 1 : 0, ordering: .relaxed) }
   }
 
   // Between the end of one request and the ticket of the next no ticket stands here: who finds the same one before and after

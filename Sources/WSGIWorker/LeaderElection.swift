@@ -11,6 +11,9 @@ import Synchronization
 /// Where requests are short and do not wait (`GILContention`), the thread that ran one is back before another would have woken up
 /// and contended with it for the GIL. Then the lead is held for it, and the understudy, a thread that does nothing else, passes
 /// the lead on if it does not come back within a millisecond.
+///
+/// While a request of this process waits for the GIL, another would only wait behind it, when another process of the group could
+/// run it: the lead is withheld from all until that request has the GIL.
 final class LeaderElection: @unchecked Sendable {
   // SAFETY: `state` guards what `idle` points to.
   private struct State {
@@ -26,6 +29,8 @@ final class LeaderElection: @unchecked Sendable {
     /// How often the lead was held, and whether it is.
     var holds: UInt64 = 0
     var isHeld = false
+    /// The lead is withheld from all.
+    var isWithheld = false
     var understudySleeps = false
 
     init(queue: Int32) {
@@ -40,14 +45,23 @@ final class LeaderElection: @unchecked Sendable {
   private let idle: UnsafeMutablePointer<Int>
   private let called: [Wakeup]
   private let understudy = Wakeup()
+  /// Requests that threads have taken and that wait for the GIL.
+  private let waitingForGIL = Atomic<Int>(0)
+  /// As `State.isWithheld`, to be read without the lock.
+  private let isWithheld = Atomic<Bool>(false)
+  private let sharesGIL: Bool
+  /// Told whether the lead is withheld.
+  private let withheld: @Sendable (Bool) -> Void
 
   /// How long the understudy sleeps at a time, in milliseconds, and how often without being needed before it sleeps for good.
   private static let tick: Int64 = 1
   private static let patience = 3
 
-  /// For `count` threads that take requests from `queue`.
-  init(count: Int, queue: Int32) {
+  /// For `count` threads that take requests from `queue`. `sharesGIL`: they contend for one GIL.
+  init(count: Int, queue: Int32, sharesGIL: Bool = true, withheld: @escaping @Sendable (Bool) -> Void = { _ in }) {
     state = Mutex(State(queue: queue))
+    self.sharesGIL = sharesGIL && count > 1
+    self.withheld = withheld
     idle = UnsafeMutablePointer<Int>.allocate(capacity: max(count, 1))
     called = (0..<count).map { _ in Wakeup() }
     wsgi_posix_accept_interruptions()
@@ -59,7 +73,7 @@ final class LeaderElection: @unchecked Sendable {
   func take(_ thread: Int) -> Int32? {
     let found = state.withLock { state -> Int32? in
       if state.source < 0 { return -1 }
-      if state.leader < 0 {
+      if state.leader < 0, !state.isWithheld {
         state.leader = thread
         state.handle = pthread_self()
         state.isHeld = false
@@ -99,8 +113,9 @@ final class LeaderElection: @unchecked Sendable {
   /// long.
   func pass(_ thread: Int, holds: Bool) {
     let (next, wakes) = state.withLock { state -> (Int, Bool) in
-      guard holds, state.idleCount > 0 else { return (promote(&state), false) }
       state.leader = -1
+      if sharesGIL, withhold(&state) { return (-1, false) }
+      guard holds, state.idleCount > 0 else { return (promote(&state), false) }
       state.isHeld = true
       state.holds &+= 1
       let wakes = state.understudySleeps
@@ -114,12 +129,54 @@ final class LeaderElection: @unchecked Sendable {
   /// Makes the thread that was busy last the leader. -1: none is idle, and the lead is free.
   private func promote(_ state: inout State) -> Int {
     state.isHeld = false
+    if state.isWithheld { setWithheld(false, &state) }
     state.leader = -1
     guard state.idleCount > 0 else { return -1 }
     state.idleCount -= 1
     state.leader = idle[state.idleCount]
     state.handle = pthread_t()
     return state.leader
+  }
+
+  // MARK: the GIL
+
+  /// A thread's request is about to ask for the GIL.
+  @inline(__always)
+  func asksForGIL() {
+    if sharesGIL { waitingForGIL.add(1, ordering: .sequentiallyConsistent) }
+  }
+
+  /// It has it, waits for something else, or has ended.
+  @inline(__always)
+  func hasGIL() {
+    guard sharesGIL else { return }
+    waitingForGIL.subtract(1, ordering: .sequentiallyConsistent)
+    if isWithheld.load(ordering: .sequentiallyConsistent) { passWithheld() }
+  }
+
+  /// Withholds the lead while a request waits for the GIL; false where none does.
+  private func withhold(_ state: inout State) -> Bool {
+    guard waitingForGIL.load(ordering: .relaxed) > 0 else { return false }
+    setWithheld(true, &state)
+    // The last may have got it before it could see this.
+    if waitingForGIL.load(ordering: .sequentiallyConsistent) > 0 { return true }
+    setWithheld(false, &state)
+    return false
+  }
+
+  private func setWithheld(_ value: Bool, _ state: inout State) {
+    state.isWithheld = value
+    if value { state.isHeld = false }
+    isWithheld.store(value, ordering: .sequentiallyConsistent)
+    withheld(value)
+  }
+
+  @inline(never)
+  private func passWithheld() {
+    let next = state.withLock { state in
+      state.isWithheld && waitingForGIL.load(ordering: .sequentiallyConsistent) <= 0 ? promote(&state) : -1
+    }
+    if next >= 0 { called[next].set(1, waking: 1) }
   }
 
   // MARK: understudy
@@ -131,7 +188,10 @@ final class LeaderElection: @unchecked Sendable {
     while true {
       let (next, mayStay) = state.withLock { state -> (Int, Bool) in
         if state.source < 0 { return (-1, false) }
-        if state.isHeld, state.holds == seen { return (promote(&state), true) }
+        if state.isHeld, state.holds == seen {
+          let isWithheld = sharesGIL && withhold(&state)
+          return (isWithheld ? -1 : promote(&state), true)
+        }
         quiet = state.holds == seen ? quiet + 1 : 0
         seen = state.holds
         state.understudySleeps = quiet > LeaderElection.patience

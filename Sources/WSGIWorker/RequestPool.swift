@@ -48,8 +48,11 @@ final class RequestPool: Sendable {
     self.owners = owners
     processID = UInt32(bitPattern: getpid())
     contention = GILContention(holdsLead: !settings.runsInParallel)
-    election = LeaderElection(count: settings.threads, queue: queue)
-    inFlight = InFlight(count: settings.threads, memory: activity)
+    let inFlight = InFlight(count: settings.threads, memory: activity)
+    self.inFlight = inFlight
+    election = LeaderElection(count: settings.threads, queue: queue, sharesGIL: !settings.runsInParallel) {
+      inFlight.setSaturated($0)
+    }
   }
 
   /// Starts the threads; false when not one can be had.

@@ -16,6 +16,11 @@ struct RequestThread: ~Copyable {
   /// Of the current request.
   private(set) var logLevel = LogLevel.error
   private var marksActivity = false
+  /// The request waits for the GIL, as far as is known.
+  private var waitsForGIL = false
+  /// It is looked at whether the request waits for anything but the GIL; how often its thread had waited when it began.
+  private var isWatched = false
+  private var waits: Int64 = 0
   private var envelope = QueueEnvelope()
   /// httpd's id of it, which lies in `reader`.
   private var requestID = UnsafeRawBufferPointer(start: nil, count: 0)
@@ -73,12 +78,14 @@ struct RequestThread: ~Copyable {
       let pool = thread.pointee.pool
       let ticket = pool.begin(
         thread.pointee.index, number: thread.pointee.number, id: thread.pointee.requestID, now: now)
-      let isWatched = isBrisk && thread.pointee.number & (GILContention.sample &- 1) == 0
-      let waits = isWatched ? wsgi_posix_waits() : 0
+      thread.pointee.isWatched = isBrisk && thread.pointee.number & (GILContention.sample &- 1) == 0
       let flags = hasNewCode ? [.rejectsStale, .newCode] : RunFlags.rejectsStale
+      pool.election.asksForGIL()
+      thread.pointee.waitsForGIL = true
       var outcome = pool.engine.run(
         thread, ExchangeTable.functions, thread.pointee.reader.head, ticket: ticket, flags: flags)
-      if isWatched { pool.contention.observe(waited: wsgi_posix_waits() != waits, now: now) }
+      thread.pointee.leaveLine()
+      if thread.pointee.isWatched { pool.contention.observe(waited: wsgi_posix_waits() != thread.pointee.waits, now: now) }
       var isKept = false
       if outcome.end == RequestEnd.stale.rawValue {
         switch thread.pointee.keep(envelope, outcome) {
@@ -172,10 +179,21 @@ struct RequestThread: ~Copyable {
 
   // MARK: what the engine asks for
 
-  /// The application is about to be called, or imported first.
-  mutating func begin(isCall: Bool) {
+  /// The application is about to be called at `time`, or imported first (0), or the request may have to wait before that (-1).
+  mutating func begin(_ time: Int64) {
+    leaveLine()
+    guard time >= 0 else { return }
     pool.owners?.noteBegun(envelope, pid: pool.processID)
-    if isCall, marksActivity { pool.markActivity() }
+    if time > 0, marksActivity { pool.markActivity() }
+  }
+
+  /// The request has the GIL, waits for something else, or has ended.
+  @inline(__always)
+  private mutating func leaveLine() {
+    guard waitsForGIL else { return }
+    waitsForGIL = false
+    if isWatched { waits = wsgi_posix_waits() }
+    pool.election.hasGIL()
   }
 
   mutating func send(

@@ -1,7 +1,6 @@
 import CEngine
 import CPosix
 import Glibc
-import Platform
 import ProcessSupervision
 import WSGICore
 
@@ -32,12 +31,10 @@ enum WorkerMain {
   private final class Host {
     let log: ProcessLog
     let metrics: ScoreboardQuery
-    let control: ControlChannel
 
-    init(_ log: ProcessLog, _ metrics: ScoreboardQuery, _ control: ControlChannel) {
+    init(_ log: ProcessLog, _ metrics: ScoreboardQuery) {
       self.log = log
       self.metrics = metrics
-      self.control = control
     }
   }
 
@@ -62,7 +59,6 @@ enum WorkerMain {
     }
     if settings.isPreloader { wsgi_posix_set_name(Preloader.processName) }
     let log = ProcessLog(level: settings.logLevel)
-    let board = WorkerScoreboard.mapReloads()
     var activity = settings.isPreloader ? nil : WorkerScoreboard.mapOwn(settings)
     // Behind chroot the image is not to be found any more.
     var early: Result<Engine, Failure>?
@@ -79,7 +75,7 @@ enum WorkerMain {
     if !settings.isPreloader { try start(receiver, settings) }
     let engine = try (early ?? loadEngine(settings)).get()
     if settings.isPreloader { Preloader.prepareProcess() }
-    try startPython(engine, bytes, Host(log, metrics, control), board)
+    try startPython(engine, bytes, log, metrics)
     if settings.isPreloader {
       switch Preloader(settings, engine, log, control).run() {
       case .ended(let code): return code
@@ -132,12 +128,12 @@ enum WorkerMain {
   }
 
   private static func startPython(
-    _ engine: Engine, _ bytes: [UInt8], _ values: Host, _ board: UnsafeMutableRawPointer?
+    _ engine: Engine, _ bytes: [UInt8], _ log: ProcessLog, _ metrics: ScoreboardQuery
   ) throws(Failure) {
     let host = UnsafeMutablePointer<wsgi_host>.allocate(capacity: 1)
     host.initialize(
       to: wsgi_host(
-        context: Unmanaged.passRetained(values).toOpaque(),
+        context: Unmanaged.passRetained(Host(log, metrics)).toOpaque(),
         log: { context, record in
           if let record { WorkerMain.host(context)?.log.write(record.pointee) }
         },
@@ -148,14 +144,7 @@ enum WorkerMain {
             UnsafeMutableRawBufferPointer(start: buffer, count: capacity).copyBytes(from: pairs)
           }
           return pairs.count
-        },
-        replace: { context, script, scriptLength, group, groupLength in
-          let change = ScriptChange(
-            script: Array(UnsafeBufferPointer(start: script, count: scriptLength)),
-            applicationGroup: Array(UnsafeBufferPointer(start: group, count: groupLength)),
-            modified: Clock.epochMicroseconds())
-          WorkerMain.host(context)?.control.send(.reloadWanted(change))
-        }, board: board))
+        }))
     do throws(EngineFailure) {
       try engine.start(host, settings: bytes)
     } catch {

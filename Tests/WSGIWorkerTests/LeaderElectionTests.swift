@@ -13,8 +13,8 @@ import Testing
     private let led = Wakeup()
     let ended = Wakeup()
 
-    init(_ count: Int) {
-      election = LeaderElection(count: count, queue: 7)
+    init(_ count: Int, withheld: @escaping @Sendable (Bool) -> Void = { _ in }) {
+      election = LeaderElection(count: count, queue: 7, withheld: withheld)
       for index in 0..<count { start(index) }
     }
 
@@ -90,6 +90,35 @@ import Testing
     crowd.election.pass(second, holds: true)
     #expect(try #require(crowd.leader(2)) != second)
     crowd.election.close()
+  }
+
+  @Test func nobodyTakesARequestWhileAnotherWaitsForTheGIL() throws {
+    let saturated = Wakeup()
+    let crowd = Crowd(3) { saturated.set($0 ? 1 : 0) }
+    let first = try #require(crowd.leader(0))
+    #expect(crowd.haveCome(2))
+    // Its request runs. The next one waits for the GIL, and a third thread, or one that comes back, would wait behind it.
+    crowd.election.pass(first, holds: false)
+    let second = try #require(crowd.leader(1))
+    crowd.election.pass(second, holds: false)
+    let third = try #require(crowd.leader(2))
+    crowd.election.asksForGIL()
+    crowd.election.pass(third, holds: false)
+    crowd.start(first)
+    #expect(crowd.haveCome(1))
+    #expect(saturated.value == 1)
+    crowd.election.hasGIL()
+    #expect(crowd.leader(3) == first)
+    #expect(saturated.value == 0)
+    crowd.election.close()
+  }
+
+  @Test func threadsWithoutACommonGILAreNotWithheldFrom() {
+    let election = LeaderElection(count: 2, queue: 7, sharesGIL: false)
+    #expect(election.take(0) == 7)
+    election.asksForGIL()
+    election.pass(0, holds: false)
+    #expect(election.take(1) == 7)
   }
 
   @Test func handedQueuesComeFirst() {

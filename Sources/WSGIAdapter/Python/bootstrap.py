@@ -447,8 +447,7 @@ def _make_module(info):
         setattr(made, part.__name__, part)
     for name in ('event_callbacks', 'shutdown_callbacks', 'signal_callbacks'):
         setattr(made, name, [])
-    for name in ('request_data', 'server_metrics', 'process_metrics', 'request_metrics', 'start_recording_metrics',
-                 'reload'):
+    for name in ('request_data', 'server_metrics', 'process_metrics', 'request_metrics', 'start_recording_metrics'):
         setattr(made, name, getattr(native, name))
     return made
 

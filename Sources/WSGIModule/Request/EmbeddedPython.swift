@@ -31,7 +31,7 @@ final class EmbeddedPython: Sendable {
 
   init(_ generation: Generation) {
     self.generation = generation
-    host = HostTable(server: generation.mainServer, board: generation.reloadBoard?.start)
+    host = HostTable(server: generation.mainServer)
   }
 
   // MARK: requests
@@ -151,8 +151,7 @@ struct HostTable: @unchecked Sendable {  // the table is constant
   /// The log limit of all applications in this httpd child.
   static let logShare = LogShare.ofProcess()
 
-  /// - board: memory of all httpd children.
-  init(server: OpaquePointer, board: UnsafeMutableRawPointer?) {
+  init(server: OpaquePointer) {
     let table = UnsafeMutablePointer<wsgi_host>.allocate(capacity: 1)
     table.initialize(
       to: wsgi_host(
@@ -174,7 +173,7 @@ struct HostTable: @unchecked Sendable {  // the table is constant
             UnsafeMutableRawBufferPointer(start: buffer, count: capacity).copyBytes(from: pairs)
           }
           return pairs.count
-        }, replace: nil, board: board))
+        }))
     pointer = UnsafePointer(table)
   }
 }
