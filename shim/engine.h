@@ -18,9 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WSGI_ENGINE_ABI 4u
+#define WSGI_ENGINE_ABI 5u
 #define WSGI_ENGINE_SYMBOL "wsgi_engine"
 #define WSGI_NULL 0xFFFFFFFFu
+#define WSGI_BOARD_SIZE 4096u
 
 /* Log levels: httpd's APLOG_* values. */
 enum {
@@ -47,6 +48,12 @@ typedef struct wsgi_host {
   int32_t (*log_level)(void *context);
   /* Writes httpd's scoreboard as pairs into buffer; returns the length needed, 0 where it is not available. */
   size_t (*server_metrics)(void *context, uint8_t *buffer, size_t capacity);
+  /* The process is to be replaced by one that loads this script, as after a change of the script.  NULL in an httpd child. */
+  void (*replace)(void *context, const uint8_t *script, size_t script_length, const uint8_t *application_group,
+                  size_t group_length);
+  /* WSGI_BOARD_SIZE bytes of memory, zero at first, of all processes that run the same application groups: there they tell each
+   * other which are to be loaded again.  NULL: a process has nobody to tell. */
+  void *board;
 } wsgi_host;
 
 /* Results of exchange functions that can fail; counts are >= 0. */

@@ -1,12 +1,20 @@
 import CPosix
 import Glibc
 
-/// Where a supervisor leaves its ends of its workers' sockets, so that they outlive it: as messages under way in a socket pair of
+/// Where a supervisor leaves its ends of its workers' sockets, so that they outlive it: as messages under way in socket pairs of
 /// which the parent keeps both ends. The next supervisor finds them there; when the parent is gone as well, they are closed, and
 /// the workers see that no supervisor will follow.
+///
+/// A message can only be taken out of a pair after those before it. So there are several pairs, and what is to be forgotten moves
+/// no more messages than are in one of them.
 public struct DescriptorStore: Sendable {
-  /// Both ends, which every process but the parent and its supervisor has to close.
-  public let descriptors: (Int32, Int32)
+  private typealias Pair = (give: Int32, take: Int32)
+
+  /// Every process but the parent and its supervisor has to close them.
+  private let pairs: [Pair]
+
+  private static let workersInPair = 64
+  private static let mostPairs = 64
 
   /// The descriptors that reach a worker.
   struct Ends: Equatable {
@@ -23,23 +31,31 @@ public struct DescriptorStore: Sendable {
     }
   }
 
-  /// Makes the pair, for at most `capacity` workers.
+  /// Makes room for at most `capacity` workers.
   public static func make(capacity: Int) -> DescriptorStore? {
-    var pair: (Int32, Int32) = (-1, -1)
-    let result = withUnsafeMutableBytes(of: &pair) { raw in
-      guard let start = raw.bindMemory(to: Int32.self).baseAddress else { return -ENOMEM }
-      return wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), start)
+    let count = min(max(capacity / workersInPair, 1), mostPairs)
+    var pairs: [Pair] = []
+    while pairs.count < count {
+      var ends: [Int32] = [-1, -1]
+      guard wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &ends) == 0 else {
+        DescriptorStore(pairs: pairs).closeAll()
+        return nil
+      }
+      // A message counts with the kernel's bookkeeping, about 1 KiB.
+      _ = wsgi_posix_send_buffer(ends[0], Int32(clamping: max(capacity / count &+ 1, 64) &* 4096))
+      pairs.append((ends[0], ends[1]))
     }
-    guard result == 0 else { return nil }
-    // A message counts with the kernel's bookkeeping, about 1 KiB.
-    _ = wsgi_posix_send_buffer(pair.0, Int32(clamping: max(capacity, 64) &* 4096))
-    return DescriptorStore(descriptors: pair)
+    return DescriptorStore(pairs: pairs)
   }
 
-  public func closeBoth() {
-    close(descriptors.0)
-    close(descriptors.1)
+  public func closeAll() {
+    for pair in pairs {
+      close(pair.give)
+      close(pair.take)
+    }
   }
+
+  private func pair(of instance: UInt64) -> Pair { pairs[Int(instance % UInt64(pairs.count))] }
 
   /// Leaves a worker's ends; they stay the caller's too. False: it would not outlive its supervisor.
   func put(_ ends: Ends) -> Bool {
@@ -51,16 +67,16 @@ public struct DescriptorStore: Sendable {
   /// any moment.
   func copies() -> [Ends] {
     var all: [UInt64: Ends] = [:]
-    for message in messages() { Self.add(message, to: &all) }
+    for message in pairs.flatMap(messages) { Self.add(message, to: &all) }
     for ends in all.values where !ends.isWhole { ends.closeAll() }
     return all.values.filter(\.isWhole).sorted { $0.instance < $1.instance }
   }
 
-  private func messages() -> [Message] {
+  private func messages(_ pair: Pair) -> [Message] {
     var offset: Int32 = 0
-    guard setsockopt(descriptors.1, SOL_SOCKET, SO_PEEK_OFF, &offset, socklen_t(MemoryLayout<Int32>.size)) == 0 else { return [] }
+    guard setsockopt(pair.take, SOL_SOCKET, SO_PEEK_OFF, &offset, socklen_t(MemoryLayout<Int32>.size)) == 0 else { return [] }
     var all: [Message] = []
-    while let message = receive(Int32(MSG_PEEK)) { all.append(message) }
+    while let message = receive(pair, Int32(MSG_PEEK)) { all.append(message) }
     return all
   }
 
@@ -72,7 +88,7 @@ public struct DescriptorStore: Sendable {
   /// Copies of the kept descriptors of groups, by their places.
   func groupFiles() -> [Int: GroupFiles] {
     var all: [Int: GroupFiles] = [:]
-    for message in messages() {
+    for message in pairs.flatMap(messages) {
       let place = Int(message.key.instance)
       guard message.numbers.count == 2 else { continue }
       if message.key.part == 0 {
@@ -85,11 +101,19 @@ public struct DescriptorStore: Sendable {
     return all.filter { $0.value.isWhole }
   }
 
-  /// Forgets workers: what is kept of them would keep their sockets open. Each message is taken out once, and put back behind the
-  /// others at once: a supervisor that is killed here loses one worker at most.
-  func remove(_ isGone: (UInt64) -> Bool) {
+  /// Forgets a worker, or a group: what is kept would keep sockets open.
+  func remove(_ instance: UInt64) { remove(from: pair(of: instance)) { $0 == instance } }
+
+  /// Forgets all workers but these.
+  func keep(_ living: Set<UInt64>) {
+    for pair in pairs { remove(from: pair) { !living.contains($0) } }
+  }
+
+  /// Each message is taken out once, and put back behind the others at once: a supervisor that is killed here loses one worker at
+  /// most.
+  private func remove(from pair: Pair, _ isGone: (UInt64) -> Bool) {
     var first: (instance: UInt64, part: UInt64)?
-    while let message = receive(0) {
+    while let message = receive(pair, 0) {
       let isSecondTurn = first.map { $0 == message.key } ?? false
       if !isGone(message.key.instance) {
         send(message.key.instance, part: message.key.part, message.numbers)
@@ -120,15 +144,15 @@ public struct DescriptorStore: Sendable {
     var words = (instance, part)
     return withUnsafeMutableBytes(of: &words) { bytes in
       var part = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
-      return wsgi_posix_send(descriptors.0, &part, 1, numbers, Int32(numbers.count), Int32(MSG_DONTWAIT)) >= 0
+      return wsgi_posix_send(pair(of: instance).give, &part, 1, numbers, Int32(numbers.count), Int32(MSG_DONTWAIT)) >= 0
     }
   }
 
-  private func receive(_ flags: Int32) -> Message? {
+  private func receive(_ pair: Pair, _ flags: Int32) -> Message? {
     var words: (instance: UInt64, part: UInt64) = (0, 0)
     var received = wsgi_posix_descriptors()
     let count = withUnsafeMutableBytes(of: &words) { bytes in
-      bytes.baseAddress.map { wsgi_posix_receive(descriptors.1, $0, bytes.count, flags | Int32(MSG_DONTWAIT), &received) } ?? 0
+      bytes.baseAddress.map { wsgi_posix_receive(pair.take, $0, bytes.count, flags | Int32(MSG_DONTWAIT), &received) } ?? 0
     }
     guard count > 0 else { return nil }
     let numbers = [received.values.0, received.values.1].prefix(Int(max(received.count, 0)))

@@ -12,8 +12,7 @@ import WSGICore
 /// lanes for all children; a child has one to itself while it asks. The supervisor believes nothing of a question, which any
 /// process of httpd's user may have written, and checks its parts.
 public struct GroupActivation: Sendable {
-  /// For each lane: how often has been asked there, with the group's place; the process that has the lane; the tenant's user and
-  /// the length of its key, which follows.
+  /// For each lane: how often has been asked there, with the group's place; the process that has the lane; a `TenantQuestion`.
   private let asks: SharedMemory
   private let bell: Int32
   private let lanes: [Lane]
@@ -25,7 +24,7 @@ public struct GroupActivation: Sendable {
 
   /// More children than that wait for each other, for as long as an answer takes.
   private static let mostLanes = 16
-  private static let laneWords = 3 + TenantKey.limit / 8
+  private static let laneWords = 2 + TenantQuestion.size
 
   /// nil: memory or descriptors are short.
   static func make(children: Int) -> GroupActivation? {
@@ -62,8 +61,7 @@ public struct GroupActivation: Sendable {
   /// Readable when a child has asked.
   var descriptor: Int32 { bell }
 
-  /// The last question of each lane's child, to tell those that are new.
-  typealias Seen = [UInt64]
+  var laneCount: Int { lanes.count }
 
   /// A question. The lane's child waits for the answer, unless it has asked another since.
   struct Ask: Equatable {
@@ -73,25 +71,26 @@ public struct GroupActivation: Sendable {
     var place: Int
     /// nil: what the child wrote is not a tenant.
     var tenant: Tenant?
+    /// The script that the request is for; nil: it is not one that a preloader could load.
+    var script: ScriptPath?
   }
 
-  /// The new questions.
-  func takeAsks(_ seen: inout Seen) -> [Ask] {
+  /// The new questions that have their turn.
+  func takeAsks(_ pace: inout AskPace, now: Int64) -> [Ask] {
     var count: UInt64 = 0
     _ = systemCall { read(bell, &count, 8) }
-    if seen.isEmpty { seen = Seen(repeating: 0, count: lanes.count) }
     var found: [Ask] = []
     for lane in lanes.indices {
       let words = asks.words + lane &* Self.laneWords
       let word = words[0].load(ordering: .acquiring)
-      guard word != seen[lane] else { continue }
-      seen[lane] = word
+      guard pace.take(word, lane, now: now) else { continue }
       // Asked of an earlier supervisor, and given up since.
       guard words[1].load(ordering: .relaxed) != 0 else { continue }
+      let question = TenantQuestion(words + 2)
       found.append(
         Ask(
-          lane: lane, number: UInt32(truncatingIfNeeded: word >> 32), place: Int(word & 0xFFFF_FFFF),
-          tenant: Self.tenant(words + 2)))
+          lane: lane, number: UInt32(truncatingIfNeeded: word >> 32), place: Int(word & 0xFFFF_FFFF), tenant: question.tenant,
+          script: question.script))
     }
     return found
   }
@@ -101,17 +100,6 @@ public struct GroupActivation: Sendable {
     let words = asks.words + ask.lane &* Self.laneWords
     return UInt32(truncatingIfNeeded: words[0].load(ordering: .relaxed) >> 32) == ask.number
       && words[1].load(ordering: .relaxed) != 0
-  }
-
-  private static func tenant(_ words: UnsafeMutablePointer<SharedWord>) -> Tenant? {
-    let about = words[0].load(ordering: .relaxed)
-    let key = TenantKey(length: about >> 32) { words[1 &+ $0].load(ordering: .relaxed) }
-    return key.map { Tenant(key: $0, user: UInt32(truncatingIfNeeded: about)) }
-  }
-
-  private static func put(_ tenant: Tenant, into words: UnsafeMutablePointer<SharedWord>) {
-    for (index, word) in tenant.key.words.enumerated() { words[1 &+ index].store(word, ordering: .relaxed) }
-    words[0].store(UInt64(tenant.key.bytes.count) << 32 | UInt64(tenant.user), ordering: .relaxed)
   }
 
   /// The answer to a question. Its files stay the supervisor's.
@@ -188,7 +176,10 @@ public struct GroupActivation: Sendable {
     }
 
     /// Asks for the group in a place, or, for a tenant, for its group of the template in that place; waits at most so long.
-    public func ask(_ place: Int, _ tenant: Tenant? = nil, milliseconds: Int64) -> Result<Found, ActivationFailure> {
+    /// `script`: the request's, if a preloader of that group could load it.
+    public func ask(
+      _ place: Int, _ tenant: Tenant? = nil, script: ScriptPath? = nil, milliseconds: Int64
+    ) -> Result<Found, ActivationFailure> {
       let end = Clock.monotonicMilliseconds() &+ max(milliseconds, 0)
       guard turn.lock(milliseconds: Int(clamping: max(milliseconds, 1))), let number = takeLane(until: end) else {
         return .failure(.noAnswer)
@@ -201,7 +192,7 @@ public struct GroupActivation: Sendable {
       lane = lanes[number]
       // An answer that came too late, for this child or the one that had the lane before.
       while case .message(let stale, _) = receive(0) { stale.closeAll() }
-      if let tenant { GroupActivation.put(tenant, into: words + 2) }
+      if let tenant { TenantQuestion(words + 2).put(tenant, script) }
       while true {
         let now = Clock.monotonicMilliseconds()
         guard now < end else { return .failure(.noAnswer) }
@@ -279,28 +270,4 @@ public struct GroupActivation: Sendable {
 public enum ActivationFailure: Error, Equatable, Sendable {
   case noAnswer
   case refused(errno: Int32)
-}
-
-/// The descriptors of a group that is made on demand; -1: not had yet.
-public struct GroupFiles: Equatable, Sendable {
-  /// In the supervisor alone.
-  public var readEnd: Int32 = -1
-  public var writeEnd: Int32 = -1
-  /// Where workers note which request they took.
-  public var owners: Int32 = -1
-  /// The file of the group's `WorkerScoreboard`.
-  public var activity: Int32 = -1
-
-  public init(readEnd: Int32 = -1, writeEnd: Int32 = -1, owners: Int32 = -1, activity: Int32 = -1) {
-    self.readEnd = readEnd
-    self.writeEnd = writeEnd
-    self.owners = owners
-    self.activity = activity
-  }
-
-  var isWhole: Bool { readEnd >= 0 && writeEnd >= 0 && owners >= 0 && activity >= 0 }
-
-  public func closeAll() {
-    for descriptor in [readEnd, writeEnd, owners, activity] where descriptor >= 0 { close(descriptor) }
-  }
 }

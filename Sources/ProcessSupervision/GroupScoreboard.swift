@@ -5,20 +5,23 @@ import WSGICore
 
 /// How a group stands, who its processes are, and how the last ones ended: a row of the `ScoreboardMemory`.
 ///
-/// It holds 64-bit words only: five of state, a count for each kind of end, two more of state, ten that say whose group it is, a
-/// slot of four words for each worker that can live at once, and a ring of the last ends, eight words each. A ring entry is
-/// valid when its first word is not 0 and is the same before and after the others were read.
+/// It holds 64-bit words only: five of state, a count for each kind of end, two more of state, ten that say whose group it is,
+/// two for each of two preloaders, a slot of four words for each worker that can live at once, and a ring of the last ends, eight
+/// words each. A ring entry is valid when its first word is not 0 and is the same before and after the others were read. Where
+/// scripts of tenants are preloaded, the length of the script's path and the path follow.
 public struct GroupScoreboard: @unchecked Sendable {
   // The mapping lives as long as the processes that have it; concurrent access is by the word, as above.
   private let readable: UnsafeMutablePointer<SharedWord>
   private let writable: UnsafeMutablePointer<SharedWord>?
   let slotCount: Int
+  private let keepsScript: Bool
 
   static let endWords = 24
   private static let startingWord = 5 + endWords
   private static let wantedWord = startingWord + 1
   private static let tenantWord = wantedWord + 1
-  private static let stateWords = tenantWord + 2 + TenantKey.limit / 8
+  private static let preloaderWord = tenantWord + 2 + TenantKey.limit / 8
+  private static let stateWords = preloaderWord + 2 * mostPreloaders
   private static let slotWords = 4
   private static let entryWords = 8
   public static let ringLength = 32
@@ -26,12 +29,17 @@ public struct GroupScoreboard: @unchecked Sendable {
   /// Slots for a group: those that serve, their replacements, and some that still drain.
   static func slotCount(processes: Int) -> Int { min(max(processes, 1), 10_000) &* 3 &+ 4 }
 
-  static func words(slots: Int) -> Int { stateWords &+ slots &* slotWords &+ ringLength &* entryWords }
+  static func words(slots: Int, keepsScript: Bool = false) -> Int {
+    stateWords &+ slots &* slotWords &+ ringLength &* entryWords &+ (keepsScript ? 1 &+ ScriptPath.limit / 8 : 0)
+  }
 
-  init(readable: UnsafeMutablePointer<SharedWord>, writable: UnsafeMutablePointer<SharedWord>?, slots: Int) {
+  init(
+    readable: UnsafeMutablePointer<SharedWord>, writable: UnsafeMutablePointer<SharedWord>?, slots: Int, keepsScript: Bool = false
+  ) {
     self.readable = readable
     self.writable = writable
     slotCount = slots
+    self.keepsScript = keepsScript
   }
 
   // MARK: words
@@ -113,9 +121,27 @@ public struct GroupScoreboard: @unchecked Sendable {
     }
   }
 
+  /// The script that the tenant's preloader loads.
+  var script: ScriptPath? {
+    get {
+      guard keepsScript else { return nil }
+      let first = Self.words(slots: slotCount)
+      return ScriptPath(length: load(first)) { load(first &+ 1 &+ $0) }
+    }
+    nonmutating set {
+      guard keepsScript else { return }
+      let first = Self.words(slots: slotCount)
+      // A supervisor that dies here leaves none.
+      store(0, at: first)
+      for (index, word) in (newValue?.words ?? []).enumerated() { store(word, at: first &+ 1 &+ index) }
+      store(UInt64(newValue?.bytes.count ?? 0), at: first)
+    }
+  }
+
   /// Empties the row for the next group.
   func erase() {
     store(0, at: Self.tenantWord)
+    script = nil
     for word in 0..<Self.words(slots: slotCount) where load(word) != 0 { store(0, at: word) }
   }
 
@@ -169,6 +195,39 @@ public struct GroupScoreboard: @unchecked Sendable {
     slots.enumerated().compactMap { index, slot in
       guard slot.pid > 0, let state = WorkerState(rawValue: slot.state) else { return nil }
       return Process(pid: slot.pid, state: state, slot: index, started: slot.started)
+    }
+  }
+
+  // MARK: preloaders
+
+  /// A process that has loaded the group's scripts, or loads them, and of which workers are forks.
+  public struct PreloaderEntry: Equatable, Sendable {
+    public var pid: Int32
+    public var hasLoaded: Bool
+    /// Microseconds since the epoch.
+    public var started: Int64
+  }
+
+  /// The one in use, and one that loads changed scripts.
+  private static let mostPreloaders = 2
+
+  public internal(set) var preloaders: [PreloaderEntry] {
+    get {
+      (0..<Self.mostPreloaders).compactMap { index in
+        let word = load(Self.preloaderWord &+ 2 &* index)
+        guard word != 0 else { return nil }
+        return PreloaderEntry(
+          pid: Int32(truncatingIfNeeded: word), hasLoaded: word >> 32 != 0,
+          started: Int64(bitPattern: load(Self.preloaderWord &+ 2 &* index &+ 1)))
+      }
+    }
+    nonmutating set {
+      for index in 0..<Self.mostPreloaders {
+        let base = Self.preloaderWord &+ 2 &* index
+        let preloader = newValue.indices.contains(index) ? newValue[index] : nil
+        store(UInt64(bitPattern: preloader?.started ?? 0), at: base &+ 1)
+        store(preloader.map { UInt64(UInt32(bitPattern: $0.pid)) | ($0.hasLoaded ? 1 << 32 : 0) } ?? 0, at: base)
+      }
     }
   }
 

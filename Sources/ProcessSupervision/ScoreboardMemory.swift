@@ -10,18 +10,18 @@ import Synchronization
 public struct ScoreboardMemory: Sendable {
   private let readable: SharedMemory
   private var writable: SharedMemory?
-  private let rows: [(offset: Int, slots: Int)]
+  private let rows: [(offset: Int, slots: Int, keepsScript: Bool)]
 
   private static let header = 8
 
-  /// Makes rows for groups of so many processes each; nil when memory is short.
-  public static func make(processes: [Int]) -> ScoreboardMemory? {
-    var rows: [(offset: Int, slots: Int)] = []
+  /// Makes rows for groups of so many processes each, of which some have room for a script's path; nil when memory is short.
+  public static func make(processes: [Int], keepsScript: (Int) -> Bool = { _ in false }) -> ScoreboardMemory? {
+    var rows: [(offset: Int, slots: Int, keepsScript: Bool)] = []
     var words = header
-    for count in processes {
+    for (row, count) in processes.enumerated() {
       let slots = GroupScoreboard.slotCount(processes: count)
-      rows.append((words, slots))
-      words = words &+ GroupScoreboard.words(slots: slots)
+      rows.append((words, slots, keepsScript(row)))
+      words = words &+ GroupScoreboard.words(slots: slots, keepsScript: keepsScript(row))
     }
     guard let memory = SharedMemory.makePair(size: words &* 8) else { return nil }
     memory.writable.words[0].store(1, ordering: .releasing)
@@ -58,13 +58,15 @@ public struct ScoreboardMemory: Sendable {
   /// A row to read; nil: there is none in that place.
   public func reader(_ row: Int) -> GroupScoreboard? {
     guard rows.indices.contains(row) else { return nil }
-    return GroupScoreboard(readable: readable.words + rows[row].offset, writable: nil, slots: rows[row].slots)
+    let (offset, slots, keepsScript) = rows[row]
+    return GroupScoreboard(readable: readable.words + offset, writable: nil, slots: slots, keepsScript: keepsScript)
   }
 
   /// A row to write, as far as this process may: it must not be used once the process has given up writing.
   func writer(_ row: Int) -> GroupScoreboard? {
     guard rows.indices.contains(row) else { return nil }
-    let (offset, slots) = rows[row]
-    return GroupScoreboard(readable: readable.words + offset, writable: writable.map { $0.words + offset }, slots: slots)
+    let (offset, slots, keepsScript) = rows[row]
+    return GroupScoreboard(
+      readable: readable.words + offset, writable: writable.map { $0.words + offset }, slots: slots, keepsScript: keepsScript)
   }
 }

@@ -25,10 +25,22 @@ extension Supervisor {
     }
   }
 
+  func watchBell() { poller.watch(activation?.descriptor ?? -1, .activation, events: Poller<Source>.readable) }
+
+  /// One of httpd's children rings. One that does so all the time is not heard for a moment.
+  func hearBell() {
+    if askPace.mayLook(now: Clock.monotonicMicroseconds()) {
+      answerAsks()
+    } else {
+      poller.forget(activation?.descriptor ?? -1)
+    }
+  }
+
   /// Answers httpd's children that have asked for queues.
   func answerAsks() {
     guard let activation else { return }
-    for ask in activation.takeAsks(&asked) { answer(ask) }
+    watchBell()
+    for ask in activation.takeAsks(&askPace, now: Clock.monotonicMicroseconds()) { answer(ask) }
   }
 
   /// Whether a child waits for the answer to a question.
@@ -48,6 +60,7 @@ extension Supervisor {
       activation?.answer(ask, .init(status: EINVAL))
     }
     guard let group else { return }
+    if let script = ask.script { propose(script, group) }
     let failure = openQueue(group)
     activation?.answer(
       ask,
@@ -117,7 +130,7 @@ extension Supervisor {
     group.sharedFile = -1
     group.activity = -1
     group.unusedSince = nil
-    groupStore?.remove { $0 == UInt64(group.place) }
+    groupStore?.remove(UInt64(group.place))
   }
 
   func disuseDeadline(_ group: Group) -> Int64 {

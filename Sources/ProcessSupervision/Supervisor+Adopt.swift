@@ -25,7 +25,7 @@ extension Supervisor {
     }
     for ends in kept.values { ends.closeAll() }
     let living = Set(groups.flatMap { $0.workers.map(\.instance) })
-    if seen.contains(where: { !living.contains($0) }) { store.remove { !living.contains($0) } }
+    if seen.contains(where: { !living.contains($0) }) { store.keep(living) }
   }
 
   private func adopt(_ slot: GroupScoreboard.Slot, _ index: Int, _ group: Group, _ ends: DescriptorStore.Ends?) {
@@ -38,6 +38,8 @@ extension Supervisor {
       recordAbsence(worker, group)
       return
     }
+    // Its control group was made for it, if it could be.
+    group.hasControlGroup = group.plan.settings.controlGroup != nil
     if worker.state == .ready { worker.readySince = worker.started }
     group.workers.append(worker)
     if ends != nil {

@@ -8,6 +8,7 @@ extension Supervisor {
     guard let path = group.plan.settings.controlGroup else { return nil }
     let isFirst = !group.hasControlGroup
     do throws(ControlGroup.Failure) {
+      leftControlGroups.forget(path)
       let isNew = try ControlGroup(path).make()
       group.hasControlGroup = true
       if isNew || isFirst { setValues(ControlGroup(path), group, reports: isFirst) }
@@ -37,15 +38,20 @@ extension Supervisor {
     }
   }
 
-  /// Removes the control group of a group that leaves. Where its processes have left others running it stays.
+  /// Removes the control group of a group that leaves. Where its processes have left others running it stays until these have
+  /// ended, or the group is made again.
   func removeControlGroup(of group: Group) {
     guard group.hasControlGroup, let path = group.plan.settings.controlGroup else { return }
-    _ = ControlGroup(path).remove()
+    if !ControlGroup(path).remove() { leftControlGroups.add(path, now: Clock.monotonicMicroseconds()) }
   }
+
+  /// Removes control groups that could not be removed earlier.
+  func removeLeftControlGroups(now: Int64) { leftControlGroups.tryDue(now: now) { ControlGroup($0).remove() } }
 
   /// Removes the control groups of groups that are over. What their processes have left running may take a moment to end.
   func removeControlGroups() {
-    var left = groups.filter(\.hasControlGroup).compactMap { $0.plan.settings.controlGroup }.map { ControlGroup($0) }
+    let paths = groups.filter(\.hasControlGroup).compactMap { $0.plan.settings.controlGroup } + leftControlGroups.paths
+    var left = paths.map { ControlGroup($0) }
     let deadline = Clock.monotonicMilliseconds() &+ 500
     while true {
       left.removeAll { $0.remove() }

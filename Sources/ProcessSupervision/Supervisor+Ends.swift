@@ -24,7 +24,7 @@ extension Supervisor {
     let record = makeRecord(worker, group, cause, end)
     if worker.isPreloader { return preloaderEnded(worker, group, record, now: now) }
     enter(record, of: worker)
-    store.remove { $0 == worker.instance }
+    store.remove(worker.instance)
     adjustBackoff(worker, group, record, now: now)
     report(worker, group, record, now: now)
     candidateEnded(worker, group)

@@ -72,6 +72,8 @@ extension Supervisor {
 
     /// The state that was last published.
     var published = GroupScoreboard.State()
+    /// nil: what an earlier supervisor published.
+    var publishedPreloaders: [GroupScoreboard.PreloaderEntry]?
     /// It is among those to be looked at before the loop waits.
     var isEventful = false
     /// When it is to be looked at next, as `Schedule` has it.
@@ -88,7 +90,7 @@ extension Supervisor {
       activities = plan.workers
       self.scoreboard = scoreboard
       queue = plan.queue
-      startsOrdinarily = !plan.preloads
+      startsOrdinarily = !(tenancy.map { $0.script != nil } ?? plan.preloads)
       pace = StartPace(processes: plan.processes)
       demand = Demand(
         minimum: plan.minimumProcesses, maximum: plan.processes, threads: plan.settings.threads, idleTimeout: plan.idleTimeout)

@@ -27,13 +27,42 @@ extension Supervisor {
     group.preloader = nil
   }
 
+  // MARK: scripts
+
+  /// A child names the script of the request for which a tenant's group is made: the first is what its preloader loads. The
+  /// preloader does so as the tenant's user, and only what a worker of the group would load for a request.
+  func propose(_ script: ScriptPath, _ group: Group) {
+    guard let tenancy = group.tenancy, tenancy.template.plan.preloads, tenancy.script == nil else { return }
+    keep(script, group)
+    note(group)
+  }
+
+  private func keep(_ script: ScriptPath, _ group: Group) {
+    group.tenancy?.script = script
+    group.scoreboard.script = script
+    group.startsOrdinarily = false
+  }
+
+  /// The scripts that a preloader is to load after a change; nil: there is to be none. A tenant's loads the one that has changed:
+  /// whatever else it had loaded may not load any more, and is none of this one's business.
+  func scripts(after change: ScriptChange, _ group: Group) -> [WorkerSettings.Script]? {
+    guard adoptsOrphans else { return nil }
+    guard group.tenancy != nil else { return group.plan.preloads ? group.plan.settings.imports : nil }
+    return tenantsScript(change, group).map { [WorkerSettings.Script(script: $0.bytes, applicationGroup: [])] }
+  }
+
+  private func tenantsScript(_ change: ScriptChange, _ group: Group) -> ScriptPath? {
+    guard group.tenancy?.template.plan.preloads == true, change.applicationGroup.isEmpty else { return nil }
+    return ScriptPath(change.script)
+  }
+
   // MARK: use
 
   /// Whether no worker may be started before a preloader has loaded the scripts. Starts one where there is none.
   func awaitsPreloader(_ group: Group, now: Int64) -> Bool {
     guard !group.startsOrdinarily, adoptsOrphans else { return false }
-    if group.preloader == nil, group.demand.wanted > 0 || !group.workers.isEmpty {
-      group.preloader = startPreloader(group, now: now)
+    if group.preloader == nil, group.demand.wanted > 0 || !group.workers.isEmpty, takeTurn(group, now: now) {
+      group.preloader = startPreloader(group, scripts: group.preloadedScripts, now: now)
     }
     return group.preloader?.verdict != .loaded
   }
@@ -182,7 +211,7 @@ extension Supervisor {
     worker.isDone = true
     leave(worker.output)
     letGo(worker)
-    store.remove { $0 == worker.instance }
+    store.remove(worker.instance)
     candidateEnded(worker, worker.group)
     note(worker.group)
   }
@@ -247,7 +276,9 @@ extension Supervisor {
   func attendPreloader(of reload: Group.Reload, _ group: Group, now: Int64) -> Bool {
     guard let preloader = reload.preloader else { return true }
     guard preloader.verdict == .loaded, let settled = preloader.settled, let change = reload.changes.first else { return false }
-    if settled < reload.lastChange, now >= group.pace.notBefore, let other = startPreloader(group, now: now) {
+    if settled < reload.lastChange, now >= group.pace.notBefore,
+      let other = startPreloader(group, scripts: scripts(after: change, group) ?? [], now: now)
+    {
       // The scripts changed once more after it had loaded them.
       if group.pace.take(now: now) { reportPace(group) }
       for candidate in reload.candidates { drain(candidate, .scriptReload, group) }
@@ -267,9 +298,12 @@ extension Supervisor {
   /// The reload as it goes on when its candidates have loaded: workers are forks of its preloader from now on, and those that
   /// are forks of another make room, whenever they were forked.
   func switchPreloader(_ group: Group, _ reload: Group.Reload) -> Group.Reload {
+    if reload.preloader != nil || reload.isRetry, let script = reload.changes.first.flatMap({ tenantsScript($0, group) }) {
+      keep(script, group)
+    }
     guard let preloader = reload.preloader else {
       // What did not load does.
-      if reload.isRetry { group.startsOrdinarily = !group.plan.preloads }
+      if reload.isRetry { group.startsOrdinarily = !group.preloads }
       return reload
     }
     var reload = reload
@@ -280,5 +314,16 @@ extension Supervisor {
     group.startsOrdinarily = false
     group.refusedChanges = []
     return reload
+  }
+}
+
+extension Supervisor.Group {
+  /// Its workers are forks of a preloader where they can be.
+  var preloads: Bool { tenancy.map { $0.script != nil } ?? plan.preloads }
+
+  /// The scripts that its preloader loads.
+  fileprivate var preloadedScripts: [WorkerSettings.Script] {
+    guard let tenancy else { return plan.settings.imports }
+    return tenancy.script.map { [WorkerSettings.Script(script: $0.bytes, applicationGroup: [])] } ?? []
   }
 }

@@ -50,8 +50,8 @@ extension Supervisor {
     if group.pace.take(now: now) { reportPace(group) }
     var reload = Group.Reload(
       changes: [change], candidates: [], old: Set(group.workers.map(\.instance)), started: now)
-    if group.plan.preloads, adoptsOrphans {
-      guard let preloader = startPreloader(group, now: now) else { return }
+    if let scripts = scripts(after: change, group) {
+      guard let preloader = startPreloader(group, scripts: scripts, now: now) else { return }
       reload.preloader = preloader
     } else {
       reload.candidates = startCandidates(change, group, now: now)
@@ -186,7 +186,7 @@ extension Supervisor {
     for change in reload.changes { tellOthers(.reloadRefused(change), group) }
     group.reload = nil
     let hasEnded = reload.candidates.isEmpty && !reload.hasFailedToLoad
-    if group.plan.preloads { group.refusedChanges = reload.changes }
+    if group.preloads { group.refusedChanges = reload.changes }
     let script = reload.changes.first.map { String(decoding: $0.script, as: UTF8.self) } ?? ""
     log(
       group, .error,

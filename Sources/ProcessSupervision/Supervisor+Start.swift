@@ -74,12 +74,14 @@ extension Supervisor {
       startTicks: ProcessFacts.startTicks(worker.pid) ?? 0, started: worker.startedEpoch)
   }
 
-  /// Starts a process that loads the group's scripts, and that workers are then forks of. nil: it could not be done.
-  func startPreloader(_ group: Group, now: Int64) -> Worker? {
+  /// Starts a process that loads scripts of the group's, and that workers are then forks of. nil: it could not be done.
+  func startPreloader(_ group: Group, scripts: [WorkerSettings.Script], now: Int64) -> Worker? {
+    guard group.hasUser else { return nil }
     var settings = group.plan.settings
     settings.version = ControlMessage.version
     settings.instance = memory.nextInstance()
     settings.engine.isPreloader = true
+    settings.imports = scripts
     settings.controlGroup = prepareControlGroup(of: group)
     switch launch(group, settings) {
     case .success(let launched):

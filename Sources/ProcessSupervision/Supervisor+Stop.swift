@@ -55,7 +55,7 @@ extension Supervisor {
     receive(from: worker)
     leave(worker.output)
     enter(worker.endRecord(.unknown, worker.readySince == nil ? .overdue : [.overdue, .wasReady]), of: worker)
-    store.remove { $0 == worker.instance }
+    store.remove(worker.instance)
     if worker.isChild { unattended.append(worker.pid) }
     log(
       group, .error,

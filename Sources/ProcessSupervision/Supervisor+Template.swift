@@ -33,10 +33,13 @@ extension Supervisor {
     fileprivate(set) var hasUser: Bool
     fileprivate(set) var lookup: UserLookup?
     fileprivate(set) var hasLeft = false
+    /// Loaded by a preloader of the group; nil: it has none.
+    var script: ScriptPath?
 
-    init(_ template: Template, _ occupant: GroupScoreboard.Occupant) {
+    init(_ template: Template, _ occupant: GroupScoreboard.Occupant, _ script: ScriptPath?) {
       self.template = template
       tenant = occupant.tenant
+      self.script = script
       userNumber = occupant.userNumber
       hasUser = template.plan.owners == nil
     }
@@ -48,7 +51,7 @@ extension Supervisor {
     case group(Group)
     /// An errno value.
     case refused(Int32)
-    /// Another group is making room.
+    /// Another group is making room, or the lane has no turn.
     case waiting
   }
 
@@ -57,6 +60,7 @@ extension Supervisor {
     guard let tenant = ask.tenant, template.plan.allows(tenant) else { return .refused(EPERM) }
     if let group = template.groups[tenant.key] { return .group(group) }
     guard mayOpenQueues else { return .refused(ESHUTDOWN) }
+    guard askPace.mayMakeGroup(ask.lane, now: now) else { return .waiting }
     if template.free.isEmpty {
       guard makeRoom(template, now: now) else { return .refused(EBUSY) }
       guard !template.free.isEmpty else {
@@ -76,7 +80,7 @@ extension Supervisor {
   private func add(
     _ occupant: GroupScoreboard.Occupant, _ template: Template, _ place: Int, _ scoreboard: GroupScoreboard
   ) -> Group {
-    let tenancy = Tenancy(template, occupant)
+    let tenancy = Tenancy(template, occupant, scoreboard.script)
     let group = add(Group(template.plan.plan(occupant.tenant, nil), scoreboard, place: place, tenancy: tenancy))
     group.idleSince = Clock.monotonicMicroseconds()
     template.groups[occupant.tenant.key] = group
@@ -119,15 +123,17 @@ extension Supervisor {
     if template.groups.values.contains(where: \.isMakingRoom) { return true }
     let idle = template.groups.values.filter { isIdle($0, now: now) }.sorted { $0.idleSince < $1.idleSince }
     // One without processes leaves at once.
-    for group in idle where group.workers.isEmpty {
+    for group in idle where group.processes.isEmpty {
       leave(group, now: now)
       if group.hasLeft { return true }
     }
-    guard let longest = idle.first(where: { !$0.workers.isEmpty }) else {
+    guard let longest = idle.first(where: { !$0.processes.isEmpty }) else {
       template.fullUntil = now &+ Self.fullPause
       return false
     }
     longest.isMakingRoom = true
+    longest.preloader = nil
+    note(longest)
     log(
       longest, .info,
       "Process group '\(longest.plan.name)' ends its idle processes: max-groups= of its template allows no more groups.")
@@ -144,12 +150,12 @@ extension Supervisor {
     return !group.workers.isEmpty || group.demand.wanted == 0 || group.demand.isFixed
   }
 
-  /// Ends a group that has no process; a request that came at the last moment keeps it.
-  func leave(_ group: Group, now: Int64) {
+  /// Ends a group that has no process. A request that came at the last moment keeps it, unless the group is an impostor's.
+  func leave(_ group: Group, isImpostor: Bool = false, now: Int64) {
     guard let tenancy = group.tenancy, !tenancy.hasLeft, group.processes.isEmpty else { return }
     group.isMakingRoom = false
     if group.queue.readEnd >= 0 {
-      guard wsgi_posix_waiting(group.queue.readEnd) <= 0 else { return }
+      guard isImpostor || wsgi_posix_waiting(group.queue.readEnd) <= 0 else { return }
       guard endQueue(group, now: now) else { return }
     }
     tenancy.hasLeft = true
@@ -173,7 +179,7 @@ extension Supervisor {
   func identify(_ group: Group, now: Int64) {
     guard let tenancy = group.tenancy, tenancy.template.plan.owners != nil else { return }
     if let lookup = tenancy.lookup { return take(lookup, group, tenancy, now: now) }
-    if group.workers.isEmpty, group.demand.wanted == 0 {
+    if group.processes.isEmpty, group.demand.wanted == 0 {
       // By the next time the user may have moved, or have gone.
       tenancy.hasUser = false
     }
@@ -197,7 +203,9 @@ extension Supervisor {
     switch outcome {
     case .found(let entry):
       guard tenancy.template.plan.allows(entry, for: tenancy.tenant) else {
-        return lacksUser(group, "the user '\(entry.name.text)' is not that of the template's key=", now: now)
+        lacksUser(group, "the user '\(entry.name.text)' is not that of the template's key=", now: now)
+        // Whose name it is gets a group with the next request.
+        return leave(group, isImpostor: true, now: now)
       }
       group.identify(entry)
     case .pending: lacksUser(group, "the system's user database does not answer", now: now)

@@ -22,7 +22,8 @@ public final class Supervisor {
   let activation: GroupActivation?
   /// Keeps the descriptors of groups that were made on demand.
   let groupStore: DescriptorStore?
-  var asked: GroupActivation.Seen = []
+  var askPace: AskPace
+  var leftControlGroups = LeftControlGroups()
   private let parent: Int32
   private let parentDescriptor: Int32
   let nullDevice: Int32
@@ -56,6 +57,7 @@ public final class Supervisor {
     self.memory = memory
     self.store = store
     activation = onDemand?.activation
+    askPace = AskPace(lanes: onDemand?.activation.laneCount ?? 0)
     groupStore = onDemand?.store
     self.callbacks = callbacks
     self.commands = ControlChannel(socket: commands)
@@ -113,7 +115,7 @@ public final class Supervisor {
 
   /// Supervises until all is over.
   public func run() {
-    if plans.contains(where: \.preloads) { adoptOrphans() }
+    if plans.contains(where: { $0.template?.preloads ?? $0.preloads }) { adoptOrphans() }
     watchOwnDescriptors()
     adoptFiles()
     forgetAbsentTenants()
@@ -126,6 +128,7 @@ public final class Supervisor {
       while let group = schedule.takeDue(now: now) { note(group) }
       while let group = eventful.popLast() { attend(group, now: now) }
       reapUnattended()
+      removeLeftControlGroups(now: now)
       if unfinished == 0, !mayOpenQueues { break }
       waitAndServe()
     }
@@ -155,7 +158,7 @@ public final class Supervisor {
   private func watchOwnDescriptors() {
     poller.watch(parentDescriptor, .parent, events: Poller<Source>.readable)
     poller.watch(commands.incoming, .commands, events: Poller<Source>.readable)
-    poller.watch(activation?.descriptor ?? -1, .activation, events: Poller<Source>.readable)
+    watchBell()
     poller.watch(requestLifeline.watched, .lifeline, events: 0)
     poller.watch(serviceLifeline.watched, .lifeline, events: 0)
   }
@@ -184,6 +187,7 @@ public final class Supervisor {
     endDisuse(group, now: now)
     if group.hasLeft { return }
     identify(group, now: now)
+    if group.hasLeft { return }
     fill(group, now: now)
     reportMissing(group, now: now)
     publish(group)
@@ -222,12 +226,13 @@ public final class Supervisor {
 
   private func waitAndServe() {
     let now = Clock.monotonicMicroseconds()
-    var next = min(schedule.next, now &+ strangersPause)
+    var next = min(schedule.next, askPace.due, leftControlGroups.due, now &+ strangersPause)
     if !unattended.isEmpty { next = min(next, now &+ 1_000_000) }
     if parentDescriptor < 0, !isStopping { next = min(next, now &+ 500_000) }
     if poller.isIncomplete { next = min(next, now &+ Self.blindPause) }
     let milliseconds = Int32(clamping: (max(next &- now, 0) &+ 999) / 1_000)
     for source in poller.wait(milliseconds: milliseconds) { serve(source) }
+    if askPace.takeDue(now: Clock.monotonicMicroseconds()) { answerAsks() }
     // Where the kernel refuses to report what happens, it is looked for.
     if poller.isIncomplete {
       checkLifelines()
@@ -252,7 +257,7 @@ public final class Supervisor {
     case .parent: if !isStopping { stopAll("httpd's parent process has gone") } else { poller.forget(parentDescriptor) }
     case .commands: serveCommand()
     case .lifeline: checkLifelines()
-    case .activation: answerAsks()
+    case .activation: hearBell()
     case .queue(let group), .lookup(let group): note(group)
     case .reports(let worker):
       checkQueue(worker.group, now: Clock.monotonicMicroseconds())
@@ -291,6 +296,7 @@ public final class Supervisor {
     if group.endingSince != nil, !group.isFinished { next = min(next, now &+ 100_000) }
     if !group.isFinished, group.active < group.demand.wanted, group.notBefore > now { next = min(next, group.notBefore) }
     if let renewAt = group.renewAt, !group.isFinished { next = min(next, renewAt) }
+    if let turn = group.turn, turn > now { next = min(next, turn) }
     if let deadline = group.tenancy?.lookup?.deadline { next = min(next, deadline) }
     if group.backoff.isProbing, group.ready > 0 { next = min(next, now &+ 250_000) }
     if !group.predecessors.isEmpty { next = min(next, now &+ 20_000) }
@@ -329,9 +335,17 @@ public final class Supervisor {
     let wait = group.notBefore &- Clock.monotonicMicroseconds()
     if !group.isFinished, wait > 0, group.active < group.demand.wanted { state.retry = Clock.epochMicroseconds() &+ wait }
     state.wanted = group.demand.wanted
-    guard state != group.published else { return }
-    group.published = state
-    group.scoreboard.state = state
+    if state != group.published {
+      group.published = state
+      group.scoreboard.state = state
+    }
+    let preloaders = [group.preloader, group.reload?.preloader].compactMap { $0 }.filter { !$0.isDone }.map {
+      GroupScoreboard.PreloaderEntry(pid: $0.pid, hasLoaded: $0.verdict == .loaded, started: $0.startedEpoch)
+    }
+    if preloaders != group.publishedPreloaders {
+      group.publishedPreloaders = preloaders
+      group.scoreboard.preloaders = preloaders
+    }
   }
 
   func setState(_ worker: Worker, _ state: WorkerState) {

@@ -44,7 +44,10 @@ public final class SupervisorHandle {
     guard let requestLifeline = Lifeline.make(), let serviceLifeline = Lifeline.make() else { return nil }
     // Those of templates come behind the others, in their order.
     let tenants = groups.flatMap { group in group.template.map { $0.places.map { _ in group.processes } } ?? [] }
-    guard let memory = ScoreboardMemory.make(processes: groups.map(\.processes) + tenants),
+    let preloading = groups.compactMap(\.template).filter(\.preloads).map(\.places)
+    guard
+      let memory = ScoreboardMemory.make(
+        processes: groups.map(\.processes) + tenants, keepsScript: { row in preloading.contains { $0.contains(row) } }),
       let store = DescriptorStore.make(capacity: slots),
       wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0
     else { return nil }
@@ -224,8 +227,8 @@ public final class SupervisorHandle {
     close(\.queue.offer)
     requestLifeline.lookAway()
     serviceLifeline.lookAway()
-    store.closeBoth()
-    onDemand?.store.closeBoth()
+    store.closeAll()
+    onDemand?.store.closeAll()
   }
 
   private func closeWriteEnd(_ index: Int) {

@@ -10,6 +10,8 @@ public struct TemplatePlan {
   public var owners: ClosedRange<UInt32>?
   /// The key is the name of that user.
   public var isNamedByOwner: Bool
+  /// Workers are forks of a process that has loaded the script of the request for which the group was made (`preload=On`).
+  public var preloads: Bool
   /// Makes the plan of a group. Without an entry, which is looked up before anything is started, it has all but the user.
   public var plan: (Tenant, UserEntry?) -> GroupPlan
   /// The number under which the groups of a user are counted together, where the first of them has this place.
@@ -18,7 +20,7 @@ public struct TemplatePlan {
   public var forgetCounts: (Int) -> Void
 
   public init(
-    places: Range<Int>, startRate: Int, owners: ClosedRange<UInt32>?, isNamedByOwner: Bool,
+    places: Range<Int>, startRate: Int, owners: ClosedRange<UInt32>?, isNamedByOwner: Bool, preloads: Bool = false,
     plan: @escaping (Tenant, UserEntry?) -> GroupPlan, userNumber: @escaping (_ user: UInt32, _ place: Int) -> Int?,
     forgetCounts: @escaping (Int) -> Void
   ) {
@@ -26,6 +28,7 @@ public struct TemplatePlan {
     self.startRate = startRate
     self.owners = owners
     self.isNamedByOwner = isNamedByOwner
+    self.preloads = preloads
     self.plan = plan
     self.userNumber = userNumber
     self.forgetCounts = forgetCounts
@@ -66,5 +69,15 @@ struct StartRate: Equatable {
   mutating func takeTurn(now: Int64) -> Int64 {
     last = max(last, now &- burst &- interval) &+ interval
     return max(now, last)
+  }
+
+  /// When the next turn is, if nobody takes it before.
+  var next: Int64 { last &+ interval }
+
+  /// Takes a turn if there is one now.
+  mutating func take(now: Int64) -> Bool {
+    guard next <= now else { return false }
+    _ = takeTurn(now: now)
+    return true
   }
 }

@@ -1,3 +1,4 @@
+import CPosix
 import Glibc
 import Platform
 import Synchronization
@@ -9,7 +10,7 @@ import WSGICore
 /// words for each thread: the ticket of the request that it runs (0: none), since when in milliseconds of the monotonic clock,
 /// how many requests it has run, and in the first, whether the process takes no request at the moment. They come from code that
 /// a tenant controls: they are shown as numbers, nothing but the number of its own processes is decided by them, and no size or
-/// index is read from them.
+/// index is read from them. The file's last page is the workers' own: applications ask for reloads there.
 public struct WorkerScoreboard: Sendable {
   private let readable: SharedMemory
   public let descriptor: Int32
@@ -22,8 +23,9 @@ public struct WorkerScoreboard: Sendable {
   /// made is closed.
   public init?(processes: Int, threads: Int, file: Int32? = nil) {
     let slots = GroupScoreboard.slotCount(processes: processes)
-    let (size, overflows) = slots.multipliedReportingOverflow(by: Self.stride(threads: threads))
-    guard threads > 0, !overflows else { return nil }
+    let (places, overflows) = slots.multipliedReportingOverflow(by: Self.stride(threads: threads))
+    guard threads > 0, !overflows, places <= Int.max - Self.page else { return nil }
+    let size = places + Self.page
     descriptor = file ?? SharedMemory.makeFile(size: size)
     guard descriptor >= 0 else { return nil }
     guard let memory = SharedMemory(file: descriptor, size: size, isWritable: false) else {
@@ -38,8 +40,10 @@ public struct WorkerScoreboard: Sendable {
   /// Unmaps the file when its generation is over; the descriptor is another's to close.
   public func unmap() { readable.unmap() }
 
+  private static var page: Int { max(Int(clamping: sysconf(Int32(_SC_PAGESIZE))), 4096) }
+
   private static func stride(threads: Int) -> Int {
-    let page = max(Int(clamping: sysconf(Int32(_SC_PAGESIZE))), 4096)
+    let page = page
     return (min(max(threads, 1), 65536) &* placeSize &+ page &- 1) / page &* page
   }
 
@@ -79,5 +83,12 @@ public struct WorkerScoreboard: Sendable {
     guard !overflows, let places = SharedMemory(file: file, offset: offset, size: size) else { return nil }
     memset(places.start, 0, size)
     return places.start
+  }
+
+  /// The page in which the group's applications ask for reloads; nil: its group has none. Before `mapOwn`.
+  public static func mapReloads() -> UnsafeMutableRawPointer? {
+    let file = WorkerDescriptor.activity.rawValue
+    let size = Int(clamping: wsgi_posix_readable_size(file))
+    return size > page ? SharedMemory(file: file, offset: size - page, size: page)?.start : nil
   }
 }

@@ -50,24 +50,27 @@ extension Adapter {
     }
   }
 
-  /// How long threads of an application may go on when another interpreter has taken their place, in milliseconds.
-  private static let threadPatience: Int64 = 15_000
+  /// How long threads of an application may go on when another interpreter has taken their place, in milliseconds. Those that end
+  /// when they are told to have time for that, even where requests have none.
+  private var threadPatience: Int64 { min(max(settings.gracefulTimeout, 1_000), 86_400_000) }
 
   /// On the ender's thread.
   private func endRetired(_ interpreter: Interpreter) {
     let contents = interpreter.contents as? InterpreterContents
     let isReplaced = interpreter.isReplaced.load(ordering: .relaxed)
-    let deadline = Clock.monotonicMilliseconds() &+ Adapter.threadPatience
+    let deadline = Clock.monotonicMilliseconds() &+ threadPatience
+    var script: [UInt8]?
     let attachments = python.endRetired(
       interpreter,
       tell: { gil in
+        script = contents?.scripts.first?.path
         contents?.publishStopping("script_reload", gil)
         PythonException.ignoring { _ = try contents?.function("end_executors").call() }
       },
       mayWait: { Clock.monotonicMilliseconds() < deadline && !isStopping.load(ordering: .relaxed) },
       leave: { if !isReplaced { contents?.publishStopping("", $0) } })
     guard !attachments.isEmpty else {
-      if isReplaced { keepsThreads(interpreter) }
+      if isReplaced { keepsThreads(interpreter, script) }
       return
     }
     running.remove { $0.attachment.interpreter === interpreter }
@@ -75,15 +78,19 @@ extension Adapter {
     for attachment in attachments { attachment.contents = nil }
   }
 
-  /// Threads of the application go on in an interpreter that has been replaced: no other of its name is.
-  private func keepsThreads(_ interpreter: Interpreter) {
+  /// Threads of the application go on in an interpreter that has been replaced, or that was to replace another and could not load
+  /// a script; then there is no `script`. A daemon process is replaced at once, with all that they keep.
+  private func keepsThreads(_ interpreter: Interpreter, _ script: [UInt8]?) {
     guard !isStopping.load(ordering: .relaxed) else { return }
     obstacles.withLock { $0[interpreter.name] = "threads of the application did not end when it was last reloaded" }
+    let isReplaced = settings.isDaemon && script != nil
     host.log(
       .warning,
       "WSGI0742: Threads of the application go on in the \(interpreter.label) \(place) that was replaced, "
-        + "\(Adapter.threadPatience / 1_000) s after it was told to end. It keeps its memory. End threads in an atexit function,"
-        + " or in a subscriber of process_stopping.")
+        + "\(threadPatience / 1_000) s after it was told to end. "
+        + (isReplaced ? "The process is replaced." : "It keeps its memory until the process ends.")
+        + " End threads in an atexit function, or in a subscriber of process_stopping.")
+    if isReplaced, let script { host.replaceProcess(script, interpreter.name) }
   }
 
   private func setSwitchInterval(_ interpreter: Interpreter) {

@@ -20,6 +20,8 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   let obstacles = Mutex<[[UInt8]: String]>([:])
   /// Application groups of which the log has said that.
   let reportedObstacles = Mutex<Set<[UInt8]>>([])
+  /// Reloads that applications have asked for.
+  let reloadBoard: ReloadBoard
   /// Scripts that are being imported.
   let imports = ImportWatch()
   /// Failed imports that have been logged.
@@ -40,6 +42,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   public init(settings: EngineSettings, host: ProcessHost) throws(InterpreterFailure) {
     self.settings = settings
     self.host = host
+    reloadBoard = ReloadBoard(host.board, size: HostBoard.size)
     pristine = Adapter.environment()
     accounting = Accounting(isDaemon: settings.isDaemon, threadLimit: settings.threads)
     sampler = MetricsSampler(accounting)

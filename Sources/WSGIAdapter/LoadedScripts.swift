@@ -5,6 +5,7 @@ import PythonRuntime
 /// A script that has been imported: its module, and the time of the file that it was read from.
 ///
 /// A request that uses it while it is replaced still has its module: the last to let it go gives that back, attached.
+/// Attached use only.
 final class LoadedScript {
   let path: [UInt8]
   let module: PyRef
@@ -13,9 +14,13 @@ final class LoadedScript {
   /// `__mtime__` as it was set, and its value.
   let stamp: PyRef
   let modified: Int64
+  var asked: AskedReloads
 
-  init(path: [UInt8], module: consuming PyRef, stamp: consuming PyRef, modified: Int64) throws(Raised) {
+  init(
+    path: [UInt8], module: consuming PyRef, stamp: consuming PyRef, modified: Int64, asked: AskedReloads
+  ) throws(Raised) {
     self.path = path
+    self.asked = asked
     namespace = try PythonCode.namespace(of: module.object)
     self.module = module
     self.stamp = stamp
@@ -90,6 +95,9 @@ final class ScriptTable {
     }
     return nil
   }
+
+  /// Any that has loaded.
+  var first: LoadedScript? { loaded.first }
 
   func failure(_ path: UnsafeRawBufferPointer) -> FailedScript? { failed.first { $0.path.elementsEqual(path) } }
 

@@ -8,7 +8,7 @@ final class NativeFunctions: NativeObject {
   static let methods: [StaticString] = [
     "log", "log_enabled", "stream", "request_data", "log_callback_exception", "server_metrics", "process_metrics",
     "request_metrics", "start_recording_metrics", "collector_event", "subscribed", "check_owner",
-    "is_forked_child",
+    "is_forked_child", "reload",
   ]
 
   /// Python may keep this object longer than its interpreter.
@@ -42,6 +42,9 @@ final class NativeFunctions: NativeObject {
     case 9: try contents.collects(arguments[0] ?? .none, arguments[1] ?? .none)
     case 11: try checkOwner(arguments)
     case 12: return .bool(Python.isForkedChild)
+    case 13:
+      try arguments.expect(0...0, "reload")
+      return .bool(try contents.askForReload())
     default: contents.adapter.accounting.add(.events)
     }
     return .none()

@@ -58,4 +58,8 @@ open class RequestExchange: LogOwner {
 open class ProcessHost: LogOwner, @unchecked Sendable {  // implementations keep no mutable state
   /// httpd's scoreboard as pairs; nil where it is not available.
   open func serverMetrics() -> [UInt8]? { nil }
+  /// Has the process replaced by one that loads this script. Waits for nothing.
+  open func replaceProcess(_ script: [UInt8], _ applicationGroup: [UInt8]) {}
+  /// For the `ReloadBoard`; nil: there are no other processes to share it with.
+  open var board: UnsafeMutableRawPointer? { nil }
 }

@@ -33,9 +33,12 @@ struct ScriptLoader {
     let found = contents.scripts.find(request.path)
     var failed: FailedScript?
     if let found {
-      guard let modified = change(of: found, request, gil) else { return found }
+      guard let modified = change(of: found, request, gil) ?? askedChange(of: found, request) else { return found }
       if request.replacesInterpreter, try isKept(found, modified, request, gil) { return found }
-      if request.rejectsStale { throw .stale(modified: modified, failure: 0) }
+      if request.rejectsStale {
+        found.asked.answer(began: Clock.monotonicMilliseconds())
+        throw .stale(modified: modified, failure: 0)
+      }
     } else {
       failed = contents.scripts.failure(request.path)
       if let failed { try checkAttempt(failed, request, gil) }
@@ -152,6 +155,8 @@ struct ScriptLoader {
     request.exchange?.started(0)
     let path = text(request.path)
     let adapter = contents.adapter
+    let began = Clock.monotonicMilliseconds()
+    var asked = AskedReloads(adapter.reloadBoard, contents.interpreter.name)
     adapter.host.log(.info, "Loading WSGI script '\(path)' into the \(contents.interpreter.label) \(adapter.place).")
     var isForbidden = false
     var failure: UInt32 = 0
@@ -188,7 +193,9 @@ struct ScriptLoader {
         failure = note(request, modified: modified, gil)
         throw error
       }
-      let script = try LoadedScript(path: Array(request.path), module: module, stamp: stamp.retained(), modified: modified)
+      asked.answer(began: began)
+      let script = try LoadedScript(
+        path: Array(request.path), module: module, stamp: stamp.retained(), modified: modified, asked: asked)
       contents.interpreter.keep(mayBeReplaced: request.replacesInterpreter)
       contents.scripts.replace(script)
       adapter.failures.loaded(key(request))

@@ -37,6 +37,7 @@ extension ScriptLoader {
       return true
     }
     contents.succession.isLoading = true
+    let began = Clock.monotonicMilliseconds()
     let outcome = attachment.detached(gil) { replace(request) }
     contents.succession.isLoading = false
     switch outcome {
@@ -46,11 +47,12 @@ extension ScriptLoader {
       report(objection, request)
       return false
     case .failed(nil):
+      script.asked.answer(began: began)
       contents.succession.failed[script.path] = modified
       contents.adapter.logHere(
         .error,
-        "WSGI0741: Script '\(text(request.path))' has changed and does not load; the \(contents.interpreter.label) keeps"
-          + " serving the old code until the script changes again.")
+        "WSGI0741: Script '\(text(request.path))' does not load anew; the \(contents.interpreter.label) keeps serving the old"
+          + " code until the script changes again, or calls mod_wsgi.reload().")
       return true
     }
   }

@@ -96,7 +96,10 @@ extension Diagnostics {
     let scripts = global.imports.filter { $0.processGroup == group.name.bytes }
     let why: String
     if group.template != nil {
-      why = "the scripts of its tenants are known when requests come. Remove the option."
+      guard !usesMainInterpreter else { return }
+      why =
+        "nothing in the server's configuration has scripts run in the main interpreter. Set WSGIApplicationGroup %{GLOBAL} where"
+        + " its scripts are, or application-group=%{GLOBAL} in their alias."
     } else if group.settings.engine.isService {
       why = "with threads=0 its scripts run while they are imported. Remove the option."
     } else if !scripts.contains(where: \.applicationGroup.isEmpty) {
@@ -107,6 +110,14 @@ extension Diagnostics {
       return
     }
     warn(710, server: group.server.id, "preload=On has no effect for the \(group.title): \(why)")
+  }
+
+  /// Some requests may run in main interpreters, as far as the server's configuration tells.
+  private var usesMainInterpreter: Bool {
+    global.usesMainInterpreter
+      || (configuration.servers.flatMap { $0.config.aliases.map(\.options) } + global.handlerScripts.map(\.options)).contains {
+        $0.applicationGroup?.mayBeMainInterpreter == true
+      }
   }
 
   mutating func checkGroups() {

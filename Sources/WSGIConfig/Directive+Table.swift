@@ -55,6 +55,7 @@ extension Directive {
         let name = NameTemplate(word, for: .applicationGroup)
         parse.scope.applicationGroup = name
         if let fixed = name.fixedName { parse.global.value.applicationGroups.append(fixed) }
+        if name.mayBeMainInterpreter { parse.global.value.usesMainInterpreter = true }
       }),
     Directive(
       "WSGIRestrictProcess", .serverAndDirectory, default: "unrestricted",

@@ -23,6 +23,8 @@ public struct GlobalConfig: Sendable {
   public var references: [GroupReference] = []
   /// The fixed names of WSGIApplicationGroup, wherever it stands.
   public var applicationGroups: [[UInt8]] = []
+  /// Some WSGIApplicationGroup names the main interpreter, or may.
+  public var usesMainInterpreter = false
   /// The scripts of directory sections, which are looked at only by diagnostics; each request finds its own.
   public var serviceScripts: [ServiceScript] = []
   public var handlerScripts: [HandlerScript] = []

@@ -56,6 +56,15 @@ public enum NameTemplate: Hashable, Sendable {
     }
   }
 
+  /// As an application group, it is the main interpreter of some requests' processes at least.
+  public var mayBeMainInterpreter: Bool {
+    switch self {
+    case .fixed(let name): name.isEmpty
+    case .auto, .variable: true
+    case .resource, .server, .host: false
+    }
+  }
+
   /// A process or application group option of WSGIScriptAlias and its like: `%{GLOBAL}` has become the empty name.
   public var fixedName: [UInt8]? {
     if case .fixed(let name) = self { name } else { nil }

@@ -22,6 +22,8 @@ public struct EngineSettings: SettingsTable {
   public var userHome: [UInt8]?
   /// Daemon only, in milliseconds: how long a request may wait for a script that another thread is loading.
   public var connectTimeout: Int64 = 15_000
+  /// In milliseconds: how long requests may go on in a process that is replaced, and threads in an interpreter that is.
+  public var gracefulTimeout: Int64 = 15_000
   /// Whose scripts the process runs; nil: everybody's.
   public var scriptOwner: ScriptOwner?
   /// Applications can read httpd's scoreboard.
@@ -80,6 +82,7 @@ public struct EngineSettings: SettingsTable {
     Setting("user-name", \.userName),
     Setting("user-home", \.userHome),
     Setting("connect-timeout", \.connectTimeout, OptionForm(.time, "connect timeout")),
+    Setting("graceful-timeout", \.gracefulTimeout, OptionForm(.time, "graceful timeout")),
     Setting("script-owner", \.scriptOwner),
     Setting("server-metrics", \.serverMetrics, OptionForm(.flag, "server metrics flag")),
     Setting("apache-version", \.apacheVersion),

@@ -112,3 +112,8 @@ public struct AnswerKind: RawRepresentable, Equatable, Sendable {
   @inlinable public static var noInterpreter: Self { Self(rawValue: Int32(WSGI_ANSWER_NO_INTERPRETER)) }
   @inlinable public static var cutList: Self { Self(rawValue: Int32(WSGI_ANSWER_CUT_LIST)) }
 }
+
+/// Memory that a host shares with others which run the same application groups.
+public enum HostBoard {
+  @inlinable public static var size: Int { Int(WSGI_BOARD_SIZE) }
+}

@@ -26,16 +26,11 @@ public struct TenantKey: Hashable, Sendable {
   }
 
   /// The bytes in words of shared memory, NULs behind them.
-  public var words: [UInt64] {
-    var words = [UInt64](repeating: 0, count: TenantKey.limit / 8)
-    for (index, byte) in bytes.enumerated() { words[index / 8] |= UInt64(byte) << (8 * UInt64(index % 8)) }
-    return words
-  }
+  public var words: [UInt64] { SharedText.words(bytes, count: TenantKey.limit / 8) }
 
   /// Reads what `words` wrote, which may be anything by now.
   public init?(length: UInt64, word: (Int) -> UInt64) {
-    let length = Int(clamping: min(length, UInt64(TenantKey.limit)))
-    self.init((0..<length).map { UInt8(truncatingIfNeeded: word($0 / 8) >> (8 * UInt64($0 % 8))) })
+    self.init(SharedText.bytes(length: length, limit: TenantKey.limit, word: word))
   }
 
   public static func allows(_ byte: UInt8) -> Bool {

@@ -72,7 +72,6 @@ public struct WorkerSettings: SettingsTable {
   public var inactivityTimeout: Int64 = 0
   public var requestTimeout: Int64 = 0
   public var interruptTimeout: Int64 = 0
-  public var gracefulTimeout: Int64 = 15_000
   /// Above 0 it makes SIGUSR1 an eviction.
   public var evictionTimeout: Int64 = 0
   public var restartInterval: Int64 = 0
@@ -114,7 +113,6 @@ public struct WorkerSettings: SettingsTable {
       Setting("inactivity-timeout", \.inactivityTimeout, OptionForm(.time, "inactivity timeout")),
       Setting("request-timeout", \.requestTimeout, OptionForm(.time, "request timeout")),
       Setting("interrupt-timeout", \.interruptTimeout, OptionForm(.time, "interrupt timeout")),
-      Setting("graceful-timeout", \.gracefulTimeout, OptionForm(.time, "graceful timeout")),
       Setting("eviction-timeout", \.evictionTimeout, OptionForm(.time, "eviction timeout")),
       Setting("restart-interval", \.restartInterval, OptionForm(.time, "restart interval")),
       Setting("queue-timeout", \.queueTimeout, OptionForm(.time, "queue timeout")),

@@ -76,6 +76,12 @@ final class EngineHost: ProcessHost, @unchecked Sendable {  // the table is immu
       return needed == 0 ? nil : needed
     }
   }
+
+  override func replaceProcess(_ script: [UInt8], _ applicationGroup: [UInt8]) {
+    host.pointee.replace?(host.pointee.context, script, script.count, applicationGroup, applicationGroup.count)
+  }
+
+  override var board: UnsafeMutableRawPointer? { host.pointee.board }
 }
 
 /// The bytes that `write` writes to a buffer: it says how many there are, and is asked again where there is no room for them, or

@@ -16,6 +16,7 @@ public struct StatusJSON {
     list("groups", report.groups) { json, group in
       json.write(group, StatusReport.Group.figures)
       json.list("processes", group.processes) { $0.write($1, StatusReport.Process.figures(now: report.now)) }
+      json.list("preloaders", group.preloaders) { $0.write($1, StatusReport.PreloadingProcess.figures(now: report.now)) }
     }
     text += "}\n"
   }

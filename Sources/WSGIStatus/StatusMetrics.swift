@@ -24,9 +24,13 @@ public struct StatusMetrics {
     let processes: [Labelled<StatusReport.Process>] = groups.flatMap { labels, group, _ in
       group.processes.map { (labels + [("pid", "\($0.pid)")], $0, $0.started) }
     }
+    let preloaders: [Labelled<StatusReport.PreloadingProcess>] = groups.flatMap { labels, group, _ in
+      group.preloaders.map { (labels + [("pid", "\($0.pid)")], $0, $0.started) }
+    }
     write(StatusReport.figures, [([], report, report.started)])
     write(StatusReport.Group.figures, groups)
     write(StatusReport.Process.figures(now: report.now), processes)
+    write(StatusReport.PreloadingProcess.figures(now: report.now), preloaders)
     if isOpenMetrics { text += "# EOF\n" }
   }
 

@@ -132,6 +132,13 @@ public struct StatusPage {
       let age = HTML.duration(now &- end.at)
       notes.append("\(opening)<em>Last end:</em> process \(end.pid) \(end.sentence), \(age) ago.</li>\n")
     }
+    for preloader in group.preloaders {
+      let age = HTML.duration(now &- preloader.started)
+      let size: HTML = preloader.residentBytes.map { ", \(HTML.megabytes($0))" } ?? ""
+      notes.append(
+        "<li><em>Preloader:</em> process \(preloader.pid), \(preloader.state), up \(age)\(size).</li>\n"
+      )
+    }
     if let retry = group.retry {
       notes.append("<li class=\"bad\"><em>Next start:</em> in \(HTML.duration(retry &- now)).</li>\n")
     }

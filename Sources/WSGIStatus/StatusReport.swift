@@ -61,6 +61,7 @@ public struct StatusReport: Sendable {
     public var ends: [(reason: String, count: UInt64)] = []
     public var lastEnd: End?
     public var processes: [Process] = []
+    public var preloaders: [PreloadingProcess] = []
 
     public init(name: String, isEmbedded: Bool, state: GroupState, wantedProcesses: Int, threads: Int) {
       self.name = name
@@ -106,6 +107,25 @@ public struct StatusReport: Sendable {
   }
 }
 
+extension StatusReport {
+  /// A process of which the group's others are forks (`preload=On`).
+  public struct PreloadingProcess: Sendable {
+    public var pid: Int32
+    /// It has loaded its scripts.
+    public var hasLoaded: Bool
+    public var started: Int64
+    public var residentBytes: UInt64?
+
+    public init(pid: Int32, hasLoaded: Bool, started: Int64) {
+      self.pid = pid
+      self.hasLoaded = hasLoaded
+      self.started = started
+    }
+
+    var state: String { hasLoaded ? "loaded" : "loading" }
+  }
+}
+
 // MARK: figures
 
 extension StatusReport {
@@ -137,6 +157,12 @@ extension StatusReport.Group {
       "Processes, by state."
     ) { group in
       .counts(WorkerState.allCases.map { state in (state.name, UInt64(group.processes.count { $0.state == state })) })
+    },
+    .init(
+      nil, metric: .gauge("wsgi_preloaders", .each("state", values: listed(["loading", "loaded"]))),
+      "Processes that load scripts for others, which are their forks, by state."
+    ) { group in
+      .counts(["loading", "loaded"].map { state in (state, UInt64(group.preloaders.count { $0.state == state })) })
     },
     .init("threads_per_process", "Threads of each process.") { .count($0.threads) },
     .init("threads_busy", metric: .gauge("wsgi_threads", .fixed("state", "busy")), takers) {
@@ -218,6 +244,23 @@ extension StatusReport.Process {
       ) {
         $0.residentBytes.map { .bytes($0) } ?? .absent
       },
+    ]
+  }
+}
+
+extension StatusReport.PreloadingProcess {
+  static func figures(now: Int64) -> [StatusFigure<StatusReport.PreloadingProcess>] {
+    [
+      .init("pid", "The preloader.") { .number(Int64($0.pid)) },
+      .init("state", "`loading` or `loaded`.") { .text($0.state) },
+      .init(
+        "start_time", metric: .gauge("wsgi_preloader_start_time_seconds"), "When the preloader was started."
+      ) { .time($0.started) },
+      .init("uptime", "How long ago the preloader was started.") { .time(max(0, now &- $0.started)) },
+      .init(
+        "resident_bytes", metric: .gauge("wsgi_preloader_resident_memory_bytes"),
+        "Resident memory of the preloader; its forks share much of it."
+      ) { $0.residentBytes.map { .bytes($0) } ?? .absent },
     ]
   }
 }

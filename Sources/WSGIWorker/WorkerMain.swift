@@ -1,6 +1,7 @@
 import CEngine
 import CPosix
 import Glibc
+import Platform
 import ProcessSupervision
 import WSGICore
 
@@ -31,10 +32,12 @@ enum WorkerMain {
   private final class Host {
     let log: ProcessLog
     let metrics: ScoreboardQuery
+    let control: ControlChannel
 
-    init(_ log: ProcessLog, _ metrics: ScoreboardQuery) {
+    init(_ log: ProcessLog, _ metrics: ScoreboardQuery, _ control: ControlChannel) {
       self.log = log
       self.metrics = metrics
+      self.control = control
     }
   }
 
@@ -59,6 +62,7 @@ enum WorkerMain {
     }
     if settings.isPreloader { wsgi_posix_set_name(Preloader.processName) }
     let log = ProcessLog(level: settings.logLevel)
+    let board = WorkerScoreboard.mapReloads()
     var activity = settings.isPreloader ? nil : WorkerScoreboard.mapOwn(settings)
     // Behind chroot the image is not to be found any more.
     var early: Result<Engine, Failure>?
@@ -75,7 +79,7 @@ enum WorkerMain {
     if !settings.isPreloader { try start(receiver, settings) }
     let engine = try (early ?? loadEngine(settings)).get()
     if settings.isPreloader { Preloader.prepareProcess() }
-    try startPython(engine, bytes, log, metrics)
+    try startPython(engine, bytes, Host(log, metrics, control), board)
     if settings.isPreloader {
       switch Preloader(settings, engine, log, control).run() {
       case .ended(let code): return code
@@ -128,12 +132,12 @@ enum WorkerMain {
   }
 
   private static func startPython(
-    _ engine: Engine, _ bytes: [UInt8], _ log: ProcessLog, _ metrics: ScoreboardQuery
+    _ engine: Engine, _ bytes: [UInt8], _ values: Host, _ board: UnsafeMutableRawPointer?
   ) throws(Failure) {
     let host = UnsafeMutablePointer<wsgi_host>.allocate(capacity: 1)
     host.initialize(
       to: wsgi_host(
-        context: Unmanaged.passRetained(Host(log, metrics)).toOpaque(),
+        context: Unmanaged.passRetained(values).toOpaque(),
         log: { context, record in
           if let record { WorkerMain.host(context)?.log.write(record.pointee) }
         },
@@ -144,7 +148,14 @@ enum WorkerMain {
             UnsafeMutableRawBufferPointer(start: buffer, count: capacity).copyBytes(from: pairs)
           }
           return pairs.count
-        }))
+        },
+        replace: { context, script, scriptLength, group, groupLength in
+          let change = ScriptChange(
+            script: Array(UnsafeBufferPointer(start: script, count: scriptLength)),
+            applicationGroup: Array(UnsafeBufferPointer(start: group, count: groupLength)),
+            modified: Clock.epochMicroseconds())
+          WorkerMain.host(context)?.control.send(.reloadWanted(change))
+        }, board: board))
     do throws(EngineFailure) {
       try engine.start(host, settings: bytes)
     } catch {

@@ -1,5 +1,6 @@
 import CPosix
 import Glibc
+import Platform
 import Testing
 import WSGICore
 
@@ -27,11 +28,11 @@ import WSGICore
       init(_ body: @escaping () -> Void) { self.body = body }
     }
     let work = Work {
-      var seen: GroupActivation.Seen = []
+      var pace = AskPace(lanes: activation.laneCount)
       while true {
         var entry = pollfd(fd: activation.descriptor, events: Int16(POLLIN), revents: 0)
         guard poll(&entry, 1, 10_000) > 0 else { return }
-        for ask in activation.takeAsks(&seen) where !body(ask) { return }
+        for ask in activation.takeAsks(&pace, now: Clock.monotonicMicroseconds()) where !body(ask) { return }
       }
     }
     var thread = pthread_t()
@@ -132,11 +133,11 @@ import WSGICore
     }
     try #require(child > 0)
     let asker = activation.asker(isAlone: true)
-    var seen: GroupActivation.Seen = []
+    var pace = AskPace(lanes: activation.laneCount)
     kill(child, SIGCONT)
     wait("the child has asked") {
       kill(child, SIGCONT)
-      return !activation.takeAsks(&seen).isEmpty
+      return !activation.takeAsks(&pace, now: Clock.monotonicMicroseconds()).isEmpty
     }
     #expect(asker.ask(2, milliseconds: 50) == .failure(.noAnswer), "the lane is the child's")
     kill(child, SIGKILL)
@@ -177,14 +178,14 @@ import WSGICore
 
   @Test func filesOfGroupsOutliveASupervisor() throws {
     let store = try #require(DescriptorStore.make(capacity: 10))
-    defer { store.closeBoth() }
+    defer { store.closeAll() }
     let files = try someFiles()
     #expect(store.put(files, of: 3) && store.put(files, of: 700))
     files.closeAll()
     let found = store.groupFiles()
     #expect(Set(found.keys) == [3, 700] && found.values.allSatisfy(\.isWhole))
     for files in found.values { files.closeAll() }
-    store.remove { $0 == 3 }
+    store.remove(3)
     let left = store.groupFiles()
     #expect(Set(left.keys) == [700])
     for files in left.values { files.closeAll() }

@@ -283,14 +283,27 @@ extension String {
     for instance in 1...50 as ClosedRange<UInt64> {
       #expect(store.put(.init(instance: instance, orders: 0, reports: 1, output: 2)))
     }
-    store.remove { $0 % 2 == 0 }
+    for instance in 1...50 as ClosedRange<UInt64> where instance % 2 == 0 { store.remove(instance) }
     #expect(store.copies().map(\.instance) == (1...50).filter { $0 % 2 == 1 })
     let kept = store.copies()
     #expect(kept.map(\.instance) == (1...50).filter { $0 % 2 == 1 })
     for ends in kept { ends.closeAll() }
-    store.remove { _ in true }
+    store.keep([])
     #expect(store.copies().isEmpty)
-    store.closeBoth()
+    store.closeAll()
+  }
+
+  @Test func whatIsKeptOfManyIsFound() throws {
+    let store = try #require(DescriptorStore.make(capacity: 1_000))
+    for instance in 1...1_000 as ClosedRange<UInt64> {
+      #expect(store.put(.init(instance: instance, orders: 0, reports: 1, output: 2)))
+    }
+    store.remove(64)
+    store.keep(Set(60...70))
+    let kept = store.copies()
+    #expect(kept.map(\.instance) == [60, 61, 62, 63, 65, 66, 67, 68, 69, 70])
+    for ends in kept { ends.closeAll() }
+    store.closeAll()
   }
 }
 

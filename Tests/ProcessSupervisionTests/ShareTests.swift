@@ -85,7 +85,7 @@ import WSGICore
     wait("the oldest is given up") { send(writers[1], "x", 1, Int32(MSG_NOSIGNAL)) == -1 && errno == EPIPE }
     #expect(send(writers[100], "x", 1, Int32(MSG_NOSIGNAL)) == 1)
     for end in writers + commands { close(end) }
-    store.closeBoth()
+    store.closeAll()
   }
 
   @Test func aProcessThatTakesNothingDoesNotKeepItsGeneration() throws {

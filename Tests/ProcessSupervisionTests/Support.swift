@@ -109,6 +109,7 @@ final class SupervisionCase: Sendable {
     var processes = 1
     var settings = WorkerSettings()
     var keepsOldCode = false
+    var preloads = false
 
     init(_ name: String = "g", _ probe: String, processes: Int = 1) {
       self.name = name
@@ -151,6 +152,7 @@ final class SupervisionCase: Sendable {
         name: group.name, processes: group.processes, settings: settings, program: Array(probe.utf8),
         arguments: [Array("(wsgi:\(group.name))".utf8)], environment: [Array("PROBE=\(commands)".utf8)],
         keepsOldCode: group.keepsOldCode)
+      plan.preloads = group.preloads
       plan.queue = RenewableQueue(readEnd: queue[1], writeEnd: -1, offered: -1, offer: -1)
       plans.append(plan)
     }
@@ -229,6 +231,6 @@ final class SupervisionCase: Sendable {
     #expect(boards.indices.allSatisfy { pids($0).isEmpty }, sourceLocation: location)
     closeQueues()
     for end in readEnds + commands { close(end) }
-    store.closeBoth()
+    store.closeAll()
   }
 }

@@ -20,6 +20,8 @@ import WSGICore
 //   leave             end of its own accord
 //   spin              use CPU time
 //   serve             take orders and requests until told to end
+//   preload=X         in a preloader: be one, as X says, and go on with what follows in each worker that is forked (`fork`);
+//                     end with a number; load for ever (`load`), answer no order (`wait`), refuse (`refuse`), name others (`lie`)
 final class Probe {
   let settings: WorkerSettings
   let channel = ControlChannel.ofWorker
@@ -74,6 +76,7 @@ final class Probe {
     case "leave": end(.maximumRequests)
     case "spin": while true {}
     case "serve": serve()
+    case "preload": break
     default: _exit(99)
     }
   }
@@ -173,10 +176,41 @@ final class Probe {
   }
 }
 
+extension Probe {
+  /// The result is in a worker, which it is.
+  func preload(_ way: String) -> Probe {
+    if let code = Int32(way) { _exit(code) }
+    if way != "load" { channel.send(.loaded) }
+    while true {
+      guard channel.wait(milliseconds: -1) else { continue }
+      switch channel.receive() {
+      case .message(.fork, let parcel) where way != "wait":
+        if way != "refuse", wsgi_posix_fork() == 0 {
+          let between = getpid()
+          if wsgi_posix_fork() != 0 { _exit(0) }
+          while getppid() == between { usleep(1000) }
+          guard ForkOrder.unpack(parcel), let own = WorkerSettings.read() else { _exit(98) }
+          channel.send(.forked(way == "lie" ? 1 : getpid()))
+          return Probe(own.settings)
+        }
+        close(parcel)
+      case .ended: _exit(0)
+      default: break
+      }
+    }
+  }
+}
+
 if Relay.isThisProcess { Relay.run() }
 if CommandLine.arguments.dropFirst().first == "parent" { Parent().run() }
 guard let told = WorkerSettings.read() else { _exit(WorkerExit.settings.rawValue) }
-let probe = Probe(told.settings)
+var probe = Probe(told.settings)
 let commands = getenv("PROBE").map { String(cString: $0) } ?? ""
-for command in commands.split(separator: " ") { probe.run(command) }
+for command in commands.split(separator: " ") {
+  if probe.settings.isPreloader, command.hasPrefix("preload=") {
+    probe = probe.preload(String(command.dropFirst("preload=".count)))
+  } else {
+    probe.run(command)
+  }
+}
 _exit(0)

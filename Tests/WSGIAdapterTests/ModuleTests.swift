@@ -32,9 +32,9 @@ extension AdapterTests {
       #expect(
         evaluate("sorted(name for name in dir(mod_wsgi) if not name.startswith('_'))")
           == "['FileWrapper', 'LogHandler', 'RequestTimeout', 'active_requests', 'application_group', 'event_callbacks', "
-          + "'maximum_processes', 'process_group', 'process_metrics', 'request_data', 'request_metrics', 'server_metrics', "
-          + "'shutdown_callbacks', 'signal_callbacks', 'start_recording_metrics', 'subscribe_events', 'subscribe_shutdown', "
-          + "'subscribe_signals', 'threads_per_process', 'version']")
+          + "'maximum_processes', 'process_group', 'process_metrics', 'reload', 'request_data', 'request_metrics', "
+          + "'server_metrics', 'shutdown_callbacks', 'signal_callbacks', 'start_recording_metrics', 'subscribe_events', "
+          + "'subscribe_shutdown', 'subscribe_signals', 'threads_per_process', 'version']")
     }
 
     @Test(arguments: [

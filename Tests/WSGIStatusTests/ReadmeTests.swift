@@ -7,6 +7,7 @@ import Testing
 @Suite struct ReadmeTests {
   private static let rows =
     StatusReport.figures.map(\.row) + StatusReport.Group.figures.map(\.row) + StatusReport.Process.figures(now: 0).map(\.row)
+    + StatusReport.PreloadingProcess.figures(now: 0).map(\.row)
 
   @Test(arguments: rows) func everyFigureHasARow(row: String) {
     #expect(Self.lines.contains { $0 == row }, "\(row)")

@@ -29,6 +29,10 @@ private func sample() -> StatusReport {
   process.requests = 1240
   process.residentBytes = 7 << 19
   group.processes = [process, StatusReport.Process(pid: 43, state: .starting, started: 1_000_000_000_000_000)]
+  group.preloaders = [
+    .init(pid: 50, hasLoaded: true, started: 999_999_990_000_000), .init(pid: 51, hasLoaded: false, started: 999_999_998_000_000),
+  ]
+  group.preloaders[0].residentBytes = 9 << 19
   let embedded = StatusReport.Group(name: "embedded", isEmbedded: true, state: .serving, wantedProcesses: 1, threads: 8)
   report.groups = [group, embedded]
   return report
@@ -48,6 +52,7 @@ struct RenderingTests {
     #expect(json.contains(#""latency":{"sum":2.5,"p50":0.00005,"p95":0.000095,"#))
     #expect(json.contains(#"{"pid":43,"state":"starting","start_time":1000000000,"uptime":0,"threads_busy":null,"#))
     #expect(json.contains(#""name":"","mode":"embedded","state":"serving""#))
+    #expect(json.contains(#"{"pid":51,"state":"loading","start_time":999999998,"uptime":2,"resident_bytes":null}]"#))
     // Balanced, and neither a missing comma nor one too many.
     #expect(json.filter { $0 == "{" }.count == json.filter { $0 == "}" }.count)
     for wrong in ["{,", "[,", ",}", ",]", "}{", ",,", "}\""] { #expect(!json.contains(wrong), "\(wrong)") }
@@ -65,6 +70,7 @@ struct RenderingTests {
     #expect(page.contains("process 41 was killed by &lt;b&gt;"))
     #expect(page.contains("2001-09-09 01:46:40 UTC"))
     #expect(page.contains("3.5 MB"))
+    #expect(page.contains("<em>Preloader:</em> process 50, loaded, up 10 s, 4.5 MB.</li>"))
     #expect(page.contains("1,234 × 2xx, 5 × 4xx, 6 × 5xx"))
   }
 
@@ -74,6 +80,8 @@ struct RenderingTests {
     #expect(metrics.contains("# TYPE wsgi_requests counter\n"))
     #expect(metrics.contains("wsgi_requests_total{group=\"\(name)\",status=\"2xx\"} 1234\n"))
     #expect(metrics.contains("wsgi_requests_created{group=\"\(name)\",status=\"2xx\"} 999999998.5\n"))
+    #expect(metrics.contains("wsgi_preloaders{group=\"\(name)\",state=\"loading\"} 1\n"))
+    #expect(metrics.contains("wsgi_preloader_resident_memory_bytes{group=\"\(name)\",pid=\"50\"} 4718592\n"))
     #expect(metrics.contains("# UNIT wsgi_request_duration_seconds seconds\n"))
     #expect(metrics.contains("wsgi_request_duration_seconds_bucket{group=\"\(name)\",le=\"0.0001\"} 1240\n"))
     #expect(metrics.contains("wsgi_request_duration_seconds_bucket{group=\"\(name)\",le=\"+Inf\"} 1246\n"))

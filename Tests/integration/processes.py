@@ -50,6 +50,11 @@ def named(pid, name):
     return [one for one in descendants(pid) if name_of(one) == name[:15]]
 
 
+def supervisors(pid):
+    """The supervisors of an httpd; what they fork for workers bears their name at first, and is none of its children."""
+    return [one for one in children(pid) if name_of(one) == "wsgi-supervisor"]
+
+
 def called(*words):
     """The processes whose command line begins so: without a supervisor workers are nobody's descendants."""
     return [pid for pid in every_pid() if about(pid, "cmdline").split("\0")[:len(words)] == list(words)]

@@ -447,7 +447,8 @@ def _make_module(info):
         setattr(made, part.__name__, part)
     for name in ('event_callbacks', 'shutdown_callbacks', 'signal_callbacks'):
         setattr(made, name, [])
-    for name in ('request_data', 'server_metrics', 'process_metrics', 'request_metrics', 'start_recording_metrics'):
+    for name in ('request_data', 'server_metrics', 'process_metrics', 'request_metrics', 'start_recording_metrics',
+                 'reload'):
         setattr(made, name, getattr(native, name))
     return made
 

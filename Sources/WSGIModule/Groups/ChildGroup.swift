@@ -13,6 +13,8 @@ final class ChildGroup: Sendable {
   let config: GroupConfig
   /// The configuration's: to ask it for that would copy it, for every request.
   let changedRoot: ChangedRoot?
+  /// A template whose groups have preloaders.
+  let preloadsTenants: Bool
   let row: RequestBook.Row
   /// nil: the group could not be started, and the log has said why.
   let queue: GroupQueue?
@@ -33,6 +35,7 @@ final class ChildGroup: Sendable {
   ) {
     self.config = config
     changedRoot = config.changedRoot
+    preloadsTenants = config.preloads && config.template != nil
     self.row = row
     self.queue = queue
     self.scoreboard = scoreboard

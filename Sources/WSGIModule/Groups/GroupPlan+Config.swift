@@ -151,7 +151,7 @@ extension TemplatePlan {
     self.init(
       places: generation.configuration.tenantPlaces(of: place), startRate: template.startRate,
       owners: template.runsAsOwner ? template.userIDs : nil, isNamedByOwner: template.runsAsOwner && template.key == .owner,
-      plan: plan, userNumber: { generation.userNumber($0, $1) },
+      preloads: group.preloads, plan: plan, userNumber: { generation.userNumber($0, $1) },
       forgetCounts: { generation.row($0, user: nil)?.forgetCounts() })
   }
 }

@@ -29,11 +29,14 @@ final class QueuesOnDemand: Sendable {
     let group: ChildGroup
     let queue: GroupQueue
     let workers: WorkerScoreboard?
+    /// The supervisor has been told of a script that a preloader of the group could load.
+    fileprivate let hasNamedScript: Bool
     /// When it was last wanted, in milliseconds of the monotonic clock.
     fileprivate let used = Atomic<Int64>(0)
 
-    fileprivate init(_ files: GroupFiles, _ group: ChildGroup, _ queue: GroupQueue, threads: Int) {
+    fileprivate init(_ files: GroupFiles, _ group: ChildGroup, _ queue: GroupQueue, threads: Int, hasNamedScript: Bool) {
       self.group = group
+      self.hasNamedScript = hasNamedScript
       var queue = queue
       queue.writeEnd = files.writeEnd
       queue.owners = RequestOwners(file: files.owners, threads: threads)
@@ -74,15 +77,22 @@ final class QueuesOnDemand: Sendable {
     self.make = make
   }
 
-  /// The group's queue; the supervisor is asked for it unless the child has it.
-  func take(_ name: Name) throws(ActivationFailure) -> Held {
+  /// The group's queue; the supervisor is asked for it unless the child has it. `script` gives that of the request, if a
+  /// preloader of the group could load it.
+  func take(_ name: Name, script wanted: () -> ScriptPath?) throws(ActivationFailure) -> Held {
     let now = Clock.monotonicMilliseconds()
     let place = name.place
+    var script: ScriptPath?
     if let known = held.withLock({ $0[place] }) {
       known.used.store(now, ordering: .relaxed)
-      return known
+      guard name.group.preloadsTenants, !known.hasNamedScript else { return known }
+      // The group was asked for by a request for another script.
+      script = wanted()
+      if script == nil { return known }
+    } else {
+      script = wanted()
     }
-    let new = try ask(name, milliseconds: name.group.queue?.connectTimeout ?? 0)
+    let new = try ask(name, script: script, milliseconds: name.group.queue?.connectTimeout ?? 0)
     new.used.store(now, ordering: .relaxed)
     // What falls out of the list is closed after others have the list again.
     let dropped = held.withLock { QueuesOnDemand.add(new, place, to: &$0) }
@@ -104,13 +114,13 @@ final class QueuesOnDemand: Sendable {
     return dropped + (held.updateValue(new, forKey: place).map { [$0] } ?? [])
   }
 
-  private func ask(_ name: Name, milliseconds: Int64) throws(ActivationFailure) -> Held {
-    let found = try asker.ask(name.group.place, name.tenant, milliseconds: milliseconds).get()
+  private func ask(_ name: Name, script: ScriptPath? = nil, milliseconds: Int64) throws(ActivationFailure) -> Held {
+    let found = try asker.ask(name.group.place, name.tenant, script: script, milliseconds: milliseconds).get()
     guard let group = name.owner == nil ? name.group : make(name, found), let queue = group.queue else {
       found.files.closeAll()
       throw .refused(errno: ENOMEM)
     }
-    return Held(found.files, group, queue, threads: threads)
+    return Held(found.files, group, queue, threads: threads, hasNamedScript: script != nil)
   }
 
   /// The group's memory as the status page reads it, in no more than a moment. It is not kept: to look at all groups must not

@@ -22,6 +22,8 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
   let book: RequestBook?
   /// Where embedded requests are counted.
   let embeddedRow: RequestBook.Row?
+  /// Where applications of embedded mode ask for reloads; nil: each child knows of those that were asked for in it.
+  let reloadBoard = SharedMemory(size: HostBoard.size)
   private let users: CountedUsers
   private let owner = getpid()
   /// When this reading of the configuration was put to use, in microseconds since the epoch.
@@ -88,6 +90,8 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
       } else if getpid() == current.owner {
         current.book?.unmap()
       }
+      // A server of a single process runs Python in this one.
+      if getpid() == current.owner, wsgi_httpd_is_single_process() == 0 { current.reloadBoard?.unmap() }
     }
     current = nil
   }

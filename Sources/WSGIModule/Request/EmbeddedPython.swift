@@ -31,7 +31,7 @@ final class EmbeddedPython: Sendable {
 
   init(_ generation: Generation) {
     self.generation = generation
-    host = HostTable(server: generation.mainServer)
+    host = HostTable(server: generation.mainServer, board: generation.reloadBoard?.start)
   }
 
   // MARK: requests
@@ -151,7 +151,8 @@ struct HostTable: @unchecked Sendable {  // the table is constant
   /// The log limit of all applications in this httpd child.
   static let logShare = LogShare.ofProcess()
 
-  init(server: OpaquePointer) {
+  /// - board: memory of all httpd children.
+  init(server: OpaquePointer, board: UnsafeMutableRawPointer?) {
     let table = UnsafeMutablePointer<wsgi_host>.allocate(capacity: 1)
     table.initialize(
       to: wsgi_host(
@@ -173,7 +174,7 @@ struct HostTable: @unchecked Sendable {  // the table is constant
             UnsafeMutableRawBufferPointer(start: buffer, count: capacity).copyBytes(from: pairs)
           }
           return pairs.count
-        }))
+        }, replace: nil, board: board))
     pointer = UnsafePointer(table)
   }
 }

@@ -84,10 +84,23 @@ struct ScriptHandler {
   ) throws(Refusal) -> QueuesOnDemand.Held {
     guard name.group.queue != nil, let queues = HTTPDChild.current?.queues else { throw notStarted(destination) }
     do throws(ActivationFailure) {
-      return try queues.take(name)
+      return try queues.take(name) { preloadable(by: name, destination) }
     } catch {
       throw name.group.refusal(error, key: name.owner?.key)
     }
+  }
+
+  /// The script, where a preloader of the tenant's group would load it.
+  private func preloadable(by name: QueuesOnDemand.Name, _ destination: Destination) -> ScriptPath? {
+    guard name.group.preloadsTenants, destination.applicationGroup.isEmpty else { return nil }
+    let script = script
+    if let owner = name.owner?.record {
+      // One that is refused is no reason to load none of the others.
+      let owner = ScriptOwner.tenant(user: owner.uid, group: owner.gid)
+      guard (try? ScriptOwnership.check(script, for: owner, group: name.group.name)) != nil else { return nil }
+    }
+    guard let path = try? name.group.changedRoot?.inside(script: script) ?? script else { return nil }
+    return ScriptPath(rawBytes(of: path))
   }
 
   /// Runs the request in `group`, or embedded, and has it counted.
@@ -225,7 +238,8 @@ struct ScriptHandler {
       queue.writeEnd >= 0
       ? ThreadState.withForwarder(seat: seat) { forwarder in
         forwarder.run(head, on: queue, logLevel: LogLevel(of: request), origin: &exchange)
-      } : runOnDemand(head, tenant?.name ?? QueuesOnDemand.Name(group: group), tenant?.held, seat, &exchange)
+      }
+      : runOnDemand(head, tenant?.name ?? QueuesOnDemand.Name(group: group), tenant?.held, seat, destination, &exchange)
     let result = exchange.conclude(outcome)
     account.note(outcome, exchange.response, group)
     return result
@@ -237,7 +251,7 @@ extension ScriptHandler {
   /// been begun then.
   private func runOnDemand(
     _ head: UnsafeRawBufferPointer, _ name: QueuesOnDemand.Name, _ first: QueuesOnDemand.Held?, _ seat: ChildSeat,
-    _ exchange: inout DaemonRequest
+    _ destination: Destination, _ exchange: inout DaemonRequest
   ) -> DaemonOutcome {
     guard let queues = HTTPDChild.current?.queues else { return .failed(.notServed) }
     var outcome = DaemonOutcome.failed(.queueClosed)
@@ -245,7 +259,11 @@ extension ScriptHandler {
     for _ in 0..<3 {
       do throws(ActivationFailure) {
         let held: QueuesOnDemand.Held
-        if let known = first.take() { held = known } else { held = try queues.take(name) }
+        if let known = first.take() {
+          held = known
+        } else {
+          held = try queues.take(name) { preloadable(by: name, destination) }
+        }
         outcome = ThreadState.withForwarder(seat: seat) { forwarder in
           forwarder.run(head, on: held.queue, logLevel: LogLevel(of: request), origin: &exchange)
         }

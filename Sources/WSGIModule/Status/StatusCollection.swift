@@ -80,15 +80,22 @@ struct StatusCollection {
     let held = group.isOnDemand && !processes.isEmpty && mayAsk ? HTTPDChild.current?.queues?.look(at: name) : nil
     if group.isOnDemand, !processes.isEmpty, held == nil { mayAsk = false }
     shown.processes = processes.map { process($0, threads, group.activity(of: $0, held)) }
+    shown.preloaders = board.preloaders.map {
+      var preloader = StatusReport.PreloadingProcess(pid: $0.pid, hasLoaded: $0.hasLoaded, started: $0.started)
+      preloader.residentBytes = resident($0.pid)
+      return preloader
+    }
     shown.setInFlight(starts(group.row), now: now)
     return shown
   }
+
+  private func resident(_ pid: Int32) -> UInt64? { ProcessMemory.resident(of: "\(pid)").map { UInt64(clamping: $0) } }
 
   private func process(
     _ process: GroupScoreboard.Process, _ threads: Int, _ activity: WorkerScoreboard.Activity?
   ) -> StatusReport.Process {
     var shown = StatusReport.Process(pid: process.pid, state: process.state, started: process.started)
-    shown.residentBytes = ProcessMemory.resident(of: "\(process.pid)").map { UInt64(clamping: $0) }
+    shown.residentBytes = resident(process.pid)
     if let activity {
       shown.busyThreads = activity.busy
       // One that drains takes no more requests, one whose GIL is contended for none now: no thread of it waits for any.
@@ -114,7 +121,7 @@ struct StatusCollection {
       process.idleThreads = max(0, threads - child.inFlight.count)
       process.requests = child.answered
       process.oldestRequest = running.map(\.started).min().map { max(0, now - $0) }
-      process.residentBytes = ProcessMemory.resident(of: "\(child.pid)").map { UInt64(clamping: $0) }
+      process.residentBytes = resident(child.pid)
       return process
     }
     shown.inFlight = children.reduce(0) { $0 + $1.inFlight.count { $0.slot == row?.slot } }

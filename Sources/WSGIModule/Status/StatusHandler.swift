@@ -1,5 +1,6 @@
 import CHTTPD
 import Glibc
+import Platform
 import WSGIConfig
 import WSGICore
 import WSGIStatus
@@ -20,9 +21,23 @@ struct StatusHandler {
     let discarded = wsgi_httpd_discard_body(request)
     guard discarded == 0 else { return discarded }
     let query = StatusQuery(text(wsgi_httpd_look_at(request).arguments), accept: text(wsgi_httpd_request_accept(request)))
-    var collection = StatusCollection(generation, request)
-    return send(collection.report().rendered(query), query)
+    return send(page(query), query)
   }
+
+  /// Made by one thread, whoever asks: of a thousand groups it takes megabytes, which each of malloc's arenas would keep.
+  private func page(_ query: StatusQuery) -> [UInt8] {
+    final class Page { var bytes: [UInt8] = [] }
+    let page = Page()
+    let make = {
+      var collection = StatusCollection(generation, request)
+      page.bytes = collection.report().rendered(query)
+    }
+    if !StatusHandler.maker.run(make) { make() }
+    return page.bytes
+  }
+
+  private static let maker = JobThread()
+  private static let piece = 32_768
 
   /// Why the page may not be shown, as the end of a sentence.
   private var problem: String? {
@@ -51,8 +66,17 @@ struct StatusHandler {
       "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
     wsgi_httpd_set_content_type(request, poolCopy(query.format.contentType, pool))
     wsgi_httpd_set_content_length(request, Int64(page.count))
-    let result = page.withUnsafeBytes { bytes in
-      wsgi_httpd_write(request, wsgi_httpd_make_brigade(request), start(of: bytes), bytes.count, WriteFlag.end)
+    // In pieces: what cannot be sent at once is copied, and would be kept at the page's size.
+    let brigade = wsgi_httpd_make_brigade(request)
+    let result = page.withUnsafeBytes { bytes -> Int32 in
+      var rest = bytes[...]
+      while true {
+        let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(StatusHandler.piece))
+        rest = rest.dropFirst(piece.count)
+        let flags = rest.isEmpty ? WriteFlag.end : 0
+        let result = wsgi_httpd_write(request, brigade, start(of: piece), piece.count, flags)
+        if rest.isEmpty || result != 0 { return result }
+      }
     }
     return result == ExchangeFailure.answered.rawValue ? HookResult.answered : HookResult.ok
   }

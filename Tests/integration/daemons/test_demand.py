@@ -9,7 +9,7 @@ import time
 import pytest
 
 from httpd_env import Httpd, run_together, wait_until
-from processes import called, descendants, fields, name_of, named
+from processes import called, descendants, fields, name_of, supervisors
 
 SCRIPT = """import os, time
 def application(environ, start_response):
@@ -136,7 +136,7 @@ def descriptors(pid):
 
 def test_descriptors_of_a_group_that_is_not_used_are_given_back(serve):
     server = serve("processes=0-1 threads=1 idle-timeout=20ms")
-    supervisor, = named(server.pid, "wsgi-supervisor")
+    supervisor, = supervisors(server.pid)
     before = descriptors(supervisor)
     assert server.get("/site").status == 200
     assert descriptors(supervisor) > before
@@ -180,7 +180,7 @@ def test_every_one_of_many_children_gets_the_queue():
 
 def test_a_queue_that_cannot_be_made_is_named_and_made_later(serve):
     server = serve("processes=0-1")
-    supervisor, = named(server.pid, "wsgi-supervisor")
+    supervisor, = supervisors(server.pid)
     limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
     resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (10, limits[1]))
     assert server.get("/site").status == 500
@@ -197,7 +197,7 @@ def test_the_status_page_waits_for_no_supervisor(serve):
     server = serve("processes=0-1", others)
     answers = run_together(12, lambda index: server.get("/g%d" % index))
     assert {answer.status for answer in answers} == {200}
-    supervisor, = named(server.pid, "wsgi-supervisor")
+    supervisor, = supervisors(server.pid)
     os.kill(supervisor, signal.SIGSTOP)
     try:
         assert len([one for one in json.loads(server.get("/wsgi-status?json").text)["groups"] if one["processes"]]) == 12
@@ -212,7 +212,7 @@ def processor_ticks(pid):
 def test_a_group_that_cannot_start_costs_the_supervisor_nothing(serve):
     server = serve("processes=0-1 connect-timeout=3 python-home={root}/none")
     server.expected_crashes = True
-    supervisor, = named(server.pid, "wsgi-supervisor")
+    supervisor, = supervisors(server.pid)
     before = processor_ticks(supervisor)
     assert server.get("/site").status == 503
     server.log.wait_for("The next attempt is in")
@@ -225,9 +225,9 @@ def test_another_supervisor_goes_on(serve):
     first = server.get("/site").text
     # Those that follow on others that did not live long wait a moment before they begin.
     for _ in range(3):
-        supervisor, = named(server.pid, "wsgi-supervisor")
+        supervisor, = supervisors(server.pid)
         os.kill(supervisor, signal.SIGKILL)
-        wait_until(lambda: named(server.pid, "wsgi-supervisor") not in ([], [supervisor]), "another supervisor")
+        wait_until(lambda: supervisors(server.pid) not in ([], [supervisor]), "another supervisor")
         assert server.get("/site").text == first
     server.log.wait_for("WSGI0358.*waits for 2000 ms")
     wait_until(lambda: int(first) not in descendants(server.pid) and not os.path.exists("/proc/%s" % first), "its idle end")

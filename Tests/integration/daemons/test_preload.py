@@ -1,13 +1,16 @@
 """`preload=On`: a process imports a group's scripts once, and its workers are forks of that process."""
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sysconfig
 import threading
 
 import pytest
 
 from httpd_env import Httpd, run_together, wait_until
-from processes import about, called, children, fields, has_ended, name_of, named, parent_of
+from processes import about, called, children, fields, has_ended, name_of, named, parent_of, supervisors
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="processes of other users need root")
 
@@ -107,7 +110,7 @@ def test_workers_are_forks_of_a_process_that_has_imported_the_script(serve):
     answers = ask_all(server, 2)
     assert sorted(answers) == workers(server)
     preloader, = preloaders(server)
-    supervisor, = named(server.pid, "wsgi-supervisor")
+    supervisor, = supervisors(server.pid)
     assert parent_of(preloader) == supervisor
     for pid, answer in answers.items():
         assert answer["imported"] == preloader and answer["parent"] == supervisor and answer["session"] == pid
@@ -117,8 +120,15 @@ def test_workers_are_forks_of_a_process_that_has_imported_the_script(serve):
         assert about(pid, "cmdline").rstrip("\0") == "(wsgi:%d)" % server.port
     assert len({answer["random"] for answer in answers.values()}) == 2
     assert about(preloader, "cmdline").split("\0")[-2] == "(preloader)"
-    # It is no process that serves.
-    assert len(group(server)["processes"]) == 2
+    # It is no process that serves: the status page shows it apart.
+    shown = group(server)
+    assert len(shown["processes"]) == 2 and preloader not in {process["pid"] for process in shown["processes"]}
+    assert [(one["pid"], one["state"]) for one in shown["preloaders"]] == [(preloader, "loaded")]
+    assert shown["preloaders"][0]["resident_bytes"] > 1 << 20
+    metrics = server.get("/wsgi-status?openmetrics").text
+    assert 'wsgi_preloaders{group="site",state="loaded"} 1\n' in metrics
+    assert 'wsgi_preloader_start_time_seconds{group="site",pid="%d"} ' % preloader in metrics
+    assert "<em>Preloader:</em> process %d, loaded" % preloader in server.get("/wsgi-status").text
     assert not server.log.lines(r":(warn|error|crit|alert|emerg)\]")
 
 
@@ -147,8 +157,8 @@ def test_a_process_that_crashes_is_replaced_by_a_fork(serve):
     assert server.get("/site?crash").status >= 500
     second = ask(server)
     assert second["pid"] != first["pid"] and second["imported"] == first["imported"]
-    # How it ended is known only to its parent, the supervisor.
-    server.log.wait_for(r"WSGI0451: The process %d .*SIGABRT" % first["pid"])
+    # How it ended is known only to its parent, the supervisor, whom it may not have told that it is ready.
+    server.log.wait_for(r"WSGI045[12]: The process %d .*SIGABRT" % first["pid"])
 
 
 def test_a_preloader_that_is_killed_is_replaced_and_workers_go_on(serve):
@@ -257,6 +267,54 @@ os.register_at_fork(after_in_child=lambda: threading.Thread(target=stop.wait, na
         assert answer["imported"] != answer["pid"] and "late" in answer["threads"]
 
 
+def test_events_and_seeds_are_those_of_each_process(serve):
+    """What is registered while scripts are imported is for the processes that serve."""
+    notes = "/tmp/wsgi-preload-events-%d" % os.getpid()
+    os.mkdir(notes)
+    os.chmod(notes, 0o777)
+    server = serve("processes=2 threads=1", script=SCRIPT + """
+import atexit, uuid, tempfile
+random.seed(1)
+STARTED = []
+def note(name, **payload):
+    with open(%r + '/%%s-%%d' %% (name, os.getpid()), 'a') as file:
+        file.write('x')
+mod_wsgi.subscribe_events(note)
+mod_wsgi.subscribe_shutdown(lambda name, **payload: note('shutdown'))
+atexit.register(note, 'atexit')
+def seeds(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'application/json')])
+    return [json.dumps([os.getpid(), random.SystemRandom().random(), str(uuid.uuid4()), tempfile.mktemp(),
+                        os.getpid() in STARTED]).encode()]
+os.register_at_fork(after_in_child=lambda: STARTED.append(os.getpid()))
+inner = application
+def application(environ, start_response):
+    return (seeds if environ['QUERY_STRING'] == 'seeds' else inner)(environ, start_response)
+""" % notes)
+    try:
+        pids = set(ask_all(server, 2))
+        preloader, = preloaders(server)
+        found = {}
+
+        def complete():
+            found.update((answer[0], answer) for answer in run_together(4, lambda _: ask(server, "seeds")))
+            return set(found) == pids
+        wait_until(complete, "an answer of both")
+        one, other = found.values()
+        assert one[4] and other[4] and not set(one[1:4]) & set(other[1:4])
+        server.stop()
+        seen = set(os.listdir(notes))
+        for pid in pids:
+            assert {"%s-%d" % (name, pid) for name in ("request_started", "request_finished", "process_stopping", "shutdown",
+                                                     "atexit")} <= seen
+            for name in ("process_stopping", "shutdown", "atexit"):
+                with open("%s/%s-%d" % (notes, name, pid)) as file:
+                    assert file.read() == "x"
+        assert not [name for name in seen if name.endswith("-%d" % preloader)]
+    finally:
+        shutil.rmtree(notes)
+
+
 def test_scripts_that_take_too_long_end_the_preloader(serve):
     server = serve("processes=1 startup-timeout=1", script="import time\ntime.sleep(600)\n")
     server.log.wait_for(r"WSGI0452: .*startup-timeout \(1 s\)")
@@ -270,7 +328,7 @@ def test_workers_outlive_their_supervisor_and_preloaders_are_replaced(serve):
     server = serve("processes=2")
     before = ask_all(server, 2)
     preloader, = preloaders(server)
-    supervisor, = named(server.pid, "wsgi-supervisor")
+    supervisor, = supervisors(server.pid)
     os.kill(supervisor, signal.SIGKILL)
     wait_until(lambda: has_ended(preloader), "the end of the preloader")
     wait_until(lambda: len(preloaders(server)) == 1, "another preloader")
@@ -301,7 +359,7 @@ def test_nothing_is_lost_when_supervisor_and_preloader_are_killed_under_load(ser
             before = len(imported)
             os.kill(preloaders(server)[0], signal.SIGKILL)
             wait_until(lambda: len(imported) > before, "answers of forks of another preloader")
-            supervisor, = wait_until(lambda: named(server.pid, "wsgi-supervisor"), "a supervisor")
+            supervisor, = wait_until(lambda: supervisors(server.pid), "a supervisor")
             before = len(imported)
             os.kill(supervisor, signal.SIGKILL)
             wait_until(lambda: len(imported) > before, "answers of forks of the next supervisor's preloader")
@@ -385,7 +443,7 @@ def test_no_process_can_be_named_that_is_not_a_new_one_of_the_users(serve, victi
         "WSGIScriptAlias /other {root}/other.py process-group=other application-group=%{GLOBAL}\n"))
     write(server, SCRIPT, "other.py")
     first = ask(server)
-    supervisor, = named(server.pid, "wsgi-supervisor")
+    supervisor, = supervisors(server.pid)
     target = {
         "init": lambda: 1, "supervisor": lambda: supervisor, "relay": lambda: named(supervisor, "wsgi-relay")[0],
         "worker of another user": lambda: called("(other:%d)" % server.port)[0], "preloader itself": lambda: first["imported"],
@@ -460,7 +518,7 @@ def application(environ, start_response):
     return [b'done']
 """)
     run_together(4, lambda _: [server.get("/site") for _ in range(3)])
-    supervisor, = named(server.pid, "wsgi-supervisor")
+    supervisor, = supervisors(server.pid)
     wait_until(lambda: not [pid for pid in children(supervisor) if has_ended(pid)], "the end of all zombies")
     assert server.get("/site").status == 200 and not server.log.lines("WSGI071")
 
@@ -474,3 +532,83 @@ def test_what_is_not_preloaded_is_warned_of(serve):
         assert "WSGI0710" in text and "process-group=one" in text and "process-group=two" not in text
     finally:
         server.remove()
+
+
+def test_a_process_that_cannot_be_forked_is_told_of_and_tried_again(serve):
+    flag = "/tmp/wsgi-preload-full-%d" % os.getpid()
+    server = serve("processes=1", script=SCRIPT + """
+import resource
+def allow():
+    # Root's processes have no such limit: this one is its user's.
+    number = 0 if os.path.exists(%r) else resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    resource.setrlimit(resource.RLIMIT_NPROC, (number, resource.getrlimit(resource.RLIMIT_NPROC)[1]))
+os.register_at_fork(before=allow)
+""" % flag)
+    first = ask(server)
+    try:
+        open(flag, "w").close()
+        os.kill(first["pid"], signal.SIGKILL)
+        server.log.wait_for(r"WSGI0715: The preloader \(process %d\) of process group 'site' could not fork" % first["imported"])
+    finally:
+        os.remove(flag)
+    answer = ask(server)
+    assert answer["imported"] == first["imported"] and answer["pid"] != first["pid"]
+
+
+def test_scripts_that_load_for_long_are_reported(serve):
+    flag = "/tmp/wsgi-preload-slow-%d" % os.getpid()
+    waits = "import os, time\nwhile not os.path.exists(%r):\n    time.sleep(0.05)\n" % flag
+    server = serve("processes=1", script=waits + SCRIPT)
+    try:
+        server.log.wait_for(r"WSGI0719: The preloader \(process \d+\) of process group 'site' has been loading scripts for", 60)
+        shown = group(server)["preloaders"]
+        assert [(one["pid"], one["state"]) for one in shown] == [(preloaders(server)[0], "loading")]
+        open(flag, "w").close()
+        assert ask(server)["imported"] == shown[0]["pid"]
+        assert len(server.log.lines("WSGI0719")) == 1
+    finally:
+        if os.path.exists(flag):
+            os.remove(flag)
+
+
+@pytest.mark.unsanitized("the runtime itself would get what the library makes of system calls")
+def test_where_orphans_cannot_be_adopted_processes_start_as_elsewhere():
+    compiler = shutil.which("gcc") or shutil.which("cc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("no C compiler for what makes the call fail")
+    server = Httpd("WSGIDaemonProcess site preload=On processes=2\n"
+                   "WSGIScriptAlias /site {root}/site.py process-group=site application-group=%{GLOBAL}\n", name="preload")
+    library = os.path.join(server.root, "refuse.so")
+    source = os.path.join(server.root, "refuse.c")
+    with open(source, "w") as out:
+        # The header declares it with three dots.
+        out.write("""#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#define prctl declared
+#include <sys/prctl.h>
+#undef prctl
+int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) {
+  if (option == PR_SET_CHILD_SUBREAPER) return errno = EPERM, -1;
+  int (*real)(int, ...) = (int (*)(int, ...))dlsym(RTLD_NEXT, "prctl");
+  return real(option, a, b, c, d);
+}
+""")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    server.environment["LD_PRELOAD"] = library
+    write(server, SCRIPT)
+    with server:
+        answers = ask_all(server, 2)
+        assert all(answer["imported"] == pid for pid, answer in answers.items())
+        warning, = server.log.lines("WSGI0718")
+        assert "PR_SET_CHILD_SUBREAPER" in warning
+        write(server, SCRIPT.replace("VERSION = 1", "VERSION = 2"))
+        assert ask(server)["version"] == 2
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="the Python of these tests has a GIL")
+def test_a_python_without_a_gil_is_not_forked(serve):
+    server = serve("processes=1")
+    answer = ask(server)
+    assert answer["imported"] == answer["pid"]
+    server.log.wait_for("WSGI0712")

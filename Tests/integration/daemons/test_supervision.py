@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 from httpd_env import Httpd, httpd_program, wait_until
-from processes import descendants, named
+from processes import descendants, supervisors
 
 SITE = """
 WSGIDaemonProcess site python-path={lib}
@@ -46,7 +46,7 @@ def test_groups_that_cannot_start_need_no_supervisor():
         os.unlink(engine)
     with server:
         assert server.get("/site/pid").status == 500
-        assert not named(server.pid, "wsgi-supervisor")
+        assert not supervisors(server.pid)
         opened = set(os.listdir("/proc/%d/fd" % server.pid))
         for _ in range(3):
             server.graceful()

@@ -159,17 +159,41 @@ def test_the_main_interpreter_is_not_replaced(site):
         "The script alone is loaded again" if site.mode == "embedded" else "The process is replaced instead"))
 
 
-def test_threads_that_do_not_end_keep_the_old_interpreter(site):
-    thread = "import threading\nthreading.Thread(target=lambda: time.sleep(600), daemon=True).start()\n"
-    site.write("one", 1, more=thread)
-    assert site.ask("one")["version"] == 1
-    site.write("one", 2)
-    assert site.ask("one")["version"] == 2
-    wait_until(lambda: "stopping 1" in site.noted(), site.noted)
-    site.server.log.wait_for("WSGI0742", deadline=60)
-    site.write("one", 3)
-    assert site.ask("one")["version"] == 3
-    site.server.log.wait_for("WSGI0740.*threads of the application")
+THREAD = "import threading\nthreading.Thread(target=lambda: time.sleep(600), daemon=True).start()\n"
+
+
+@pytest.mark.skipif("embedded" not in MODES, reason="there is no embedded mode")
+def test_threads_that_do_not_end_keep_the_old_interpreter():
+    with (site := Site("embedded")).server:
+        site.write("one", 1, more=THREAD)
+        before = site.ask("one")
+        site.write("one", 2)
+        assert site.ask("one")["version"] == 2
+        wait_until(lambda: "stopping 1" in site.noted(), site.noted)
+        site.server.log.wait_for("WSGI0742.*15 s.*It keeps its memory", deadline=60)
+        site.write("one", 3)
+        after = site.ask("one")
+        assert after["version"] == 3 and after["pid"] == before["pid"]
+        site.server.log.wait_for("WSGI0740.*threads of the application.*The script alone is loaded again")
+
+
+@pytest.mark.skipif("daemon" not in MODES, reason="there is no daemon mode")
+@pytest.mark.parametrize("timeout", ["1", "0"])
+def test_threads_that_do_not_end_have_the_process_replaced(timeout):
+    conf = CONF["daemon"].replace("reload=", "graceful-timeout=%s reload=" % timeout) + ALIASES
+    site = Site("daemon")
+    site.server.configure(conf)
+    with site.server:
+        site.write("one", 1, more=THREAD)
+        before = site.ask("one")
+        site.write("one", 2)
+        assert site.ask("one")["version"] == 2
+        site.server.log.wait_for("WSGI0742.* 1 s.*The process is replaced", deadline=60)
+        # Nothing changes, nothing is asked for: another process has loaded the script all the same.
+        site.server.log.wait_for("Exiting process 'site' \\(pid=%d\\)" % before["pid"], deadline=60)
+        after = site.ask("one")
+        assert after["pid"] != before["pid"] and after["version"] == 2
+        assert len(site.server.log.lines("Loading WSGI script '.*/one.wsgi'")) == 3
 
 
 def test_idle_executors_do_not_keep_the_old_interpreter(site):

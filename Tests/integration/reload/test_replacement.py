@@ -8,7 +8,7 @@ import pytest
 
 from httpd_env import MODES, Httpd, wait_until
 from http_client import Client
-from processes import called, named
+from processes import called, supervisors
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
 
@@ -89,7 +89,7 @@ def workers(server):
 
 
 def supervisor(server):
-    return next(iter(named(server.pid, "wsgi-supervisor")), None)
+    return next(iter(supervisors(server.pid)), None)
 
 
 @pytest.mark.parametrize("options", ["", "reload=rolling"])

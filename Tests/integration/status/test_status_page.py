@@ -12,6 +12,7 @@ import pytest
 
 import debian_packages
 from httpd_env import MODES, REFERENCE, ROOT, Httpd, free_port, run_together, wait_until
+from processes import about, children, name_of
 from http_client import Client
 
 pytestmark = pytest.mark.skipif(REFERENCE, reason="mod_wsgi 6.1.1 has no such page")
@@ -357,3 +358,23 @@ def test_children_of_prefork(mode):
                    lambda: group(server, NAMES[mode]))
         if mode == "embedded":
             assert len(one["processes"]) >= 3 and one["threads_per_process"] == 1
+
+
+@pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
+@pytest.mark.unsanitized("the sanitizer keeps what is freed")
+def test_many_pages_of_many_groups_do_not_add_up():
+    """Each thread of httpd makes its page in memory that malloc keeps for it: what all of them keep has a bound."""
+    conf = "".join("WSGIDaemonProcess g%d processes=0-1\nWSGIScriptAlias /g%d {apps}/app.wsgi process-group=g%d\n"
+                   % ((number,) * 3) for number in range(1000))
+    with Httpd(conf + PAGE, apps="status", name="status", processes=1, threads=32, modules=["authz_host"]) as server:
+        child, = [pid for pid in children(server.pid) if not name_of(pid).startswith("wsgi-")]
+
+        def anonymous():
+            return int(re.search(r"^Anonymous: +(\d+) kB", about(child, "smaps_rollup"), re.M).group(1)) >> 10
+        assert len(status(server)["groups"]) >= 1000
+        before = anonymous()
+        for query in ("json", "openmetrics", ""):
+            run_together(32, lambda _: [status(server, query) for _ in range(4)])
+        # Sixteen arenas would keep six megabytes each, and more for the larger formats.
+        assert anonymous() - before < 50
+

@@ -10,6 +10,7 @@ import pytest
 from mod_wsgi.telemetry import ingest, wire
 
 from httpd_env import Httpd, wait_until
+from processes import called, name_of, named
 
 
 class Service:
@@ -146,6 +147,16 @@ def test_a_run(mode):
             [sample for sample in mine if sample.kind == wire.KIND_REQUEST])
         assert {event.kind for event in ingester.lifecycle_events if event.pid == pid} \
             == {"process_started", "process_stopping", "process_stopped"}
+
+
+def test_each_fork_of_a_preloader_is_a_process_of_its_own():
+    with Site("daemon", "", options="preload=On processes=2 display-name=(wsgi:{port})",) as site:
+        wait_until(lambda: len(site.service.of(wire.KIND_PROCESS_STARTED)) > 1, "both to be told of")
+        started = site.service.of(wire.KIND_PROCESS_STARTED)
+        workers = {pid for pid in called("(wsgi:%d)" % site.httpd.port) if name_of(pid) == "wsgi-worker"}
+        assert {sample.pid for sample in started} == workers and len(workers) == 2
+        assert {sample.fields["process_parent_pid"] for sample in started} == set(named(site.httpd.pid, "wsgi-supervisor"))
+        assert {sample.seq for sample in started} == {1}
 
 
 PHASES = ("server", "queue", "daemon", "application", "request", "gil_wait", "input_read", "output_write")

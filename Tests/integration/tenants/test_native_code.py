@@ -11,7 +11,7 @@ import termios
 import pytest
 
 from httpd_env import MODES, Httpd, httpd_program, wait_until
-from processes import children, descendants, named
+from processes import children, descendants, named, supervisors
 from stuck_file import StuckFile, why_not
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
@@ -53,7 +53,7 @@ def test_nobody_who_matters_reads_a_pipe_that_a_tenant_writes():
         pipes = {name for name in tenant if name.startswith("pipe:")}
         relays = set(named(server.pid, "wsgi-relay"))
         others = [pid for pid in [server.pid] + children(server.pid)]
-        assert named(server.pid, "wsgi-supervisor")[0] in others and len(relays) == 2 and pipes
+        assert supervisors(server.pid)[0] in others and len(relays) == 2 and pipes
         for pid in others:
             assert not pipes & set(files(pid)), pid
         for pid in relays:
@@ -162,7 +162,7 @@ def test_a_clean_environment_has_nothing_of_httpds_but_what_is_named():
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the tenant makes system calls by their x86-64 numbers")
 def test_no_child_that_a_tenant_gives_the_supervisor_stays_a_zombie():
     with Httpd(TENANTS, apps="tenants", name="strangers") as server:
-        supervisor, = named(server.pid, "wsgi-supervisor")
+        supervisor, = supervisors(server.pid)
         made = json.loads(server.get("/bad/children_of_parent").text)
         assert len(made) == 20 and min(made) > 0
         wait_until(lambda: not set(made) & set(children(supervisor)), "the end of the supervisor's unknown children")

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from httpd_env import MODES, Httpd, httpd_program, wait_until
-from processes import about, children, descendants, name_of, named
+from processes import about, children, descendants, name_of, supervisors
 from test_native_code import TENANTS, files
 
 pytestmark = [pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here"),
@@ -76,7 +76,7 @@ THREADS = 4
 
 def counts(server):
     """Processes, and the pipes and sockets of the parent and the supervisor; those of httpd's children."""
-    ours = [server.pid, named(server.pid, "wsgi-supervisor")[0]]
+    ours = [server.pid, supervisors(server.pid)[0]]
     return ((len(descendants(server.pid)), [len(files(pid)) for pid in ours]),
             [len(files(pid)) for pid in sorted(httpd_children(server))])
 
@@ -148,7 +148,7 @@ def test_a_queue_that_is_shut_down_again_and_again_is_renewed_at_a_bounded_pace(
 def test_where_no_queue_can_be_made_it_is_tried_again():
     with Httpd(TENANTS, apps="tenants", name="short") as server:
         first, bystander = server.get("/bad/pid").text, server.get("/good/pid").text
-        supervisor, = named(server.pid, "wsgi-supervisor")
+        supervisor, = supervisors(server.pid)
         used = {int(number) for number in os.listdir("/proc/%d/fd" % supervisor)}
         limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
         # Those that it has stay; there is no room for another.
@@ -169,7 +169,7 @@ def test_a_supervisor_that_takes_over_has_the_new_queue():
     with Httpd(TENANTS, apps="tenants", name="adopted") as server:
         shut_down(server, "bad")
         served = server.get("/bad/pid").text
-        first = named(server.pid, "wsgi-supervisor")[0]
+        first = supervisors(server.pid)[0]
         os.kill(first, signal.SIGKILL)
         server.log.wait_for("continues with 1 processes: %s" % served)
         assert server.get("/bad/pid").text == served

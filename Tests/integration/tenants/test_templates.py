@@ -2,12 +2,13 @@
 import json
 import os
 import pwd
+import signal
 
 import pytest
 
 from control_groups import content, members, mounted, place_for
 from httpd_env import REFERENCE, Httpd, run_together, wait_until
-from processes import called
+from processes import called, named
 
 pytestmark = pytest.mark.skipif(REFERENCE or os.getuid() != 0, reason="templates are new, and need root")
 
@@ -243,6 +244,38 @@ def test_each_tenant_has_a_control_group_which_goes_with_it(serve):
     for user in USERS[:2]:
         assert not os.path.exists("%s-%s" % (directory, user.pw_name))
     assert not complaints(server)
+
+
+def test_a_control_group_goes_when_those_who_were_left_in_it_have_gone(serve):
+    place, _ = mounted("pids")
+    directory = place_for("leavings", place)
+    server = serve("idle-timeout=100ms cgroup=%s-%%{KEY}" % directory)
+    user = USERS[0]
+    own = "%s-%s" % (directory, user.pw_name)
+    write_script(server, user, text=LEAVES)
+    left = int(server.get("/~" + user.pw_name).text)
+    try:
+        wait_until(lambda: not groups(server), "the group to be forgotten")
+        assert members(own) == {left}
+        # It is used again as it stands, and another supervisor knows of it.
+        assert server.get("/~%s?stay" % user.pw_name).text == "0"
+        assert left in members(own) and len(members(own)) == 2
+        os.kill(named(server.pid, "wsgi-supervisor")[0], signal.SIGKILL)
+        wait_until(lambda: not groups(server), "the group to be forgotten once more")
+        assert members(own) == {left}
+    finally:
+        os.kill(left, signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(own), "the control group to be removed")
+
+
+LEAVES = """import subprocess
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    if environ['QUERY_STRING']:
+        return [b'0']
+    nothing = subprocess.DEVNULL
+    return [b'%d' % subprocess.Popen(['sleep', '600'], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True).pid]
+"""
 
 
 def test_a_graceful_restart_keeps_tenants_answered(serve):
