@@ -43,6 +43,19 @@ struct ControlGroup {
     return result == 0
   }
 
+  /// Why it cannot be made, as far as the directory above it tells; nil: it may be possible.
+  var problem: String? {
+    do throws(Failure) {
+      close(try parent())
+      return nil
+    } catch {
+      return error.reason
+    }
+  }
+
+  /// The directory above it.
+  var place: ArraySlice<[UInt8]> { path.dropLast() }
+
   /// Writes a value; where the kernel allows it, without waiting for memory to be reclaimed.
   func set(_ value: ControlGroupValue) throws(Failure) {
     try write(value.value, to: value.file)

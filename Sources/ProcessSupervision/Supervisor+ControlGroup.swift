@@ -3,6 +3,25 @@ import Platform
 import WSGICore
 
 extension Supervisor {
+  /// Says at the start what is wrong with control groups of groups that start their processes later; once for each directory that
+  /// they are to be made in.
+  func checkControlGroups() {
+    var checked: Set<ArraySlice<[UInt8]>> = []
+    for plan in plans where plan.makeFiles != nil {
+      guard let path = plan.settings.controlGroup else { continue }
+      let controlGroup = ControlGroup(path)
+      guard !controlGroup.place.joined().contains(UInt8(ascii: "%")), checked.insert(controlGroup.place).inserted,
+        let problem = controlGroup.problem
+      else { continue }
+      plan.log(LogRecord(level: .warning, text: Array(unusable(path, of: plan, problem).utf8)))
+    }
+  }
+
+  private func unusable(_ path: [UInt8], of plan: GroupPlan, _ reason: String) -> String {
+    "WSGI0702: Cannot use cgroup=\(path.text) of process group '\(plan.name)': \(reason). Its processes run outside of it,"
+      + " without its limits."
+  }
+
   /// Has the control group of a process that is about to start ready. nil: the process runs without one.
   func prepareControlGroup(of group: Group) -> [UInt8]? {
     guard let path = group.plan.settings.controlGroup else { return nil }
@@ -16,10 +35,7 @@ extension Supervisor {
     } catch {
       guard !group.lacksControlGroup else { return nil }
       group.lacksControlGroup = true
-      log(
-        group, .warning,
-        "WSGI0702: Cannot use cgroup=\(path.text) of process group '\(group.plan.name)': \(error.reason). Its processes run"
-          + " outside of it, without its limits.")
+      log(group, .warning, unusable(path, of: group.plan, error.reason))
       return nil
     }
   }

@@ -9,7 +9,7 @@ import WSGICore
 ///
 /// One thread, one loop: `run` returns when no worker is left and none is to be started.
 public final class Supervisor {
-  private let plans: [GroupPlan]
+  let plans: [GroupPlan]
   /// Those that have a queue; others join when they are asked for.
   private(set) var groups: [Group] = []
   private var places: [Int: Group] = [:]
@@ -116,6 +116,7 @@ public final class Supervisor {
   /// Supervises until all is over.
   public func run() {
     if plans.contains(where: { $0.template?.preloads ?? $0.preloads }) { adoptOrphans() }
+    checkControlGroups()
     watchOwnDescriptors()
     adoptFiles()
     forgetAbsentTenants()
