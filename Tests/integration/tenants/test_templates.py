@@ -3,6 +3,7 @@ import json
 import os
 import pwd
 import signal
+import threading
 
 import pytest
 
@@ -203,6 +204,66 @@ WSGIRestrictProcess other
     server.log.wait_for("WSGI0149.*'site'")
 
 
+def test_templates_are_seen_where_groups_are(serve):
+    """One of a virtual host is that host's; one of the server is everybody's, and runs what .htaccess files make scripts."""
+    server = serve("", """WSGIDaemonTemplate common uid-range=1-60000
+UseCanonicalName On
+<Directory {root}/home/games>
+AllowOverride FileInfo
+Options ExecCGI
+WSGIProcessGroup common
+</Directory>
+Alias /games {root}/home/games
+<VirtualHost *>
+ServerName a.example.org
+WSGIDaemonTemplate own uid-range=1-60000
+WSGIScriptAlias /own {root}/home/man/app.wsgi process-group=own
+WSGIScriptAlias /common {root}/home/man/app.wsgi process-group=common
+</VirtualHost>
+<VirtualHost *>
+ServerName b.example.org
+WSGIScriptAlias /own {root}/home/man/app.wsgi process-group=own
+WSGIScriptAlias /common {root}/home/man/app.wsgi process-group=common
+</VirtualHost>
+""" + STATUS, modules=("alias",))
+    with open(os.path.join(server.root, "home", "games", ".htaccess"), "w") as access:
+        access.write("AddHandler wsgi-script .wsgi\n")
+
+    def ask(host, path):
+        answer = server.get(path, [("Host", host + ".example.org")])
+        return answer.text.split()[1] if answer.status == 200 else answer.status
+    assert ask("a", "/own") == "own/man" and ask("b", "/own") == 500
+    assert ask("a", "/common") == ask("b", "/common") == "common/man"
+    assert ask("a", "/games/app.wsgi") == ask("b", "/games/app.wsgi") == "common/games"
+    metrics = server.get("/wsgi-status?openmetrics").text
+    for name in ("own/man", "common/man", "common/games"):
+        assert 'wsgi_requests_total{group="%s",status="2xx"} ' % name in metrics
+
+
+def test_all_groups_of_a_user_share_one_bound(serve):
+    server = serve("threads=30", """SetEnvIf Request_URI "^/([^/]+)/([^/?]*)" TENANT=$2
+WSGIDaemonTemplate site uid-range=1-60000 key=%%{ENV:TENANT} %s
+WSGIScriptAlias /games {root}/home/games/app.wsgi process-group=site
+WSGIScriptAlias /man {root}/home/man/app.wsgi process-group=site
+""" + STATUS, processes=1, threads=25)
+    gate = os.path.join(server.root, "home", "gate")
+    waits = "    import time\n    while not os.path.exists(%r):\n        time.sleep(0.02)\n" % gate
+    write_script(server, pwd.getpwnam("games"), text=SCRIPT.replace("    start_response", waits + "    start_response"))
+    answers = []
+    waiting = threading.Thread(target=run_together, args=(
+        40, lambda number: answers.append(server.get("/games/group%d" % (number % 8)).status)))
+    waiting.start()
+    try:
+        server.log.wait_for("WSGI0670: The process groups of the user of 'site/group[0-9]' use up their share of httpd's threads")
+        # Another user has a new group of his own.
+        answer = server.get("/man/mine")
+        assert (answer.status, answer.text.split()[:2]) == (200, [str(pwd.getpwnam("man").pw_uid), "site/mine"])
+    finally:
+        open(gate, "w").close()
+        waiting.join()
+    assert set(answers) == {200, 503}
+
+
 def test_a_fixed_user_runs_all_groups(serve):
     server = serve("", """WSGIDaemonTemplate site user=games key=%{OWNER}
 WSGIScriptAliasMatch ^/~([a-z]+) {root}/home/$1/app.wsgi process-group=site
@@ -276,6 +337,16 @@ def application(environ, start_response):
     nothing = subprocess.DEVNULL
     return [b'%d' % subprocess.Popen(['sleep', '600'], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True).pid]
 """
+
+
+def test_control_groups_that_cannot_be_made_are_told_of_at_the_start(serve):
+    server = serve("cgroup=/nowhere/at-all/%{KEY}", BY_USER + "".join(
+        "WSGIDaemonProcess g%d processes=0-1 cgroup=/nowhere/else/g%d\n" % (number, number) for number in range(20)))
+    server.log.wait_for("WSGI0702: .*'site'")
+    # Once for each place.
+    line, = server.log.lines("WSGI0702: .*'g[0-9]+'")
+    assert "nowhere" in line and "outside of it" in line
+    assert server.get("/~games").status == 200
 
 
 def test_a_graceful_restart_keeps_tenants_answered(serve):
