@@ -174,7 +174,7 @@ def check_references():
 # How often a call is made again, which clock is meant, and how a thread starts is decided in one place. C has its own loops.
 SYSTEM_CALLS = re.compile(r"\b(clock_gettime|pthread_create|EINTR)\b")
 # A thread that waits for requests is called away by a signal.
-INTERRUPTIBLE = {"QueueReader.swift"}
+INTERRUPTIBLE = {"QueueReader.swift", "SessionReader.swift"}
 
 
 def check_system_calls():

@@ -36,14 +36,17 @@ public struct QueueReader: ~Copyable {
   }
 
   /// Waits for the next request. Threads of several processes may wait on one queue: the kernel wakes one of them.
-  public mutating func receive(from queue: Int32) -> Received {
+  public mutating func receive(from queue: Int32) -> Received { receive(from: queue, flags: 0) }
+
+  @inline(__always)
+  mutating func receive(from queue: Int32, flags: Int32) -> Received {
     if largeHead != nil {
       largeHead?.deallocate()
       largeHead = nil
     }
     headCount = 0
     var descriptors = wsgi_posix_descriptors()
-    let count = wsgi_posix_receive_once(queue, buffer, RequestQueue.messageLimit, Int32(MSG_TRUNC), &descriptors)
+    let count = wsgi_posix_receive_once(queue, buffer, RequestQueue.messageLimit, Int32(MSG_TRUNC) | flags, &descriptors)
     if count < 0 { return -count == Int(EINTR) ? .interrupted : .failed(errno: Int32(clamping: -count)) }
     if count == 0, descriptors.count == 0, descriptors.refused == 0 { return hasEnded(queue) ? .ended : .malformed("empty") }
     if descriptors.refused != 0 { return .malformed("more descriptors than a request has") }

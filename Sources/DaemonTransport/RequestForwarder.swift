@@ -12,7 +12,7 @@ public struct RequestForwarder: ~Copyable {
   var upload = BodyUpload()
   let seat: ChildSeat
   /// Among those of this child.
-  private let thread: Int
+  let thread: Int
   /// The channel of the last request, if that ended as it should.
   private var spare: ChannelPair?
   /// By group: for how many more requests a file is to be expected.
@@ -61,7 +61,7 @@ public struct RequestForwarder: ~Copyable {
   }
 
   /// One time through the queue, on a channel of its own.
-  private mutating func attempt<Origin: RequestOrigin & ~Copyable>(
+  mutating func attempt<Origin: RequestOrigin & ~Copyable>(
     _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, on group: GroupQueue, origin: inout Origin
   ) -> Attempt {
     let kind = channelKind(head, group.row.slot)
@@ -84,6 +84,15 @@ public struct RequestForwarder: ~Copyable {
     if !origin.isServed() || origin.isStarting() || group.queueTimeout > 0 {
       if let failure = awaitTaking(pair.near.number, on: group, origin: &origin) { return .ended(.failed(failure)) }
     }
+    return finish(head, envelope, entry, kind, pair, watch, on: group, origin: &origin)
+  }
+
+  /// Sees to body and response of a request that lies in a queue, or has been taken from it.
+  @inline(__always)
+  mutating func finish<Origin: RequestOrigin & ~Copyable>(
+    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, _ entry: UInt64?, _ kind: ChannelKind,
+    _ pair: consuming ChannelPair, _ watch: OwnerWatch?, on group: GroupQueue, origin: inout Origin
+  ) -> Attempt {
     input.reset(acceptsDescriptors: kind == .socket && group.acceptsDescriptors)
     upload.reset()
     var reader = ResponseReader(channel: pair.near.number, kind: kind, group: group, wantsRanges: wantsRanges(head), watch: watch)
@@ -102,7 +111,7 @@ public struct RequestForwarder: ~Copyable {
     return result
   }
 
-  private mutating func takePair(_ kind: ChannelKind, isKept: Bool, for group: GroupQueue) throws(QueueFailure) -> ChannelPair {
+  mutating func takePair(_ kind: ChannelKind, isKept: Bool, for group: GroupQueue) throws(QueueFailure) -> ChannelPair {
     if isKept, let pair = spare.take(), pair.group == group.row.slot { return pair }
     return try ChannelPair(kind, isKept: isKept, for: group)
   }
@@ -125,7 +134,7 @@ public struct RequestForwarder: ~Copyable {
 
   /// The cheapest channel that will do.
   @inline(__always)
-  private mutating func channelKind(_ head: UnsafeRawBufferPointer, _ group: Int) -> ChannelKind {
+  mutating func channelKind(_ head: UnsafeRawBufferPointer, _ group: Int) -> ChannelKind {
     guard let flags = flags(head), flags.isDisjoint(with: [.hasBody, .wantsRanges]) else { return .socket }
     guard fileCredit.indices.contains(group), fileCredit[group] > 0 else { return .plain }
     fileCredit[group] -= 1
@@ -194,7 +203,7 @@ extension ChildSeat {
   /// at once, and keeps no thread of httpd's from others.
   @inline(__always)
   func enterWithPatience(_ row: RequestBook.Row, limit: Int, queue: Int32 = -1) -> Crowding? {
-    if givenUp(row) > 0 { forgetGivenUp(row, beyond: Int(max(0, wsgi_posix_unread(queue))) / ChildSeat.leastMessage) }
+    if givenUp(row) > 0 { forgetGivenUp(row, beyond: ChildSeat.mostMessages(in: queue)) }
     return enter(row, limit: limit).flatMap { wait(after: $0, row, limit: limit) }
   }
 
@@ -213,4 +222,7 @@ extension ChildSeat {
 
   /// The least room that a message takes in a queue, with the kernel's bookkeeping.
   private static let leastMessage = 512
+
+  /// More messages than lie in a queue, whose write end is given.
+  public static func mostMessages(in queue: Int32) -> Int { Int(max(0, wsgi_posix_unread(queue))) / leastMessage }
 }

@@ -84,6 +84,38 @@ public struct RequestOwners: Sendable {
   /// No process has a number as large.
   private static let begun: UInt32 = 1 << 31
 
+  // MARK: session slots
+
+  // The place of a request in a slot's queue says what has become of it: the one side that changes it from `offered` has it.
+  private static let offered: UInt32 = 1 << 30
+  private static let revoked: UInt32 = 1 << 29
+
+  /// In an httpd child: the request is about to be put into a slot's queue.
+  func offer(_ envelope: QueueEnvelope) { note(envelope, pid: RequestOwners.offered) }
+
+  /// In an httpd child: takes the request back. False: a process has it.
+  func revoke(_ envelope: QueueEnvelope) -> Bool { replaceOffer(of: envelope, RequestOwners.revoked) }
+
+  /// In a worker: takes the request for the process `pid`. False: it was taken back.
+  func claim(_ envelope: QueueEnvelope, pid: UInt32) -> Bool { replaceOffer(of: envelope, pid) }
+
+  func isOffered(_ envelope: QueueEnvelope) -> Bool { word(of: envelope) == RequestOwners.offered }
+
+  private func replaceOffer(of envelope: QueueEnvelope, _ value: UInt32) -> Bool {
+    guard envelope.place > 0, envelope.place <= count else { return false }
+    let mark = RequestOwners.mark(envelope)
+    return words[Int(envelope.place) - 1].compareExchange(
+      expected: mark | UInt64(RequestOwners.offered), desired: mark | UInt64(value), ordering: .acquiringAndReleasing
+    ).exchanged
+  }
+
+  /// In an httpd child: the process that noted last that it has a request of this place; 0: none has.
+  public func taker(at place: UInt32) -> UInt32 {
+    guard place > 0, place <= count else { return 0 }
+    let pid = UInt32(truncatingIfNeeded: words[Int(place) - 1].load(ordering: .relaxed)) & ~RequestOwners.begun
+    return pid < RequestOwners.revoked ? pid : 0
+  }
+
   /// The note of this very request, if there is one.
   private func word(of envelope: QueueEnvelope) -> UInt32? {
     // A request that was given up may be taken long after, when its thread has another one.

@@ -94,6 +94,8 @@ public struct QueueEnvelope: Equatable, Sendable {
     static let plain = Flags(rawValue: 4)
     /// No descriptors are sent on the channel, whatever it is.
     static let bytesOnly = Flags(rawValue: 8)
+    /// The child may take the request back: a process that takes it from a session slot's queue must lay claim to it first.
+    static let revocable = Flags(rawValue: 16)
   }
 
   /// The kind of the channel that comes along.
@@ -131,7 +133,7 @@ public struct QueueEnvelope: Equatable, Sendable {
   init?(decoding bytes: UnsafeRawBufferPointer) {
     guard bytes.count >= QueueEnvelope.size, bytes.loadUnaligned(as: UInt32.self) == QueueEnvelope.magic else { return nil }
     flags = Flags(rawValue: bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
-    guard flags.isSubset(of: [.headInFile, .announce, .plain, .bytesOnly]) else { return nil }
+    guard flags.isSubset(of: [.headInFile, .announce, .plain, .bytesOnly, .revocable]) else { return nil }
     headLength = bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self)
     logLevel = LogLevel(clamping: bytes.loadUnaligned(fromByteOffset: 12, as: Int32.self))
     queueStart = bytes.loadUnaligned(fromByteOffset: 16, as: Int64.self)

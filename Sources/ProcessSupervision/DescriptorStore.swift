@@ -82,7 +82,9 @@ public struct DescriptorStore: Sendable {
 
   /// Leaves the descriptors of the group in a place, as `put` does those of a worker. A store has either.
   func put(_ files: GroupFiles, of place: Int) -> Bool {
-    send(UInt64(place), part: 0, [files.readEnd, files.writeEnd]) && send(UInt64(place), part: 1, [files.owners, files.activity])
+    send(UInt64(place), part: 0, [files.readEnd, files.writeEnd])
+      && send(UInt64(place), part: 1, [files.owners, files.activity])
+      && (files.sessions < 0 || send(UInt64(place), part: 2, [files.sessions]))
   }
 
   /// Copies of the kept descriptors of groups, by their places.
@@ -90,11 +92,12 @@ public struct DescriptorStore: Sendable {
     var all: [Int: GroupFiles] = [:]
     for message in pairs.flatMap(messages) {
       let place = Int(message.key.instance)
-      guard message.numbers.count == 2 else { continue }
-      if message.key.part == 0 {
-        (all[place, default: .init()].readEnd, all[place, default: .init()].writeEnd) = (message.numbers[0], message.numbers[1])
-      } else {
-        (all[place, default: .init()].owners, all[place, default: .init()].activity) = (message.numbers[0], message.numbers[1])
+      let numbers = message.numbers
+      switch (message.key.part, numbers.count) {
+      case (0, 2): (all[place, default: .init()].readEnd, all[place, default: .init()].writeEnd) = (numbers[0], numbers[1])
+      case (1, 2): (all[place, default: .init()].owners, all[place, default: .init()].activity) = (numbers[0], numbers[1])
+      case (2, 1): all[place, default: .init()].sessions = numbers[0]
+      default: for number in numbers { close(number) }
       }
     }
     for files in all.values where !files.isWhole { files.closeAll() }

@@ -12,7 +12,7 @@ public enum ForkOrder {
     [STDERR_FILENO, WorkerDescriptor.settings.rawValue],
     [WorkerDescriptor.queue.rawValue, WorkerDescriptor.orders.rawValue],
     [WorkerDescriptor.reports.rawValue, WorkerDescriptor.shared.rawValue],
-    [WorkerDescriptor.activity.rawValue],
+    [WorkerDescriptor.activity.rawValue, WorkerDescriptor.sessions.rawValue],
   ]
 
   /// Descriptors that are moved out of the way of the fixed numbers start here.

@@ -115,7 +115,10 @@ public struct GroupActivation: Sendable {
   /// Answers a child. A lane that is full is its child's fault, which asks again.
   func answer(_ ask: Ask, _ reply: Reply) {
     // As many descriptors as one message may carry.
-    let parts = reply.files.map { [[$0.writeEnd, $0.owners], [$0.activity]] } ?? [[]]
+    var parts: [[Int32]] = [[]]
+    if let files = reply.files {
+      parts = [[files.writeEnd, files.owners], [files.activity] + (files.sessions >= 0 ? [files.sessions] : [])]
+    }
     for (part, numbers) in parts.enumerated() {
       var words: [Int32] = [
         Int32(bitPattern: ask.number), reply.status, Int32(part), Int32(parts.count), Int32(truncatingIfNeeded: reply.place),
@@ -235,6 +238,7 @@ public struct GroupActivation: Sendable {
           files = more
         } else {
           files.activity = more.writeEnd
+          files.sessions = more.owners
         }
         if words[2] == words[3] - 1, files.writeEnd >= 0 {
           return .success(Found(files: files, place: Int(words[4]), user: words[5] < 0 ? nil : Int(words[5])))

@@ -23,6 +23,10 @@ public struct GroupPlan {
   public var queue = RenewableQueue.never
   /// A file that every worker of the group finds as `WorkerDescriptor.shared`; -1: none.
   public var sharedFile: Int32 = -1
+  /// Where sessions stay with processes: how many slots there are for them, one for each process, and the descriptor that keeps
+  /// their queues (`SessionQueues`). 0 and -1: sessions are none of the group's business.
+  public var sessionSlots = 0
+  public var sessionQueues: Int32 = -1
   /// Written to the files of the control group that `settings` names, before a process starts in it.
   public var controlGroupValues: [ControlGroupValue] = []
   /// Old code is kept when new code does not load (`reload=rolling`).

@@ -156,22 +156,50 @@ public struct GroupScoreboard: @unchecked Sendable {
     var startTicks: UInt64 = 0
     /// Microseconds since the epoch.
     var started: Int64 = 0
+    /// The session slot that it serves; -1: none.
+    var session = -1
+    /// Not ready yet, it is the next to serve that slot: requests for it wait for this process.
+    var isNext = false
+
+    /// Who it is, in a word: what stands there of a worker is always of one moment.
+    fileprivate var identity: UInt64 {
+      UInt64(UInt32(bitPattern: pid)) | UInt64(state & 0xFF) << 32
+        | UInt64(UInt32(truncatingIfNeeded: session &+ 1) & 0x7F_FFFF) << 40 | (isNext ? 1 << 63 : 0)
+    }
+
+    fileprivate mutating func read(identity word: UInt64) {
+      pid = Int32(truncatingIfNeeded: word)
+      state = UInt32(truncatingIfNeeded: word >> 32) & 0xFF
+      session = Int(word >> 40 & 0x7F_FFFF) &- 1
+      isNext = word >> 63 != 0
+    }
+
+    /// Whether requests for its session slot may be given to it.
+    var serves: Bool { pid > 0 && session >= 0 && (isNext || state == WorkerState.ready.rawValue) }
+  }
+
+  /// A slot without the facts that only a supervisor needs.
+  @inline(__always)
+  func occupant(ofSlot index: Int) -> Slot {
+    var slot = Slot()
+    if let base = offset(ofSlot: index) { slot.read(identity: load(base)) }
+    return slot
   }
 
   subscript(slot index: Int) -> Slot {
     get {
       guard let base = offset(ofSlot: index) else { return Slot() }
-      let first = load(base)
-      return Slot(
-        pid: Int32(truncatingIfNeeded: first), state: UInt32(truncatingIfNeeded: first >> 32), instance: load(base &+ 1),
-        startTicks: load(base &+ 2), started: Int64(bitPattern: load(base &+ 3)))
+      var slot = Slot(
+        instance: load(base &+ 1), startTicks: load(base &+ 2), started: Int64(bitPattern: load(base &+ 3)))
+      slot.read(identity: load(base))
+      return slot
     }
     nonmutating set {
       guard let base = offset(ofSlot: index) else { return }
       store(newValue.instance, at: base &+ 1)
       store(newValue.startTicks, at: base &+ 2)
       store(UInt64(bitPattern: newValue.started), at: base &+ 3)
-      store(UInt64(UInt32(bitPattern: newValue.pid)) | UInt64(newValue.state) << 32, at: base)
+      store(newValue.identity, at: base)
     }
   }
 

@@ -38,7 +38,7 @@ public enum Relay {
   }
 
   static func descriptors(reports: Int32, output: Int32, toSupervisor: (reports: Int32, output: Int32), null: Int32) -> [Int32] {
-    [null, null, null, reports, output, toSupervisor.reports, toSupervisor.output, null, null]
+    [null, null, null, reports, output, toSupervisor.reports, toSupervisor.output, null, null, null]
   }
 
   public static func run() -> Never {

@@ -70,7 +70,8 @@ extension Supervisor {
 
   private func files(of group: Group) -> GroupFiles {
     GroupFiles(
-      readEnd: group.queue.readEnd, writeEnd: group.queue.writeEnd, owners: group.sharedFile, activity: group.activity)
+      readEnd: group.queue.readEnd, writeEnd: group.queue.writeEnd, owners: group.sharedFile, activity: group.activity,
+      sessions: group.sessionQueues)
   }
 
   /// Makes the group's descriptors unless it has them. An errno value, or 0.
@@ -103,6 +104,7 @@ extension Supervisor {
     group.queue = RenewableQueue(readEnd: files.readEnd, writeEnd: files.writeEnd, offered: -1, offer: -1)
     group.sharedFile = files.owners
     group.activity = files.activity
+    group.sessionQueues = files.sessions
     group.activities = WorkerScoreboard(
       processes: group.plan.processes, threads: group.plan.settings.threads, file: files.activity)
     group.unusedSince = nil
@@ -129,6 +131,7 @@ extension Supervisor {
     group.queue = .never
     group.sharedFile = -1
     group.activity = -1
+    group.sessionQueues = -1
     group.unusedSince = nil
     groupStore?.remove(UInt64(group.place))
   }

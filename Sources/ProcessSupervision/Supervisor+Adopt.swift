@@ -33,6 +33,7 @@ extension Supervisor {
       group: group, slot: index, pid: slot.pid, isChild: false, ends: ends ?? .init(instance: slot.instance),
       state: WorkerState(rawValue: slot.state) ?? .starting, startedEpoch: slot.started,
       memoryKills: ProcessFacts.memoryKills())
+    worker.sessionSlot = slot.session
     // The number may be another process's by now. What the pidfd names can no longer change: only now does the time tell.
     guard ProcessFacts.startTicks(slot.pid) == slot.startTicks else {
       recordAbsence(worker, group)

@@ -31,6 +31,8 @@ extension Supervisor {
     var sharedFile: Int32
     var activity: Int32
     var activities: WorkerScoreboard?
+    /// Keeps the queues of its session slots; -1: it has none.
+    var sessionQueues: Int32
     /// When the log may say again that its queue cannot be made.
     var nextComplaint: Int64 = 0
     /// Since when a group that is made on demand has had no process.
@@ -88,6 +90,7 @@ extension Supervisor {
       sharedFile = plan.sharedFile
       activity = plan.activity
       activities = plan.workers
+      sessionQueues = plan.sessionQueues
       self.scoreboard = scoreboard
       queue = plan.queue
       startsOrdinarily = !(tenancy.map { $0.script != nil } ?? plan.preloads)

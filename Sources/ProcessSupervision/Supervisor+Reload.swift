@@ -90,7 +90,9 @@ extension Supervisor {
   /// until the worker drains, and then goes back to the queue.
   private func handOver(from worker: Worker, _ reload: Group.Reload) {
     let living = reload.candidates.filter { !$0.isDone }
-    guard let candidate = living.first(where: { $0.verdict == .loaded }) ?? living.first else { return }
+    let loaded = living.filter { $0.verdict == .loaded }
+    let heir = loaded.first { $0.sessionSlot == worker.sessionSlot }
+    guard let candidate = heir ?? loaded.first ?? living.first else { return }
     var pair: [Int32] = [-1, -1]
     guard wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &pair) == 0 else { return }
     // One way, and each end is let go before the other side can have put anything there: the process that closes an end
@@ -164,6 +166,7 @@ extension Supervisor {
   /// The old workers drain. A request that comes now is to be answered by new code only, so the new ones wait for their word.
   private func makeRoom(_ group: Group, _ reload: Group.Reload, now: Int64) {
     let reload = switchPreloader(group, reload)
+    keepSessionsWaiting(for: reload.candidates)
     var told: Set<UInt64> = []
     for instance in reload.waiting {
       if let worker = group.workers.first(where: { $0.instance == instance && !$0.isDone }) { handOver(from: worker, reload) }

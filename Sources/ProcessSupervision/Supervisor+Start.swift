@@ -49,13 +49,15 @@ extension Supervisor {
     settings.candidate = candidate
     settings.controlGroup = prepareControlGroup(of: group)
     let source = preloader(of: group, for: candidate)
-    switch launch(group, settings, by: source) {
+    let sessionSlot = sessionSlot(in: group, isCandidate: candidate != nil)
+    switch launch(group, settings, by: source, sessionSlot: sessionSlot) {
     case .success(let launched):
       let worker = Worker(
         group: group, slot: slot, pid: launched.pid, isChild: true, ends: launched.ends, relay: launched.relay,
         state: candidate == nil ? .starting : .candidate, startedEpoch: Clock.epochMicroseconds(),
         memoryKills: ProcessFacts.memoryKills(), source: source)
       worker.queueNumber = group.queueNumber
+      worker.sessionSlot = sessionSlot
       group.workers.append(worker)
       enter(worker)
       _ = store.put(launched.ends)
@@ -71,7 +73,7 @@ extension Supervisor {
     guard worker.pid > 0 else { return }
     worker.group.scoreboard[slot: worker.slot] = GroupScoreboard.Slot(
       pid: worker.pid, state: worker.state.rawValue, instance: worker.instance,
-      startTicks: ProcessFacts.startTicks(worker.pid) ?? 0, started: worker.startedEpoch)
+      startTicks: ProcessFacts.startTicks(worker.pid) ?? 0, started: worker.startedEpoch, session: worker.sessionSlot)
   }
 
   /// Starts a process that loads scripts of the group's, and that workers are then forks of. nil: it could not be done.
@@ -135,7 +137,7 @@ extension Supervisor {
 
   /// Executes a process, or has `preloader` fork it.
   private func launch(
-    _ group: Group, _ settings: WorkerSettings, by preloader: Worker? = nil
+    _ group: Group, _ settings: WorkerSettings, by preloader: Worker? = nil, sessionSlot: Int = -1
   ) -> Result<Launched, LaunchFailure> {
     var opened: [Int32] = []
     func pair(_ make: (UnsafeMutablePointer<Int32>) -> Int32) throws(LaunchFailure) -> [Int32] {
@@ -167,6 +169,8 @@ extension Supervisor {
       let file = settings.makeFile()
       guard file >= 0 else { throw LaunchFailure(what: "cannot create a memory file for the settings", errno: -file) }
       opened.append(file)
+      let sessions = SessionQueues.readEnd(of: sessionSlot, kept: group.sessionQueues)
+      if sessions >= 0 { opened.append(sessions) }
       // No tenant has a pipe before its only reader has left this process.
       let relay = try execute(
         Relay.arguments(group.plan), [],
@@ -184,9 +188,10 @@ extension Supervisor {
         case .queue: group.queue.readEnd
         case .shared: group.sharedFile >= 0 ? group.sharedFile : nullDevice
         case .activity: group.activity >= 0 ? group.activity : nullDevice
+        case .sessions: sessions >= 0 ? sessions : nullDevice
         }
       }
-      let given = [output[1], file, orders[1], reports[1]]
+      let given = [output[1], file, orders[1], reports[1]] + (sessions >= 0 ? [sessions] : [])
       let pid: Int32
       if let preloader {
         let failure = order(preloader, descriptors)

@@ -351,6 +351,8 @@ public final class Supervisor {
 
   func setState(_ worker: Worker, _ state: WorkerState) {
     worker.state = state
-    worker.group.scoreboard[slot: worker.slot].state = state.rawValue
+    var slot = worker.group.scoreboard[slot: worker.slot]
+    (slot.state, slot.isNext) = (state.rawValue, false)
+    worker.group.scoreboard[slot: worker.slot] = slot
   }
 }

@@ -223,6 +223,7 @@ public final class SupervisorHandle {
     close(\.queue.readEnd)
     close(\.sharedFile)
     close(\.activity)
+    close(\.sessionQueues)
     for end in commands { Glibc.close(end) }
     close(\.queue.offer)
     requestLifeline.lookAway()

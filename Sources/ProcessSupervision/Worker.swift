@@ -63,6 +63,8 @@ final class Worker {
   /// Requests that it had run when they were last counted, and those of late: half of them are forgotten at every count.
   var completed: UInt64 = 0
   var lately: UInt64 = 0
+  /// The session slot that it serves; -1: its group has none.
+  var sessionSlot = -1
   /// Which of its group's queues it has.
   var queueNumber = 0
 

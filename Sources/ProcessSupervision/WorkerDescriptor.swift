@@ -13,6 +13,8 @@ public enum WorkerDescriptor: Int32, CaseIterable, Sendable {
   case shared
   /// The file of the group's `WorkerScoreboard`, or /dev/null.
   case activity
+  /// The read end of its session slot's queue, or /dev/null.
+  case sessions
 
   /// All descriptors of a new process, by number.
   static func list(input: Int32, output: Int32, _ descriptor: (WorkerDescriptor) -> Int32) -> [Int32] {

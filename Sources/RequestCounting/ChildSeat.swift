@@ -15,7 +15,7 @@ public enum Crowding: Equatable, Sendable {
 public final class ChildSeat: @unchecked Sendable {
   typealias Word = RequestBook.Word
 
-  private let book: RequestBook
+  let book: RequestBook
   /// Its place among the children; -1: none was free.
   public let index: Int
   // SAFETY: in the book's mapping, or never freed; only reached through atomics.
@@ -92,7 +92,7 @@ public final class ChildSeat: @unchecked Sendable {
   @inline(__always)
   public func givenUp(_ row: RequestBook.Row) -> Int { row.givenUp.pointee.load(ordering: .relaxed) }
 
-  private var hasMuchGivenUp: Bool { book.givenUpOfAll.pointee.load(ordering: .relaxed) >= book.mostGivenUp }
+  var hasMuchGivenUp: Bool { book.givenUpOfAll.pointee.load(ordering: .relaxed) >= book.mostGivenUp }
 
   /// Forgets given-up requests beyond `possible`: the queue has no longer more.
   @inline(never)

@@ -106,11 +106,16 @@ public struct RequestBook: @unchecked Sendable {
     var givenUp: UnsafeMutablePointer<Word> { words + 1 }
     /// The last cause of failure, and when.
     var lastFailure: UnsafeMutablePointer<Word> { words + 2 }
+    /// Requests that were taken back from session slots and may still lie in the queues of those.
+    var leftInSlots: UnsafeMutablePointer<Word> { words + 3 }
     /// The log limit of the group's requests.
     public var logShare: LogShare { LogShare(words: words + Layout.line) }
-    /// Forgets what was counted, for the next group: all but what is in flight, which those who counted it subtract.
+    /// Forgets what was counted, for the next group: all but what lies in queues, and what is in flight, which those who counted
+    /// it subtract.
     public func forgetCounts() {
-      for word in 2..<Row.size where words[word].load(ordering: .relaxed) != 0 { words[word].store(0, ordering: .relaxed) }
+      for word in 2..<Row.size where word != 3 && words[word].load(ordering: .relaxed) != 0 {
+        words[word].store(0, ordering: .relaxed)
+      }
     }
     @inline(__always)
     func stripe(_ index: Int) -> UnsafeMutablePointer<Word> { words + (Row.firstStripe &+ index &* Offset.stripe) }

@@ -3,7 +3,7 @@ import WSGICore
 extension DaemonProcessOption {
   /// All options.
   public static let table: [DaemonProcessOption] =
-    identity + policies + requests + WorkerSettings.rows.compactMap { DaemonProcessOption($0) }
+    identity + policies + requests + sessions + WorkerSettings.rows.compactMap { DaemonProcessOption($0) }
 
   /// Users, groups and what depends on them.
   private static let identity: [DaemonProcessOption] = [

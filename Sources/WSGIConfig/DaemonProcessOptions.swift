@@ -56,6 +56,7 @@ extension GroupConfig {
       )
     }
     try group.checkTemplate(parse)
+    try group.checkSessions()
     if let fewest = group.minimumProcesses, fewest < group.settings.processes, group.settings.engine.isService {
       throw ConfigError(
         "Invalid process count for WSGI daemon process. A group with threads=0 serves no requests that could start a process:"

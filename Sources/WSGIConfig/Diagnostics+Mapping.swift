@@ -120,6 +120,21 @@ extension Diagnostics {
       }
   }
 
+  /// WSGI0730: with one process there is nothing for sessions to choose from.
+  private mutating func checkSessions(_ group: GroupConfig) {
+    if let sessions = group.stickySessions, group.settings.processes == 1 || group.settings.engine.isService {
+      let why = group.settings.engine.isService ? "with threads=0 it serves no requests" : "it has one process at most"
+      warn(
+        730, server: group.server.id,
+        "\(sessions.option) has no effect for the \(group.title): \(why). Give it more than one process, or remove the option.")
+    } else if group.stickySessions == nil, group.stickyWait != GroupConfig.standardStickyWait {
+      warn(
+        731, server: group.server.id,
+        "sticky-wait= has no effect for the \(group.title) without sticky-cookie= or sticky-header=. Add one, or remove it."
+      )
+    }
+  }
+
   mutating func checkGroups() {
     for reference in global.references {
       guard let name = reference.name.fixedName, !name.isEmpty, global.groupIndex(named: name) == nil,
@@ -133,6 +148,7 @@ extension Diagnostics {
     for (index, group) in configuration.groups.enumerated() {
       let use = configuration.groupUse[index]
       checkPreloading(group)
+      checkSessions(group)
       if !use.isReferred, !use.isOpen {
         warn(
           305, server: group.server.id,

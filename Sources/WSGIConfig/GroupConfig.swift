@@ -36,6 +36,13 @@ public struct GroupConfig: Sendable {
   /// How long a process beyond those has nothing to do before it ends; 0: it stays.
   public var idleTimeout: Milliseconds = 60_000
 
+  // MARK: sessions
+  public var stickyCookie: ByteText?
+  public var stickyHeader: ByteText?
+  /// How long a process may take to take a request of one of its sessions.
+  public var stickyWait: Milliseconds = GroupConfig.standardStickyWait
+  static let standardStickyWait: Milliseconds = 1_000
+
   // MARK: requests
   public var reload = ReloadPolicy.restart
   /// How many requests may run and wait together; nil: an eighth of httpd's threads always stays free for others.

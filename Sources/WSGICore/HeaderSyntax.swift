@@ -88,3 +88,14 @@ public enum HeaderSyntax {
     return byte < 128 && set >> UInt64(byte & 63) & 1 != 0
   }
 }
+
+extension HeaderSyntax {
+  /// Whether a Cache-Control header's value says that a cache may give the response to several clients.
+  public static func isForAnybody(cacheControl value: UnsafeRawBufferPointer) -> Bool {
+    value.split(separator: 0x2C).contains { directive in
+      let name = directive.drop { $0 == 0x20 || $0 == 0x09 }.prefix { $0 != 0x3D && $0 != 0x20 && $0 != 0x09 }
+      let lower = name.map { $0 >= 0x41 && $0 <= 0x5A ? $0 | 0x20 : $0 }
+      return lower.elementsEqual("public".utf8) || lower.elementsEqual("s-maxage".utf8)
+    }
+  }
+}

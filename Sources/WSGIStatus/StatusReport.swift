@@ -291,14 +291,15 @@ extension StatusReport.Group {
   /// Counts requests that are in flight, by when each came, oldest first, once the group's processes are known.
   ///
   /// The queue is first come, first served: of the requests in flight, the oldest are those that run. Where threads are idle,
-  /// as many of the others are on their way to one of them, or on their way back to the client.
-  public mutating func setInFlight(_ starts: [Int64], now: Int64) {
+  /// as many of the others are on their way to one of them, or on their way back to the client; but where sessions stay with
+  /// processes (`isSticky`), a request waits for a busy one beside others that are idle.
+  public mutating func setInFlight(_ starts: [Int64], now: Int64, isSticky: Bool = false) {
     let known = processes.compactMap(\.busyThreads)
     let capacity = processes.count { $0.state == .ready } * threads
     inFlight = starts.count
     busyThreads = known.isEmpty ? min(starts.count, capacity) : known.reduce(0, +)
     idleThreads = known.isEmpty ? capacity - busyThreads : processes.compactMap(\.idleThreads).reduce(0, +)
-    let taken = busyThreads + idleThreads
+    let taken = busyThreads + (isSticky ? 0 : idleThreads)
     waiting = max(0, starts.count - taken)
     if waiting > 0, starts.indices.contains(taken) { oldestWait = max(0, now &- starts[taken]) }
   }

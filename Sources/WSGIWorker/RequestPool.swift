@@ -15,6 +15,8 @@ final class RequestPool: Sendable {
   let processID: UInt32
   /// The group's, as opposed to one that was handed over.
   private let queue: Int32
+  /// That of the process's session slot; -1: it has none.
+  private let sessions: Int32
   /// Where httpd's children find out which process had a request.
   let owners: RequestOwners?
   let election: LeaderElection
@@ -35,7 +37,7 @@ final class RequestPool: Sendable {
   private let hasFailedImport = Atomic<Bool>(false)
 
   init(
-    _ settings: WorkerSettings, _ engine: Engine, queue: Int32, owners: RequestOwners? = nil,
+    _ settings: WorkerSettings, _ engine: Engine, queue: Int32, sessions: Int32 = -1, owners: RequestOwners? = nil,
     activity: UnsafeMutableRawPointer? = nil, log: ProcessLog, control: ControlChannel = .ofWorker,
     stopped: @escaping @Sendable () -> Void
   ) {
@@ -45,6 +47,7 @@ final class RequestPool: Sendable {
     self.control = control
     self.stopped = stopped
     self.queue = queue
+    self.sessions = sessions
     self.owners = owners
     processID = UInt32(bitPattern: getpid())
     contention = GILContention(holdsLead: !settings.runsInParallel)
@@ -69,7 +72,11 @@ final class RequestPool: Sendable {
       let failure = DetachedThread.start(named: "wsgi:\(index)", stackSize: settings.stackSize, takesSignals: true) { [self] in
         let thread = UnsafeMutablePointer<RequestThread>.allocate(capacity: 1)
         thread.initialize(to: RequestThread(index, self))
-        RequestThread.serve(thread)
+        if sessions >= 0, let owners {
+          RequestThread.serve(thread, from: SessionReader(slot: sessions, group: queue, owners: owners, processID: processID))
+        } else {
+          RequestThread.serve(thread, from: GroupReader())
+        }
         thread.deinitialize(count: 1)
         thread.deallocate()
         living.add(.max)

@@ -6,6 +6,20 @@ import Platform
 import ProcessSupervision
 import WSGICore
 
+/// Where a thread's requests come from.
+protocol RequestSource: ~Copyable {
+  /// Waits for the next one.
+  mutating func receive(from queue: Int32, _ reader: inout QueueReader) -> QueueReader.Received
+}
+
+/// One queue: the group's, or one that was handed over.
+struct GroupReader: RequestSource {
+  @inline(__always)
+  func receive(from queue: Int32, _ reader: inout QueueReader) -> QueueReader.Received { reader.receive(from: queue) }
+}
+
+extension SessionReader: RequestSource {}
+
 /// State that a thread keeps between requests. It is never moved: the engine is given its address.
 struct RequestThread: ~Copyable {
   let index: Int
@@ -32,12 +46,16 @@ struct RequestThread: ~Copyable {
   }
 
   /// Takes requests and runs them until no more are taken.
-  static func serve(_ thread: UnsafeMutablePointer<RequestThread>) {
+  @inline(__always)
+  static func serve<Source: RequestSource & ~Copyable>(
+    _ thread: UnsafeMutablePointer<RequestThread>, from requests: consuming Source
+  ) {
+    var requests = requests
     let index = thread.pointee.index
     let pool = thread.pointee.pool
     while var source = pool.election.take(index) {
       waiting: while true {
-        switch thread.pointee.reader.receive(from: source) {
+        switch requests.receive(from: source, &thread.pointee.reader) {
         case .request(let channel, let envelope):
           pool.owners?.note(envelope, pid: pool.processID)
           thread.pointee.envelope = envelope

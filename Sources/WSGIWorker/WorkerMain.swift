@@ -197,6 +197,7 @@ enum WorkerMain {
     _ stacks: StackReports
   ) -> Int32 {
     receiver.deliverToService()
+    close(WorkerDescriptor.sessions.rawValue)
     control.send(.ready)
     for script in settings.imports where !receiver.isServiceEnding {
       var failure = script.failure

@@ -37,8 +37,15 @@ final class WorkerProcess {
     // httpd gives up requests that no process has noted on the board. (A group without a board has /dev/null here.)
     if owners == nil, wsgi_posix_readable_size(shared) > 0 { return nil }
     close(shared)
+    var sessions = WorkerDescriptor.sessions.rawValue
+    // A group without session slots has /dev/null here.
+    if wsgi_posix_waiting(sessions) < 0 || owners == nil {
+      close(sessions)
+      sessions = -1
+    }
     pool = RequestPool(
-      settings, engine, queue: WorkerDescriptor.queue.rawValue, owners: owners, activity: activity, log: log, control: control
+      settings, engine, queue: WorkerDescriptor.queue.rawValue, sessions: sessions, owners: owners, activity: activity, log: log,
+      control: control
     ) {
       var zero: UInt8 = 0
       _ = write(bell, &zero, 1)

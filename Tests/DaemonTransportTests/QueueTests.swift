@@ -162,7 +162,7 @@ import WSGICore
       (message(head, says: head.count + 1), [ends.0], "a head of another length"),
       (message(head, says: head.count - 1), [ends.0], "a head of another length"),
       (message(head, says: RequestHead.limit + 1), [ends.0], "no envelope"),
-      (message(head, flags: .init(rawValue: 16)), [ends.0], "no envelope"),
+      (message(head, flags: .init(rawValue: 32)), [ends.0], "no envelope"),
       (Array(message(head).prefix(31)), [ends.0], "no envelope"),
       (bytes(500), [ends.0], "no envelope"),
       (message(bytes(RequestQueue.inlineHead + 1)), [ends.0], "too long"),

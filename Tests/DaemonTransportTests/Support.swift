@@ -134,10 +134,10 @@ extension FrameHeader {
 }
 
 /// Sends bytes and descriptors as one message; what sendmsg says.
-func sendMessage(_ bytes: some Collection<UInt8>, _ descriptors: [Int32] = [], to socket: Int32) -> Int {
+func sendMessage(_ bytes: some Collection<UInt8>, _ descriptors: [Int32] = [], to socket: Int32, flags: Int32 = 0) -> Int {
   Array(bytes).withUnsafeBytes { raw in
     var part = iovec(iov_base: UnsafeMutableRawPointer(mutating: raw.baseAddress), iov_len: raw.count)
-    return wsgi_posix_send(socket, &part, 1, descriptors, Int32(descriptors.count), 0)
+    return wsgi_posix_send(socket, &part, 1, descriptors, Int32(descriptors.count), flags)
   }
 }
 

@@ -24,7 +24,8 @@ private final class ParentProcess {
     let arguments = words.map { strdup($0) }
     defer { for argument in arguments { free(argument) } }
     let none: [UnsafeMutablePointer<CChar>?] = [nil]
-    pid = wsgi_posix_launch(probe, arguments + [nil], none, [to[0], from[1], 2, to[0], to[0], to[0], to[0], to[0], to[0]], [], 0)
+    let rest = [Int32](repeating: to[0], count: Int(WSGI_POSIX_LAST_DESCRIPTOR) - 2)
+    pid = wsgi_posix_launch(probe, arguments + [nil], none, [to[0], from[1], 2] + rest, [], 0)
     (input, output) = (to[1], from[0])
     close(to[0])
     close(from[1])

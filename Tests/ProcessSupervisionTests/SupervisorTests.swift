@@ -21,8 +21,9 @@ import WSGICore
     let it = try SupervisionCase([.init("a", "privileges serve"), .init("b", "serve")])
     wait("both are ready") { it.ready(0) == 1 && it.ready(1) == 1 }
     let pid = try #require(it.pids(0).first)
-    // 3 was the settings, read and closed, and 8 the activity pages, mapped and closed.
-    #expect(descriptors(of: pid) == [0, 1, 2, 4, 5, 6, 7])
+    // 3 was the settings, read and closed, and 8 the activity pages, mapped and closed. 9 is none in a group without sessions.
+    #expect(descriptors(of: pid) == [0, 1, 2, 4, 5, 6, 7, 9])
+    #expect(link("/proc/\(pid)/fd/9") == "/dev/null")
     #expect(link("/proc/\(pid)/fd/0") == "/dev/null")
     #expect(link("/proc/\(pid)/fd/1") == link("/proc/\(pid)/fd/2"))
     #expect(link("/proc/\(pid)/fd/1").hasPrefix("pipe:"))
@@ -96,7 +97,8 @@ import WSGICore
     var pid: Int32 = 0
     "/nonexistent".withCString { path in
       let null: [UnsafeMutablePointer<CChar>?] = [nil]
-      pid = wsgi_posix_launch(path, null, null, [0, 1, 2, 0, 0, 0, 0, 0, 0], [], 0)
+      pid = wsgi_posix_launch(
+        path, null, null, [0, 1, 2] + [Int32](repeating: 0, count: Int(WSGI_POSIX_LAST_DESCRIPTOR) - 2), [], 0)
     }
     #expect(pid == -ENOENT)
     #expect(environment.isEmpty)

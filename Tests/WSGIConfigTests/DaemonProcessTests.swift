@@ -9,9 +9,9 @@ import WSGICore
     #expect(
       Set(DaemonProcessOption.table.filter(\.isAddition).map(\.name)) == [
         "python", "reload", "queue-limit", "new-privileges", "environment", "pass-environment", "idle-timeout", "memory-recycle",
-        "process-limit", "cgroup", "cgroup-set", "preload",
+        "process-limit", "cgroup", "cgroup-set", "preload", "sticky-cookie", "sticky-header", "sticky-wait",
       ])
-    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 56)
+    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 59)
   }
 
   func group(_ options: String, isRoot: Bool = true) throws -> GroupConfig {
@@ -73,6 +73,9 @@ import WSGICore
     ("idle-timeout=10", { $0.idleTimeout == 10_000 }),
     ("preload=On", { $0.preloads }),
     ("preload=off", { !$0.preloads }),
+    ("sticky-cookie=a_b!", { $0.stickySessions?.mark == .cookie("a_b!") && $0.stickyWait == 1_000 }),
+    ("sticky-header=X-Route", { $0.stickySessions?.mark == .header("X-Route") }),
+    ("processes=126 sticky-cookie=a sticky-wait=50ms", { $0.stickyWait == 50 }),
     ("inactivity-timeout=1h", { $0.settings.inactivityTimeout == 3_600_000 }),
     ("request-timeout=250ms", { $0.settings.requestTimeout == 250 }),
     ("interrupt-timeout=5", { $0.settings.interruptTimeout == 5_000 }),
@@ -169,6 +172,20 @@ import WSGICore
     ("processes=-1-2", "Invalid process count for WSGI daemon process."),
     ("idle-timeout=x", "Invalid idle timeout for WSGI daemon process."),
     ("preload=yes", "Invalid preload flag for WSGI daemon process. preload=yes: it must be On or Off."),
+    ("sticky-cookie=", "Invalid cookie name for WSGI daemon process. sticky-cookie='': it must be a name"),
+    ("sticky-cookie=a=b", "Invalid cookie name for WSGI daemon process."),
+    ("sticky-cookie=a;b", "Invalid cookie name for WSGI daemon process."),
+    ("sticky-cookie=ä", "Invalid cookie name for WSGI daemon process."),
+    ("sticky-cookie=__Host-a", "Invalid cookie name for WSGI daemon process. sticky-cookie=__Host-a: the prefix __Host-"),
+    ("sticky-header=a:b", "Invalid header name for WSGI daemon process."),
+    ("sticky-header=", "Invalid header name for WSGI daemon process."),
+    ("sticky-cookie=a sticky-header=b", "Only one of sticky-cookie and sticky-header allowed."),
+    ("sticky-wait=0", "Invalid sticky wait for WSGI daemon process."),
+    ("sticky-wait=x", "Invalid sticky wait for WSGI daemon process."),
+    (
+      "sticky-cookie=a processes=127",
+      "Invalid process count for WSGI daemon process. processes=127 with sticky-cookie=a: sessions"
+    ),
     ("inactivity-timeout=1.5", "Invalid inactivity timeout for WSGI daemon process."),
     ("request-timeout=", "Invalid request timeout for WSGI daemon process."),
     ("interrupt-timeout=-1", "Invalid interrupt timeout for WSGI daemon process."),

@@ -123,6 +123,16 @@ import WSGICore
         "WSGIImportScript /srv/b.wsgi process-group=a application-group=%{GLOBAL}",
       ], expected: [(710, "threads=0")]),
     Case(
+      what: "sessions without a choice", lines: ["WSGIDaemonProcess a sticky-cookie=s", "WSGIProcessGroup a"],
+      expected: [(730, "sticky-cookie=s has no effect for the process group 'a' (test.conf:1): it has one process at most.")]),
+    Case(
+      what: "sessions of a service", lines: ["WSGIDaemonProcess a sticky-header=s processes=2 threads=0", "WSGIProcessGroup a"],
+      expected: [(730, "with threads=0")]),
+    Case(what: "sessions", lines: ["WSGIDaemonProcess a sticky-cookie=s processes=0-2 sticky-wait=2", "WSGIProcessGroup a"]),
+    Case(
+      what: "a wait for nothing", lines: ["WSGIDaemonProcess a sticky-wait=2", "WSGIProcessGroup a"],
+      expected: [(731, "sticky-wait= has no effect")]),
+    Case(
       what: "unknown locale", lines: ["WSGIDaemonProcess a locale=xx_XX", "WSGIProcessGroup a"],
       expected: [(306, "locale=xx_XX, which does not exist on this system")]),
     Case(

@@ -4,7 +4,9 @@ import WSGIStatus
 
 /// Which requests run, and which wait.
 @Suite struct LoadTests {
-  private func group(_ processes: [(state: WorkerState, busy: Int?, idle: Int?)], starts: Int) -> StatusReport.Group {
+  private func group(
+    _ processes: [(state: WorkerState, busy: Int?, idle: Int?)], starts: Int, isSticky: Bool = false
+  ) -> StatusReport.Group {
     var group = StatusReport.Group(name: "g", isEmbedded: false, state: .serving, wantedProcesses: 2, threads: 3)
     group.processes = processes.map {
       var process = StatusReport.Process(pid: 1, state: $0.state, started: 0)
@@ -12,7 +14,7 @@ import WSGIStatus
       process.idleThreads = $0.idle
       return process
     }
-    group.setInFlight((0..<starts).map { Int64($0) * 10 }, now: 1000)
+    group.setInFlight((0..<starts).map { Int64($0) * 10 }, now: 1000, isSticky: isSticky)
     return group
   }
 
@@ -25,6 +27,11 @@ import WSGIStatus
   @Test func aRequestIsOnItsWayToAnIdleThread() {
     let idle = group([(.ready, 2, 1), (.ready, 3, 0)], starts: 6)
     #expect(idle.waiting == 0 && idle.oldestWait == nil && idle.busyThreads == 5 && idle.idleThreads == 1)
+  }
+
+  @Test func aRequestWaitsForTheProcessOfItsSession() {
+    let idle = group([(.ready, 0, 3), (.ready, 3, 0)], starts: 5, isSticky: true)
+    #expect(idle.waiting == 2 && idle.oldestWait == 970 && idle.busyThreads == 3 && idle.idleThreads == 3)
   }
 
   /// Where processes do not tell, the threads of those that take requests are taken to be busy.

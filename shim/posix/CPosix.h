@@ -56,6 +56,18 @@ int wsgi_posix_unread(int socket);
  * yet; -errno, which is -EPIPE where no process is left that could offer anything. */
 int wsgi_posix_take_over_queue(int offered, int write_end, int read_end);
 
+/* Leaves `count` descriptors, WSGI_POSIX_MOST_KEPT at most, in a socket as one message; they stay the caller's too.  0, or
+ * -errno. */
+#define WSGI_POSIX_MOST_KEPT 253
+int wsgi_posix_keep_descriptors(int socket, const int32_t *descriptors, int count);
+/* Copies of those that the first message at `socket` carries, close-on-exec; the message stays there for others.  How many there
+ * are, or -errno. */
+int wsgi_posix_copy_kept_descriptors(int socket, int32_t *descriptors, int capacity);
+
+/* Waits until one of two sockets has something to receive: the first that does, the preferred one before the other, or -errno,
+ * which is -EINTR after a signal. */
+int wsgi_posix_await_either(int preferred, int other);
+
 /* A memory file with these bytes, sealed against every change: a descriptor, or -errno. */
 int wsgi_posix_sealed_file(const void *bytes, size_t length);
 
@@ -68,7 +80,7 @@ int64_t wsgi_posix_readable_size(int descriptor);
 /* ---- Process supervision: code between fork and exec, variadic calls (prctl, fcntl, syscall), W* macros ---- */
 
 /* A launched process finds descriptors 0 ... WSGI_POSIX_LAST_DESCRIPTOR open, and no other. */
-#define WSGI_POSIX_LAST_DESCRIPTOR 8
+#define WSGI_POSIX_LAST_DESCRIPTOR 9
 
 /* Starts `path` in a session of its own, with default signal dispositions, no blocked signals, and descriptors[i] as its
  * descriptor i.  Between fork and exec runs C that is safe there, whatever threads the caller has.  `argv` and `envp` end with

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -135,6 +136,54 @@ int wsgi_posix_take_over_queue(int offered, int write_end, int read_end) {
     close(ends.values[i]);
   }
   return result;
+}
+
+/* The kernel passes no more descriptors at a time (SCM_MAX_FD). */
+typedef union kept_control {
+  char bytes[CMSG_SPACE(sizeof(int32_t) * WSGI_POSIX_MOST_KEPT)];
+  struct cmsghdr header;
+} kept_control;
+
+int wsgi_posix_keep_descriptors(int socket, const int32_t *descriptors, int count) {
+  if (count < 1 || count > WSGI_POSIX_MOST_KEPT) return -EINVAL;
+  char byte = 1;
+  struct iovec part = {.iov_base = &byte, .iov_len = 1};
+  kept_control space;
+  size_t length = sizeof(int32_t) * (size_t)count;
+  space.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(length), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+  memcpy(CMSG_DATA(&space.header), descriptors, length);
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = space.bytes, .msg_controllen = CMSG_LEN(length)};
+  return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+int wsgi_posix_copy_kept_descriptors(int socket, int32_t *descriptors, int capacity) {
+  char byte;
+  struct iovec part = {.iov_base = &byte, .iov_len = 1};
+  kept_control space;
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = space.bytes, .msg_controllen = sizeof space.bytes};
+  if (recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0) return -errno;
+  struct cmsghdr *header = message.msg_controllen ? CMSG_FIRSTHDR(&message) : NULL;
+  if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) return -EBADMSG;
+  int count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int32_t));
+  int fits = count <= capacity && !(message.msg_flags & MSG_CTRUNC);
+  for (int i = 0; i < count; i++) {
+    int32_t descriptor;
+    memcpy(&descriptor, CMSG_DATA(header) + (size_t)i * sizeof descriptor, sizeof descriptor);
+    if (fits) {
+      descriptors[i] = descriptor;
+    } else {
+      close(descriptor);
+    }
+  }
+  return fits ? count : -EMFILE;
+}
+
+int wsgi_posix_await_either(int preferred, int other) {
+  struct pollfd entries[2] = {{.fd = preferred, .events = POLLIN}, {.fd = other, .events = POLLIN}};
+  if (poll(entries, 2, -1) < 0) return -errno;
+  return entries[0].revents ? preferred : other;
 }
 
 static int failed(int file) {

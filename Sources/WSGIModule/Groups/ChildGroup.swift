@@ -24,6 +24,10 @@ final class ChildGroup: Sendable {
   var place: Int { row.slot &- 1 }
   /// How the group stands, as its supervisor says.
   let scoreboard: GroupScoreboard?
+  /// Where sessions stay with processes; those of a group that is made on demand come with its queue.
+  let sessions: SessionSlots?
+  /// Its requests go another way than straight into its queue: it is a template, or sessions stay with its processes.
+  let isSpecial: Bool
   /// The activity of each of its threads; nil if there are none, or no memory for it.
   private let workers: WorkerScoreboard?
   /// Says which refusals are logged.
@@ -31,7 +35,7 @@ final class ChildGroup: Sendable {
 
   init(
     _ config: GroupConfig, _ row: RequestBook.Row, queue: GroupQueue? = nil, scoreboard: GroupScoreboard? = nil,
-    workers: WorkerScoreboard? = nil
+    workers: WorkerScoreboard? = nil, sessions: SessionSlots? = nil
   ) {
     self.config = config
     changedRoot = config.changedRoot
@@ -40,6 +44,8 @@ final class ChildGroup: Sendable {
     self.queue = queue
     self.scoreboard = scoreboard
     self.workers = workers
+    self.sessions = sessions
+    isSpecial = config.template != nil || config.stickySessions != nil
   }
 
   var name: String { config.name.description }
@@ -48,6 +54,7 @@ final class ChildGroup: Sendable {
   func unmap() {
     queue?.owners?.unmap()
     workers?.unmap()
+    sessions?.close()
   }
 
   // MARK: its processes

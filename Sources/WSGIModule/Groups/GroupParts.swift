@@ -14,11 +14,13 @@ struct GroupParts {
   private let config: GroupConfig
   private var owners: RequestOwners?
   private var workers: WorkerScoreboard?
+  private var sessions: SessionSlots?
   private let server: OpaquePointer?
 
   /// `place`: that in the configuration. Where the group cannot be started its plan has no queue, which has been logged.
   init(_ config: GroupConfig, _ place: Int, _ generation: Generation, _ logs: LogTargets) {
     self.config = config
+    SessionSlots.prepare(for: config)
     server = logs.server(of: place)
     let facts = wsgi_httpd_get_facts()
     let surroundings = GroupPlan.Surroundings(config, generation)
@@ -55,6 +57,16 @@ struct GroupParts {
     workers = WorkerScoreboard(processes: config.settings.processes, threads: config.settings.threads)
     plan.activity = workers?.descriptor ?? -1
     plan.workers = workers
+    // Requests are taken back from a slot by their note on the board.
+    guard owners != nil else { return }
+    plan.sessionQueues = GroupParts.sessionQueues(of: config)
+    sessions = SessionSlots(config, kept: plan.sessionQueues)
+    if config.stickySessions != nil, sessions == nil {
+      log(
+        .warning, server,
+        "WSGI0732: Sessions do not stay with the processes of group '\(config.name)': their queues cannot be made:"
+          + " \(String(cString: strerror(errno))).")
+    }
   }
 
   /// Why the group cannot be started, as the end of a sentence.
@@ -84,6 +96,7 @@ struct GroupParts {
       files.activity = workers.descriptor
       workers.unmap()
     }
+    files.sessions = GroupParts.sessionQueues(of: config)
     if files.owners >= 0, files.activity >= 0 { return files }
     files.closeAll()
     return nil
@@ -101,6 +114,25 @@ struct GroupParts {
     return ends
   }
 
+  /// Makes the queues of a group's slots, and what keeps them; -1: it has none, or they cannot be made, which errno explains.
+  private static func sessionQueues(of group: GroupConfig) -> Int32 {
+    guard group.stickySessions != nil, !group.settings.isService else { return -1 }
+    var queues: [RenewableQueue.Ends] = []
+    for _ in 0..<group.settings.processes {
+      do throws(QueueFailure) {
+        queues.append(try queue(backlog: group.listenBacklog))
+      } catch {
+        for queue in queues {
+          close(queue.read)
+          close(queue.write)
+        }
+        errno = error.errno
+        return -1
+      }
+    }
+    return SessionQueues.keep(queues)
+  }
+
   /// The group for httpd's children; nil: there is no memory for the book. `scoreboard`: nil if nothing is started.
   func childGroup(_ place: Int, _ generation: Generation, _ scoreboard: GroupScoreboard?) -> ChildGroup? {
     guard let row = generation.row(place, for: config) else { return nil }
@@ -110,7 +142,7 @@ struct GroupParts {
     var queue = GroupQueue(row, plan.queue, config, server, wsgi_httpd_get_facts())
     queue.owners = owners
     queue.acceptsDescriptors = isTrusted
-    return ChildGroup(config, row, queue: queue, scoreboard: scoreboard, workers: workers)
+    return ChildGroup(config, row, queue: queue, scoreboard: scoreboard, workers: workers, sessions: sessions)
   }
 
   /// Whether the group's processes have httpd's own user.

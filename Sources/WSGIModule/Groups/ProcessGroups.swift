@@ -143,6 +143,7 @@ final class ProcessGroups {
   /// The calling process is a fresh child of httpd.
   static func becomeChild(of current: ProcessGroups?) {
     for groups in living where groups !== current { groups.supervisor.leave() }
+    for group in current?.groups ?? [] { group.sessions?.open() }
     current?.supervisor.becomeChild()
     living = []
   }

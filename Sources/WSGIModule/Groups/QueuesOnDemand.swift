@@ -29,6 +29,7 @@ final class QueuesOnDemand: Sendable {
     let group: ChildGroup
     let queue: GroupQueue
     let workers: WorkerScoreboard?
+    let sessions: SessionSlots?
     /// The supervisor has been told of a script that a preloader of the group could load.
     fileprivate let hasNamedScript: Bool
     /// When it was last wanted, in milliseconds of the monotonic clock.
@@ -43,9 +44,12 @@ final class QueuesOnDemand: Sendable {
       let settings = group.config.settings
       workers = WorkerScoreboard(processes: settings.processes, threads: settings.threads, file: files.activity)
       self.queue = queue
+      sessions = queue.owners == nil ? nil : SessionSlots(group.config, kept: files.sessions)
+      sessions?.open()
       // The mappings keep what is needed of the files.
       close(files.owners)
       close(files.activity)
+      if files.sessions >= 0 { close(files.sessions) }
     }
 
     /// The supervisor has given the queue back.
@@ -57,6 +61,7 @@ final class QueuesOnDemand: Sendable {
       close(queue.writeEnd)
       queue.owners?.unmap()
       workers?.unmap()
+      sessions?.close()
     }
   }
 

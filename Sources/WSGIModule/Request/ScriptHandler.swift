@@ -69,17 +69,33 @@ struct ScriptHandler {
     if let refusal = destination.lookup.refusal(of: destination.processGroup) { throw refusal }
     guard case .daemon(let place) = destination.lookup else { return try runCounted(nil, destination, body, &writer) }
     guard let group = generation.group(place) else { throw notStarted(destination) }
-    guard let template = group.config.template else { return try runCounted(group, destination, body, &writer) }
-    let owner = try ScriptUser(script, of: template, group.config, RequestNames(request: request, view: view))
-    let name = QueuesOnDemand.Name(group: group, owner: owner)
-    let held = try hold(name, destination)
-    var own = destination
-    own.processGroup = held.group.config.name.bytes
-    return try runCounted(held.group, own, body, &writer, tenant: (name, held))
+    if group.isSpecial { return try runSpecial(group, destination, body, &writer) }
+    return try runCounted(group, destination, body, &writer)
   }
 
-  /// The group of a tenant.
-  private func hold(
+  /// A request of a template, or of a group with whose processes sessions stay.
+  private func runSpecial(
+    _ group: ChildGroup, _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter
+  ) throws(Refusal) -> Int32 {
+    if let template = group.config.template {
+      let owner = try ScriptUser(script, of: template, group.config, RequestNames(request: request, view: view))
+      let name = QueuesOnDemand.Name(group: group, owner: owner)
+      let held = try hold(name, destination)
+      var own = destination
+      own.processGroup = held.group.config.name.bytes
+      if held.sessions != nil { return try runInSession(held.group, own, body, &writer, (name, held)) }
+      return try runCounted(held.group, own, body, &writer, tenant: (name, held))
+    }
+    if group.sessions != nil { return try runInSession(group, destination, body, &writer, nil) }
+    guard group.isOnDemand else { return try runCounted(group, destination, body, &writer) }
+    let name = QueuesOnDemand.Name(group: group)
+    let held = try hold(name, destination)
+    guard held.sessions != nil else { return try runCounted(group, destination, body, &writer) }
+    return try runInSession(group, destination, body, &writer, (name, held))
+  }
+
+  /// A group that is made on demand.
+  func hold(
     _ name: QueuesOnDemand.Name, _ destination: Destination
   ) throws(Refusal) -> QueuesOnDemand.Held {
     guard name.group.queue != nil, let queues = HTTPDChild.current?.queues else { throw notStarted(destination) }
@@ -111,7 +127,8 @@ struct ScriptHandler {
     var account = RequestAccount(request, at: view.time, group: group, generation)
     do throws(Refusal) {
       if let group { try checkOwnership(group) }
-      let head = try encode(destination, body, &writer, group)
+      var fields = wsgi_httpd_get_request(request)
+      let head = try encode(destination, body, &writer, group, &fields)
       let result =
         if let group { try runDaemon(head, destination, group, &account, tenant) } else {
           try runEmbedded(head, destination, &account)
@@ -128,16 +145,17 @@ struct ScriptHandler {
   // MARK: the head
 
   /// The script's path as a C string that lives as long as the request.
-  private var script: UnsafePointer<CChar> {
+  var script: UnsafePointer<CChar> {
     guard let handlerScript else { return view.filename ?? emptyString }
     return handlerScript.path.withUnsafeBytes { UnsafePointer(poolCopy($0, wsgi_httpd_request_pool(request))) }
   }
 
   /// `group`: that which is to run the request; nil: it is run here.
-  private func encode(
-    _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter, _ group: ChildGroup?
+  @inline(__always)
+  func encode(
+    _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter, _ group: ChildGroup?,
+    _ fields: inout wsgi_httpd_request
   ) throws(Refusal) -> UnsafeRawBufferPointer {
-    var fields = wsgi_httpd_get_request(request)
     let proxy = ProxyHeaders.outcome(destination, view, fields)
     var flags = RequestHead.Flags(destination.flags)
     if body.isThere { flags.insert(.hasBody) }
@@ -207,7 +225,7 @@ struct ScriptHandler {
     return result
   }
 
-  private func response(for destination: Destination) -> ClientResponse {
+  func response(for destination: Destination) -> ClientResponse {
     ClientResponse(
       request, overridesErrors: destination.flags.isOn(.errorOverride),
       allowsSendfile: destination.flags.isOn(.enableSendfile))
@@ -215,12 +233,20 @@ struct ScriptHandler {
 
   // MARK: daemon mode
 
-  private func checkOwnership(_ group: ChildGroup) throws(Refusal) {
+  func checkOwnership(_ group: ChildGroup) throws(Refusal) {
     if let owner = group.config.settings.engine.scriptOwner { try ScriptOwnership.check(script, for: owner, group: group.name) }
   }
 
-  private func notStarted(_ destination: Destination) -> Refusal {
+  func notStarted(_ destination: Destination) -> Refusal {
     Refusal(500, "WSGI0151: Process group '\(ByteText(destination.processGroup))' was not started; earlier log entries say why.")
+  }
+
+  /// Limits how long the client may keep the response waiting; how long it might before, -1: that is left alone.
+  @inline(__always)
+  func limitClient(_ group: ChildGroup) -> Int64 {
+    let own = Int64(group.config.responseSocketTimeout)
+    let timeout = own > 0 ? own : group.config.settings.socketTimeout
+    return timeout > 0 ? wsgi_httpd_set_client_timeout(request, timeout) : -1
   }
 
   private func runDaemon(
@@ -228,10 +254,7 @@ struct ScriptHandler {
     _ tenant: (name: QueuesOnDemand.Name, held: QueuesOnDemand.Held)?
   ) throws(Refusal) -> Int32 {
     guard let queue = group.queue, let seat = HTTPDChild.current?.seat else { throw notStarted(destination) }
-    // How long the client may keep the response waiting.
-    let own = Int64(group.config.responseSocketTimeout)
-    let timeout = own > 0 ? own : group.config.settings.socketTimeout
-    let before = timeout > 0 ? wsgi_httpd_set_client_timeout(request, timeout) : -1
+    let before = limitClient(group)
     defer { if before >= 0 { _ = wsgi_httpd_set_client_timeout(request, before) } }
     var exchange = DaemonRequest(request, of: group, script: script, response: response(for: destination))
     let outcome =
@@ -304,7 +327,7 @@ extension RequestHead.Flags {
 extension ChildGroup {
   /// Why there is no group of this template for a tenant.
   fileprivate func refusal(_ failure: ActivationFailure, key: TenantKey?) -> Refusal {
-    let name = "'\(name)/\(key.map { ByteText($0.bytes).description } ?? "")'"
+    let name = "'\(name)\(key.map { "/\(ByteText($0.bytes))" } ?? "")'"
     return switch failure {
     case .refused(EBUSY):
       Refusal(

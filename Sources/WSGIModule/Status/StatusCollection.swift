@@ -85,7 +85,7 @@ struct StatusCollection {
       preloader.residentBytes = resident($0.pid)
       return preloader
     }
-    shown.setInFlight(starts(group.row), now: now)
+    shown.setInFlight(starts(group.row), now: now, isSticky: group.config.stickySessions != nil)
     return shown
   }
 
