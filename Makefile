@@ -41,7 +41,7 @@ TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client opens
 BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit integration bench bench-losses bench-instructions bench-syscalls bench-own-gil bench-hosting fuzz sanitize all engine install lint format clean
+.PHONY: help run test unit integration bench bench-losses bench-instructions bench-syscalls bench-own-gil bench-hosting bench-reloads fuzz sanitize all engine install lint format clean
 .PHONY: build-packages test-packages bench-packages tools module
 
 help:
@@ -52,6 +52,7 @@ help:
 	@echo 'make bench-instructions  count the instructions of a request (BENCH=--top: and where they are spent)'
 	@echo 'make bench-syscalls      count the system calls of a request'
 	@echo 'make bench-hosting what many process groups and tenants cost, beside mod_wsgi 6.1.1'
+	@echo 'make bench-reloads what reloading one of three applications in a process costs: PYTHON=/path/to/python3.X'
 	@echo 'make bench-losses what requests are lost to while processes are replaced, beside mod_wsgi 6.1.1'
 	@echo 'make bench-own-gil        what a GIL for each interpreter is worth: PYTHON=/path/to/python3.12'
 	@echo 'make fuzz         the readers of frames, messages, settings and configuration under libFuzzer,'
@@ -92,6 +93,10 @@ bench-instructions: bench-packages all
 
 bench-hosting: bench-packages all
 	@WSGI_MODULE=$(STAGE)/mod_wsgi.so $(PYTHON) Tests/bench/hosting.py $(BENCH)
+
+bench-reloads: bench-packages engine
+	@test -f '$(STAGE)/mod_wsgi.so' || $(MAKE) --no-print-directory module PYTHON=/usr/bin/python3
+	@WSGI_MODULE=$(STAGE)/mod_wsgi.so python3 Tests/bench/reloads.py --python '$(PYTHON)' $(BENCH)
 
 bench-losses: bench-packages all
 	@WSGI_MODULE=$(STAGE)/mod_wsgi.so $(PYTHON) Tests/bench/compare_losses.py $(BENCH)

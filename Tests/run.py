@@ -203,9 +203,9 @@ def run_other_pythons(tally, stage, reports, word):
 OTHER_PYTHONS = ["Tests/integration/%s.py" % name for name in (
     "requests/test_environ", "requests/test_start_response", "requests/test_input", "requests/test_response",
     "requests/test_file_wrapper", "requests/test_logging", "requests/test_robustness", "reload/test_loading",
-    "reload/test_failed_embedded_imports", "interpreters/test_application_groups", "interpreters/test_interpreter_directives",
-    "interpreters/test_own_gil", "daemons/test_preload", "status/test_module", "status/test_events", "status/test_metrics",
-    "status/test_telemetry")]
+    "reload/test_failed_embedded_imports", "reload/test_interpreters", "reload/test_extensions",
+    "interpreters/test_application_groups", "interpreters/test_interpreter_directives", "interpreters/test_own_gil",
+    "daemons/test_preload", "status/test_module", "status/test_events", "status/test_metrics", "status/test_telemetry")]
 BESIDE_ANOTHER_PYTHON = [
     "Tests/integration/daemons/test_process_identity.py::test_two_groups_have_two_pythons",
     "Tests/integration/interpreters/test_which_python.py::test_another_python_than_the_module_was_built_for"]

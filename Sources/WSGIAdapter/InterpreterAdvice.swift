@@ -2,6 +2,8 @@
 struct InterpreterAdvice {
   /// A log line, with its number.
   let sentence: String
+  /// "Module 'x'", as far as the traceback tells.
+  let subject: String
 
   private enum Objection {
     /// It works in the main interpreter only.
@@ -39,7 +41,7 @@ struct InterpreterAdvice {
       let refusal = InterpreterAdvice.refusal(lines[index]), !isMain || refusal == .secondTime
     else { return nil }
     let module = InterpreterAdvice.named(lines[index]) ?? InterpreterAdvice.imported(lines[..<index])
-    let subject = module.map { "Module '\($0)'" } ?? "An extension module"
+    subject = module.map { "Module '\($0)'" } ?? "An extension module"
     let group = String(decoding: applicationGroup, as: UTF8.self)
     let main = "Set 'WSGIApplicationGroup %{GLOBAL}' (or application-group=%{GLOBAL} on WSGIScriptAlias) for this application"
     switch refusal {
@@ -70,13 +72,13 @@ struct InterpreterAdvice {
     return line[start.upperBound..<end.lowerBound]
   }
 
-  /// The last import statement that the traceback shows: `from x.y import z`.
+  /// The module of the last import statement in the traceback that gives a whole name: `from x.y import z`.
   private static func imported(_ lines: ArraySlice<Substring>) -> Substring? {
     for line in lines.reversed() {
       let words = line.split(separator: " ", maxSplits: 2)
       guard words.count >= 2, words[0] == "import" || words[0] == "from" else { continue }
       let name = words[1].prefix { $0 != "," && $0 != ";" }
-      if !name.isEmpty { return name }
+      if !name.isEmpty, !name.hasPrefix(".") { return name }
     }
     return nil
   }

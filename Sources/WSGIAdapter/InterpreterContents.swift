@@ -33,8 +33,8 @@ final class InterpreterContents {
   let retirementWarning = FirstTime()
   let generationWarning = FirstTime()
   var succession = Succession()
-  /// An extension module has refused to be loaded into it.
-  private(set) var hasObjection = false
+  /// An extension module that has refused to be loaded into it.
+  private(set) var refuser: String?
 
   init(_ adapter: Adapter, _ interpreter: Interpreter) throws(Raised) {
     self.adapter = adapter
@@ -244,7 +244,7 @@ final class InterpreterContents {
     let advice = InterpreterAdvice(
       text, applicationGroup: interpreter.name, isMain: interpreter.isMain, hasOwnGIL: interpreter.hasOwnGIL)
     if let advice {
-      hasObjection = true
+      refuser = advice.subject
       adapter.logHere(.error, advice.sentence)
     }
     if secret == nil { for sentence in self.advice(exception, script) { adapter.logHere(.error, sentence) } }

@@ -80,7 +80,7 @@ extension ScriptLoader {
         _ = try ScriptLoader(contents: contents, attachment: successor).script(wanted, gil)
         return (true, nil)
       } catch {
-        return (false, contents.hasObjection ? "an extension module cannot be loaded into a second interpreter" : nil)
+        return (false, contents.refuser.map { "\($0) cannot be loaded into a second interpreter" })
       }
     }
     if isLoaded, python.replace(contents.interpreter, by: successor.interpreter) { return .replaced }

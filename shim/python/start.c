@@ -48,11 +48,22 @@ const char *wsgi_py_initialize(const wsgi_py_start *start) {
   return PyStatus_Exception(status) ? explain(status) : NULL;
 }
 
+#if PY_VERSION_HEX >= 0x030C0000
+/* All interpreters share the static types of this module, parts of which lie in the memory of the first that imports it: that
+ * must not be one which ends before the others (CPython's gh-136423).  In the main interpreter. */
+static void settle_shared_types(void) {
+  PyObject *module = PY_VERSION_HEX >= 0x030D0000 ? PyImport_ImportModule("_datetime") : NULL;
+  Py_XDECREF(module);
+  PyErr_Clear();
+}
+#endif
+
 PyThreadState *wsgi_py_new_interpreter(bool own_gil, const char **error) {
   *error = "Python could not create a sub-interpreter";
 #if PY_VERSION_HEX >= 0x030C0000
   if (own_gil) {
     PyThreadState *before = PyThreadState_Get(), *made = NULL;
+    settle_shared_types();
     PyInterpreterConfig config = {
       .use_main_obmalloc = 0, .allow_fork = 1, .allow_exec = 1, .allow_threads = 1, .allow_daemon_threads = 1,
       .check_multi_interp_extensions = 1, .gil = PyInterpreterConfig_OWN_GIL };

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from httpd_env import MODES, REFERENCE, Httpd, wait_until
+from httpd_env import MODES, PYTHON, REFERENCE, Httpd, wait_until
 
 pytestmark = pytest.mark.skipif(REFERENCE, reason="the reference reloads processes or script files only")
 
@@ -39,6 +39,7 @@ ALIASES = "".join("WSGIScriptAlias /%s {apps}/%s.wsgi application-group=%s\n" % 
 
 class Site:
     def __init__(self, mode, conf="", **more):
+        self.mode = mode
         self.server = Httpd(CONF[mode] + ALIASES + conf, name="interpreters", **more)
         self.notes = self.server.unused_path("notes")
         self.write_helper(0)
@@ -70,10 +71,14 @@ class Site:
             return []
 
 
-@pytest.fixture(params=[mode for mode in ("embedded", "daemon") if mode in MODES])
+# Python 3.12 cannot end an interpreter with its own GIL.
+GILS = ["", "WSGIPerInterpreterGIL On\n"] if PYTHON >= (3, 13) else [""]
+
+
+@pytest.fixture(params=[(mode, gil) for mode in ("embedded", "daemon") if mode in MODES for gil in GILS],
+                ids=lambda param: param[0] + (", own GIL" if param[1] else ""))
 def site(request):
-    made = Site(request.param)
-    made.mode = request.param
+    made = Site(*request.param)
     with made.server:
         yield made
 
