@@ -117,7 +117,7 @@ private final class Worker: @unchecked Sendable {
     endpoint.attempts = 2
     endpoint.flushDelay = 0
     endpoint.socketTimeout = 10_000
-    var origin = Host()
+    var origin = Origin()
     let outcome = head.withUnsafeBytes { forwarder.run($0, on: endpoint, logLevel: LogLevel(clamping: 15), origin: &origin) }
     precondition(outcome != .failed(.timedOut), "still waiting when the worker had gone")
   }

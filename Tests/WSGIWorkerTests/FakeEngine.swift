@@ -50,7 +50,10 @@ enum FakeEngine {
       outcome.end = Int32(WSGI_STALE)
       outcome.script_modified = request.scriptModified
       return
-    case "wait": gate.pass()
+    case "wait":
+      // It has the GIL by now, and waits for something else.
+      functions.started?(exchange, 1)
+      gate.pass()
     case "log":
       Array("said".utf8).withUnsafeBufferPointer { text in
         var record = wsgi_log_record(level: 3, line: 0, file: nil, text: text.baseAddress, length: text.count)
