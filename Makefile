@@ -13,7 +13,7 @@ T ?=
 DESTDIR ?=
 STAGE ?= .build-stage
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= frames queue control settings responses configuration
+FUZZ_TARGETS ?= frames queue control settings responses configuration cookies
 SANITIZE ?= address thread integration
 
 # What the build asks of PYTHON; evaluated when a recipe runs, that is after packages have been installed.
@@ -55,7 +55,7 @@ help:
 	@echo 'make bench-reloads what reloading one of three applications in a process costs: PYTHON=/path/to/python3.X'
 	@echo 'make bench-losses what requests are lost to while processes are replaced, beside mod_wsgi 6.1.1'
 	@echo 'make bench-own-gil        what a GIL for each interpreter is worth: PYTHON=/path/to/python3.12'
-	@echo 'make fuzz         the readers of frames, messages, settings and configuration under libFuzzer,'
+	@echo 'make fuzz         the readers of frames, messages, settings, configuration and cookies under libFuzzer,'
 	@echo '                  for FUZZ_SECONDS=$(FUZZ_SECONDS) each: FUZZ_TARGETS="$(FUZZ_TARGETS)"'
 	@echo 'make sanitize     the unit tests under AddressSanitizer and ThreadSanitizer, and the integration'
 	@echo '                  tests under AddressSanitizer: SANITIZE="$(SANITIZE)"'

@@ -158,7 +158,8 @@ if environment["WSGI_FUZZ"] != nil {
       name: "FrameFuzz", dependencies: ["DaemonTransport", "RequestCounting", "WSGICore", "CPosix"], path: "Tests/FrameFuzz",
       swiftSettings: common, linkerSettings: fuzzer),
     .executableTarget(
-      name: "MessageFuzz", dependencies: ["ProcessSupervision", "WSGIConfig", "WSGICore"], path: "Tests/MessageFuzz",
+      name: "MessageFuzz", dependencies: ["DaemonTransport", "ProcessSupervision", "WSGIConfig", "WSGICore"],
+      path: "Tests/MessageFuzz",
       swiftSettings: common, linkerSettings: fuzzer),
   ]
 }

@@ -1,10 +1,11 @@
+@testable import DaemonTransport
 import Glibc
 @testable import ProcessSupervision
 @testable import WSGIConfig
 import WSGICore
 
 // Readers of whole messages under libFuzzer (`make fuzz`), one a run, as the environment says: what a worker sends its
-// supervisor, the settings that a worker is started with, the head of a response, and lines of the configuration.
+// supervisor, the settings that a worker is started with, the head of a response, lines of the configuration, and cookies.
 
 /// What a supervisor reads: of a message that is one, the same is read once it was written again.
 @Sendable private func readControlMessage(_ bytes: UnsafeRawBufferPointer) {
@@ -58,12 +59,24 @@ import WSGICore
   for group in global.value.groups { _ = global.value.settings(for: group, user: user).encoded() }
 }
 
+private let cookie = SessionCookie(name: Array("S".utf8), group: Array("g".utf8), slots: 12, key: SessionKey([1]))
+
+/// A client's Cookie header: of what is left nothing is the cookie, and nothing is new.
+@Sendable private func readCookies(_ bytes: UnsafeRawBufferPointer) {
+  let rest = cookie.take(from: bytes)
+  precondition(rest.slot.map { cookie.values.indices.contains($0) } ?? true, "no such slot")
+  guard let kept = rest.bytes else { return precondition(rest.slot == nil, "a cookie that was not taken out") }
+  precondition(kept.count < bytes.count, "more than there was")
+  kept.withUnsafeBytes { precondition(cookie.take(from: $0).slot == nil, "a cookie is left") }
+}
+
 private let read: (@Sendable (UnsafeRawBufferPointer) -> Void)? = {
   switch getenv("WSGI_FUZZ_TARGET").map({ String(cString: $0) }) {
   case "control": readControlMessage
   case "settings": readSettings
   case "responses": readResponseHead
   case "configuration": readConfiguration
+  case "cookies": readCookies
   default: nil
   }
 }()

@@ -52,6 +52,9 @@ final class QueuesOnDemand: Sendable {
       if files.sessions >= 0 { close(files.sessions) }
     }
 
+    /// How many stay open.
+    fileprivate var descriptors: Int { 1 + (sessions?.queues.count ?? 0) }
+
     /// The supervisor has given the queue back.
     fileprivate var isClosed: Bool {
       waitUntilReady(queue.writeEnd, for: 0, milliseconds: 0).first & (POLLHUP | POLLERR) != 0
@@ -65,6 +68,7 @@ final class QueuesOnDemand: Sendable {
     }
   }
 
+  /// The most descriptors that a child has open for them.
   private static let most = 256
 
   private let asker: GroupActivation.Asker
@@ -108,15 +112,18 @@ final class QueuesOnDemand: Sendable {
   /// The result is what the list has no more.
   private static func add(_ new: Held, _ place: Place, to held: inout [Place: Held]) -> [Held] {
     // Nobody may ever come for the closed ones again.
-    var left = held.filter(\.value.isClosed).map(\.key)
-    if left.isEmpty, held.count >= most,
-      let oldest = held.min(by: { $0.value.used.load(ordering: .relaxed) < $1.value.used.load(ordering: .relaxed) })
-    {
-      left = [oldest.key]
-    }
-    let dropped = left.compactMap { held.removeValue(forKey: $0) }
+    var dropped = held.filter(\.value.isClosed).map(\.key).compactMap { held.removeValue(forKey: $0) }
     // Another thread may have asked at the same time: the later answer is as good.
-    return dropped + (held.updateValue(new, forKey: place).map { [$0] } ?? [])
+    if let other = held.updateValue(new, forKey: place) { dropped.append(other) }
+    var count = held.values.reduce(0) { $0 + $1.descriptors }
+    guard count > most else { return dropped }
+    let used = held.sorted { $0.value.used.load(ordering: .relaxed) < $1.value.used.load(ordering: .relaxed) }
+    for (place, old) in used where count > most && old !== new {
+      count -= old.descriptors
+      held[place] = nil
+      dropped.append(old)
+    }
+    return dropped
   }
 
   private func ask(_ name: Name, script: ScriptPath? = nil, milliseconds: Int64) throws(ActivationFailure) -> Held {

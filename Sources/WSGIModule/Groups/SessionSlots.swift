@@ -39,7 +39,8 @@ final class SessionSlots: @unchecked Sendable {
       cookie = nil
       header = name.bytes
     }
-    patience = Int64(clamping: group.stickyWait)
+    // A year is for ever.
+    patience = min(Int64(clamping: group.stickyWait), 31_536_000_000)
     self.kept = kept
   }
 

@@ -85,6 +85,12 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
     note(.info, "Queueing the request again, attempt #\(attempt): the daemon process that took it is being replaced.")
   }
 
+  func sessionMoves() {
+    note(
+      .info,
+      "The process of the request's session has not taken it, or has ended; any process of group '\(group.name)' may take it.")
+  }
+
   // MARK: the end
 
   /// When a client may ask again that was refused for want of room, in seconds.

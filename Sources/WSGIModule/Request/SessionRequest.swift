@@ -48,7 +48,12 @@ struct SessionRequest: SessionOrigin, ~Copyable {
   }
 
   func isSlotServed() -> Bool { slot.map { session.isServed($0) } ?? false }
-  mutating func slotPassed() { hasPassed = true }
+
+  mutating func slotPassed() {
+    hasPassed = true
+    base.sessionMoves()
+  }
+
   func mostInSlots() -> Int { session.slots.mostMessages }
   mutating func willBeNoted(at place: UInt32) { self.place = place }
 

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from httpd_env import REFERENCE, Httpd, query_apxs, run_together, wait_until
+from httpd_env import REFERENCE, Httpd, Log, query_apxs, run_together, wait_until
 from processes import called, has_ended, name_of, named
 
 pytestmark = pytest.mark.skipif(REFERENCE, reason="sticky sessions are new")
@@ -739,3 +739,38 @@ def test_descriptors(serve):
         # The worker's is the one after those that every worker has.
         assert (9 in numbers) == (name == "with") or os.readlink("/proc/%d/fd/9" % worker) != "/dev/null"
     assert [more - less for less, more in zip(counts["without"], counts["with"])] == [1, 1, 4, 1], counts
+
+
+def calls(server, pids, count):
+    """How often processes make which system calls, for so many requests."""
+    path = os.path.join(server.root, "calls")
+    arguments = ["strace", "-f", "-c", "-o", path]
+    for pid in pids:
+        arguments += ["-p", str(pid)]
+    tracer = subprocess.Popen(arguments, stderr=subprocess.PIPE)
+    tracer.stderr.readline()
+    with server.client() as client:
+        for _ in range(count):
+            assert client.request("GET", "/site").status == 200
+    tracer.send_signal(signal.SIGINT)
+    tracer.communicate(timeout=60)
+    rows = [line.split() for line in Log(path).text().splitlines()]
+    return {row[-1]: int(row[3]) for row in rows if len(row) >= 5 and row[3].isdigit() and row[-1] != "total"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("strace"), reason="no strace, or processes of other users")
+def test_system_calls(serve):
+    """Without the option processes wait for requests where they did, in one call."""
+    count = 200
+    seen = {}
+    for name, options in (("without", "processes=1 threads=1 "), ("with", "processes=1 threads=1 sticky-cookie=route ")):
+        server = serve(options, processes=1)
+        settle(server, 1)
+        try:
+            seen[name] = calls(server, workers(server), count)
+        except IndexError:
+            pytest.skip("strace may not look at processes here")
+        if not seen[name]:
+            pytest.skip("strace may not look at processes here")
+    assert seen["without"].get("poll", 0) < count / 2 <= seen["with"]["poll"], seen
+    assert seen["without"]["recvmsg"] < count * 2, seen
