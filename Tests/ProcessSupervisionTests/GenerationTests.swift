@@ -279,6 +279,22 @@ extension String {
     #expect(memory.nextInstance() == 2)
   }
 
+  @Test func oneThatDiesSoonIsReplacedAtOnceAndTheNextWithinTwoSeconds() throws {
+    let handle = try #require(SupervisorHandle(groups: [], callbacks: SupervisorCallbacks(log: { _ in })))
+    defer { handle.discard() }
+    // None has been started: as if all had been at 0.
+    let waits = (0..<8).map { _ in handle.hasEnded(code: nil, now: 1_000_000) }
+    #expect(waits[0] == .restart(wait: 0))
+    guard case .restart(let second) = waits[1], case .restart(let last) = waits[7] else { throw Expectation() }
+    #expect(second > 0 && second <= 1_000 && last <= 20_000)
+    #expect(handle.hasEnded(code: nil, now: 60_000_000) == .restart(wait: 0))
+    #expect(handle.hasEnded(code: 0, now: 60_000_000) == .restart(wait: 0))
+    handle.closeWriteEnds()
+    #expect(handle.hasEnded(code: 0, now: 60_000_000) == .discard)
+  }
+
+  private struct Expectation: Error {}
+
   @Test func whatIsKeptIsFound() throws {
     let store = try #require(DescriptorStore.make(capacity: 10))
     for instance in 1...50 as ClosedRange<UInt64> {
