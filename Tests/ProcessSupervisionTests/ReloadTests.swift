@@ -46,7 +46,9 @@ import WSGICore
     // Of two candidates one loads; the other keeps the reload waiting.
     unlink(it.scratch.file("flag"))
     it.send("changed /srv/a.wsgi \(it.scratch.file("first")) 1")
-    wait("two candidates") { it.log.count { $0 == "candidate:/srv/a.wsgi" } == 2 && it.pids().count == 4 }
+    wait("two candidates, one of them settled") {
+      it.log.count { $0 == "candidate:/srv/a.wsgi" } == 2 && it.pids().count == 4 && it.hasLogged("settled")
+    }
     let candidates = Set(it.pids()).subtracting(old)
     it.send("changed /srv/a.wsgi \(it.scratch.file("second")) 2")
     wait("another candidate") { it.log.count { $0 == "candidate:/srv/a.wsgi" } == 3 }

@@ -150,7 +150,11 @@ final class Probe {
   func serve() {
     if let candidate = settings.candidate {
       run("say=candidate:\(String(decoding: candidate.script, as: UTF8.self))")
-      if !loadsNever { channel.send(loadsBadly ? .loadFailed(candidate.failure &+ 1) : .loaded) }
+      if !loadsNever {
+        channel.send(loadsBadly ? .loadFailed(candidate.failure &+ 1) : .loaded)
+        // Its supervisor has heard of the one when it logs the other.
+        channel.send(.log(LogRecord(level: .info, text: Array("settled".utf8))))
+      }
     }
     channel.send(.ready)
     while true {
