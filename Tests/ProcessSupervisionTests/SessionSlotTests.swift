@@ -71,4 +71,52 @@ import WSGICore
     board[slot: 0] = .init()
     #expect(!board.serves(session: 0) && board.session(of: 10) == nil)
   }
+
+  // MARK: supervision
+
+  /// The processes that take requests, by their slots.
+  private func holders(_ it: SupervisionCase) -> [Int: Int32] {
+    var found: [Int: Int32] = [:]
+    for slot in it.board().slots where slot.pid > 0 && slot.state == WorkerState.ready.rawValue { found[slot.session] = slot.pid }
+    return found
+  }
+
+  @Test func whoComesInThePlaceOfAProcessHasItsSlot() throws {
+    var group = SupervisionCase.Group("g", "serve", processes: 3)
+    group.isSticky = true
+    let it = try SupervisionCase([group])
+    wait("ready") { holders(it).count == 3 }
+    #expect(Set(holders(it).keys) == [0, 1, 2])
+    for slot in [1, 0, 2] {
+      let before = holders(it)
+      let victim = try #require(before[slot])
+      #expect(link("/proc/\(victim)/fd/9").hasPrefix("socket:"))
+      kill(victim, SIGKILL)
+      wait("the replacement") { holders(it).count == 3 && holders(it)[slot] != victim }
+      for other in 0..<3 where other != slot { #expect(holders(it)[other] == before[other]) }
+    }
+    it.finish()
+  }
+
+  @Test func candidatesHaveTheSlotsOfThoseWhoMakeRoom() throws {
+    var group = SupervisionCase.Group("g", "serve", processes: 3)
+    group.isSticky = true
+    let it = try SupervisionCase([group])
+    wait("ready") { holders(it).count == 3 }
+    let old = Set(holders(it).values)
+    let answer = it.scratch.file("answer")
+    it.send("changed /srv/a.wsgi \(answer)")
+    wait("the answer") { contents(answer) != nil }
+    wait("three new ones") { it.pids().count == 3 && holders(it).count == 3 && old.isDisjoint(with: holders(it).values) }
+    #expect(Set(holders(it).keys) == [0, 1, 2])
+    it.finish()
+  }
+
+  @Test func aGroupWithoutSlotsHasNone() throws {
+    let it = try SupervisionCase([.init("g", "serve", processes: 2)])
+    wait("ready") { it.ready() == 2 }
+    #expect(it.board().slots.allSatisfy { $0.session == -1 })
+    for pid in it.pids() { #expect(link("/proc/\(pid)/fd/9") == "/dev/null") }
+    it.finish()
+  }
 }

@@ -110,6 +110,8 @@ final class SupervisionCase: Sendable {
     var settings = WorkerSettings()
     var keepsOldCode = false
     var preloads = false
+    /// Sessions stay with its processes.
+    var isSticky = false
 
     init(_ name: String = "g", _ probe: String, processes: Int = 1) {
       self.name = name
@@ -154,6 +156,15 @@ final class SupervisionCase: Sendable {
         keepsOldCode: group.keepsOldCode)
       plan.preloads = group.preloads
       plan.queue = RenewableQueue(readEnd: queue[1], writeEnd: -1, offered: -1, offer: -1)
+      if group.isSticky {
+        plan.sessionSlots = group.processes
+        plan.sessionQueues = SessionQueues.keep(
+          try (0..<group.processes).map { _ in
+            var ends: [Int32] = [-1, -1]
+            try #require(wsgi_posix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &ends) == 0)
+            return (read: ends[1], write: ends[0])
+          })
+      }
       plans.append(plan)
     }
     readEnds = readers

@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 
 @testable import RequestCounting
@@ -38,6 +39,30 @@ import Testing
     #expect(next.enter(rows[0], limit: 10) == nil)
     book.vacate(pid: 12)
     #expect(rows[0].inFlightNow == 0)
+  }
+
+  /// What was taken back from a slot keeps no request of the group out; but where much is given up, the group does without slots
+  /// until its own has gone.
+  @Test func whatWasTakenBackFromSlotsIsBounded() throws {
+    let book = try #require(RequestBook(rows: 2, children: 1))
+    defer { book.unmap() }
+    let rows = try rows(of: book, 2)
+    let seat = book.takeSeat(pid: 1)
+    for _ in 1..<book.mostGivenUp {
+      seat.leaveInSlot(rows[0])
+      #expect(seat.mayUseSlots(rows[0]) { .max })
+    }
+    seat.leaveInSlot(rows[0])
+    #expect(!seat.mayUseSlots(rows[0]) { .max })
+    // Others have no part in it, and nobody's requests are refused.
+    #expect(seat.mayUseSlots(rows[1]) { 0 })
+    #expect(seat.enter(rows[0], limit: 2) == nil && seat.enter(rows[1], limit: 2) == nil)
+    // The next group in the place takes over what is in the queues.
+    rows[0].forgetCounts()
+    #expect(!seat.mayUseSlots(rows[0]) { book.mostGivenUp })
+    #expect(seat.mayUseSlots(rows[0]) { book.mostGivenUp / 2 })
+    #expect(seat.mayUseSlots(rows[0]) { 0 })
+    #expect(book.givenUpOfAll.pointee.load(ordering: .relaxed) == 0)
   }
 
   @Test func manyRequestsInTheQueueAreQuickWhereOneEndsAllTheTime() throws {
