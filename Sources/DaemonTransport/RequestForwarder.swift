@@ -33,13 +33,16 @@ public struct RequestForwarder: ~Copyable {
     if let crowding = seat.enterWithPatience(group.row, limit: group.inFlightLimit, queue: group.writeEnd) {
       return .failed(.overloaded(crowding))
     }
-    let start = Clock.monotonicMicroseconds()
+    var start = Clock.monotonicMicroseconds()
     defer {
       let now = Clock.monotonicMicroseconds()
       seat.pace(group.row).note(now &- start, now: now)
       seat.leave(group.row)
     }
+    let bodyTime = origin.receiveBody()
+    start &+= bodyTime &* 1000
     var envelope = QueueEnvelope()
+    envelope.bodyTime = UInt32(clamping: bodyTime)
     envelope.logLevel = logLevel
     if group.queueTimeout > 0 { envelope.flags = .announce }
     while true {

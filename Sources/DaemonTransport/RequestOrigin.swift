@@ -4,7 +4,11 @@ import WSGICore
 /// An httpd child's side of a request that a daemon process runs, for the `RequestForwarder`. All functions are called on the
 /// thread that called `RequestForwarder.run`, within that call.
 public protocol RequestOrigin: ~Copyable {
-  /// Reads what is there of the request body, without waiting. `capacity` is at least 32 KiB.
+  /// Receives as much of the request body as the group wants to be there before a process is asked for the request. Waits for the
+  /// client; called once the request is counted, perhaps again if it is to go to another queue. The result is how long that took,
+  /// in milliseconds.
+  mutating func receiveBody() -> Int64
+  /// Reads what is there of the request body, without waiting.
   mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead
   /// A descriptor that becomes readable when `readBody` may bring more; -1 where there is none (HTTP/2), and it is tried again
   /// every few milliseconds.

@@ -80,8 +80,9 @@ public struct GroupQueue: Sendable {
 
 /// The header of a queue message, before the request head.
 ///
-/// Layout, 32 bytes in host order: u32 magic, u32 flags, u32 head length, i32 log level, i64 queue start (microseconds since the
-/// epoch), u32 attempt, u32 place on the group's `RequestOwners` (0: none).
+/// Layout, 40 bytes in host order: u32 magic, u32 flags, u32 head length, i32 log level, i64 queue start (microseconds since the
+/// epoch), u32 attempt, u32 place on the group's `RequestOwners` (0: none), u32 body time in
+/// milliseconds, u32 0.
 public struct QueueEnvelope: Equatable, Sendable {
   public struct Flags: OptionSet, Sendable {
     public let rawValue: UInt32
@@ -104,7 +105,7 @@ public struct QueueEnvelope: Equatable, Sendable {
   /// Whether files may be sent on it as descriptors.
   public var takesDescriptors: Bool { flags.isDisjoint(with: [.plain, .bytesOnly]) }
 
-  static let size = 32
+  static let size = 40
   static let magic: UInt32 = 0x3151_5257  // "WRQ1"
 
   public var flags: Flags = []
@@ -115,6 +116,8 @@ public struct QueueEnvelope: Equatable, Sendable {
   public var queueStart: Int64 = 0
   /// 1 for the first time that this request is queued; each time that it is queued again, or handed over, it is one more.
   public var attempt: UInt32 = 1
+  /// For how long the child received the request's body first, in milliseconds: time that the request has not waited.
+  public var bodyTime: UInt32 = 0
   /// Where the process that takes the request notes that it did; 0: nowhere.
   var place: UInt32 = 0
 
@@ -126,6 +129,8 @@ public struct QueueEnvelope: Equatable, Sendable {
     bytes.storeBytes(of: queueStart, toByteOffset: 16, as: Int64.self)
     bytes.storeBytes(of: attempt, toByteOffset: 24, as: UInt32.self)
     bytes.storeBytes(of: place, toByteOffset: 28, as: UInt32.self)
+    bytes.storeBytes(of: bodyTime, toByteOffset: 32, as: UInt32.self)
+    bytes.storeBytes(of: 0, toByteOffset: 36, as: UInt32.self)
   }
 
   public init() {}
@@ -139,6 +144,7 @@ public struct QueueEnvelope: Equatable, Sendable {
     queueStart = bytes.loadUnaligned(fromByteOffset: 16, as: Int64.self)
     attempt = bytes.loadUnaligned(fromByteOffset: 24, as: UInt32.self)
     place = bytes.loadUnaligned(fromByteOffset: 28, as: UInt32.self)
+    bodyTime = bytes.loadUnaligned(fromByteOffset: 32, as: UInt32.self)
     guard Int(headLength) <= RequestHead.limit else { return nil }
   }
 }

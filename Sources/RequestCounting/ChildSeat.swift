@@ -129,6 +129,11 @@ public final class ChildSeat: @unchecked Sendable {
     return Ticket(stripe: row.stripe(Int(hash >> 60)), lastFailure: row.lastFailure, place: nil)
   }
 
+  /// The request waits for its client, and for no process; after that it has come to wait for one, at `now`.
+  public func setReceiving(_ ticket: Ticket, _ row: RequestBook.Row, until now: Int64?) {
+    ticket.place?.pointee.store(Int(clamping: (now ?? 0) / 1000) << 16 | (row.slot &+ 1), ordering: .relaxed)
+  }
+
   /// The request has ended. `status` is HTTP's; 0: the client went before it got one.
   public func end(_ ticket: Ticket, status: Int32, cause: RequestCause?, microseconds: Int64, now: Int64, isEmbedded: Bool) {
     @inline(__always) func add(_ number: Int, to offset: Int) {

@@ -35,7 +35,8 @@ extension RequestBook {
   public struct OpenRequest: Equatable, Sendable {
     /// That of the group's row.
     public var slot: Int
-    /// When httpd had read the request line, in microseconds since the epoch.
+    /// When httpd had read the request line, or the body that it was to receive, in microseconds since the epoch; 0: it receives
+    /// that now.
     public var started: Int64
   }
 

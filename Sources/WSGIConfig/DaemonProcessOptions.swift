@@ -123,6 +123,18 @@ extension DaemonProcessOption {
     }
   }
 
+  /// A number of bytes.
+  static func size(
+    _ name: String, _ thing: String, default value: String, isAddition: Bool = false, _ set: @escaping Set<Int>
+  ) -> DaemonProcessOption {
+    DaemonProcessOption(name, default: value, isAddition: isAddition) { (group, text, _) throws(ConfigError) in
+      guard let size = NumberSyntax.size(text), size >= 0 else {
+        throw invalidDaemon(thing, name, text, "it must be a number of bytes; K, M and G may follow it")
+      }
+      set(&group, size)
+    }
+  }
+
   /// Bytes of a buffer: at least `minimum`, or 0, which stands for the default, nil.
   static func buffer(
     _ name: String, _ thing: String, default value: String, minimum: Int, of decider: String = "default",

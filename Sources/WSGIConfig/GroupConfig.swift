@@ -48,6 +48,8 @@ public struct GroupConfig: Sendable {
   /// How many requests may run and wait together; nil: an eighth of httpd's threads always stays free for others.
   public var queueLimit: Int?
   public var listenBacklog = 100
+  /// Bytes of a request body that httpd receives before a process is asked for the request; 0: none.
+  public var requestSpool = 65_536
   /// 0: as `socketTimeout`; both 0: the client connection's timeout is left alone.
   public var responseSocketTimeout: Milliseconds = 0
   public var responseFlushDelay: Milliseconds = 5
@@ -100,6 +102,7 @@ extension DaemonProcessOption {
       $0.queueLimit = $1
     },
     .number("listen-backlog", "listen backlog", default: "100", 0...Int(Int32.max)) { $0.listenBacklog = $1 },
+    .size("request-spool", "request spool", default: "64K", isAddition: true) { $0.requestSpool = $1 },
     .time("response-socket-timeout", "response socket timeout", default: "socket-timeout") { $0.responseSocketTimeout = $1 },
     .time("response-flush-delay", "response flush delay", default: "5ms", plainUnit: 1) { $0.responseFlushDelay = $1 },
     .buffer("send-buffer-size", "send buffer size", default: "0", minimum: 512, of: "system default") {

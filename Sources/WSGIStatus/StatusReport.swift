@@ -293,10 +293,11 @@ extension StatusReport.Group {
   /// The queue is first come, first served: of the requests in flight, the oldest are those that run. Where threads are idle,
   /// as many of the others are on their way to one of them, or on their way back to the client; but where sessions stay with
   /// processes (`isSticky`), a request waits for a busy one beside others that are idle.
-  public mutating func setInFlight(_ starts: [Int64], now: Int64, isSticky: Bool = false) {
+  /// `receiving`: further requests whose bodies are being received, which wait for no process.
+  public mutating func setInFlight(_ starts: [Int64], receiving: Int = 0, now: Int64, isSticky: Bool = false) {
     let known = processes.compactMap(\.busyThreads)
     let capacity = processes.count { $0.state == .ready } * threads
-    inFlight = starts.count
+    inFlight = starts.count &+ receiving
     busyThreads = known.isEmpty ? min(starts.count, capacity) : known.reduce(0, +)
     idleThreads = known.isEmpty ? capacity - busyThreads : processes.compactMap(\.idleThreads).reduce(0, +)
     let taken = busyThreads + (isSticky ? 0 : idleThreads)

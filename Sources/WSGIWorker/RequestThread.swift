@@ -136,17 +136,17 @@ struct RequestThread: ~Copyable {
     marksActivity = pool.settings.inactivityTimeout > 0 && !head.flags.contains(.ignoreActivity)
     if envelope.flags.contains(.announce) { channel.announce() }
     let waited = Clock.epochMicroseconds() &- envelope.queueStart
-    if waited > 500_000 || pool.settings.queueTimeout > 0, !isStillWanted(head) { return false }
+    if waited > 500_000 || pool.settings.queueTimeout > 0, !isStillWanted(head, envelope) { return false }
     if envelope.attempt > Reloads.attempts || pool.reloads.leavesAlone(head) { reader.clear(.scriptReloading) }
     return true
   }
 
   @inline(never)
-  private mutating func isStillWanted(_ head: RequestHead) -> Bool {
+  private mutating func isStillWanted(_ head: RequestHead, _ envelope: QueueEnvelope) -> Bool {
     // The httpd child has given up, and has said so.
     if channel.peerHasGone() { return false }
     let limit = pool.settings.queueTimeout
-    let age = Clock.epochMicroseconds() &- head.requestStart
+    let age = Clock.epochMicroseconds() &- head.requestStart &- Int64(envelope.bodyTime) &* 1000
     if limit > 0, head.requestStart > 0, age / 1000 > limit {
       log(
         .error,

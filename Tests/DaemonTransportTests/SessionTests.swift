@@ -24,6 +24,7 @@ import WSGICore
     func mostInSlots() -> Int { ChildSeat.mostMessages(in: slot) }
     mutating func willBeNoted(at place: UInt32) { self.place = place }
 
+    mutating func receiveBody() -> Int64 { 0 }
     mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead { base.readBody(into: buffer) }
     var bodyDescriptor: Int32 { base.bodyDescriptor }
     var bodyTimeoutMilliseconds: Int64 { base.bodyTimeoutMilliseconds }

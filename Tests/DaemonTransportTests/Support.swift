@@ -67,6 +67,7 @@ struct RecordingOrigin: RequestOrigin, ~Copyable {
   var reads = 0
   var stall: Int32 = -1
 
+  mutating func receiveBody() -> Int64 { 0 }
   mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead {
     reads += 1
     if uploadStalls { return .wouldWait }

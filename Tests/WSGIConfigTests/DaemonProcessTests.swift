@@ -8,10 +8,10 @@ import WSGICore
     #expect(DaemonProcessOption.table.filter { !$0.isAddition }.count == 44)
     #expect(
       Set(DaemonProcessOption.table.filter(\.isAddition).map(\.name)) == [
-        "python", "reload", "queue-limit", "new-privileges", "environment", "pass-environment", "idle-timeout", "memory-recycle",
-        "process-limit", "cgroup", "cgroup-set", "preload", "sticky-cookie", "sticky-header", "sticky-wait",
+        "python", "reload", "queue-limit", "request-spool", "new-privileges", "environment", "pass-environment", "idle-timeout",
+        "memory-recycle", "process-limit", "cgroup", "cgroup-set", "preload", "sticky-cookie", "sticky-header", "sticky-wait",
       ])
-    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 59)
+    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 60)
   }
 
   func group(_ options: String, isRoot: Bool = true) throws -> GroupConfig {
@@ -111,6 +111,9 @@ import WSGICore
     ("pass-environment=DSN,,A_b", { $0.passedVariables == ["DSN", "A_b"] }),
     ("pass-environment=", { $0.passedVariables.isEmpty }),
     ("queue-limit=10", { $0.queueLimit == 10 }),
+    ("", { $0.requestSpool == 65_536 }),
+    ("request-spool=0", { $0.requestSpool == 0 }),
+    ("request-spool=2M", { $0.requestSpool == 2_097_152 }),
     ("reload=rolling", { $0.reload == .rolling }), ("reload=restart", { $0.reload == .restart }),
     ("threads=1 threads=2", { $0.settings.threads == 2 }),
   ]
@@ -232,6 +235,8 @@ import WSGICore
     ("new-privileges=1", "Invalid new privileges flag for WSGI daemon process."),
     ("environment=none", "Invalid environment for WSGI daemon process."),
     ("pass-environment=A=b", "Invalid variable name for WSGI daemon process."),
+    ("request-spool=x", "Invalid request spool for WSGI daemon process. request-spool=x: it must be a number of bytes"),
+    ("request-spool=-1", "Invalid request spool for WSGI daemon process."),
     ("queue-limit=0", "Invalid queue limit for WSGI daemon process."),
     ("reload=maybe", "Invalid reload policy for WSGI daemon process."),
     ("memory-limit=99999999999G", "Invalid memory limit for WSGI daemon process."),

@@ -34,6 +34,12 @@ import WSGIStatus
     #expect(idle.waiting == 2 && idle.oldestWait == 970 && idle.busyThreads == 3 && idle.idleThreads == 3)
   }
 
+  @Test func aRequestWhoseBodyIsReceivedWaitsForNoProcess() {
+    var group = group([(.ready, 1, 0)], starts: 0)
+    group.setInFlight([10, 20], receiving: 3, now: 1000)
+    #expect(group.inFlight == 5 && group.waiting == 1 && group.oldestWait == 980)
+  }
+
   /// Where processes do not tell, the threads of those that take requests are taken to be busy.
   @Test func whatIsNotToldIsReckoned() {
     let unknown = group([(.ready, nil, nil), (.starting, nil, nil)], starts: 5)

@@ -163,6 +163,7 @@ final class TestClients: @unchecked Sendable {
 
   private final class Origin: RequestOrigin {
     var answer = Answer(outcome: .done)
+    func receiveBody() -> Int64 { 0 }
     func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead { .end }
     var bodyDescriptor: Int32 { -1 }
     var bodyTimeoutMilliseconds: Int64 { 1000 }

@@ -305,6 +305,10 @@ apr_bucket_brigade *wsgi_httpd_make_brigade(request_rec *request);
 int64_t wsgi_httpd_read(request_rec *request, apr_bucket_brigade *brigade, uint8_t *buffer, size_t capacity, int32_t wait);
 /* Asks a client that waits for it (Expect: 100-continue) for its body. */
 void wsgi_httpd_send_continue(request_rec *request);
+/* Whether the client waits to be asked. */
+int32_t wsgi_httpd_expects_continue(request_rec *request);
+/* Opens a file without a name, for reading and writing, where TMPDIR says or in /tmp; or -errno. */
+int32_t wsgi_httpd_temporary_file(request_rec *request);
 /* The client's socket; -1 where requests share a connection (HTTP/2). */
 int32_t wsgi_httpd_client_socket(request_rec *request);
 /* Sets the longest time that a write may wait for the client; gives the previous time, or -1 if none could be set. */

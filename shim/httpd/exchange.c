@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <stdlib.h>
@@ -38,6 +39,23 @@ void wsgi_httpd_send_continue(request_rec *request) {
   ap_send_interim_response(request, 0);
   request->status = status;
   request->status_line = line;
+}
+
+int32_t wsgi_httpd_expects_continue(request_rec *request) { return request->expecting_100; }
+
+int32_t wsgi_httpd_temporary_file(request_rec *request) {
+  const char *directory;
+  apr_status_t status = apr_temp_dir_get(&directory, request->pool);
+  if (status != APR_SUCCESS) return -APR_TO_OS_ERROR(status);
+  int file = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  if (file >= 0) return file;
+  if (errno != EOPNOTSUPP && errno != EISDIR) return -errno;
+  /* The file system makes no files without a name. */
+  char *path = apr_pstrcat(request->pool, directory, "/mod_wsgi.XXXXXX", NULL);
+  file = mkostemp(path, O_CLOEXEC);
+  if (file < 0) return -errno;
+  unlink(path);
+  return file;
 }
 
 int32_t wsgi_httpd_client_socket(request_rec *request) {

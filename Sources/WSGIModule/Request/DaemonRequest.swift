@@ -11,32 +11,50 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
   let request: OpaquePointer
   private let group: ChildGroup
   private(set) var response: ClientResponse
-  private var body: ClientBody
+  private var body: SpooledBody
   private let script: UnsafePointer<CChar>
   private var records: RequestLog
   /// Why a response's head was refused for its size, as the end of a sentence.
   private var excess: String?
+  private let account: RequestAccount
 
-  init(_ request: OpaquePointer, of group: ChildGroup, script: UnsafePointer<CChar>, response: consuming ClientResponse) {
+  init(
+    _ request: OpaquePointer, of group: ChildGroup, script: UnsafePointer<CChar>, response: consuming ClientResponse,
+    body: RequestBody, account: RequestAccount
+  ) {
     self.request = request
     self.group = group
     self.script = script
     self.response = response
-    body = ClientBody(request)
+    self.account = account
+    self.body = SpooledBody(request, limit: group.config.requestSpool, length: body.length, isThere: body.isThere)
     records = RequestLog(request, script: script, group: group)
   }
 
   // MARK: the request's body
 
-  mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead {
-    let count = body.read(into: buffer, wait: false)
-    if body.wasAnswered { response.wasAnswered() }
-    guard count < 0 else { return count > 0 ? .bytes(Int(count)) : .end }
-    return switch ExchangeFailure(code: count) {
-    case .wouldBlock: .wouldWait
-    case .heldBack: .heldBack
-    case let failure: .failed(failure)
+  mutating func receiveBody() -> Int64 {
+    guard body.isToBeReceived else { return 0 }
+    let start = Clock.monotonicMilliseconds()
+    account.setReceiving(true, group)
+    do throws(SpoolFailure) {
+      try body.receive(patience: bodyTimeoutMilliseconds)
+    } catch {
+      note(
+        .warning,
+        "WSGI0744: Cannot keep the whole request body for process group '\(group.name)': "
+          + String(cString: strerror(error.errno)) + ". The process is asked for the request before the rest has come. Make room"
+          + " in the directory for temporary files (TMPDIR), or lower request-spool.")
     }
+    if body.wasAnswered { response.wasAnswered() }
+    account.setReceiving(false, group)
+    return Clock.monotonicMilliseconds() &- start
+  }
+
+  mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead {
+    let read = body.read(into: buffer)
+    if body.wasAnswered { response.wasAnswered() }
+    return read
   }
 
   var bodyDescriptor: Int32 { wsgi_httpd_client_socket(request) }

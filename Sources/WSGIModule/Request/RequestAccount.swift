@@ -32,6 +32,11 @@ struct RequestAccount {
     }
   }
 
+  /// httpd receives the request's body before it asks a process of `group`; then it has done so.
+  func setReceiving(_ isReceiving: Bool, _ group: ChildGroup) {
+    if let seat, let ticket { seat.setReceiving(ticket, group.row, until: isReceiving ? nil : Clock.epochMicroseconds()) }
+  }
+
   /// The handler tells httpd `result`.
   func end(_ result: Int32) {
     guard let seat, let ticket else { return }

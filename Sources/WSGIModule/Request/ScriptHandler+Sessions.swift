@@ -27,8 +27,9 @@ extension ScriptHandler {
       let before = limitClient(group)
       defer { if before >= 0 { _ = wsgi_httpd_set_client_timeout(request, before) } }
       var exchange = SessionRequest(
-        DaemonRequest(request, of: group, script: script, response: response(for: destination)), session, owners: queue.owners,
-        head: head, isMounted: alias != nil)
+        DaemonRequest(
+          request, of: group, script: script, response: response(for: destination), body: body, account: account),
+        session, owners: queue.owners, head: head, isMounted: alias != nil)
       let outcome = run(head, on: queue, destination, tenant, seat, &exchange)
       let result = exchange.conclude(outcome)
       account.note(outcome, exchange.base.response, group)

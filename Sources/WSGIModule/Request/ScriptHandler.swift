@@ -130,7 +130,7 @@ struct ScriptHandler {
       var fields = wsgi_httpd_get_request(request)
       let head = try encode(destination, body, &writer, group, &fields)
       let result =
-        if let group { try runDaemon(head, destination, group, &account, tenant) } else {
+        if let group { try runDaemon(head, destination, group, body, &account, tenant) } else {
           try runEmbedded(head, destination, &account)
         }
       account.end(result)
@@ -250,13 +250,14 @@ struct ScriptHandler {
   }
 
   private func runDaemon(
-    _ head: UnsafeRawBufferPointer, _ destination: Destination, _ group: ChildGroup, _ account: inout RequestAccount,
-    _ tenant: (name: QueuesOnDemand.Name, held: QueuesOnDemand.Held)?
+    _ head: UnsafeRawBufferPointer, _ destination: Destination, _ group: ChildGroup, _ body: RequestBody,
+    _ account: inout RequestAccount, _ tenant: (name: QueuesOnDemand.Name, held: QueuesOnDemand.Held)?
   ) throws(Refusal) -> Int32 {
     guard let queue = group.queue, let seat = HTTPDChild.current?.seat else { throw notStarted(destination) }
     let before = limitClient(group)
     defer { if before >= 0 { _ = wsgi_httpd_set_client_timeout(request, before) } }
-    var exchange = DaemonRequest(request, of: group, script: script, response: response(for: destination))
+    var exchange = DaemonRequest(
+      request, of: group, script: script, response: response(for: destination), body: body, account: account)
     let outcome =
       queue.writeEnd >= 0
       ? ThreadState.withForwarder(seat: seat) { forwarder in

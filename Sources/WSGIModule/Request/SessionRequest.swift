@@ -99,6 +99,7 @@ struct SessionRequest: SessionOrigin, ~Copyable {
 
   // MARK: what it is otherwise
 
+  mutating func receiveBody() -> Int64 { base.receiveBody() }
   mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead { base.readBody(into: buffer) }
   var bodyDescriptor: Int32 { base.bodyDescriptor }
   var bodyTimeoutMilliseconds: Int64 { base.bodyTimeoutMilliseconds }

@@ -85,7 +85,9 @@ struct StatusCollection {
       preloader.residentBytes = resident($0.pid)
       return preloader
     }
-    shown.setInFlight(starts(group.row), now: now, isSticky: group.config.stickySessions != nil)
+    let starts = starts(group.row)
+    shown.setInFlight(
+      starts.filter { $0 > 0 }, receiving: starts.count { $0 == 0 }, now: now, isSticky: group.config.stickySessions != nil)
     return shown
   }
 
