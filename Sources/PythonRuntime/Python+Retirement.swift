@@ -142,6 +142,8 @@ extension Python {
       table.attachments.removeAll { $0.interpreter === interpreter }
       if hasEnded { table.ending.removeAll { $0 === interpreter } }
     }
+    // Threads of the process have allocated what it had: without this, each one's heap grows for some hundred reloads.
+    wsgi_py_trim_heaps()
     return attachments
   }
 

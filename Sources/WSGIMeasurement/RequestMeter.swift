@@ -71,6 +71,8 @@ public final class RequestMeter: @unchecked Sendable {  // what other threads re
     live = WatchedWords(count: Live.identity + (slowRequests == nil ? 0 : RequestIdentity.wordCount))
   }
 
+  deinit { live.deallocate() }
+
   /// How long the request has waited for the GIL (nanoseconds), and how often.
   public var gilWait: (time: UInt64, count: UInt64) { gil.waits(since: gilBase, gilCountBase) }
 

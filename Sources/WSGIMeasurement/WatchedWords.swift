@@ -3,8 +3,8 @@ import Synchronization
 
 /// Numbers that one thread writes and others read, without a lock: the writer never waits.
 ///
-/// A reader sees the writes of one `update` as a whole or not at all. Lives as long as the process, as the threads and runners
-/// that it belongs to do.
+/// A reader sees the writes of one `update` as a whole or not at all. The words live until `deallocate`: those of a thread as
+/// long as the process.
 struct WatchedWords: @unchecked Sendable {  // every word is atomic
   private let words: UnsafeMutablePointer<Atomic<UInt64>>
   let count: Int
@@ -14,6 +14,9 @@ struct WatchedWords: @unchecked Sendable {  // every word is atomic
     words = .allocate(capacity: count + 1)
     for index in 0...count { (words + index).initialize(to: Atomic(0)) }
   }
+
+  /// Nobody reads or writes them any more.
+  func deallocate() { words.deallocate() }
 
   private var sequence: UnsafeMutablePointer<Atomic<UInt64>> { words + count }
 

@@ -71,7 +71,7 @@ import Testing
     var stack: ThreadStack?
     var all: [ThreadStack] = []
     let identity = try inPython { attachment, _ in
-      let type = try NativeType("test.Probe", methods: [], traits: .callable)
+      let type = try NativeType("test.Function", methods: [], traits: .callable)
       let probe = Probe { _, gil in
         stack = attachment.stack(gil)
         all = attachment.interpreter.stacks(gil)

@@ -62,6 +62,9 @@ static inline PyObject *wsgi_py_call1(PyObject *callable, PyObject *a) { return 
  * with other interpreters; NULL: there is none outside the standard library, whose modules are known to get on. */
 const char *wsgi_py_single_phase_module(void);
 
+/* Gives the pages back to the system that an interpreter has left in the heaps of many threads. */
+void wsgi_py_trim_heaps(void);
+
 /* The current exception as one normalized object, with its traceback; NULL when there is none.  Clears the indicator. */
 PyObject *wsgi_py_take_exception(void);
 /* Sets the indicator to an exception object; steals the reference. */
@@ -80,7 +83,8 @@ enum {
 };
 #define WSGI_PY_METHODS 16
 
-/* Makes a type for the current interpreter. `methods`: up to WSGI_PY_METHODS names, of static storage. */
+/* Makes a type for the current interpreter. `methods`: up to WSGI_PY_METHODS names; they, and `name`, are of static storage.
+ * Types of one name have the same methods. */
 PyObject *wsgi_py_native_type(const char *name, const char *const *methods, int count, int flags);
 PyObject *wsgi_py_native_new(PyObject *type, void *context);
 

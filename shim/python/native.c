@@ -1,6 +1,8 @@
 #include "CPython.h"
+#include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <structmember.h>
 
 typedef struct {
@@ -61,20 +63,40 @@ static PyMemberDef call_members[] = {
 static PyMemberDef dict_members[] = {
   { "__dictoffset__", T_PYSSIZET, offsetof(native_object, dict), READONLY, NULL }, { NULL, 0, 0, 0, NULL } };
 
+typedef struct known_methods {
+  const char *name;
+  PyMethodDef *definitions;
+  struct known_methods *next;
+} known_methods;
+
+/* The method definitions of a type, which refers to them as long as it lives: all interpreters have the same, for the life of the
+ * process.  NULL: no memory. */
+static PyMethodDef *method_definitions(const char *name, const char *const *methods, int count) {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  static known_methods *all;
+  pthread_mutex_lock(&lock);
+  known_methods *found = all;
+  while (found && strcmp(found->name, name) != 0) found = found->next;
+  if (!found && (found = calloc(1, sizeof *found + ((size_t)count + 1) * sizeof(PyMethodDef)))) {
+    *found = (known_methods){ name, (PyMethodDef *)(found + 1), all };
+    for (int i = 0; i < count; i++) {
+      found->definitions[i].ml_name = methods[i];
+      found->definitions[i].ml_meth = (PyCFunction)(void (*)(void))method_table[i];
+      found->definitions[i].ml_flags = METH_FASTCALL;
+    }
+    all = found;
+  }
+  pthread_mutex_unlock(&lock);
+  return found ? found->definitions : NULL;
+}
+
 PyObject *wsgi_py_native_type(const char *name, const char *const *methods, int count, int flags) {
   if (count < 0 || count > WSGI_PY_METHODS) {
     PyErr_SetString(PyExc_SystemError, "too many methods for a native type");
     return NULL;
   }
-  /* The type refers to its method definitions for as long as it lives, which is until its interpreter ends; a process makes
-   * a handful for each interpreter and does not give them back. */
-  PyMethodDef *definitions = calloc((size_t)count + 1, sizeof *definitions);
+  PyMethodDef *definitions = method_definitions(name, methods, count);
   if (!definitions) return PyErr_NoMemory();
-  for (int i = 0; i < count; i++) {
-    definitions[i].ml_name = methods[i];
-    definitions[i].ml_meth = (PyCFunction)(void (*)(void))method_table[i];
-    definitions[i].ml_flags = METH_FASTCALL;
-  }
   PyType_Slot slots[10];
   int n = 0;
   slots[n++] = (PyType_Slot){ Py_tp_dealloc, (void *)native_dealloc };
@@ -95,9 +117,7 @@ PyObject *wsgi_py_native_type(const char *name, const char *const *methods, int 
   }
   slots[n] = (PyType_Slot){ 0, NULL };
   PyType_Spec spec = { name, sizeof(native_object), 0, type_flags, slots };
-  PyObject *type = PyType_FromSpec(&spec);
-  if (!type) free(definitions);
-  return type;
+  return PyType_FromSpec(&spec);
 }
 
 PyObject *wsgi_py_native_new(PyObject *type, void *context) {

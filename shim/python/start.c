@@ -1,6 +1,8 @@
 #include "CPython.h"
+
 #include <dlfcn.h>
 #include <frameobject.h>
+#include <malloc.h>
 #include <stdio.h>
 
 static const char *explain(PyStatus status) {
@@ -86,6 +88,8 @@ int wsgi_py_thread_count(PyInterpreterState *interpreter) {
   for (PyThreadState *t = PyInterpreterState_ThreadHead(interpreter); t; t = PyThreadState_Next(t)) count++;
   return count;
 }
+
+void wsgi_py_trim_heaps(void) { malloc_trim(0); }
 
 void wsgi_py_delete_thread_state(PyThreadState *state) {
   PyThreadState_Clear(state);
