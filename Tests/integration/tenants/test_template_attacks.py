@@ -120,6 +120,18 @@ def test_a_directory_of_another_user_is_refused_and_one_of_roots_is_not(server):
     assert server.ask(MALLORY, "theirs.wsgi").status == 403
 
 
+@pytest.mark.parametrize("options", ["", " preload=On"])
+def test_a_script_behind_the_name_of_another_runs_as_its_owner_in_the_owners_group(server, options):
+    """The alias says where a script is, and no more."""
+    server.stop()
+    server.configure(CONF.replace("threads=2", "threads=2" + options).replace("=site", "=site application-group=%{GLOBAL}"))
+    server.start()
+    os.remove(os.path.join(server.home(VICTIM, owner=pwd.getpwnam("root")), "app.wsgi"))
+    server.script(MALLORY, directory=server.home(VICTIM, owner=pwd.getpwnam("root")))
+    assert server.ask(VICTIM).text == "%d %d" % (MALLORY.pw_uid, MALLORY.pw_uid)
+    assert server.workers(MALLORY) and not server.workers(VICTIM)
+
+
 def test_a_script_that_is_exchanged_all_the_time_runs_as_its_owner_or_not_at_all(server):
     """The directory is root's: whoever owned the script when it was looked at, the process checks the file that it loads."""
     place = server.home(MALLORY, owner=pwd.getpwnam("root"))
