@@ -75,10 +75,14 @@ public struct GroupActivation: Sendable {
     var script: ScriptPath?
   }
 
-  /// The new questions that have their turn.
-  func takeAsks(_ pace: inout AskPace, now: Int64) -> [Ask] {
+  /// The ring has been heard.
+  func silence() {
     var count: UInt64 = 0
     _ = systemCall { read(bell, &count, 8) }
+  }
+
+  /// The new questions that have their turn.
+  func takeAsks(_ pace: inout AskPace, now: Int64) -> [Ask] {
     var found: [Ask] = []
     for lane in lanes.indices {
       let words = asks.words + lane &* Self.laneWords

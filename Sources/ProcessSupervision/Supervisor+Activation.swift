@@ -30,16 +30,16 @@ extension Supervisor {
   /// One of httpd's children rings. One that does so all the time is not heard for a moment.
   func hearBell() {
     if askPace.mayLook(now: Clock.monotonicMicroseconds()) {
-      answerAsks()
+      activation?.silence()
     } else {
       poller.forget(activation?.descriptor ?? -1)
     }
   }
 
-  /// Answers httpd's children that have asked for queues.
+  /// Answers httpd's children that have asked for queues. Whatever wakes this process has it look: any child can keep the ring of
+  /// another from being heard.
   func answerAsks() {
     guard let activation else { return }
-    watchBell()
     for ask in activation.takeAsks(&askPace, now: Clock.monotonicMicroseconds()) { answer(ask) }
   }
 

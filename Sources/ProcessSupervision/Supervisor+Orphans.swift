@@ -8,9 +8,9 @@ extension Supervisor {
   /// At most so many strangers are reaped before the loop goes on.
   private static let mostStrangers = 1000
 
-  /// At least so often it is looked for strangers, in microseconds. Where orphans come here, those of all tenants do: they must
-  /// not keep the system's process ids for long.
-  var strangersPause: Int64 { hasMoreStrangers ? 0 : adoptsOrphans ? 1_000_000 : 10_000_000 }
+  /// At least so often it is looked for strangers, in microseconds, and for questions of httpd's children. Where orphans come
+  /// here, those of all tenants do: they must not keep the system's process ids for long.
+  var strangersPause: Int64 { hasMoreStrangers ? 0 : adoptsOrphans || activation != nil ? 1_000_000 : 10_000_000 }
 
   /// These may take for ever, if a tenant sees to that: nothing waits for them.
   func reapUnattended() {

@@ -233,12 +233,12 @@ public final class Supervisor {
     if poller.isIncomplete { next = min(next, now &+ Self.blindPause) }
     let milliseconds = Int32(clamping: (max(next &- now, 0) &+ 999) / 1_000)
     for source in poller.wait(milliseconds: milliseconds) { serve(source) }
-    if askPace.takeDue(now: Clock.monotonicMicroseconds()) { answerAsks() }
+    if askPace.takeDue(now: Clock.monotonicMicroseconds()) { watchBell() }
+    answerAsks()
     // Where the kernel refuses to report what happens, it is looked for.
     if poller.isIncomplete {
       checkLifelines()
       serveCommand()
-      answerAsks()
       for group in groups where !group.isOver {
         for worker in group.processes {
           receive(from: worker)

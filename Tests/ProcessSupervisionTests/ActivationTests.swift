@@ -32,6 +32,7 @@ import WSGICore
       while true {
         var entry = pollfd(fd: activation.descriptor, events: Int16(POLLIN), revents: 0)
         guard poll(&entry, 1, 10_000) > 0 else { return }
+        activation.silence()
         for ask in activation.takeAsks(&pace, now: Clock.monotonicMicroseconds()) where !body(ask) { return }
       }
     }
