@@ -1,3 +1,4 @@
+import Glibc
 import WSGICore
 
 /// A process group as its supervisor is told of it, by the httpd parent that made the descriptors before it forked.
@@ -57,6 +58,12 @@ public struct GroupPlan {
     self.arguments = arguments
     self.environment = environment
     self.keepsOldCode = keepsOldCode
+  }
+
+  /// That the queues of the group's session slots cannot be made, for the log.
+  public func lackOfSessions(_ number: Int32) -> String {
+    "WSGI0732: Sessions do not stay with the processes of group '\(name)': their queues cannot be made:"
+      + " \(String(cString: strerror(number)))."
   }
 
   /// How long a worker may take to end once it has been told to stop, in microseconds.

@@ -90,6 +90,7 @@ extension Supervisor {
       }
       return number
     }
+    if group.plan.sessionSlots > 0, files.sessions < 0 { log(group, .warning, group.plan.lackOfSessions(errno)) }
     if groupStore?.put(files, of: group.place) != true {
       log(
         group, .warning,

@@ -58,15 +58,9 @@ struct GroupParts {
     plan.activity = workers?.descriptor ?? -1
     plan.workers = workers
     // Requests are taken back from a slot by their note on the board.
-    guard owners != nil else { return }
-    plan.sessionQueues = GroupParts.sessionQueues(of: config)
+    if owners != nil { plan.sessionQueues = GroupParts.sessionQueues(of: config) }
     sessions = SessionSlots(config, kept: plan.sessionQueues)
-    if config.stickySessions != nil, sessions == nil {
-      log(
-        .warning, server,
-        "WSGI0732: Sessions do not stay with the processes of group '\(config.name)': their queues cannot be made:"
-          + " \(String(cString: strerror(errno))).")
-    }
+    if plan.sessionSlots > 0, sessions == nil { log(.warning, server, plan.lackOfSessions(errno)) }
   }
 
   /// Why the group cannot be started, as the end of a sentence.

@@ -63,7 +63,7 @@ extension GroupPlan {
       keepsOldCode: group.reload != .restart)
     preloads = group.preloads && !settings.isService && settings.imports.contains { $0.applicationGroup.isEmpty }
     minimumProcesses = group.minimumProcesses ?? settings.processes
-    sessionSlots = group.stickySessions == nil ? 0 : settings.processes
+    sessionSlots = group.stickySessions == nil || settings.isService ? 0 : settings.processes
     controlGroupValues = group.controlGroupValues.map { ControlGroupValue(file: $0.file.bytes, value: $0.value.bytes) }
     // A year is for ever.
     idleTimeout = min(Int64(clamping: group.idleTimeout), 31_536_000_000) &* 1_000

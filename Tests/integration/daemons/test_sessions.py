@@ -774,3 +774,14 @@ def test_system_calls(serve):
             pytest.skip("strace may not look at processes here")
     assert seen["without"].get("poll", 0) < count / 2 <= seen["with"]["poll"], seen
     assert seen["without"]["recvmsg"] < count * 2, seen
+
+
+def test_without_descriptors_for_slots_any_process_answers(serve):
+    if not shutil.which("prlimit"):
+        pytest.skip("no prlimit")
+    server = serve("processes=1-100 threads=2 sticky-cookie=route ", starts=False)
+    server.wrapper = ["prlimit", "--nofile=150:150"]
+    server.start()
+    answer = server.get("/site")
+    assert answer.status == 200 and not answer.all("Set-Cookie")
+    assert len(server.log.lines(r"\[wsgi:warn\] .*WSGI0732: Sessions do not stay with the processes of group 'site'")) == 1
