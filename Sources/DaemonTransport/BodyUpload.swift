@@ -107,6 +107,7 @@ extension RequestForwarder {
   mutating func exchangeBody<Origin: RequestOrigin & ~Copyable>(
     _ reader: inout ResponseReader, origin: inout Origin
   ) -> ChannelInput.Received {
+    guard catchUp(&reader, origin: &origin) else { return .clientGone }
     var lastProgress = Clock.monotonicMilliseconds()
     var needsClient = false
     while upload.isActive {

@@ -10,6 +10,7 @@ import WSGICore
 public struct RequestForwarder: ~Copyable {
   var input = ChannelInput()
   var upload = BodyUpload()
+  var spool = ResponseSpool()
   let seat: ChildSeat
   /// Among those of this child.
   let thread: Int

@@ -24,6 +24,17 @@ public protocol RequestOrigin: ~Copyable {
   mutating func end(_ bytes: UnsafeRawBufferPointer) -> Bool
   /// Puts on its way to the client what was written so far. False: the client has gone.
   mutating func flush() -> Bool
+  /// Whether httpd keeps bytes that the client's socket does not take now, so that `write` and `flush` would wait. Its
+  /// `bodyDescriptor` becomes writable when it takes some; where there is none, the client is taken to keep up.
+  func isClientBehind() -> Bool
+  /// How long the client may take nothing, in milliseconds; 0: for ever.
+  var clientTimeoutMilliseconds: Int64 { get }
+  /// It took nothing for that long.
+  mutating func clientTimedOut()
+  /// Opens a file for what the client has not taken yet: its descriptor, or a negated errno value.
+  mutating func makeSpoolFile() -> Int32
+  /// That file could not be made or took no more.
+  mutating func spoolFailed(errno: Int32)
   /// The rest of the body: a range that lies within a regular file, open for reading. It must not be mapped: its owner can
   /// truncate it. False: the client has gone.
   mutating func sendFile(_ file: consuming Descriptor, offset: Int64, length: Int64) -> Bool

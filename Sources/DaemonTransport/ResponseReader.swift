@@ -20,6 +20,8 @@ struct ResponseReader {
   var dataFlags: FrameHeader.Flags = []
   /// When what was written must be flushed; nil: nothing to flush.
   var flushDeadline: Int64?
+  /// It was due, and the client did not keep up.
+  var owesFlush = false
   var sinceFlush = 0
   /// The most to take from the channel at a time.
   var appetite = ChannelInput.ordinarySize
@@ -38,6 +40,19 @@ extension RequestForwarder {
 
   /// Reads frames and does what they say until the request is over.
   mutating func readResponse<Origin: RequestOrigin & ~Copyable>(_ reader: inout ResponseReader, origin: inout Origin) -> Attempt {
+    let attempt = readFrames(&reader, origin: &origin)
+    guard spool.isUsed else { return attempt }
+    defer { spool.reset() }
+    // The worker has done its work; what came before a response was cut is the client's, too.
+    switch attempt {
+    case .ended(.done), .ended(.cut): return sendAll(origin: &origin) ? attempt : .ended(.clientGone)
+    default: return attempt
+    }
+  }
+
+  private mutating func readFrames<Origin: RequestOrigin & ~Copyable>(
+    _ reader: inout ResponseReader, origin: inout Origin
+  ) -> Attempt {
     while true {
       do {
         switch try take(&reader, origin: &origin) {
@@ -146,9 +161,15 @@ extension RequestForwarder {
     let start = isLast ? 0 : Clock.monotonicMilliseconds()
     let bytes = UnsafeRawBufferPointer(start: input.bytes, count: count)
     if isLast {
-      let isTaken = origin.end(bytes)
+      let isTaken = (spool.isEmpty || sendAll(origin: &origin)) && origin.end(bytes)
       input.drop(count)
       return .attempt(.ended(isTaken ? .done : .clientGone))
+    }
+    if keepsFor(reader, origin) {
+      guard let kept = keep(bytes, &reader, origin: &origin) else { return .attempt(.ended(.clientGone)) }
+      input.drop(kept)
+      reader.dataLeft -= kept
+      return reader.dataLeft == 0 ? finishData(&reader) : nil
     }
     guard origin.write(bytes) else { return .attempt(.ended(.clientGone)) }
     input.drop(count)
@@ -190,6 +211,7 @@ extension RequestForwarder {
     guard isRegular(file.number, holding: offset, length) else { throw .badDescriptor }
     reader.workerID = header.extra
     reader.sendsFile = true
+    guard sendAll(origin: &origin) else { return .attempt(.ended(.clientGone)) }
     if !reader.begun {
       guard origin.begin(head) else { return .attempt(.ended(.failed(.headRefused))) }
       reader.begun = true
@@ -212,6 +234,7 @@ extension RequestForwarder {
   private mutating func receive<Origin: RequestOrigin & ~Copyable>(
     _ reader: inout ResponseReader, origin: inout Origin
   ) -> ChannelInput.Received {
+    if !spool.isEmpty || reader.owesFlush, let received = receiveForSlowClient(&reader, origin: &origin) { return received }
     if let deadline = reader.flushDeadline {
       if let early = receiveBeforeFlush(&reader, deadline) { return early }
       guard flush(&reader, origin: &origin) else { return .clientGone }
@@ -250,6 +273,7 @@ extension RequestForwarder {
   mutating func flush<Origin: RequestOrigin & ~Copyable>(_ reader: inout ResponseReader, origin: inout Origin) -> Bool {
     reader.flushDeadline = nil
     reader.sinceFlush = 0
-    return origin.flush()
+    reader.owesFlush = keepsFor(reader, origin)
+    return reader.owesFlush || origin.flush()
   }
 }

@@ -25,6 +25,11 @@ import WSGICore
     mutating func willBeNoted(at place: UInt32) { self.place = place }
 
     mutating func receiveBody() -> Int64 { 0 }
+    func isClientBehind() -> Bool { false }
+    var clientTimeoutMilliseconds: Int64 { 0 }
+    mutating func clientTimedOut() {}
+    mutating func makeSpoolFile() -> Int32 { -ENOSPC }
+    mutating func spoolFailed(errno: Int32) {}
     mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead { base.readBody(into: buffer) }
     var bodyDescriptor: Int32 { base.bodyDescriptor }
     var bodyTimeoutMilliseconds: Int64 { base.bodyTimeoutMilliseconds }

@@ -68,6 +68,11 @@ struct RecordingOrigin: RequestOrigin, ~Copyable {
   var stall: Int32 = -1
 
   mutating func receiveBody() -> Int64 { 0 }
+  func isClientBehind() -> Bool { false }
+  var clientTimeoutMilliseconds: Int64 { 0 }
+  mutating func clientTimedOut() {}
+  mutating func makeSpoolFile() -> Int32 { -ENOSPC }
+  mutating func spoolFailed(errno: Int32) {}
   mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead {
     reads += 1
     if uploadStalls { return .wouldWait }

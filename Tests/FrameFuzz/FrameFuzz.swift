@@ -15,6 +15,11 @@ private struct Origin: RequestOrigin {
   var left = 1000
 
   mutating func receiveBody() -> Int64 { 0 }
+  func isClientBehind() -> Bool { false }
+  var clientTimeoutMilliseconds: Int64 { 0 }
+  mutating func clientTimedOut() {}
+  mutating func makeSpoolFile() -> Int32 { -ENOSPC }
+  mutating func spoolFailed(errno: Int32) {}
   mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead {
     guard left > 0 else { return .end }
     left -= 100

@@ -164,6 +164,11 @@ final class TestClients: @unchecked Sendable {
   private final class Origin: RequestOrigin {
     var answer = Answer(outcome: .done)
     func receiveBody() -> Int64 { 0 }
+    func isClientBehind() -> Bool { false }
+    var clientTimeoutMilliseconds: Int64 { 0 }
+    func clientTimedOut() {}
+    func makeSpoolFile() -> Int32 { -ENOSPC }
+    func spoolFailed(errno: Int32) {}
     func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead { .end }
     var bodyDescriptor: Int32 { -1 }
     var bodyTimeoutMilliseconds: Int64 { 1000 }

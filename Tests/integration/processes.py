@@ -50,6 +50,17 @@ def named(pid, name):
     return [one for one in descendants(pid) if name_of(one) == name[:15]]
 
 
+def open_files(pid):
+    """What a process's descriptors stand for, as /proc says."""
+    found = []
+    for name in os.listdir("/proc/%d/fd" % pid):
+        try:
+            found.append(os.readlink("/proc/%d/fd/%s" % (pid, name)))
+        except OSError:
+            pass
+    return found
+
+
 def supervisors(pid):
     """The supervisors of an httpd; what they fork for workers bears their name at first, and is none of its children."""
     return [one for one in children(pid) if name_of(one) == "wsgi-supervisor"]

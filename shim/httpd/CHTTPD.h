@@ -311,6 +311,12 @@ int32_t wsgi_httpd_expects_continue(request_rec *request);
 int32_t wsgi_httpd_temporary_file(request_rec *request);
 /* The client's socket; -1 where requests share a connection (HTTP/2). */
 int32_t wsgi_httpd_client_socket(request_rec *request);
+/* Whether httpd keeps bytes for the client that its socket does not take now. */
+int32_t wsgi_httpd_client_is_behind(request_rec *request);
+/* The longest time that a write may wait for the client, in milliseconds; 0: no limit. */
+int64_t wsgi_httpd_client_timeout(request_rec *request);
+/* Nothing more is sent to the client. */
+void wsgi_httpd_give_up(request_rec *request);
 /* Sets the longest time that a write may wait for the client; gives the previous time, or -1 if none could be set. */
 int64_t wsgi_httpd_set_client_timeout(request_rec *request, int64_t milliseconds);
 /* The status that httpd has set: its own after WSGI_HTTPD_ANSWERED. */

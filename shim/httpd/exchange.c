@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -64,6 +65,21 @@ int32_t wsgi_httpd_client_socket(request_rec *request) {
   apr_socket_t *socket = ap_get_conn_socket(request->connection);
   return socket && apr_os_sock_get(&number, socket) == APR_SUCCESS ? number : -1;
 }
+
+int32_t wsgi_httpd_client_is_behind(request_rec *request) {
+  if (!request->connection->data_in_output_filters) return 0;
+  struct pollfd client = {.fd = wsgi_httpd_client_socket(request), .events = POLLOUT};
+  return client.fd >= 0 && poll(&client, 1, 0) == 0;
+}
+
+int64_t wsgi_httpd_client_timeout(request_rec *request) {
+  apr_interval_time_t timeout;
+  apr_socket_t *socket = request->connection->master ? NULL : ap_get_conn_socket(request->connection);
+  if (!socket || apr_socket_timeout_get(socket, &timeout) != APR_SUCCESS || timeout < 0) return 0;
+  return timeout / 1000;
+}
+
+void wsgi_httpd_give_up(request_rec *request) { request->connection->aborted = 1; }
 
 int64_t wsgi_httpd_set_client_timeout(request_rec *request, int64_t milliseconds) {
   apr_interval_time_t before;

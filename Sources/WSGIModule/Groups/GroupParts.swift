@@ -164,6 +164,7 @@ extension GroupQueue {
       ? group.settings.socketTimeout : server.map { wsgi_httpd_server_timeout_milliseconds($0) } ?? socketTimeout
     flushDelay = Int64(group.responseFlushDelay)
     flushSize = group.responseBufferSize
+    responseSpool = group.responseSpool
     sendBuffer = Int32(clamping: group.sendBufferSize)
     receiveBuffer = Int32(clamping: group.receiveBufferSize)
   }

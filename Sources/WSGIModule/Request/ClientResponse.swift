@@ -79,6 +79,13 @@ struct ClientResponse: ~Copyable {
     phase = .complete
   }
 
+  /// The client takes no more.
+  mutating func timedOut() {
+    phase = .closed
+    hasTimedOut = true
+    wsgi_httpd_give_up(request)
+  }
+
   /// httpd has answered the client in our place, while the request's body was read.
   mutating func wasAnswered() { phase = .closed }
 

@@ -85,6 +85,19 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
   mutating func end(_ bytes: UnsafeRawBufferPointer) -> Bool { response.end(bytes) == 0 }
   mutating func flush() -> Bool { response.write(nothing, flush: true) == 0 }
 
+  func isClientBehind() -> Bool { wsgi_httpd_client_is_behind(request) != 0 }
+  var clientTimeoutMilliseconds: Int64 { wsgi_httpd_client_timeout(request) }
+  mutating func clientTimedOut() { response.timedOut() }
+  mutating func makeSpoolFile() -> Int32 { wsgi_httpd_temporary_file(request) }
+
+  mutating func spoolFailed(errno: Int32) {
+    note(
+      .warning,
+      "WSGI0745: Cannot keep a response for a client that reads slowly: \(String(cString: strerror(errno))). A thread of process"
+        + " group '\(group.name)' waits for the client. Make room in the directory for temporary files (TMPDIR), or lower"
+        + " response-spool.")
+  }
+
   mutating func sendFile(_ file: consuming Descriptor, offset: Int64, length: Int64) -> Bool {
     response.sendFile(descriptor: file.number, offset: offset, length: length) == 0
   }

@@ -107,6 +107,12 @@ struct SessionRequest: SessionOrigin, ~Copyable {
   mutating func end(_ bytes: UnsafeRawBufferPointer) -> Bool { base.end(bytes) }
   mutating func flush() -> Bool { base.flush() }
 
+  func isClientBehind() -> Bool { base.isClientBehind() }
+  var clientTimeoutMilliseconds: Int64 { base.clientTimeoutMilliseconds }
+  mutating func clientTimedOut() { base.clientTimedOut() }
+  mutating func makeSpoolFile() -> Int32 { base.makeSpoolFile() }
+  mutating func spoolFailed(errno: Int32) { base.spoolFailed(errno: errno) }
+
   mutating func sendFile(_ file: consuming Descriptor, offset: Int64, length: Int64) -> Bool {
     base.sendFile(file, offset: offset, length: length)
   }

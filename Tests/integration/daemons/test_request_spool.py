@@ -9,7 +9,7 @@ import time
 import pytest
 
 from httpd_env import MODES, Httpd, wait_until
-from processes import children, name_of
+from processes import children, name_of, open_files
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
 
@@ -167,9 +167,7 @@ def test_nothing_is_left_of_a_child_that_is_killed(server):
     with begin(server, "/large/hash", len(data), data[:-5]):
         wait_for_requests(server, "large", 1)
         child, = [pid for pid in children(server.pid) if name_of(pid) != "wsgi-supervisor"]
-        files = "/proc/%d/fd" % child
-        wait_until(lambda: any(os.readlink(os.path.join(files, name)).startswith(server.temporary) for name in os.listdir(files)),
-                   "the file of the body")
+        wait_until(lambda: any(name.startswith(server.temporary) for name in open_files(child)), "the file of the body")
         assert os.listdir(server.temporary) == []
         server.expected_crashes = True
         os.kill(child, 9)

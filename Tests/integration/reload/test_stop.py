@@ -24,7 +24,8 @@ def test_a_stop_while_applications_run(mode, mpm, case):
         # Until 3.12 a thread that computes does not hand the GIL to another interpreter, only to threads of its own.
         for path in ("/a/", "/a/" if case == "busy" else "/b/"):
             client = Client(server.port)
-            client.send(client.head("POST", path + case, [("Content-Length", "10")]))
+            # More than httpd receives before it asks a process.
+            client.send(client.head("POST", path + case, [("Content-Length", "100000")]))
             clients.append(client)
         server.log.wait_for(r"running %s" % case, count=2)
         server.stop()
