@@ -5,7 +5,9 @@ memory, and what the other two notice.  What `make bench-reloads` runs.
 Each reload is a change of the script, and over when an answer came from the new code.  Memory is the resident size of the
 process; its slope is that of a line through what was seen after the first fifty reloads (least squares).
 
-Usage: reloads.py [--python /path/to/python3.X] [--reloads 1000] [--rate 100] [--modes embedded,daemon]
+Usage: reloads.py [--python /path/to/python3.X] [--reloads 1000] [--pause 0] [--rate 100] [--modes embedded,daemon]
+
+They follow each other at once, or after so many seconds' pause.
 
 The environment's WSGI_MODULE names the module, with an engine for that Python beside it; without it, it is what `make all` has
 made.
@@ -92,7 +94,7 @@ class Load:
         return 1e3 * times[int(len(times) * 0.99)]
 
 
-def measure(mode, reloads, rate):
+def measure(mode, reloads, pause, rate):
     alias = "WSGIScriptAlias /%s {apps}/%s.wsgi application-group=%s\n"
     conf = CONF[mode] + "".join(alias % (name, name, name) for name in NAMES)
     server = Httpd(conf, name="reloads", threads=25, log_level="warn")
@@ -113,14 +115,16 @@ def measure(mode, reloads, rate):
                 write(server, "one", version)
                 wait_until(lambda: server.get("/one").text.startswith("%d " % version), server.story, 60)
                 memory.append((version, resident(pid)))
+                time.sleep(pause)
             seconds = time.monotonic() - began
             wait_until(lambda: load.count >= 20 * rate, "answers", 600)
         after = {name: server.get("/" + name).text for name in NAMES}
         assert all(after[name] == before[name] for name in NAMES[1:]), "another application has been loaded anew"
         story = server.log.lines(r"wsgi:(warn|error|crit|alert|emerg)\]")
     settled = memory[min(WARM_UP, len(memory) // 2):]
+    each = 1e3 * (seconds / reloads - pause)
     print("| %d.%d | %s | %d | %.0f | %d of %d | %.1f | %.1f | %.1f | %.1f, %.1f |" % (
-        *PYTHON, mode, reloads, 1e3 * seconds / reloads, calm.lost + load.lost, calm.count + load.count, settled[0][1] / 2**20,
+        *PYTHON, mode, reloads, each, calm.lost + load.lost, calm.count + load.count, settled[0][1] / 2**20,
         memory[-1][1] / 2**20, slope(settled) / 2**10, calm.neighbours(), load.neighbours()), flush=True)
     for line in story[:5]:
         print(line)
@@ -143,6 +147,7 @@ def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--python", default=sys.executable)
     options.add_argument("--reloads", type=int, default=1000)
+    options.add_argument("--pause", type=float, default=0)
     options.add_argument("--rate", type=int, default=100)
     options.add_argument("--modes", default="embedded,daemon")
     options = options.parse_args()
@@ -154,7 +159,7 @@ def main():
           "before and during, ms |" % WARM_UP)
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     for mode in options.modes.split(","):
-        measure(mode, options.reloads, options.rate)
+        measure(mode, options.reloads, options.pause, options.rate)
 
 
 if __name__ == "__main__":
