@@ -41,7 +41,7 @@ TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client opens
 BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit integration bench bench-losses bench-instructions bench-syscalls bench-own-gil bench-hosting bench-reloads fuzz sanitize all engine install lint format clean
+.PHONY: help run test unit integration bench bench-fairness bench-losses bench-instructions bench-syscalls bench-own-gil bench-hosting bench-reloads fuzz sanitize all engine install lint format clean
 .PHONY: build-packages test-packages bench-packages tools module
 
 help:
@@ -54,6 +54,7 @@ help:
 	@echo 'make bench-hosting what many process groups and tenants cost, beside mod_wsgi 6.1.1'
 	@echo 'make bench-reloads what reloading one of three applications in a process costs: PYTHON=/path/to/python3.X'
 	@echo 'make bench-losses what requests are lost to while processes are replaced, beside mod_wsgi 6.1.1'
+	@echo 'make bench-fairness what clients that compute, send or read slowly cost others, beside mod_wsgi 6.1.1'
 	@echo 'make bench-own-gil        what a GIL for each interpreter is worth: PYTHON=/path/to/python3.12'
 	@echo 'make fuzz         the readers of frames, messages, settings, configuration and cookies under libFuzzer,'
 	@echo '                  for FUZZ_SECONDS=$(FUZZ_SECONDS) each: FUZZ_TARGETS="$(FUZZ_TARGETS)"'
@@ -100,6 +101,9 @@ bench-reloads: bench-packages engine
 
 bench-losses: bench-packages all
 	@WSGI_MODULE=$(STAGE)/mod_wsgi.so $(PYTHON) Tests/bench/compare_losses.py $(BENCH)
+
+bench-fairness: bench-packages all
+	@$(PYTHON) Tests/bench/fairness.py --module $(STAGE)/mod_wsgi.so $(BENCH)
 
 bench-syscalls: bench-packages all
 	@$(PYTHON) Tests/bench/syscalls.py --module $(STAGE)/mod_wsgi.so $(BENCH)

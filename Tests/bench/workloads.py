@@ -62,6 +62,10 @@ def upload(environ, start_response):
     return answer(start_response, digest.hexdigest().encode())
 
 
+def large(environ, start_response):
+    return answer(start_response, BLOCK * 800)
+
+
 def file(environ, start_response):
     source = open(FILE, "rb")
     start_response("200 OK", [TEXT, ("Content-Length", str(os.fstat(source.fileno()).st_size))])
@@ -84,7 +88,7 @@ def mark(environ, start_response):
     return answer(start_response, b"marked")
 
 
-PATHS = {function.__name__: function for function in (hello, page, blocks, upload, file, compute, wait, mark)}
+PATHS = {function.__name__: function for function in (hello, page, blocks, upload, large, file, compute, wait, mark)}
 
 
 def application(environ, start_response):

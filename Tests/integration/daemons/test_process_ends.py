@@ -87,11 +87,11 @@ def test_requests_that_wait_for_the_gil_of_a_dying_process_go_to_another(server)
     with server.client() as holder:
         holder.send(holder.head("GET", "/gil/gil"))
         server.log.wait_for("waiting with the GIL", mark)
-        # The other threads of the process take these, and cannot begin.
+        # The other threads of the process take one or two of these, and cannot begin; the rest stays in the queue.
         answers = run_together(3, lambda index: server.request("POST" if index else "GET", "/gil/pid", body=b"body"))
         assert holder.read_response().status == 504
     assert [answer.status for answer in answers] == [200] * 3 and pid not in [answer.text for answer in answers]
-    assert len(server.log.lines(r"Queueing the request again, attempt #2", mark)) == 3
+    assert 1 <= len(server.log.lines(r"Queueing the request again, attempt #2", mark)) <= 2
 
 
 def test_a_request_that_kills_the_process_by_its_import_is_not_given_to_another(server):
