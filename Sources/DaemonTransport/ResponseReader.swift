@@ -22,6 +22,8 @@ struct ResponseReader {
   var flushDeadline: Int64?
   /// It was due, and the client did not keep up.
   var owesFlush = false
+  /// There was no room for what a slow client has not taken: from then on the worker waits for it.
+  var hasNoRoom = false
   var sinceFlush = 0
   /// The most to take from the channel at a time.
   var appetite = ChannelInput.ordinarySize

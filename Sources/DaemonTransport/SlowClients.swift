@@ -19,6 +19,7 @@ extension RequestForwarder {
     let part = UnsafeRawBufferPointer(rebasing: bytes.prefix(room))
     let failure = spool.append(part, limit: reader.group.responseSpool) { origin.makeSpoolFile() }
     if failure == 0 { return part.count }
+    reader.hasNoRoom = true
     origin.spoolFailed(errno: failure)
     return sendAll(origin: &origin) && origin.write(bytes) ? bytes.count : nil
   }
@@ -49,7 +50,8 @@ extension RequestForwarder {
   /// Whether the client does not keep up, and what comes is to be kept for it.
   @inline(__always)
   func keepsFor<Origin: RequestOrigin & ~Copyable>(_ reader: ResponseReader, _ origin: borrowing Origin) -> Bool {
-    !spool.isEmpty || reader.group.responseSpool > 0 && !upload.isActive && origin.isClientBehind()
+    !spool.isEmpty
+      || reader.group.responseSpool > 0 && !reader.hasNoRoom && !upload.isActive && origin.isClientBehind()
   }
 
   /// Serves both sides, until the worker has sent something or the client has caught up (nil).

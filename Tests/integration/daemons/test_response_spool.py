@@ -150,6 +150,8 @@ def test_a_full_file_system_costs_no_response():
                 line = running.log.wait_for("WSGI0745")[0]
                 assert "process group 'usual'" in line and "No space left on device" in line and "TMPDIR" in line
                 assert client.read_response().body == data(SIZE)
+            # Once for a response, however many of its pieces find no room.
+            assert len(running.log.lines("WSGI0745")) == 1
             assert running.get("/usual/pid").status == 200
     finally:
         subprocess.run(["umount", "-l", running.temporary], check=True)
