@@ -126,7 +126,7 @@ def test_many_first_requests_start_one_process(serve):
     answers = run_together(50, lambda _: visit(server, server.users[0]))
     assert {answer.status for answer in answers} == {200}
     assert {int(answer.text.split()[2]) for answer in answers} == set(workers(server)) and len(workers(server)) == 1
-    assert groups(server)[server.users[0].pw_name]["requests"]["2xx"] == 50
+    wait_until(lambda: groups(server)[server.users[0].pw_name]["requests"]["2xx"] == 50, "all of them to be counted")
     assert not complaints(server)
 
 

@@ -54,6 +54,12 @@ def serve():
         server.__exit__(None, None, None)
 
 
+def waits_for(gate):
+    """A script that answers when there is a file `gate`."""
+    waits = "    import time\n    while not os.path.exists(%r):\n        time.sleep(0.02)\n" % gate
+    return SCRIPT.replace("    start_response", waits + "    start_response")
+
+
 def groups(server):
     return {group["name"]: group for group in json.loads(server.get("/wsgi-status?json").text)["groups"]}
 
@@ -247,8 +253,7 @@ WSGIScriptAlias /games {root}/home/games/app.wsgi process-group=site
 WSGIScriptAlias /man {root}/home/man/app.wsgi process-group=site
 """ + STATUS, processes=1, threads=25)
     gate = os.path.join(server.root, "home", "gate")
-    waits = "    import time\n    while not os.path.exists(%r):\n        time.sleep(0.02)\n" % gate
-    write_script(server, pwd.getpwnam("games"), text=SCRIPT.replace("    start_response", waits + "    start_response"))
+    write_script(server, pwd.getpwnam("games"), text=waits_for(gate))
     answers = []
     waiting = threading.Thread(target=run_together, args=(
         40, lambda number: answers.append(server.get("/games/group%d" % (number % 8)).status)))
@@ -284,12 +289,24 @@ def test_a_touched_script_is_reloaded_in_its_group_alone(serve):
 
 
 def test_groups_are_forgotten_when_nobody_needs_them(serve):
-    server = serve("idle-timeout=100ms")
+    server = serve("idle-timeout=100ms", BY_USER + """
+WSGIScriptAliasMatch ^/([a-z]+)/waits {root}/home/$1/waits.wsgi process-group=site
+""")
     assert server.get("/~games").status == 200
     wait_until(lambda: not groups(server), "the group to be forgotten")
-    assert server.get("/~games").status == 200
-    # It has its place anew, and not what was counted there before.
-    assert groups(server)["site/games"]["requests"]["2xx"] == 1
+    # It has its place anew, and not what was counted there before. What runs in it keeps it until that is seen.
+    gate = os.path.join(server.root, "home", "gate")
+    write_script(server, pwd.getpwnam("games"), "waits.wsgi", waits_for(gate))
+    waiting = threading.Thread(target=server.get, args=("/games/waits",))
+    waiting.start()
+    try:
+        wait_until(lambda: groups(server).get("site/games", {}).get("requests_in_flight"), "the group to be there again")
+        assert server.get("/~games").status == 200
+        wait_until(lambda: groups(server)["site/games"]["requests"]["total"], "the request to be counted")
+        assert groups(server)["site/games"]["requests"]["2xx"] == 1
+    finally:
+        open(gate, "w").close()
+        waiting.join()
     assert not complaints(server)
 
 
