@@ -29,7 +29,8 @@ python_program = $(shell $(PYTHON) -c 'import os, sys, sysconfig; v = sysconfig.
 rpath = $(if $(filter /usr/lib /usr/lib/% /lib/% /usr/lib64,$(python_library_path)),,-Xlinker -rpath -Xlinker $(python_library_path))
 swift_environment = WSGI_HTTPD_INCLUDE="$(call apxs_says,INCLUDEDIR)" WSGI_APR_INCLUDE="$(shell $(APR_CONFIG) --includedir)" \
   WSGI_PYTHON_INCLUDE="$(call python_says,INCLUDEPY)" WSGI_PYTHON_LIBRARY="python$(call python_says,LDVERSION)" \
-  WSGI_PYTHON_LIBRARY_PATH="$(python_library_path)" WSGI_PYTHON_PROGRAM="$(python_program)"
+  WSGI_PYTHON_LIBRARY_PATH="$(python_library_path)" WSGI_PYTHON_PROGRAM="$(python_program)" \
+  WSGI_MODULE_DIRECTORY="$(call apxs_says,LIBEXECDIR)" WSGI_RUNTIME_DIRECTORY="$(call apxs_says,runtimedir)"
 swift_build = @$(swift_environment) $(SWIFT)
 # Self-contained images: the Swift runtime is linked in, so that a server needs none. They name no directory of the machine
 # that built them.
@@ -42,7 +43,7 @@ BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2
 
 .DEFAULT_GOAL := help
 .PHONY: help run test unit integration bench bench-fairness bench-losses bench-instructions bench-syscalls bench-own-gil bench-hosting bench-reloads fuzz sanitize all engine install lint format clean
-.PHONY: build-packages test-packages bench-packages tools module
+.PHONY: build-packages test-packages bench-packages tools module command
 
 help:
 	@echo 'make run          build, and serve a sample application on http://127.0.0.1:8000/ (APP=script.wsgi PORT=n)'
@@ -60,7 +61,7 @@ help:
 	@echo '                  for FUZZ_SECONDS=$(FUZZ_SECONDS) each: FUZZ_TARGETS="$(FUZZ_TARGETS)"'
 	@echo 'make sanitize     the unit tests under AddressSanitizer and ThreadSanitizer, and the integration'
 	@echo '                  tests under AddressSanitizer: SANITIZE="$(SANITIZE)"'
-	@echo 'make all          mod_wsgi.so, wsgi-engine-$(or $(python_version),3.X).so and wsgi-worker, in $(STAGE)/'
+	@echo 'make all          mod_wsgi.so, wsgi-engine-$(or $(python_version),3.X).so, wsgi-worker and wsgictl, in $(STAGE)/'
 	@echo 'make engine       one more engine: PYTHON=/path/to/python3.X'
 	@echo 'make install      into the directory that apxs names (DESTDIR= for packagers), with conf/ for a2enmod'
 	@echo 'make lint         check the arrows between rooms, names, the images and the formatting'
@@ -129,7 +130,7 @@ sanitize: test-packages tools
 	@$(swift_environment) $(PYTHON) Tests/sanitize.py --parts '$(SANITIZE)' --swift '$(SWIFT)' \
 	  --stage $(STAGE)-asan --python-version $(python_version) --engine-flags='$(rpath)'
 
-all: module engine
+all: module engine command
 	@echo "Ready in $(STAGE)/: $$(cd $(STAGE) && ls | tr '\n' ' ')"
 
 module: tools
@@ -140,6 +141,12 @@ module: tools
 	@$(call stage,.build/release/libmod_wsgi.so,mod_wsgi.so,--strip-unneeded)
 	@$(call stage,.build/release/wsgi-worker,wsgi-worker,--strip-all)
 
+command: tools
+	@echo '== wsgictl =='
+	$(swift_build) build $(release) --product wsgictl
+	@mkdir -p $(STAGE)
+	@$(call stage,.build/release/wsgictl,wsgictl,--strip-all)
+
 # Each Python has a build directory of its own, so that going back and forth between two of them rebuilds nothing.
 engine: tools
 	@test -f '$(call python_says,INCLUDEPY)/Python.h' || { echo "$(PYTHON): no Python.h in '$(call python_says,INCLUDEPY)';" \
@@ -147,7 +154,7 @@ engine: tools
 	@test "$(call python_says,Py_ENABLE_SHARED)" = 1 || { echo "$(PYTHON) has no shared library: an engine needs a Python" \
 	  "that was configured with --enable-shared" >&2; exit 1; }
 	@echo '== wsgi-engine-$(python_version).so for $(PYTHON) =='
-	$(swift_build) build $(release) --product wsgi-engine --scratch-path .build-$(python_version) $(rpath)
+	@WSGI_ENGINE_ONLY=1 $(swift_environment) $(SWIFT) build $(release) --product wsgi-engine --scratch-path .build-$(python_version) $(rpath)
 	@mkdir -p $(STAGE)
 	@$(call stage,.build-$(python_version)/release/libwsgi-engine.so,wsgi-engine-$(python_version).so,--strip-unneeded)
 
@@ -160,6 +167,8 @@ install:
 	install -d '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'
 	install -m 644 $(STAGE)/mod_wsgi.so $(STAGE)/wsgi-engine-*.so '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'
 	install -m 755 $(STAGE)/wsgi-worker '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'
+	install -d '$(DESTDIR)$(call apxs_says,bindir)'
+	install -m 755 $(STAGE)/wsgictl '$(DESTDIR)$(call apxs_says,bindir)'
 	@if test -d '$(call apxs_says,SYSCONFDIR)/mods-available' -o -f /etc/debian_version; then \
 	  install -d '$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available' && \
 	  sed 's|@LIBEXECDIR@|$(call apxs_says,LIBEXECDIR)|' conf/wsgi.load \

@@ -11,6 +11,8 @@ let pythonLibrary = environment["WSGI_PYTHON_LIBRARY"] ?? "python3.11"
 let pythonVersion = pythonLibrary.drop { !$0.isNumber }
 let pythonLibraryPath = environment["WSGI_PYTHON_LIBRARY_PATH"] ?? "/usr/lib/x86_64-linux-gnu"
 let pythonProgram = environment["WSGI_PYTHON_PROGRAM"] ?? "/usr/bin/python3.11"
+let moduleDirectory = environment["WSGI_MODULE_DIRECTORY"] ?? "/usr/lib/apache2/modules"
+let runtimeDirectory = environment["WSGI_RUNTIME_DIRECTORY"] ?? "/var/run/apache2"
 let shim = Context.packageDirectory + "/shim"
 
 let common: [SwiftSetting] = [
@@ -149,6 +151,29 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// The command, and what it is made with. An engine is built for each Python in a folder of its own, which need not have these.
+if environment["WSGI_ENGINE_ONLY"] == nil {
+  package.dependencies.append(.package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"))
+  package.products.append(.executable(name: "wsgictl", targets: ["wsgictl"]))
+  package.targets += [
+    .target(
+      name: "CInstallation", path: "shim/installation", publicHeadersPath: ".",
+      cSettings: [
+        .define("WSGI_MODULE_DIRECTORY", to: "\"\(moduleDirectory)\""),
+        .define("WSGI_RUNTIME_DIRECTORY", to: "\"\(runtimeDirectory)\""),
+        .unsafeFlags(["-Wall", "-Wextra", "-Werror"]),
+      ]),
+    .executableTarget(
+      name: "wsgictl",
+      dependencies: [
+        "ProcessSupervision", "WSGICore", "CInstallation", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      // A link to the documentation's own file.
+      resources: [.embedInCode("messages.md")], swiftSettings: common),
+    .testTarget(name: "WsgictlTests", dependencies: ["wsgictl"], swiftSettings: common),
+  ]
+}
 
 // `make fuzz`: readers of what others wrote under libFuzzer, built apart so that nothing else is instrumented.
 if environment["WSGI_FUZZ"] != nil {

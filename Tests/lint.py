@@ -31,11 +31,13 @@ ROOMS = {
     "WSGIWorker": {"DaemonTransport", "ProcessSupervision", "WSGICore", "Platform", "CEngine", "CPosix"} | LIBRARIES,
     "WSGIModule": {"WSGIConfig", "WSGIStatus", "RequestCounting", "DaemonTransport", "ProcessSupervision", "WSGICore",
                    "Platform", "CHTTPD", "CEngine", "CPosix"} | LIBRARIES,
+    "wsgictl": {"ArgumentParser", "ProcessSupervision", "WSGICore", "CInstallation"} | LIBRARIES,
 }
 # C rooms: the headers of the world that each may include. Everything else belongs to another room.
 SHIMS = {
     "httpd": (r"Python\.h|pyconfig\.h|structmember\.h", "Python"),
     "python": (r"httpd\.h|http_\w+\.h|ap_\w+\.h|apr\w*\.h|util_\w+\.h", "httpd"),
+    "installation": (r".*\.h(?<!CInstallation\.h)", "any other header"),
     "posix": (r"Python\.h|httpd\.h|http_\w+\.h|ap_\w+\.h|apr\w*\.h", "httpd or Python"),
 }
 IMPORT = re.compile(r"^(?:@\w+(?:\([^)]*\))?\s+)*(?:public |internal |package |fileprivate |private )?import\s+"
@@ -280,6 +282,7 @@ def check_images(stage):
     swift = r"libswift|libFoundation|libdispatch|lib_Foundation|libBlocksRuntime"
     check_image(module, "wsgi_module", swift + "|libpython", r"Py_|PyObject|_Py")
     check_image(os.path.join(stage, "wsgi-worker"), None, swift + "|libpython|libapr", r"ap_|apr_|Py_|PyObject|_Py")
+    check_image(os.path.join(stage, "wsgictl"), None, swift + "|libpython|libapr", r"ap_|apr_|Py_|PyObject|_Py")
     for engine in glob.glob(os.path.join(stage, "wsgi-engine-*.so")):
         check_image(engine, "wsgi_engine", swift + "|libapr", r"ap_|apr_")
 
