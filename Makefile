@@ -11,6 +11,7 @@ APP ?= conf/hello.wsgi
 PORT ?= 8000
 T ?=
 DESTDIR ?=
+DOCDIR ?= /usr/share/doc/libapache2-mod-wsgi-swift
 STAGE ?= .build-stage
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= frames queue control settings responses configuration cookies
@@ -63,7 +64,8 @@ help:
 	@echo '                  tests under AddressSanitizer: SANITIZE="$(SANITIZE)"'
 	@echo 'make all          mod_wsgi.so, wsgi-engine-$(or $(python_version),3.X).so, wsgi-worker and wsgictl, in $(STAGE)/'
 	@echo 'make engine       one more engine: PYTHON=/path/to/python3.X'
-	@echo 'make install      into the directory that apxs names (DESTDIR= for packagers), with conf/ for a2enmod'
+	@echo 'make install      into the directory that apxs names (DESTDIR= for packagers), with conf/ for a2enmod,'
+	@echo '                  and the manual into DOCDIR=$(DOCDIR)'
 	@echo 'make lint         check the arrows between rooms, names, the images and the formatting'
 	@echo 'make format       format the Swift sources'
 	@echo 'make clean        remove what was built'
@@ -169,6 +171,8 @@ install:
 	install -m 755 $(STAGE)/wsgi-worker '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'
 	install -d '$(DESTDIR)$(call apxs_says,bindir)'
 	install -m 755 $(STAGE)/wsgictl '$(DESTDIR)$(call apxs_says,bindir)'
+	install -d '$(DESTDIR)$(DOCDIR)/manual'
+	install -m 644 conf/manual/*.md '$(DESTDIR)$(DOCDIR)/manual'
 	@if test -d '$(call apxs_says,SYSCONFDIR)/mods-available' -o -f /etc/debian_version; then \
 	  install -d '$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available' && \
 	  sed 's|@LIBEXECDIR@|$(call apxs_says,LIBEXECDIR)|' conf/wsgi.load \

@@ -14,7 +14,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # Room: what it may import beside the standard library. An arrow that is not here is a mistake in the plan of the house or
-# in the code; README.md, "Architecture", has the picture.
+# in the code; conf/manual/architecture.md has the picture.
 LIBRARIES = {"Glibc", "Synchronization"}
 ROOMS = {
     "WSGICore": {"CEngine", "Glibc"},
@@ -203,7 +203,7 @@ def check_lines():
 NUMBER = re.compile(r"WSGI(\d{4})\b")
 # Diagnostics of the configuration give their number by itself.
 WARNED = re.compile(r"\bwarn\(\s*(\d{3}),")
-LIST = "conf/messages.md"
+LIST = "conf/manual/messages.md"
 
 
 def logged_numbers():
@@ -239,9 +239,9 @@ def check_messages():
             complain(os.path.join(ROOT, LIST), "WSGI%s is logged nowhere" % number)
         elif listed[number] > 1:
             complain(os.path.join(ROOT, LIST), "WSGI%s has %d rows" % (number, listed[number]))
-    for name in (LIST, "README.md"):
-        for number in sorted(set(NUMBER.findall(read(os.path.join(ROOT, name)))) - set(logged)):
-            complain(os.path.join(ROOT, name), "WSGI%s is logged nowhere" % number)
+    for path in [os.path.join(ROOT, "README.md")] + glob.glob(os.path.join(ROOT, os.path.dirname(LIST), "*.md")):
+        for number in sorted(set(NUMBER.findall(read(path))) - set(logged)):
+            complain(path, "WSGI%s is logged nowhere" % number)
 
 
 def check_format(swift):

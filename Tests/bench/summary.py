@@ -1,4 +1,4 @@
-"""The tables for the README that a whole run of bench.py ends with."""
+"""The tables for the manual's chapter on performance that a whole run of bench.py ends with."""
 import statistics
 
 MODES = ("embedded", "daemon")

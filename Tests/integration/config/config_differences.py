@@ -1,4 +1,4 @@
-"""Where this module's verdict on a configuration is not that of mod_wsgi 6.1.1, and why. The README has a row for each title."""
+"""Where this module's verdict on a configuration is not that of 6.1.1, and why. The manual's reference lists each title."""
 import re
 
 from config_trial import ACCEPTED

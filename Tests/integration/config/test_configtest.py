@@ -13,6 +13,7 @@ import config_trial
 import httpd_env
 from config_differences import DIFFERENCES, WORDS
 from config_trial import ACCEPTED
+from documents import chapter
 
 # `make fuzz` has the reader of the configuration under it.
 pytestmark = pytest.mark.unsanitized("thousands of starts of httpd take too long")
@@ -71,10 +72,8 @@ def test_a_refusal_names_the_place_and_ends_as_a_sentence(verdicts):
     assert not [verdict for verdict in own if not re.search(r"[.?]$", verdict)]
 
 
-def test_the_readme_lists_every_difference():
-    path = os.path.join(httpd_env.ROOT, "README.md")
-    with open(path, encoding="utf-8") as readme:
-        text = readme.read()
+def test_the_manual_lists_every_difference():
+    text = chapter("reference")
     assert not [title for title in {difference.title for difference in DIFFERENCES} - {WORDS} if title not in text]
 
 

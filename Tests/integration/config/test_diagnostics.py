@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from httpd_env import ROOT, Httpd, query_apxs
+from documents import chapter
+from httpd_env import Httpd, query_apxs
 
 ROOT_ONLY = pytest.mark.skipif(os.getuid() != 0, reason="only root can give processes another user")
 GROUP = "WSGIDaemonProcess shop python-path={lib} home={apps} locale=C.UTF-8\n"
@@ -194,8 +195,7 @@ def test_what_has_no_effect_is_said_at_level_info(make):
 
 
 
-def test_every_number_of_the_readme_is_tried():
-    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as readme:
-        listed = set(re.findall(r"^\| `WSGI(03\d\d)` \|", readme.read(), re.M))
+def test_every_number_of_the_manual_is_tried():
+    listed = set(re.findall(r"^\| `WSGI(03\d\d)` \|", chapter("reference"), re.M))
     tried = {number for _, expected in ODD.values() for number, *_ in expected} | {"0312"}
     assert tried == listed

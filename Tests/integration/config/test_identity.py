@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from documents import chapter
 from httpd_env import MODULE, ROOT, Httpd, httpd_program
 
 STAGE = os.path.dirname(MODULE)
@@ -115,9 +116,8 @@ def test_a_group_may_have_the_name_of_an_option(make):
         assert server.get("/").status == 200
 
 
-def test_the_readme_describes_that_version():
-    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as readme:
-        assert "### %s (" % VERSION in readme.read()
+def test_the_manual_describes_that_version():
+    assert "## %s (" % VERSION in chapter("changes")
 
 
 # MARK: order

@@ -45,7 +45,7 @@ def libraries(paths):
 
 
 def make_jail(root, standard):
-    """What the README says that a chroot must contain: Python's standard library where Python looks for it, and the shared
+    """What the manual says that a chroot must contain: Python's standard library where Python looks for it, and the shared
     libraries of its extension modules."""
     jail = os.path.join(root, "jail")
     shutil.copytree(standard, jail + standard, ignore=LEFT_OUT)

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from httpd_env import MODES, REFERENCE, ROOT, Httpd, wait_until
+from documents import chapter
+from httpd_env import MODES, REFERENCE, Httpd, wait_until
 
 pytestmark = [pytest.mark.skipif(REFERENCE, reason="mod_wsgi 6.1.1 logs in the process itself"),
               pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")]
@@ -149,9 +150,8 @@ def test_every_signal_does_what_it_is_said_to(server, number):
     assert pid_of(server) == pid
 
 
-def test_the_readme_has_every_signal():
-    with open(os.path.join(ROOT, "README.md")) as readme:
-        section = readme.read().split("### Signals of daemon processes")[1].split("\n#")[0]
+def test_the_manual_has_every_signal():
+    section = chapter("reference").split("## Signals of daemon processes")[1].split("\n#")[0]
     named = {name for row in re.findall(r"(?m)^\| (`SIG.*?) \|", section) for name in re.findall(r"SIG\w+", row)}
     assert named == {number.name for number in SIGNALS}
 

@@ -1,4 +1,4 @@
-"""The README's examples, and those of conf/wsgi.conf, executed as they stand: real paths, real users, a real httpd.
+"""The examples of README and manual, and those of conf/wsgi.conf, executed as they stand: real paths, real users, a real httpd.
 
 Each runs in a mount namespace of its own, where /srv and /home are directories of the test and the user `shop` exists."""
 import grp
@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from documents import DOCUMENTS, blocks
 from httpd_env import MODES, ROOT, Httpd
 
 SCRIPT = """
@@ -23,16 +24,7 @@ def application(environ, start_response):
 DIRECTIVE = re.compile(r"(<?WSGI[A-Z]|</?(Directory|Location|Files|VirtualHost|IfModule)|SetHandler|LoadModule|ErrorLogFormat)")
 
 
-def blocks(text):
-    """Indented and fenced blocks, without what they share of indentation."""
-    found = [block for _, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)]
-    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
-    found += re.findall(r"(?:(?<=\n\n)|\A)((?:(?: {4}|\t).*\n|\n(?= {4}))+)", text)
-    return ["\n".join(line[4:] if line.startswith("    ") else line for line in block.splitlines()) for block in found]
-
-
-with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as readme:
-    ALL = blocks(readme.read())
+ALL = list(dict.fromkeys(block for text in DOCUMENTS.values() for block in blocks(text)))
 
 
 def examples():
@@ -136,11 +128,9 @@ def test_the_users_of_the_examples_are_none_of_this_system():
             grp.getgrnam(name)
 
 
-def test_what_the_readme_makes_can_be_made():
-    """The targets of its `make` lines exist; what they do, the other tests and the build show."""
-    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as readme:
-        lines = [re.sub(r"\s{2,}#.*| &&.*", "", line) for block in blocks(readme.read()) for line in block.splitlines()
-                 if line.startswith("make ")]
+def test_what_the_documents_make_can_be_made():
+    """The targets of their `make` lines exist; what they do, the other tests and the build show."""
+    lines = [re.sub(r"\s{2,}#.*| &&.*", "", line) for block in ALL for line in block.splitlines() if line.startswith("make ")]
     assert len(lines) >= 10
     for line in sorted(set(lines)):
         done = subprocess.run(["sh", "-c", line.replace("make ", "make -n ", 1)], cwd=ROOT, capture_output=True, text=True)

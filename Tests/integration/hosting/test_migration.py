@@ -1,4 +1,4 @@
-"""The steps of the README's "Migrating", from Debian's own package, carried out on a copy of this system that is thrown away."""
+"""The steps of the manual's "Migrating", from Debian's own package, carried out on a copy of this system that is thrown away."""
 import os
 import re
 import shutil
@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from documents import chapter
 from httpd_env import MODULE, ROOT, Httpd, httpd_program, query_apxs
 
 STAGE = os.path.dirname(MODULE)
@@ -91,9 +92,8 @@ def copy(package, tmp_path):
 
 
 def steps():
-    """The commands that the README gives."""
-    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as readme:
-        part = readme.read().split("## Migrating from mod_wsgi", 1)[1].split("\n2. ", 1)[0]
+    """The commands that the manual gives."""
+    part = chapter("migrating").split("## From mod_wsgi", 1)[1].split("\n2. ", 1)[0]
     found = re.findall(r"^ {7}(\S.*)$", part, re.M)
     assert len(found) == 3 and found[1] == "apt-get purge " + PACKAGE, found
     return found
@@ -148,7 +148,7 @@ def test_debians_own_configuration(package):
 
 
 def test_why_the_package_goes_first(copy):
-    """The order that the README warns of."""
+    """The order that the manual warns of."""
     install(copy)
     assert is_ours(copy)
     copy.must("dpkg --force-depends --force-confold -i /package.deb")

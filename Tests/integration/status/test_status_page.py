@@ -11,7 +11,8 @@ import urllib.parse
 import pytest
 
 import debian_packages
-from httpd_env import MODES, REFERENCE, ROOT, Httpd, free_port, run_together, wait_until
+from documents import chapter
+from httpd_env import MODES, REFERENCE, Httpd, free_port, run_together, wait_until
 from processes import about, children, name_of
 from http_client import Client
 
@@ -241,10 +242,9 @@ def test_the_format_is_the_one_that_is_asked_for(server, query, accept, expected
 
 
 def test_a_prometheus_scrapes(mode, server):
-    """Debian's own, with the README's configuration as it stands, and with the formats named."""
+    """Debian's own, with the manual's configuration as it stands, and with the formats named."""
     program = prometheus_program("prometheus")
-    with open(os.path.join(ROOT, "README.md")) as readme:
-        jobs = textwrap.dedent(re.search(r"(?m)^    scrape_configs:\n(?:     .*\n)+", readme.read()).group())
+    jobs = textwrap.dedent(re.search(r"(?m)^    scrape_configs:\n(?:     .*\n)+", chapter("monitoring")).group())
     job = jobs.split("\n", 1)[1]
     for name in ("openmetrics", "prometheus"):
         jobs += job.replace("job_name: wsgi", "job_name: %s\n    params: {%s: ['']}" % (name, name))

@@ -3,8 +3,8 @@ import Testing
 
 @testable import WSGIConfig
 
-/// The tables of the README are those of the code.
-@Suite struct ReadmeTests {
+/// The tables of the manual's reference are those of the code.
+@Suite struct ManualTests {
   @Test func everyDirectiveHasARowWithItsContextAndDefault() {
     for directive in Directive.table {
       let name = directive.isSection ? "\(directive.name) …>" : "\(directive.name)"
@@ -44,7 +44,7 @@ import Testing
   }
 
   private let lines: [Substring] = {
-    let path = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined() + "/README.md"
+    let path = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined() + "/conf/manual/reference.md"
     guard let file = fopen(path, "r") else { return [] }
     defer { fclose(file) }
     var bytes = [UInt8](repeating: 0, count: 1 << 20)

@@ -3,8 +3,8 @@ import Testing
 
 @testable import WSGIStatus
 
-/// The README's table of figures is that of the code.
-@Suite struct ReadmeTests {
+/// The table of figures in the manual's chapter on monitoring is that of the code.
+@Suite struct ManualTests {
   private static let rows =
     StatusReport.figures.map(\.row) + StatusReport.Group.figures.map(\.row) + StatusReport.Process.figures(now: 0).map(\.row)
     + StatusReport.PreloadingProcess.figures(now: 0).map(\.row)
@@ -14,7 +14,7 @@ import Testing
   }
 
   private static let lines: [Substring] = {
-    let path = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined() + "/README.md"
+    let path = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined() + "/conf/manual/monitoring.md"
     guard let file = fopen(path, "r") else { return [] }
     defer { fclose(file) }
     var bytes = [UInt8](repeating: 0, count: 1 << 20)
