@@ -1,10 +1,16 @@
-"""The README and the manual, as tests read them."""
+"""The README and the manual, as tests read them.
+
+A fenced block says behind its language who tries it: `test=NAME`, an example that a test asks for, or `untested="why"`. With
+`file=PATH` the block is that file.
+"""
 import glob
 import os
 import re
+import shlex
 
 from httpd_env import ROOT
 
+FENCE = re.compile(r"^( *)```(\w*)(.*)\n((?:.*\n)*?)\1```$", re.M)
 MANUAL = os.path.join(ROOT, "conf", "manual")
 
 
@@ -29,19 +35,40 @@ DOCUMENTS = read_all()
 
 def prose(text):
     """A document without what it shows as it is."""
-    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
-    return re.sub(r"`[^`\n]*`", "", re.sub(r"^ {4}.*$", "", text, flags=re.M))
+    return re.sub(r"`[^`\n]*`", "", FENCE.sub("", text))
 
 
 def anchors(text):
     """The names under which GitHub finds a document's headings."""
-    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    text = FENCE.sub("", text)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.M)}
 
 
-def blocks(text):
-    """Indented and fenced blocks, without what they share of indentation."""
-    found = [block for _, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)]
-    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
-    found += re.findall(r"(?:(?<=\n\n)|\A)((?:(?: {4}|\t).*\n|\n(?= {4}))+)", text)
-    return ["\n".join(line[4:] if line.startswith("    ") else line for line in block.splitlines()) for block in found]
+class Block:
+    def __init__(self, document, line, language, mark, text):
+        self.language, self.text = language, text
+        self.where = "%s:%d" % (document, line)
+        self.marks = dict(part.partition("=")[::2] for part in shlex.split(mark))
+
+    def __repr__(self):
+        return self.where
+
+
+def find_blocks():
+    found = []
+    for document, text in DOCUMENTS.items():
+        for match in FENCE.finditer(text):
+            indent, language, mark, body = match.groups()
+            body = re.sub("^" + indent, "", body, flags=re.M)
+            found.append(Block(document, text.count("\n", 0, match.start()) + 1, language, mark, body))
+    return found
+
+
+BLOCKS = find_blocks()
+
+
+def example(name):
+    """The blocks of one example, in their order."""
+    found = [block for block in BLOCKS if block.marks.get("test") == name]
+    assert found, "no block is marked with test=%s" % name
+    return found

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from documents import chapter
+from documents import example
 from httpd_env import MODULE, ROOT, Httpd, httpd_program, query_apxs
 
 STAGE = os.path.dirname(MODULE)
@@ -93,8 +93,7 @@ def copy(package, tmp_path):
 
 def steps():
     """The commands that the manual gives."""
-    part = chapter("migrating").split("## From mod_wsgi", 1)[1].split("\n2. ", 1)[0]
-    found = re.findall(r"^ {7}(\S.*)$", part, re.M)
+    found = example("migration")[0].text.splitlines()
     assert len(found) == 3 and found[1] == "apt-get purge " + PACKAGE, found
     return found
 

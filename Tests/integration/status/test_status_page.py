@@ -5,13 +5,12 @@ import re
 import shutil
 import signal
 import subprocess
-import textwrap
 import urllib.parse
 
 import pytest
 
 import debian_packages
-from documents import chapter
+from documents import example
 from httpd_env import MODES, REFERENCE, Httpd, free_port, run_together, wait_until
 from processes import about, children, name_of
 from http_client import Client
@@ -244,7 +243,7 @@ def test_the_format_is_the_one_that_is_asked_for(server, query, accept, expected
 def test_a_prometheus_scrapes(mode, server):
     """Debian's own, with the manual's configuration as it stands, and with the formats named."""
     program = prometheus_program("prometheus")
-    jobs = textwrap.dedent(re.search(r"(?m)^    scrape_configs:\n(?:     .*\n)+", chapter("monitoring")).group())
+    jobs = example("scrape")[0].text
     job = jobs.split("\n", 1)[1]
     for name in ("openmetrics", "prometheus"):
         jobs += job.replace("job_name: wsgi", "job_name: %s\n    params: {%s: ['']}" % (name, name))
