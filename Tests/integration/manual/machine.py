@@ -2,6 +2,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -102,6 +103,14 @@ class Machine:
             self.check()
             self.server.start()
         return self.server
+
+    def graceful_stop(self):
+        """`apachectl graceful-stop`, to its end."""
+        server = self.server
+        server.signal(signal.SIGWINCH)
+        assert server.process.wait(30) == 0, server.story()
+        server.process = None
+        server.output.close()
 
     def run(self, text):
         """What a shell prints; fails as it does."""
