@@ -171,8 +171,10 @@ install:
 	install -m 755 $(STAGE)/wsgi-worker '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'
 	install -d '$(DESTDIR)$(call apxs_says,bindir)'
 	install -m 755 $(STAGE)/wsgictl '$(DESTDIR)$(call apxs_says,bindir)'
-	install -d '$(DESTDIR)$(DOCDIR)/manual'
+	install -d '$(DESTDIR)$(DOCDIR)/manual' '$(DESTDIR)$(DOCDIR)/containers' '$(DESTDIR)$(DOCDIR)/monitoring'
 	install -m 644 conf/manual/*.md '$(DESTDIR)$(DOCDIR)/manual'
+	install -m 644 conf/containers/* '$(DESTDIR)$(DOCDIR)/containers'
+	install -m 644 conf/monitoring/* '$(DESTDIR)$(DOCDIR)/monitoring'
 	@if test -d '$(call apxs_says,SYSCONFDIR)/mods-available' -o -f /etc/debian_version; then \
 	  install -d '$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available' && \
 	  sed 's|@LIBEXECDIR@|$(call apxs_says,LIBEXECDIR)|' conf/wsgi.load \
