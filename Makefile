@@ -1,14 +1,14 @@
 # mod_wsgi: hosts Python WSGI applications in Apache httpd.  `make help` lists what can be made.
 #
 # Found by themselves, and overridable on the command line or in the environment:
-#   APXS=/usr/bin/apxs  PYTHON=/usr/bin/python3  SWIFT=swift  DESTDIR=  APP=path  PORT=8000
+#   APXS=/usr/bin/apxs  PYTHON=/usr/bin/python3  SWIFT=swift  DESTDIR=  APP=path  PORT=8000  VENV=directory
 
 PYTHON ?= /usr/bin/python3
 SWIFT ?= swift
 APXS ?= $(shell command -v apxs || command -v apxs2 || echo apxs)
 APR_CONFIG ?= $(shell command -v apr-1-config || command -v apr-config || echo apr-1-config)
 APP ?= conf/hello.wsgi
-PORT ?= 8000
+PORT ?=
 T ?=
 DESTDIR ?=
 DOCDIR ?= /usr/share/doc/libapache2-mod-wsgi-swift
@@ -31,7 +31,8 @@ rpath = $(if $(filter /usr/lib /usr/lib/% /lib/% /usr/lib64,$(python_library_pat
 swift_environment = WSGI_HTTPD_INCLUDE="$(call apxs_says,INCLUDEDIR)" WSGI_APR_INCLUDE="$(shell $(APR_CONFIG) --includedir)" \
   WSGI_PYTHON_INCLUDE="$(call python_says,INCLUDEPY)" WSGI_PYTHON_LIBRARY="python$(call python_says,LDVERSION)" \
   WSGI_PYTHON_LIBRARY_PATH="$(python_library_path)" WSGI_PYTHON_PROGRAM="$(python_program)" \
-  WSGI_MODULE_DIRECTORY="$(call apxs_says,LIBEXECDIR)" WSGI_RUNTIME_DIRECTORY="$(call apxs_says,runtimedir)"
+  WSGI_MODULE_DIRECTORY="$(call apxs_says,LIBEXECDIR)" WSGI_RUNTIME_DIRECTORY="$(call apxs_says,runtimedir)" \
+  WSGI_HTTPD="$(call apxs_says,SBINDIR)/$(call apxs_says,PROGNAME)"
 swift_build = @$(swift_environment) $(SWIFT)
 # Self-contained images: the Swift runtime is linked in, so that a server needs none. They name no directory of the machine
 # that built them.
@@ -73,7 +74,7 @@ help:
 	@echo 'APXS=$(APXS)  PYTHON=$(PYTHON)  SWIFT=$(SWIFT)'
 
 run: build-packages all
-	@$(PYTHON) Tests/integration/serve.py --module $(STAGE)/mod_wsgi.so --port $(PORT) '$(APP)'
+	@$(STAGE)/wsgictl serve $(if $(PORT),--port '$(PORT)') $(if $(VENV),--venv '$(VENV)') '$(APP)'
 
 test: test-packages all
 	@$(swift_environment) $(PYTHON) Tests/run.py --matching '$(T)' --stage $(STAGE) --swift '$(SWIFT)'

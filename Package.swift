@@ -12,6 +12,7 @@ let pythonVersion = pythonLibrary.drop { !$0.isNumber }
 let pythonLibraryPath = environment["WSGI_PYTHON_LIBRARY_PATH"] ?? "/usr/lib/x86_64-linux-gnu"
 let pythonProgram = environment["WSGI_PYTHON_PROGRAM"] ?? "/usr/bin/python3.11"
 let moduleDirectory = environment["WSGI_MODULE_DIRECTORY"] ?? "/usr/lib/apache2/modules"
+let httpdProgram = environment["WSGI_HTTPD"] ?? "/usr/sbin/apache2"
 let runtimeDirectory = environment["WSGI_RUNTIME_DIRECTORY"] ?? "/var/run/apache2"
 let shim = Context.packageDirectory + "/shim"
 
@@ -162,15 +163,17 @@ if environment["WSGI_ENGINE_ONLY"] == nil {
       cSettings: [
         .define("WSGI_MODULE_DIRECTORY", to: "\"\(moduleDirectory)\""),
         .define("WSGI_RUNTIME_DIRECTORY", to: "\"\(runtimeDirectory)\""),
+        .define("WSGI_DEFAULT_PYTHON", to: "\"\(pythonVersion)\""), .define("WSGI_HTTPD", to: "\"\(httpdProgram)\""),
         .unsafeFlags(["-Wall", "-Wextra", "-Werror"]),
       ]),
     .executableTarget(
       name: "wsgictl",
       dependencies: [
-        "ProcessSupervision", "WSGICore", "CInstallation", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "ProcessSupervision", "WSGICore", "Platform", "CInstallation", "CPosix",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       // A link to the documentation's own file.
-      resources: [.embedInCode("messages.md")], swiftSettings: common),
+      resources: [.embedInCode("messages.md"), .embedInCode("Serve/Python/development.py")], swiftSettings: common),
     .testTarget(name: "WsgictlTests", dependencies: ["wsgictl"], swiftSettings: common),
   ]
 }

@@ -31,7 +31,7 @@ ROOMS = {
     "WSGIWorker": {"DaemonTransport", "ProcessSupervision", "WSGICore", "Platform", "CEngine", "CPosix"} | LIBRARIES,
     "WSGIModule": {"WSGIConfig", "WSGIStatus", "RequestCounting", "DaemonTransport", "ProcessSupervision", "WSGICore",
                    "Platform", "CHTTPD", "CEngine", "CPosix"} | LIBRARIES,
-    "wsgictl": {"ArgumentParser", "ProcessSupervision", "WSGICore", "CInstallation"} | LIBRARIES,
+    "wsgictl": {"ArgumentParser", "ProcessSupervision", "WSGICore", "Platform", "CInstallation", "CPosix"} | LIBRARIES,
 }
 # C rooms: the headers of the world that each may include. Everything else belongs to another room.
 SHIMS = {

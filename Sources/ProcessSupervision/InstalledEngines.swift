@@ -32,7 +32,8 @@ extension InstalledEngines {
     return try Engine(path: path)
   }
 
-  private func version(python: String?, home: String?, root: String) throws(EngineChoiceFailure) -> PythonVersion {
+  /// Its version.
+  public func version(python: String?, home: String?, root: String = "") throws(EngineChoiceFailure) -> PythonVersion {
     guard let python else {
       guard let home else { return try choose(nil) }
       return try choose(try PythonHome.inspect(home, root: root))

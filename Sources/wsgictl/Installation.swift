@@ -11,7 +11,8 @@ struct Installation {
 
   init(in directory: String) {
     self.directory = directory
-    engines = InstalledEngines(in: directory, preferred: nil)
+    engines = InstalledEngines(
+      in: directory, preferred: PythonVersion(String(cString: wsgi_installation_python())))
     hasModule = access(directory + "/mod_wsgi.so", R_OK) == 0
   }
 

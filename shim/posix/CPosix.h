@@ -90,6 +90,23 @@ int64_t wsgi_posix_readable_size(int descriptor);
 int32_t wsgi_posix_launch(const char *path, char *_Nullable const *_Nonnull argv, char *_Nullable const *_Nonnull envp,
                           const int32_t *descriptors, const int32_t *given, size_t given_count);
 
+/* How wsgi_posix_execute starts a program. */
+typedef struct wsgi_posix_program {
+  int32_t descriptors[3]; /* its standard streams */
+  /* 1: as this user, with these groups alone. */
+  int32_t drops;
+  uint32_t uid, gid;
+  const uint32_t *_Nullable groups;
+  size_t group_count;
+  int32_t own_session; /* 1: out of reach of the caller's terminal */
+  int32_t ends_with_parent; /* 1: gets SIGTERM when the caller ends, however that does */
+} wsgi_posix_program;
+
+/* Starts a program in `directory` for the command, with default signal dispositions; other descriptors have to be close-on-exec.
+ * Returns the process id, or -errno; a child whose exec failed has been reaped. */
+int32_t wsgi_posix_execute(const char *path, char *_Nullable const *_Nonnull argv, char *_Nullable const *_Nonnull envp,
+                           const char *directory, const wsgi_posix_program *program);
+
 /* fork(), which Swift marks unavailable. */
 int32_t wsgi_posix_fork(void);
 

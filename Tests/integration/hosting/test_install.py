@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from httpd_env import MODULE, ROOT, Httpd, query_apxs
+from served import Project, Served
 
 sys.path.insert(0, os.path.join(ROOT, "Tests"))
 import lint  # noqa: E402
@@ -114,25 +115,10 @@ def test_rooms_lines_and_messages():
     assert not found
 
 
-def test_the_sample_application(tmp_path):
+def test_the_sample_application():
     """`make run` without its build: it says where it serves, answers, and stops cleanly."""
-    import signal
-    from httpd_env import free_port, wait_until
-    from http_client import Client
-    port = free_port()
-    output = open(os.path.join(str(tmp_path), "output"), "w+")
-    serve = subprocess.Popen([sys.executable, os.path.join(ROOT, "Tests", "integration", "serve.py"), "--module", MODULE,
-                              "--port", str(port), os.path.join(ROOT, "conf", "hello.wsgi")], stdout=output, stderr=output)
-
-    def said():
-        with open(output.name) as text:
-            return text.read()
-    try:
-        wait_until(lambda: "http://127.0.0.1:%d/" % port in said() or serve.poll() is not None, said)
-        with Client(port) as client:
-            answer = client.request("GET", "/page")
-        assert answer.status == 200 and "It works" in answer.text, said()
-    finally:
-        serve.send_signal(signal.SIGINT)
-        assert serve.wait(20) == 0, said()
-    assert "Stopped." in said()
+    with Project() as project, Served(project, os.path.join(ROOT, "conf", "hello.wsgi")) as served:
+        answer = served.get("/page")
+        assert answer.status == 200 and "It works" in answer.text, served.text()
+        assert served.end() == 0
+        assert "Stopped." in served.text()
