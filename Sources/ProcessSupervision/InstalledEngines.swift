@@ -39,6 +39,9 @@ extension InstalledEngines {
       return try choose(try PythonHome.inspect(home, root: root))
     }
     try PythonHome.checkPassage(to: root + python, of: "the interpreter '\(python)'")
+    // A link below the root may lead to what is there only after the change of the root directory.
+    var about = stat()
+    guard lstat(root + python, &about) == 0 else { throw .noInterpreter(path: python) }
     if let home {
       return try choose(namedVersion(root + python), or: try PythonHome.inspect(home, root: root))
     }

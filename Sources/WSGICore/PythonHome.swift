@@ -128,6 +128,7 @@ public enum EngineChoice {
 public enum EngineChoiceFailure: Error, Equatable, CustomStringConvertible {
   case noEngines(directory: String)
   case noHome(path: String)
+  case noInterpreter(path: String)
   case notPython(path: String)
   /// `path` is what the process may not pass or read; `what` is the Python that it belongs to.
   case denied(path: String, mode: UInt32, isDirectory: Bool, what: String)
@@ -140,6 +141,8 @@ public enum EngineChoiceFailure: Error, Equatable, CustomStringConvertible {
     case .noHome(let path):
       "the Python home '\(path)' is not a directory; use an existing virtual environment, or create this one "
         + "with 'python3 -m venv \(path)'"
+    case .noInterpreter(let path):
+      "the interpreter '\(path)' does not exist; correct python=, or leave it out and name an environment with python-home="
     case .notPython(let path):
       "the Python home '\(path)' has neither pyvenv.cfg (virtual environment) nor lib/python3.X (installation); "
         + "create an environment with 'python3 -m venv \(path)', or use another"

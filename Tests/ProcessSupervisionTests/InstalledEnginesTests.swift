@@ -76,6 +76,7 @@ import WSGICore
     #expect(version(python: path + "/opt/bin/python3") == "3.12")
     #expect(version(python: path + "/elsewhere/python") == "3.12")
     #expect(version(python: path + "/alone/bin/python3") == "3.11")
+    #expect(version(python: path + "/alone/bin/python3.12").contains("alone/bin/python3.12' does not exist"))
     #expect(version(python: path + "/opt/bin/python3", home: path + "/venv") == "3.12")
     #expect(version(python: "/venv/bin/python3", root: path) == "3.10")
     #expect(version(home: "/opt", root: path) == "3.12")

@@ -261,3 +261,15 @@ def test_another_python_than_the_module_was_built_for(way):
         check(Served(python=home + "/bin/python3"), home + "/bin/python3")
     else:
         check(Served(home=home), home + "/bin/python3")
+
+
+@pytest.mark.skipif("daemon" not in MODES, reason="python= is an option of process groups")
+def test_an_interpreter_that_does_not_exist_is_no_other_one():
+    """It does not become the Python that the module was built for."""
+    server = Httpd("WSGIDaemonProcess site python={root}/no-such-python connect-timeout=1\n"
+                   "WSGIScriptAlias / {apps}/app.wsgi process-group=site application-group=%{GLOBAL}", apps="pythons",
+                   log_level="notice")
+    with server:
+        assert server.get("/").status == 503
+        line, = server.log.wait_for("WSGI0457")[:1]
+        assert "no-such-python' does not exist" in line
