@@ -208,6 +208,7 @@ OTHER_PYTHONS = ["Tests/integration/%s.py" % name for name in (
     "daemons/test_preload", "status/test_module", "status/test_events", "status/test_metrics", "status/test_telemetry")]
 BESIDE_ANOTHER_PYTHON = [
     "Tests/integration/daemons/test_process_identity.py::test_two_groups_have_two_pythons",
+    "Tests/integration/manual/test_pythons.py",
     "Tests/integration/interpreters/test_which_python.py::test_another_python_than_the_module_was_built_for"]
 
 
