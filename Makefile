@@ -44,7 +44,7 @@ TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client opens
 BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit integration bench bench-fairness bench-losses bench-instructions bench-syscalls bench-own-gil bench-hosting bench-reloads fuzz sanitize all engine install lint format clean
+.PHONY: help run test unit integration bench bench-fairness bench-losses bench-instructions bench-syscalls bench-own-gil bench-hosting bench-reloads fuzz sanitize all engine install manual lint format clean
 .PHONY: build-packages test-packages bench-packages tools module command
 
 help:
@@ -67,6 +67,7 @@ help:
 	@echo 'make engine       one more engine: PYTHON=/path/to/python3.X'
 	@echo 'make install      into the directory that apxs names (DESTDIR= for packagers), with conf/ for a2enmod,'
 	@echo '                  and the manual into DOCDIR=$(DOCDIR)'
+	@echo 'make manual       HTML of conf/manual, in .build-manual/'
 	@echo 'make lint         check the arrows between rooms, names, the images and the formatting'
 	@echo 'make format       format the Swift sources'
 	@echo 'make clean        remove what was built'
@@ -185,6 +186,11 @@ install:
 	else \
 	  echo 'Installed. Add to httpd.conf: LoadModule wsgi_module $(call apxs_says,LIBEXECDIR)/mod_wsgi.so'; \
 	fi
+
+# With the environment of the tests, which has what reads Markdown.
+manual:
+	@$(PYTHON) Tests/run.py --only environment
+	@.build-venv/bin/python conf/manual.py .build-manual
 
 lint:
 	@python3 Tests/lint.py --swift '$(SWIFT)' --stage $(STAGE)

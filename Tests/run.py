@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the unit tests and the integration tests, and closes with one line that counts both.
 
-Usage: run.py [--only unit|integration|pythons] [--matching WORD] [--stage DIR] [--swift swift] [pytest arguments]
+Usage: run.py [--only unit|integration|pythons|environment] [--matching WORD] [--stage DIR] [--swift swift] [pytest arguments]
 
 With a word, what has it in its name: unit suites and their tests; folders, files and tests of Tests/integration; and where it is
 `python-3` or longer, the runs of other Pythons that begin so. Capitals or not is the same.
@@ -214,7 +214,7 @@ BESIDE_ANOTHER_PYTHON = [
 
 def main():
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--only", choices=["unit", "integration", "pythons"])
+    options.add_argument("--only", choices=["unit", "integration", "pythons", "environment"])
     options.add_argument("--matching", metavar="WORD", default="", type=str.lower)
     options.add_argument("--stage", default=os.path.join(ROOT, ".build-stage"))
     options.add_argument("--swift", default="swift")
@@ -222,6 +222,8 @@ def main():
     word = options.matching
     if re.search(r"[^\w-]", word) or word in ("and", "or", "not"):
         sys.exit("T=%s: one word, of letters, digits, _ and -" % word)
+    if options.only == "environment":
+        return make_environment(sys.executable)
     tally, started = Tally(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="wsgi-reports-") as reports:
         if options.only in (None, "unit"):
