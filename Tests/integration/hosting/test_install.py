@@ -61,6 +61,15 @@ def test_install_puts_three_images_side_by_side(installed):
 
 
 @staged
+def test_the_manual_is_where_debian_keeps_documentation(installed):
+    """With what its chapters link to."""
+    base = installed + "/usr/share/doc/libapache2-mod-wsgi-swift"
+    assert sorted(os.listdir(base)) == ["containers", "manual", "monitoring"]
+    for name in os.listdir(base):
+        assert sorted(os.listdir(os.path.join(base, name))) == sorted(os.listdir(os.path.join(ROOT, "conf", name)))
+
+
+@staged
 def test_an_installed_tree_can_be_moved(installed, tmp_path):
     elsewhere = os.path.join(str(tmp_path), "elsewhere")
     shutil.copytree(installed + query_apxs("LIBEXECDIR"), elsewhere)

@@ -34,6 +34,9 @@ def test_what_the_documents_make_can_be_made():
     lines = [re.sub(r"\s{2,}#.*| &&.*", "", line) for block in blocks for line in block.text.splitlines()
              if line.startswith("make ")]
     assert len(lines) >= 10
+    # What it asks of Python and apxs takes most of the time of a dry run, and does not matter to it.
+    environment = dict(os.environ, PYTHON="true", APXS="true", APR_CONFIG="true")
     for line in sorted(set(lines)):
-        done = subprocess.run(["sh", "-c", line.replace("make ", "make -n ", 1)], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(["sh", "-c", line.replace("make ", "make -n ", 1)], cwd=ROOT, capture_output=True, text=True,
+                              env=environment)
         assert done.returncode == 0, (line, done.stderr)

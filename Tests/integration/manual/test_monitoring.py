@@ -70,8 +70,9 @@ def samples():
         assert server.get("/").status == 200
         worker, = json.loads(server.get("/wsgi-status?json").text)["groups"][-1]["processes"]
         os.kill(worker["pid"], signal.SIGKILL)
-        answer = wait_until(lambda: (lambda answer: "wsgi_process_ends_total" in answer.text and answer)(
-            server.get("/wsgi-status?openmetrics")), "the end of a process on the page")
+        page = ["wsgi_process_ends_total", "wsgi_process_resident_memory_bytes{"]
+        answer = wait_until(lambda: (lambda answer: all(part in answer.text for part in page) and answer)(
+            server.get("/wsgi-status?openmetrics")), "the end of a process, and the next one, on the page")
     names, labels = set(), {}
     for family in text_string_to_metric_families(answer.text):
         for sample in family.samples:
