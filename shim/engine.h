@@ -52,7 +52,8 @@ typedef struct wsgi_host {
   void (*replace)(void *context, const uint8_t *script, size_t script_length, const uint8_t *application_group,
                   size_t group_length);
   /* WSGI_BOARD_SIZE bytes of memory, zero at first, of all processes that run the same application groups: there they tell each
-   * other which are to be loaded again.  NULL: a process has nobody to tell. */
+   * other which are to be loaded again.  Its last 512 bytes are for the host to read: see Sources/Platform/EngineNotice.swift.
+   * NULL: a process has nobody to tell. */
   void *board;
 } wsgi_host;
 

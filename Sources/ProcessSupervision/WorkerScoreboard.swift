@@ -72,6 +72,11 @@ public struct WorkerScoreboard: Sendable {
     return found
   }
 
+  /// The notice of the group's engines.
+  public var notice: EngineNotice {
+    EngineNotice(board: readable.start + (readable.size &- Self.page), size: HostBoard.size)
+  }
+
   // MARK: in a worker
 
   /// The places of this worker's threads, all zero; nil: its group has none. Closes the descriptor.

@@ -22,6 +22,8 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   let reportedObstacles = Mutex<Set<[UInt8]>>([])
   /// Reloads that applications have asked for.
   let reloadBoard: ReloadBoard
+  /// Where the host reads about this process's Python; nil: it does not.
+  let notice: EngineNotice?
   /// Scripts that are being imported.
   let imports = ImportWatch()
   /// Failed imports that have been logged.
@@ -42,7 +44,8 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   public init(settings: EngineSettings, host: ProcessHost) throws(InterpreterFailure) {
     self.settings = settings
     self.host = host
-    reloadBoard = ReloadBoard(host.board, size: HostBoard.size)
+    reloadBoard = ReloadBoard(host.board, size: HostBoard.size - EngineNotice.size)
+    notice = host.board.map { EngineNotice(board: $0, size: HostBoard.size) }
     pristine = Adapter.environment()
     accounting = Accounting(isDaemon: settings.isDaemon, threadLimit: settings.threads)
     sampler = MetricsSampler(accounting)
@@ -62,6 +65,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     }
     start.choose(python: settings.python?.text, home: settings.pythonHome?.text)
     python = try Python(start)
+    notice?.announce(python: Python.fullVersion)
     connectPython()
     try python.configureMain()
     if settings.isPreloader { imports.startsThread = false } else { telemetry = startTelemetry() }

@@ -199,6 +199,7 @@ struct ScriptLoader {
       contents.interpreter.keep(mayBeReplaced: request.replacesInterpreter)
       contents.scripts.replace(script)
       adapter.failures.loaded(key(request))
+      adapter.notice?.noteLoaded(script: script.path)
       return script
     } catch {
       PythonException.clear()
@@ -219,8 +220,9 @@ struct ScriptLoader {
       modified != nil && isDisposable ? contents.adapter.failures.pause(key(request), modified: time) : FailedScript.leastPause
     contents.scripts.replace(
       FailedScript(path: Array(request.path), modified: time, failure: failure, leavesNothing: modified == nil, pause: pause))
-    guard contents.adapter.failures.failed(key(request), failure) else { return failure }
     let path = text(request.path)
+    contents.adapter.notice?.noteFailed(script: Array(request.path), "\(path): \(exception.object.shown())")
+    guard contents.adapter.failures.failed(key(request), failure) else { return failure }
     if modified == nil {
       contents.log(
         exception.object, "WSGI0105: Target WSGI script '\(path)' could not be read or compiled.", script: request.path)

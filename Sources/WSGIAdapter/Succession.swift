@@ -49,6 +49,7 @@ extension ScriptLoader {
     case .failed(nil):
       script.asked.answer(began: began)
       contents.succession.failed[script.path] = modified
+      contents.adapter.notice?.noteKept(script: script.path)
       contents.adapter.logHere(
         .error,
         "WSGI0741: Script '\(text(request.path))' does not load anew; the \(contents.interpreter.label) keeps serving the old"
