@@ -25,6 +25,7 @@ public final class ChildSeat: @unchecked Sendable {
   private let users: UnsafeMutablePointer<Word>
   private let paces: UnsafeMutablePointer<Word>
   private let placeMask: Int
+  private let firstLabel: Int
   private let isShared: Bool
   private let salt: UInt
   private let threads = Atomic<Int>(0)
@@ -38,6 +39,7 @@ public final class ChildSeat: @unchecked Sendable {
     users = words + book.layout.firstUser
     paces = words + book.layout.firstPace
     placeMask = book.layout.places - 1
+    firstLabel = book.layout.firstLabel
     salt = UInt(UInt32(bitPattern: pid))
   }
 
@@ -109,24 +111,27 @@ public final class ChildSeat: @unchecked Sendable {
   public struct Ticket: @unchecked Sendable {
     // SAFETY: in the book's mapping, or never freed.
     fileprivate let stripe: UnsafeMutablePointer<Word>
-    fileprivate let lastFailure: UnsafeMutablePointer<Word>
+    fileprivate let row: RequestBook.Row
     fileprivate let place: UnsafeMutablePointer<Word>?
+    fileprivate let label: UnsafeMutablePointer<Word>
   }
 
   /// A request of a group, or an embedded one, begins. `key` tells it from others that this child runs; `started` in
   /// microseconds since the epoch.
-  public func begin(_ row: RequestBook.Row, key: UInt, started: Int64) -> Ticket {
+  public func begin(_ row: RequestBook.Row, key: UInt, started: Int64, _ label: RequestLabel) -> Ticket {
     let hash = ((key >> 4) ^ salt) &* 0x9E37_79B9_7F4A_7C15
     let stamp = Int(clamping: max(started, 0) / 1000) << 16 | (row.slot &+ 1)
     var place = Int(truncatingIfNeeded: hash >> 32) & placeMask
     for _ in 0..<8 {
       let word = words + (RequestBook.Layout.firstPlace &+ place)
       if word.pointee.compareExchange(expected: 0, desired: stamp, ordering: .relaxed).exchanged {
-        return Ticket(stripe: row.stripe(Int(hash >> 60)), lastFailure: row.lastFailure, place: word)
+        let words = words + (firstLabel &+ place &* RequestLabel.words)
+        label.write(to: words)
+        return Ticket(stripe: row.stripe(Int(hash >> 60)), row: row, place: word, label: words)
       }
       place = (place &+ 1) & placeMask
     }
-    return Ticket(stripe: row.stripe(Int(hash >> 60)), lastFailure: row.lastFailure, place: nil)
+    return Ticket(stripe: row.stripe(Int(hash >> 60)), row: row, place: nil, label: words)
   }
 
   /// The request waits for its client, and for no process; after that it has come to wait for one, at `now`.
@@ -146,9 +151,14 @@ public final class ChildSeat: @unchecked Sendable {
     add(1, to: Offset.bucket &+ LatencyBuckets.bucket(microseconds: UInt64(duration)))
     if let cause {
       add(1, to: Offset.cause &+ cause.rawValue)
-      ticket.lastFailure.pointee.store(Int(max(now, 0) / 1000) << 8 | cause.rawValue, ordering: .relaxed)
+      ticket.row.lastFailure.pointee.store(Int(max(now, 0) / 1000) << 8 | cause.rawValue, ordering: .relaxed)
     }
-    ticket.place?.pointee.store(0, ordering: .relaxed)
+    ticket.row.history.note(now: now, microseconds: Int(duration), hasFailed: status >= 500 && status < 600)
+    if let place = ticket.place {
+      // The label first: whoever takes the place next must not be found under it.
+      ticket.label.pointee.store(0, ordering: .relaxed)
+      place.pointee.store(0, ordering: .releasing)
+    }
     if isEmbedded { words[2].wrappingAdd(1, ordering: .relaxed) }
   }
 }

@@ -4,6 +4,9 @@ import WSGICore
 /// The counters that the status page reads. Each word is atomic by itself, so sums may differ by the requests that end while
 /// they are read.
 extension RequestBook {
+  /// The requests that ended of late.
+  public func history(of row: Row, now: Int64) -> [RequestInterval] { row.history.read(now: now) }
+
   /// The counters of a group since the book was made.
   public func counts(of row: Row) -> RequestCounts {
     var counts = RequestCounts()
@@ -38,6 +41,14 @@ extension RequestBook {
     /// When httpd had read the request line, or the body that it was to receive, in microseconds since the epoch; 0: it receives
     /// that now.
     public var started: Int64
+    /// nil: it has just begun, or just ended.
+    public var label: RequestLabel.Copy?
+
+    public init(slot: Int, started: Int64, label: RequestLabel.Copy? = nil) {
+      self.slot = slot
+      self.started = started
+      self.label = label
+    }
   }
 
   public func children() -> [Child] {
@@ -49,7 +60,8 @@ extension RequestBook {
         let stamp = words[Layout.firstPlace &+ place].load(ordering: .relaxed)
         let slot = stamp & 0xFFFF &- 1
         guard slot >= 0, slot < layout.rows else { return nil }
-        return OpenRequest(slot: slot, started: Int64(stamp >> 16) &* 1000)
+        let label = RequestLabel.read(words + (layout.firstLabel &+ place &* RequestLabel.words))
+        return OpenRequest(slot: slot, started: Int64(stamp >> 16) &* 1000, label: label)
       }
       return Child(
         pid: pid, started: Int64(words[1].load(ordering: .relaxed)),

@@ -39,12 +39,14 @@ public struct RequestBook: @unchecked Sendable {
     var firstRow: Int { (1 + users) * Layout.line }
     var firstSeat: Int { firstRow + rows * Row.size }
     /// A seat: who has it, since when, the embedded requests that it answered, what it has in flight of all groups; then its
-    /// places, what it has of each user, and a `GroupPace` for each row.
+    /// places, what it has of each user, a `GroupPace` for each row, and a `RequestLabel` for each place.
     static let firstPlace = line
     var firstUser: Int { Layout.firstPlace + places }
     var firstPace: Int { firstUser + users }
-    var seat: Int { (firstPace + rows * GroupPace.size + Layout.line - 1) / Layout.line * Layout.line }
-    var all: Int { firstSeat + children * seat }
+    var firstLabel: Int { (firstPace + rows * GroupPace.size + Layout.line - 1) / Layout.line * Layout.line }
+    var seat: Int { firstLabel + places * RequestLabel.words }
+    var firstShare: Int { firstSeat + children * seat }
+    var all: Int { firstShare + ProcessorShares.words }
   }
 
   /// Makes a book of so many rows and counted users, for as many children at a time with as many threads each; nil when there is
@@ -74,6 +76,7 @@ public struct RequestBook: @unchecked Sendable {
   var inFlightOfAll: UnsafeMutablePointer<Word> { base }
   var givenUpOfAll: UnsafeMutablePointer<Word> { base + 1 }
   func inFlight(ofUser user: Int) -> UnsafeMutablePointer<Word> { base + (1 + user) * Layout.line }
+  public var processorShares: ProcessorShares { ProcessorShares(base: base + layout.firstShare) }
   func seat(_ index: Int) -> UnsafeMutablePointer<Word> { base + (layout.firstSeat + index * layout.seat) }
 
   // MARK: rows
@@ -97,7 +100,8 @@ public struct RequestBook: @unchecked Sendable {
     }
     /// The stripes, so that threads seldom write to the same line, behind what is counted once and the group's `LogShare`.
     private static let firstStripe = 2 * Layout.line
-    fileprivate static let size = firstStripe + stripes * Offset.stripe
+    private static let firstOfHistory = firstStripe + stripes * Offset.stripe
+    fileprivate static let size = firstOfHistory + RequestHistory.words
 
     var inFlight: UnsafeMutablePointer<Word> { words }
     /// Requests of the group in flight now.
@@ -108,6 +112,7 @@ public struct RequestBook: @unchecked Sendable {
     var lastFailure: UnsafeMutablePointer<Word> { words + 2 }
     /// Requests that were taken back from session slots and may still lie in the queues of those.
     var leftInSlots: UnsafeMutablePointer<Word> { words + 3 }
+    var history: RequestHistory { RequestHistory(base: words + Row.firstOfHistory) }
     /// The log limit of the group's requests.
     public var logShare: LogShare { LogShare(words: words + Layout.line) }
     /// Forgets what was counted, for the next group: all but what lies in queues, and what is in flight, which those who counted

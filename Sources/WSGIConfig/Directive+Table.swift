@@ -199,6 +199,9 @@ extension Directive {
   ]
 
   private static let telemetry: [Directive] = [
+    Directive(
+      "WSGIStatusPaths", .server, default: "Off", "On: the status page shows the paths of running requests",
+      .flag { (parse, isOn) in parse.scope.flags[.statusPaths] = isOn }),
     engineFlag("WSGIServerMetrics", default: "Off", \.serverMetrics, "On: embedded applications may read httpd's scoreboard"),
     Directive(
       "WSGITelemetryService", .global, default: "none", "unix:PATH, the socket to send telemetry to, then interval=SECONDS",

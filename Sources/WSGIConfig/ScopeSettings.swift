@@ -4,6 +4,7 @@ public struct ScopeFlags: Equatable, Sendable {
     case passApacheRequest, passAuthorization, scriptReloading, errorOverride, chunkedRequest, ignoreActivity, enableSendfile
     /// WSGIReloadMechanism Interpreter.
     case replacesInterpreter
+    case statusPaths
 
     var bit: UInt16 { 1 << rawValue }
   }

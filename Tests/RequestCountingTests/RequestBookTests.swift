@@ -3,6 +3,12 @@ import WSGICore
 
 @testable import RequestCounting
 
+private let unnamed = RequestLabel(method: nil, path: nil)
+
+private func nameless(slot: Int, started: Int64) -> RequestBook.OpenRequest {
+  RequestBook.OpenRequest(slot: slot, started: started, label: .init(method: [], path: nil))
+}
+
 /// All rows of a book.
 func rows(of book: RequestBook, _ count: Int) throws -> [RequestBook.Row] {
   try (0..<count).map { try #require(book.row($0)) }
@@ -16,7 +22,7 @@ func rows(of book: RequestBook, _ count: Int) throws -> [RequestBook.Row] {
     let seats = [book.takeSeat(pid: 10, now: 5), book.takeSeat(pid: 11, now: 6)]
     for number in 0..<1000 {
       let seat = seats[number % 2]
-      let ticket = seat.begin(rows[1], key: UInt(number) << 12, started: 1_000_000)
+      let ticket = seat.begin(rows[1], key: UInt(number) << 12, started: 1_000_000, unnamed)
       let isFailure = number % 10 == 0
       seat.end(
         ticket, status: isFailure ? 502 : 200, cause: isFailure ? .workerEnded : nil, microseconds: 1500, now: 2_000_000,
@@ -38,14 +44,14 @@ func rows(of book: RequestBook, _ count: Int) throws -> [RequestBook.Row] {
     defer { book.unmap() }
     let rows = try rows(of: book, 2)
     let seat = book.takeSeat(pid: 10, now: 5)
-    let first = seat.begin(rows[0], key: 16, started: 7_000)
-    _ = seat.begin(rows[1], key: 32, started: 8_000)
+    let first = seat.begin(rows[0], key: 16, started: 7_000, unnamed)
+    _ = seat.begin(rows[1], key: 32, started: 8_000, unnamed)
     let child = try #require(book.children().first)
     #expect(child.pid == 10 && child.started == 5)
     #expect(
-      child.inFlight.sorted { $0.started < $1.started } == [.init(slot: 0, started: 7_000), .init(slot: 1, started: 8_000)])
+      child.inFlight.sorted { $0.started < $1.started } == [nameless(slot: 0, started: 7_000), nameless(slot: 1, started: 8_000)])
     seat.end(first, status: 0, cause: .clientGone, microseconds: -1, now: 1, isEmbedded: false)
-    #expect(book.children().first?.inFlight == [.init(slot: 1, started: 8_000)])
+    #expect(book.children().first?.inFlight == [nameless(slot: 1, started: 8_000)])
     #expect(book.counts(of: rows[0]).statuses == [1, 0, 0, 0, 0, 0])
     book.vacate(pid: 99)
     #expect(book.children().count == 1)
@@ -63,8 +69,8 @@ func rows(of book: RequestBook, _ count: Int) throws -> [RequestBook.Row] {
     let rows = try rows(of: book, 1)
     let seat = book.takeSeat(pid: 10, now: 0)
     let standing = book.takeSeat(pid: 11, now: 0)
-    let tickets = (0..<100).map { seat.begin(rows[0], key: UInt($0) << 4, started: 1_000) }
-    let other = standing.begin(rows[0], key: 1, started: 1_000)
+    let tickets = (0..<100).map { seat.begin(rows[0], key: UInt($0) << 4, started: 1_000, unnamed) }
+    let other = standing.begin(rows[0], key: 1, started: 1_000, unnamed)
     #expect(book.children().first?.inFlight.count ?? 0 <= 16)
     for ticket in tickets { seat.end(ticket, status: 200, cause: nil, microseconds: 1, now: 1, isEmbedded: false) }
     standing.end(other, status: 200, cause: nil, microseconds: 1, now: 1, isEmbedded: false)
@@ -78,7 +84,7 @@ func rows(of book: RequestBook, _ count: Int) throws -> [RequestBook.Row] {
     let row = try #require(book.row(0))
     let seat = book.takeSeat(pid: 10, now: 0)
     for started in [Int64.min, .max] {
-      let ticket = seat.begin(row, key: .max, started: started)
+      let ticket = seat.begin(row, key: .max, started: started, unnamed)
       seat.end(ticket, status: 999, cause: .system, microseconds: .max, now: .max, isEmbedded: false)
     }
     #expect(book.counts(of: row).statuses == [2, 0, 0, 0, 0, 0])

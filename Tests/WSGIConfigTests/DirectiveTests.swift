@@ -6,8 +6,8 @@ import WSGICore
 @Suite struct DirectiveTests {
   @Test func theTableHoldsEveryDirectiveOnce() {
     let names = Directive.table.map(\.name.description)
-    #expect(names.count == 53)
-    #expect(Set(names).count == 53)
+    #expect(names.count == 54)
+    #expect(Set(names).count == 54)
   }
 
   static let contexts: [(DirectiveContext, [String])] = [
@@ -23,7 +23,13 @@ import WSGICore
         "WSGIServerMetrics", "WSGITelemetryService", "WSGISlowRequests", "WSGITelemetryOptions",
       ]
     ),
-    (.server, ["WSGIScriptAlias", "WSGIScriptAliasMatch", "WSGIDaemonProcess", "WSGIDaemonTemplate", "WSGIImportScript"]),
+    (
+      .server,
+      [
+        "WSGIScriptAlias", "WSGIScriptAliasMatch", "WSGIDaemonProcess", "WSGIDaemonTemplate", "WSGIImportScript",
+        "WSGIStatusPaths",
+      ]
+    ),
     (.serverAndDirectory, ["WSGIRestrictProcess", "WSGIProcessGroup", "WSGIApplicationGroup", "WSGIReloadMechanism"]),
     (
       .everywhere,

@@ -250,7 +250,8 @@ typedef struct wsgi_httpd_view {
   server_rec *server;
   void *_Nullable directory_config;
   void *_Nullable note;        /* the module's own pointer on a request; NULL until set */
-  const char *_Nullable filename, *_Nullable handler, *_Nullable uri, *_Nullable path_info, *_Nullable arguments;
+  const char *_Nullable filename, *_Nullable handler, *_Nullable method, *_Nullable uri, *_Nullable path_info,
+      *_Nullable arguments;
   const char *_Nullable host;  /* of the Host header as httpd parsed it */
   const char *_Nullable server_name, *_Nullable remote_address;
   int64_t time;                /* when the request line had been read, in microseconds since the epoch */

@@ -149,6 +149,7 @@ wsgi_httpd_view wsgi_httpd_look_at(request_rec *request) {
       .note = ap_get_module_config(request->request_config, &wsgi_module),
       .filename = request->filename,
       .handler = request->handler,
+      .method = request->method,
       .uri = request->uri,
       .path_info = request->path_info,
       .arguments = request->args,

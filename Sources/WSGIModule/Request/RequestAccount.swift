@@ -19,14 +19,16 @@ struct RequestAccount {
   /// Nothing was sent: the client went before it got a status.
   var hasNoStatus = false
 
-  /// `group`: nil: embedded.
-  init(_ request: OpaquePointer, at requestTime: Int64, group: ChildGroup?, _ generation: Generation) {
+  /// `group`: nil: embedded. `showsPath`: the status page may show the request's path.
+  init(_ request: OpaquePointer, _ view: wsgi_httpd_view, group: ChildGroup?, showsPath: Bool, _ generation: Generation) {
     self.request = request
     seat = HTTPDChild.current?.seat
-    started = requestTime
+    started = view.time
     isEmbedded = group == nil
     if let seat, let row = group?.row ?? generation.embeddedRow {
-      ticket = seat.begin(row, key: UInt(bitPattern: request), started: started)
+      // Without the query string: what is secret in a URL usually stands there.
+      let label = RequestLabel(method: view.method, path: showsPath ? view.uri : nil)
+      ticket = seat.begin(row, key: UInt(bitPattern: request), started: started, label)
     } else {
       ticket = nil
     }

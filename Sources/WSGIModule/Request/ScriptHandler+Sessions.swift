@@ -14,7 +14,8 @@ extension ScriptHandler {
     _ group: ChildGroup, _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter,
     _ tenant: (name: QueuesOnDemand.Name, held: QueuesOnDemand.Held)?
   ) throws(Refusal) -> Int32 {
-    var account = RequestAccount(request, at: view.time, group: group, generation)
+    var account = RequestAccount(
+      request, view, group: group, showsPath: destination.flags.isOn(.statusPaths), generation)
     do throws(Refusal) {
       try checkOwnership(group)
       guard let slots = tenant?.held.sessions ?? group.sessions, let queue = tenant?.held.queue ?? group.queue,

@@ -124,7 +124,8 @@ struct ScriptHandler {
     _ group: ChildGroup?, _ destination: Destination, _ body: RequestBody, _ writer: inout RequestHeadWriter,
     tenant: (name: QueuesOnDemand.Name, held: QueuesOnDemand.Held)? = nil
   ) throws(Refusal) -> Int32 {
-    var account = RequestAccount(request, at: view.time, group: group, generation)
+    var account = RequestAccount(
+      request, view, group: group, showsPath: destination.flags.isOn(.statusPaths), generation)
     do throws(Refusal) {
       if let group { try checkOwnership(group) }
       var fields = wsgi_httpd_get_request(request)
