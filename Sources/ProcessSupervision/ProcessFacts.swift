@@ -2,16 +2,29 @@ import Glibc
 import Platform
 
 /// Facts from /proc: small files of the kernel, each read at once.
-enum ProcessFacts {
+public enum ProcessFacts {
   /// When process `pid` was started, in clock ticks since boot: with the pid it names one process only. nil: there is no such
   /// process, or it is a zombie.
   static func startTicks(_ pid: Int32) -> UInt64? {
+    guard let fields = fields(pid), fields[0] != [0x5A] else { return nil }
+    return UInt64(String(decoding: fields[19], as: UTF8.self))
+  }
+
+  /// How long processors have worked for process `pid`, in microseconds; nil: there is no such process, or it is hidden from us.
+  public static func processorTime(_ pid: Int32) -> Int64? {
+    guard let fields = fields(pid) else { return nil }
+    let ticks = fields[11...12].map { Int64(String(decoding: $0, as: UTF8.self)) ?? 0 }
+    let (microseconds, overflows) = (ticks[0] &+ ticks[1]).multipliedReportingOverflow(by: 1_000_000)
+    return overflows ? nil : microseconds / Int64(max(sysconf(Int32(_SC_CLK_TCK)), 1))
+  }
+
+  /// The fields of `/proc/PID/stat` from the state on.
+  private static func fields(_ pid: Int32) -> [ArraySlice<UInt8>]? {
     guard let text = read("/proc/\(pid)/stat") else { return nil }
     // The second field is the program's name in parentheses, and may hold any character.
     guard let end = text.lastIndex(of: 0x29) else { return nil }
     let fields = text[(end + 1)...].split(separator: 0x20)
-    guard fields.count > 19, fields[0] != [0x5A] else { return nil }
-    return UInt64(String(decoding: fields[19], as: UTF8.self))
+    return fields.count > 19 ? fields : nil
   }
 
   /// The user of process `pid`, where real, effective, saved and file system user are one. nil: they are not, or there is no such

@@ -71,6 +71,16 @@ extension HTML {
     }
   }
 
+  /// So many within so many seconds: those of a second, or of a minute where they are few.
+  static func rate(_ number: UInt64, seconds: UInt64) -> HTML {
+    let seconds = max(seconds, 1)
+    if number < seconds { return "\(HTML.grouped(number &* 60 / seconds)) <small>/min</small>" }
+    let (whole, rest) = number.quotientAndRemainder(dividingBy: seconds)
+    return whole < 100 ? "\(whole).\(rest * 10 / seconds) <small>/s</small>" : "\(HTML.grouped(whole)) <small>/s</small>"
+  }
+
+  static func percent(_ thousandths: Int64) -> HTML { "\(max(thousandths, 0) / 10) %" }
+
   static func megabytes(_ bytes: UInt64) -> HTML { "\(bytes >> 20).\(((bytes & 0xF_FFFF) * 10) >> 20) MB" }
 
   /// "worker_died" as "worker died".

@@ -73,14 +73,20 @@ enum FigureValue {
   case counts([(name: String, count: UInt64)], total: UInt64? = nil)
   case durations(RequestCounts)
   case object([(key: String, value: FigureValue)])
+  case list([FigureValue])
+  /// Thousandths.
+  case share(Int64)
+  /// One of several, as metrics tell it: with 1, and the others with 0. `more`: what JSON tells with it.
+  case choice(String, of: [String], more: [(key: String, value: FigureValue)] = [])
 
   static func count(_ value: Int?) -> FigureValue { value.map { .count(UInt64(clamping: $0)) } ?? .absent }
+  static func text(ifKnown value: String?) -> FigureValue { value.map { .text($0) } ?? .absent }
   static func time(ifKnown value: Int64?) -> FigureValue { value.map { .time($0) } ?? .absent }
 
   /// Something to be measured by, as opposed to a name.
   var isQuantity: Bool {
     switch self {
-    case .text, .number: false
+    case .text, .number, .choice: false
     default: true
     }
   }

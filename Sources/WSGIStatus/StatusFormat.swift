@@ -83,7 +83,14 @@ extension Substring {
 public struct StatusQuery: Equatable, Sendable {
   public var format: StatusFormat
   /// Seconds after which a browser asks again; 0: never.
-  public var refresh = 5
+  public var refresh = StatusQuery.ordinaryRefresh
+  static let ordinaryRefresh = 5
+  /// The page shows groups that have nothing to do.
+  public var showsIdle = false
+  /// Only this group is asked for.
+  public var group: String?
+  /// Whether this group takes requests is asked for, and nothing else.
+  public var ready: String?
 
   public init(_ text: String, accept: String) {
     var named: StatusFormat?
@@ -94,12 +101,50 @@ public struct StatusQuery: Equatable, Sendable {
       case "json", "json=": named = .json
       case "openmetrics", "openmetrics=": named = .openMetrics
       case "prometheus", "prometheus=": named = .prometheus
+      case "idle": showsIdle = true
       default:
-        if part.hasPrefix("refresh="), let seconds = Int(part.dropFirst("refresh=".count)) {
-          refresh = min(max(seconds, 0), 3600)
-        }
+        if let value = part.value(of: "refresh"), let seconds = Int(value) { refresh = min(max(seconds, 0), 3600) }
+        if let value = part.value(of: "group") { group = value.percentDecoded }
+        if let value = part.value(of: "ready") { ready = value.percentDecoded }
       }
     }
     format = named ?? StatusFormat(accepting: accept)
+  }
+}
+
+extension Substring {
+  fileprivate func value(of name: String) -> Substring? { hasPrefix(name + "=") ? dropFirst(name.count + 1) : nil }
+
+  /// A percent sign without two digits stands for itself, and so does a plus sign.
+  fileprivate var percentDecoded: String {
+    func digit(_ byte: UInt8) -> UInt8? { Character(Unicode.Scalar(byte)).hexDigitValue.map { UInt8($0) } }
+    var rest = utf8[...]
+    var bytes: [UInt8] = []
+    while let byte = rest.popFirst() {
+      let next = rest.prefix(2).map { digit($0) }
+      if byte == UInt8(ascii: "%"), next.count == 2, let high = next[0], let low = next[1] {
+        bytes.append(high << 4 | low)
+        rest = rest.dropFirst(2)
+      } else {
+        bytes.append(byte)
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
+extension String {
+  /// For a query string.
+  var percentEncoded: String {
+    var text = ""
+    for byte in utf8 {
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+        UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"), UInt8(ascii: "/"):
+        text.unicodeScalars.append(Unicode.Scalar(byte))
+      default: text += "%" + String(0x100 + Int(byte), radix: 16, uppercase: true).dropFirst()
+      }
+    }
+    return text
   }
 }

@@ -37,6 +37,16 @@ public struct StatusJSON {
     case .number(let number): text.append(number)
     case .count(let number), .bytes(let number): text.append(number)
     case .time(let microseconds): text.appendSeconds(microseconds)
+    case .share(let thousandths): text.appendSeconds(thousandths.multipliedReportingOverflow(by: 1000).partialValue)
+    case .choice(let chosen, _, let more):
+      write(more.isEmpty ? .text(chosen) : .object([("outcome", .text(chosen))] + more))
+    case .list(let values):
+      text += "["
+      for value in values {
+        if needsComma { text += "," }
+        write(value)
+      }
+      text += "]"
     case .counts(let counts, let total):
       write(.object((total.map { [("total", .count($0))] } ?? []) + counts.map { ($0.name, .count($0.count)) }))
     case .durations(let counts):

@@ -50,12 +50,16 @@ public struct StatusMetrics {
     switch value {
     case .absent where metric.isNeverAbsent: write(.count(0), metric, labels, since: since)
     case .count(let number), .bytes(let number): add(number, to: metric, labels, since: since)
-    case .time(let microseconds): sample(metric.name, "", labels) { $0.appendSeconds(microseconds) }
+    case .time(let microseconds):
+      sample(metric.name, metric.kind == .counter ? "_total" : "", labels) { $0.appendSeconds(microseconds) }
+      if metric.kind == .counter { created(metric.name, labels, since: since) }
+    case .choice(let chosen, let all, _):
+      write(.counts(all.map { ($0, $0 == chosen ? 1 : 0) }), metric, labels, since: since)
     case .counts(let counts, _):
       guard case .each(let label, _) = metric.label else { return }
       for (name, count) in counts { add(count, to: metric, labels + [(label, name)], since: since) }
     case .durations(let counts): write(counts, metric.name, labels, since: since)
-    case .absent, .text, .flag, .number, .object: break
+    case .absent, .text, .flag, .number, .object, .list, .share: break
     }
   }
 

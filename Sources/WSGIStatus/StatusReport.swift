@@ -23,8 +23,10 @@ public struct StatusReport: Sendable {
     self.software = software
   }
 
-  public enum GroupState: String, Sendable {
+  public enum GroupState: String, CaseIterable, Sendable {
     case serving
+    /// All its threads are busy, and requests wait.
+    case saturated
     /// Its first processes start.
     case starting
     /// Some of its processes are missing.
@@ -47,10 +49,22 @@ public struct StatusReport: Sendable {
     /// How many processes it should have, and threads in each.
     public var wantedProcesses: Int
     public var threads: Int
+    /// Requests start its processes.
+    public var startsOnDemand = false
+    /// Who its processes run as.
+    public var user: String?
+    /// The version of its Python.
+    public var python: String?
+    /// The last load of a script in one of its processes.
+    public var lastLoad: Load?
     public var counts = RequestCounts()
+    /// Intervals of ten seconds, oldest first; empty: not known.
+    public var history: [RequestInterval] = []
     /// Requests that httpd has for it, and how many of them no thread has taken.
     public var inFlight = 0
     public var waiting = 0
+    /// The oldest of them, oldest first.
+    public var running: [OpenRequest] = []
     /// How long the first of those has waited.
     public var oldestWait: Int64?
     public var busyThreads = 0
@@ -69,6 +83,48 @@ public struct StatusReport: Sendable {
       self.state = state
       self.wantedProcesses = wantedProcesses
       self.threads = threads
+    }
+  }
+
+  public struct Load: Sendable {
+    public enum Outcome: String, Sendable {
+      case loaded
+      /// Requests for the script fail.
+      case failed
+      /// The code from before goes on serving.
+      case kept
+    }
+
+    public var outcome: Outcome
+    public var at: Int64
+    /// Which script, and why it does not load.
+    public var text: String
+
+    public init(outcome: Outcome, at: Int64, text: String) {
+      self.outcome = outcome
+      self.at = at
+      self.text = text
+    }
+  }
+
+  /// A request that has not ended.
+  public struct OpenRequest: Sendable {
+    public enum State: String, Sendable {
+      /// httpd receives its body.
+      case receiving
+      case waiting
+      case running
+    }
+
+    public var label: RequestLabel.Copy?
+    /// nil: it has yet to wait for a process.
+    public var age: Int64?
+    public var state: State
+
+    public init(label: RequestLabel.Copy?, age: Int64?, state: State) {
+      self.label = label
+      self.age = age
+      self.state = state
     }
   }
 
@@ -98,6 +154,10 @@ public struct StatusReport: Sendable {
     /// How long the oldest request that it runs has been running.
     public var oldestRequest: Int64?
     public var residentBytes: UInt64?
+    /// How long processors have worked for it.
+    public var processorTime: Int64?
+    /// The part of a processor that it has used of late, in thousandths.
+    public var processorShare: Int64?
 
     public init(pid: Int32, state: WorkerState, started: Int64) {
       self.pid = pid
@@ -126,145 +186,6 @@ extension StatusReport {
   }
 }
 
-// MARK: figures
-
-extension StatusReport {
-  static let figures: [StatusFigure<StatusReport>] = [
-    .init("time", "Now.") { .time($0.now) },
-    .init("start_time", metric: .gauge("wsgi_start_time_seconds"), "When counting began: the last start or restart of httpd.") {
-      .time($0.started)
-    },
-    .init("generation", "How often httpd has read its configuration anew while it ran.") { .number(Int64($0.generation)) },
-    .init("host", "The name that the client used for the server.") { .text($0.host) },
-    .init("software", "Versions of mod_wsgi and httpd.") { .text($0.software) },
-  ]
-}
-
-extension StatusReport.Group {
-  static let figures: [StatusFigure<StatusReport.Group>] = [
-    .init("name", "The process group; empty for embedded mode.") { .text($0.isEmbedded ? "" : $0.name) },
-    .init("mode", "`embedded` or `daemon`.") { .text($0.isEmbedded ? "embedded" : "daemon") },
-    .init(
-      "state",
-      "`serving`, `starting`, `degraded` (processes are missing), `sleeping` (no process, as there is nothing to do), `down`, "
-        + "`failed` (not started) or `service`."
-    ) { .text($0.state.rawValue) },
-    .init("processes_wanted", metric: .gauge("wsgi_processes_wanted"), "Processes that the group should have.") {
-      .count($0.wantedProcesses)
-    },
-    .init(
-      nil, metric: .gauge("wsgi_processes", .each("state", values: listed(WorkerState.allCases.map(\.name)))),
-      "Processes, by state."
-    ) { group in
-      .counts(WorkerState.allCases.map { state in (state.name, UInt64(group.processes.count { $0.state == state })) })
-    },
-    .init(
-      nil, metric: .gauge("wsgi_preloaders", .each("state", values: listed(["loading", "loaded"]))),
-      "Processes that load scripts for others, which are their forks, by state."
-    ) { group in
-      .counts(["loading", "loaded"].map { state in (state, UInt64(group.preloaders.count { $0.state == state })) })
-    },
-    .init("threads_per_process", "Threads of each process.") { .count($0.threads) },
-    .init("threads_busy", metric: .gauge("wsgi_threads", .fixed("state", "busy")), takers) {
-      .count($0.busyThreads)
-    },
-    .init("threads_idle", metric: .gauge("wsgi_threads", .fixed("state", "idle")), takers) {
-      .count($0.idleThreads)
-    },
-    .init("requests_in_flight", metric: .gauge("wsgi_requests_in_flight"), "Requests that httpd has for the group now.") {
-      .count($0.inFlight)
-    },
-    .init("requests_waiting", metric: .gauge("wsgi_requests_waiting"), "Requests in flight that no thread has taken.") {
-      .count($0.waiting)
-    },
-    .init(
-      "oldest_wait", metric: .gauge("wsgi_queue_oldest_wait_seconds", isNeverAbsent: true),
-      "How long the request that has waited longest has waited."
-    ) { .time(ifKnown: $0.oldestWait) },
-    .init(
-      "requests", label: "Requests", metric: .counter("wsgi_requests", .each("status", values: listed(StatusNames.statuses))),
-      "Requests that have ended, by the class of their status (none: the client went first)."
-    ) { .counts(Array(zip(StatusNames.statuses, $0.counts.statuses)), total: $0.counts.total) },
-    .init(
-      "failures", metric: .counter("wsgi_request_failures", .each("cause", values: listed(RequestCause.allCases.map(\.name)))),
-      "Requests that were not answered as their application meant it, by cause."
-    ) { group in .counts(RequestCause.allCases.map { ($0.name, group.counts.causes[$0.rawValue]) }) },
-    .init("last_failure", "Cause and time of the last of them.") { group in
-      group.counts.lastFailure.map { .object([("cause", .text($0.cause.name)), ("time", .time($0.at))]) } ?? .absent
-    },
-    .init(
-      "latency", metric: .histogram("wsgi_request_duration_seconds"),
-      "From the request line until the handler was done with the response."
-    ) { .durations($0.counts) },
-    .init(
-      "process_ends", metric: .counter("wsgi_process_ends", .each("reason", values: endReasons)),
-      "Processes that have ended, by reason."
-    ) { .counts($0.ends.map { ($0.reason, $0.count) }) },
-    .init("last_end", "The last of them: which, when, how, and whether it is normal for a process to end so.") { group in
-      group.lastEnd.map {
-        .object([
-          ("pid", .number(Int64($0.pid))), ("time", .time($0.at)), ("text", .text($0.sentence)), ("normal", .flag($0.isNormal)),
-        ])
-      } ?? .absent
-    },
-    .init("next_start", "When the next attempt to start a process is made.") { .time(ifKnown: $0.retry) },
-  ]
-
-  private static func listed(_ names: [String]) -> String { names.map { "`\($0)`" }.joined(separator: ", ") }
-
-  private static let takers = "Threads of processes that take requests, by whether they run one."
-  private static let endReasons = "a `shutdown_reason`, `crash_signal`, `crash_exit`, `start_failure`, `overdue`, `unknown`"
-}
-
-extension StatusReport.Process {
-  private static let threads = "Threads of the process, by whether they run a request."
-
-  static func figures(now: Int64) -> [StatusFigure<StatusReport.Process>] {
-    [
-      .init("pid", label: "PID", "The process.") { .number(Int64($0.pid)) },
-      .init("state", label: "State", "What it does, as in `wsgi_processes`.") { .text($0.state.name) },
-      .init("start_time", metric: .gauge("wsgi_process_start_time_seconds"), "When the process was started.") {
-        .time($0.started)
-      },
-      .init("uptime", label: "Up", "How long ago that is.") { .time(max(0, now &- $0.started)) },
-      .init("threads_busy", label: "Busy", metric: .gauge("wsgi_process_threads", .fixed("state", "busy")), threads) {
-        .count($0.busyThreads)
-      },
-      .init("threads_idle", label: "Idle", metric: .gauge("wsgi_process_threads", .fixed("state", "idle")), threads) {
-        .count($0.idleThreads)
-      },
-      .init("requests", label: "Requests", metric: .counter("wsgi_process_requests"), "Requests that the process has run.") {
-        $0.requests.map { .count($0) } ?? .absent
-      },
-      .init("oldest_request", label: "Longest", "How long the oldest request that it runs has been running.") {
-        .time(ifKnown: $0.oldestRequest)
-      },
-      .init(
-        "resident_bytes", label: "RSS", metric: .gauge("wsgi_process_resident_memory_bytes"), "Resident memory of the process."
-      ) {
-        $0.residentBytes.map { .bytes($0) } ?? .absent
-      },
-    ]
-  }
-}
-
-extension StatusReport.PreloadingProcess {
-  static func figures(now: Int64) -> [StatusFigure<StatusReport.PreloadingProcess>] {
-    [
-      .init("pid", "The preloader.") { .number(Int64($0.pid)) },
-      .init("state", "`loading` or `loaded`.") { .text($0.state) },
-      .init(
-        "start_time", metric: .gauge("wsgi_preloader_start_time_seconds"), "When the preloader was started."
-      ) { .time($0.started) },
-      .init("uptime", "How long ago the preloader was started.") { .time(max(0, now &- $0.started)) },
-      .init(
-        "resident_bytes", metric: .gauge("wsgi_preloader_resident_memory_bytes"),
-        "Resident memory of the preloader; its forks share much of it."
-      ) { $0.residentBytes.map { .bytes($0) } ?? .absent },
-    ]
-  }
-}
-
 // MARK: computed from counters
 
 extension StatusReport.GroupState {
@@ -288,20 +209,57 @@ extension StatusReport.GroupState {
 }
 
 extension StatusReport.Group {
-  /// Counts requests that are in flight, by when each came, oldest first, once the group's processes are known.
+  /// So many of the requests in flight are told one by one.
+  static let mostRunning = 20
+
+  /// Counts requests that are in flight, once the group's processes are known.
   ///
   /// The queue is first come, first served: of the requests in flight, the oldest are those that run. Where threads are idle,
   /// as many of the others are on their way to one of them, or on their way back to the client; but where sessions stay with
   /// processes (`isSticky`), a request waits for a busy one beside others that are idle.
-  /// `receiving`: further requests whose bodies are being received, which wait for no process.
-  public mutating func setInFlight(_ starts: [Int64], receiving: Int = 0, now: Int64, isSticky: Bool = false) {
+  /// Those whose bodies are being received wait for no process.
+  public mutating func setInFlight(_ open: [RequestBook.OpenRequest], now: Int64, isSticky: Bool = false) {
     let known = processes.compactMap(\.busyThreads)
     let capacity = processes.count { $0.state == .ready } * threads
-    inFlight = starts.count &+ receiving
+    let begun = open.filter { $0.started > 0 }.sorted { $0.started < $1.started }
+    let starts = begun.map(\.started)
+    inFlight = open.count
     busyThreads = known.isEmpty ? min(starts.count, capacity) : known.reduce(0, +)
     idleThreads = known.isEmpty ? capacity - busyThreads : processes.compactMap(\.idleThreads).reduce(0, +)
     let taken = busyThreads + (isSticky ? 0 : idleThreads)
     waiting = max(0, starts.count - taken)
     if waiting > 0, starts.indices.contains(taken) { oldestWait = max(0, now &- starts[taken]) }
+    if state == .serving, waiting > 0, idleThreads == 0, busyThreads > 0 { state = .saturated }
+    running = begun.prefix(Self.mostRunning).enumerated().map { index, request in
+      StatusReport.OpenRequest(
+        label: request.label, age: max(0, now &- request.started), state: index < taken ? .running : .waiting)
+    }
+    running += open.lazy.filter { $0.started == 0 }.prefix(Self.mostRunning - running.count).map {
+      StatusReport.OpenRequest(label: $0.label, age: nil, state: .receiving)
+    }
+  }
+
+  /// The requests that ended within a minute, until the current interval.
+  public var lastMinute: RequestInterval? {
+    history.isEmpty ? nil : history.dropLast().suffix(Self.minute).reduce(RequestInterval(), +)
+  }
+
+  private static let minute = Int(60_000_000 / RequestInterval.microseconds)
+
+  /// A request has ended within the time that the history covers, or one is there.
+  var isInUse: Bool { inFlight > 0 || history.contains { $0.ended > 0 } }
+
+  /// Whether it takes requests, or will without anybody's doing; nil, or why not. What its applications answer is not looked at,
+  /// but for one that cannot be loaded.
+  public var unreadiness: String? {
+    switch state {
+    // A queue is no reason to send requests elsewhere: others would have them as well, and queue-limit refuses what is too much.
+    case .serving, .saturated, .degraded: lastLoad?.outcome == .failed ? "its script does not load" : nil
+    case .sleeping: nil
+    case .service: processes.contains { $0.state == .starting || $0.state == .ready } ? nil : "no process"
+    case .starting: startsOnDemand ? nil : "its processes are starting"
+    case .down: "no process takes requests"
+    case .failed: "it was not started"
+    }
   }
 }

@@ -70,6 +70,9 @@ final class ChildGroup: Sendable {
     process.state == .starting || process.state == .candidate ? nil : (held?.workers ?? workers)?.activity(ofSlot: process.slot)
   }
 
+  /// The notice of the engines in the group's processes.
+  func notice(_ held: QueuesOnDemand.Held?) -> EngineNotice? { (held?.workers ?? workers)?.notice }
+
   /// How a process of the group has just ended; nil where that is not known (yet). Without a `pid` (0) the process is the one of
   /// which the group was bereft this moment.
   func end(of pid: UInt32) -> ProcessEnd? {

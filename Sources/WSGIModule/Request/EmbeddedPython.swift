@@ -66,6 +66,13 @@ final class EmbeddedPython: Sendable {
     }
   }
 
+  /// It could not be started in this process.
+  var hasFailed: Bool {
+    state.withLock { state in
+      if case .failed = state { true } else { false }
+    }
+  }
+
   // MARK: life
 
   /// Starts Python on the calling thread, the child's first, and loads what is to be loaded beforehand.

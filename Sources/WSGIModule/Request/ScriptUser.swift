@@ -52,7 +52,7 @@ struct ScriptUser {
 }
 
 /// Users by their ids, as the system's database has them: asked for once a minute, since that may need the network.
-private final class UserNames: Sendable {
+final class UserNames: Sendable {
   static let shared = UserNames()
 
   private let known = Mutex<[UInt32: (record: UserRecord?, until: Int64)]>([:])

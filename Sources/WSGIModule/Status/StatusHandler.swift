@@ -21,19 +21,46 @@ struct StatusHandler {
     let discarded = wsgi_httpd_discard_body(request)
     guard discarded == 0 else { return discarded }
     let query = StatusQuery(text(wsgi_httpd_look_at(request).arguments), accept: text(wsgi_httpd_request_accept(request)))
-    return send(page(query), query)
+    return send(answer(to: query))
+  }
+
+  private struct Answer {
+    var status: Int32 = 200
+    var type: String
+    var bytes: [UInt8]
+
+    /// A line of text.
+    init(_ status: Int32, _ line: String) {
+      self.status = status
+      type = "text/plain; charset=utf-8"
+      bytes = Array((line + "\n").utf8)
+    }
+
+    init(_ report: StatusReport, _ query: StatusQuery) {
+      type = query.format.contentType
+      bytes = report.rendered(query)
+    }
   }
 
   /// Made by one thread, whoever asks: of a thousand groups it takes megabytes, which each of malloc's arenas would keep.
-  private func page(_ query: StatusQuery) -> [UInt8] {
-    final class Page { var bytes: [UInt8] = [] }
-    let page = Page()
+  private func answer(to query: StatusQuery) -> Answer {
+    final class Made { var answer = Answer(500, "error") }
+    let made = Made()
     let make = {
       var collection = StatusCollection(generation, request)
-      page.bytes = collection.report().rendered(query)
+      if let name = query.ready {
+        let (isKnown, why) = collection.unreadiness(of: name)
+        made.answer =
+          isKnown
+          ? Answer(why == nil ? 200 : 503, why.map { "not ready: \($0)" } ?? "ready") : Answer(404, "unknown process group")
+        return
+      }
+      let report = collection.report(of: query.group)
+      made.answer =
+        query.group != nil && report.groups.isEmpty ? Answer(404, "unknown process group") : Answer(report, query)
     }
     if !StatusHandler.maker.run(make) { make() }
-    return page.bytes
+    return made.answer
   }
 
   private static let maker = JobThread()
@@ -54,7 +81,8 @@ struct StatusHandler {
 
   private func text(_ value: UnsafePointer<CChar>?) -> String { String(decoding: rawBytes(of: value), as: UTF8.self) }
 
-  private func send(_ page: [UInt8], _ query: StatusQuery) -> Int32 {
+  private func send(_ answer: Answer) -> Int32 {
+    let page = answer.bytes
     let pool = wsgi_httpd_request_pool(request)
     func add(_ name: String, _ value: String) { wsgi_httpd_add_header(request, poolCopy(name, pool), poolCopy(value, pool)) }
     add("Cache-Control", "no-store")
@@ -64,7 +92,8 @@ struct StatusHandler {
     add(
       "Content-Security-Policy",
       "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-    wsgi_httpd_set_content_type(request, poolCopy(query.format.contentType, pool))
+    if answer.status != 200 { wsgi_httpd_set_status(request, answer.status, start(of: .init(start: nil, count: 0)), 0) }
+    wsgi_httpd_set_content_type(request, poolCopy(answer.type, pool))
     wsgi_httpd_set_content_length(request, Int64(page.count))
     // In pieces: what cannot be sent at once is copied, and would be kept at the page's size.
     let brigade = wsgi_httpd_make_brigade(request)
@@ -85,7 +114,7 @@ struct StatusHandler {
 extension StatusReport {
   fileprivate func rendered(_ query: StatusQuery) -> [UInt8] {
     switch query.format {
-    case .html: StatusPage.render(self, refresh: query.refresh)
+    case .html: StatusPage.render(self, query)
     case .json: StatusJSON.render(self)
     case .openMetrics: StatusMetrics.render(self, isOpenMetrics: true)
     case .prometheus: StatusMetrics.render(self, isOpenMetrics: false)

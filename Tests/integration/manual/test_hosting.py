@@ -8,7 +8,7 @@ import re
 import pytest
 
 from documents import example, text_of
-from httpd_env import ROOT
+from httpd_env import ROOT, wait_until
 from machine import USERS
 
 SCRIPT = """
@@ -106,6 +106,16 @@ def test_the_status_page(machine):
     one.play(example("readme") + example("status-page"))
     server = one.serve()
     assert server.get("/").status == 200 and server.get("/wsgi-status?json").text.startswith("{")
+    wait_until(lambda: server.get("/wsgi-status?ready=shop").text == "ready\n", "the group to be ready")
+    assert not one.complaints()
+
+
+def test_the_paths_of_a_virtual_host(machine):
+    one = furnished(machine, "shop")
+    one.play(example("status-page") + example("status-paths"))
+    server = one.serve()
+    assert server.get("/", [("Host", "shop.example.com")]).status == 200
+    assert server.get("/wsgi-status?group=shop").status == 200
     assert not one.complaints()
 
 

@@ -41,6 +41,9 @@ STORIES = {
          'wsgi_request_duration_seconds_bucket{le="+Inf"}': "0+60x60"},
         {'wsgi_request_duration_seconds_bucket{le="1"}': "0+30x60", 'wsgi_request_duration_seconds_bucket{le="4"}': "0+60x60",
          'wsgi_request_duration_seconds_bucket{le="+Inf"}': "0+60x60"}),
+    "WSGIScriptDoesNotLoad": (
+        {'wsgi_last_load{outcome="loaded"}': "1", 'wsgi_last_load{outcome="failed"}': "0"},
+        {'wsgi_last_load{outcome="loaded"}': "0", 'wsgi_last_load{outcome="kept"}': "1"}),
     "WSGIProcessesCrash": (
         {'wsgi_process_ends_total{reason="maximum_requests"}': "0+1x60"},
         {'wsgi_process_ends_total{reason="crash_signal"}': "0+1x60"}),
