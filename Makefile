@@ -34,18 +34,24 @@ swift_environment = WSGI_HTTPD_INCLUDE="$(call apxs_says,INCLUDEDIR)" WSGI_APR_I
   WSGI_MODULE_DIRECTORY="$(call apxs_says,LIBEXECDIR)" WSGI_RUNTIME_DIRECTORY="$(call apxs_says,runtimedir)" \
   WSGI_HTTPD="$(call apxs_says,SBINDIR)/$(call apxs_says,PROGNAME)"
 swift_build = @$(swift_environment) $(SWIFT)
-# Self-contained images: the Swift runtime is linked in, so that a server needs none. They name no directory of the machine
-# that built them.
+# Self-contained images: the Swift runtime is linked in, so that a server needs none, and nothing is looked for beside them. They
+# name no directory of the machine that built them.
 unnamed = $(CURDIR)/=
-release = -c release -Xswiftc -static-stdlib -Xcc -ffile-prefix-map=$(unnamed) -Xswiftc -file-prefix-map -Xswiftc $(unnamed)
+release = -c release -Xswiftc -static-stdlib --disable-local-rpath -Xcc -ffile-prefix-map=$(unnamed) -Xswiftc -file-prefix-map -Xswiftc $(unnamed)
 
-BUILD_PACKAGES = apache2-bin apache2-dev libpython3-dev python3 binutils
+# What Swift's tools, as swift.org has them for Debian 12, need of Debian; swiftly and Docker images bring it along.
+SWIFT_PACKAGES = binutils g++ git libcurl4 libncurses6 libsqlite3-0 libuuid1 libxml2 pkg-config tzdata zlib1g
+# An apxs or a Python from elsewhere comes with its own headers.
+BUILD_PACKAGES = $(if $(filter apxs /usr/bin/apxs /usr/bin/apxs2,$(APXS)),apache2-bin apache2-dev) python3 \
+  $(if $(filter /usr/bin/%,$(PYTHON)),libpython3-dev) $(SWIFT_PACKAGES)
+DEB_PACKAGES = $(BUILD_PACKAGES) debhelper dpkg-dev lintian
+DEB_TEST_PACKAGES = $(DEB_PACKAGES) debootstrap iproute2
 TEST_PACKAGES = $(BUILD_PACKAGES) apache2 python3-venv curl nghttp2-client openssl procps git strace gcc libnss-wrapper
 BENCH_PACKAGES = $(TEST_PACKAGES) wrk uwsgi-core uwsgi-plugin-python3 libapache2-mod-proxy-uwsgi valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit integration bench bench-fairness bench-losses bench-instructions bench-syscalls bench-own-gil bench-hosting bench-reloads fuzz sanitize all engine install manual lint format clean
-.PHONY: build-packages test-packages bench-packages tools module command
+.PHONY: help run test unit integration bench bench-fairness bench-losses bench-instructions bench-syscalls bench-own-gil bench-hosting bench-reloads fuzz sanitize all engine install uninstall manual deb test-deb lint format clean
+.PHONY: build-packages test-packages bench-packages deb-packages deb-test-packages tools module command
 
 help:
 	@echo 'make run          build, and serve a sample application on http://127.0.0.1:8000/ (APP=script.wsgi PORT=n)'
@@ -68,13 +74,16 @@ help:
 	@echo 'make install      into the directory that apxs names (DESTDIR= for packagers), with conf/ for a2enmod,'
 	@echo '                  and the manual into DOCDIR=$(DOCDIR)'
 	@echo 'make manual       HTML of conf/manual, in .build-manual/'
+	@echo 'make uninstall    remove what make install has put there'
+	@echo 'make deb          Debian packages of the module and of each engine, in .build-packages/'
+	@echo 'make test-deb     install, upgrade, remove and purge them in fresh Debian 12 systems (as root; fetches those once)'
 	@echo 'make lint         check the arrows between rooms, names, the images and the formatting'
 	@echo 'make format       format the Swift sources'
 	@echo 'make clean        remove what was built'
 	@echo
 	@echo 'APXS=$(APXS)  PYTHON=$(PYTHON)  SWIFT=$(SWIFT)'
 
-run: build-packages all
+run: all
 	@$(STAGE)/wsgictl serve $(if $(PORT),--port '$(PORT)') $(if $(VENV),--venv '$(VENV)') '$(APP)'
 
 test: test-packages all
@@ -192,6 +201,25 @@ manual:
 	@$(PYTHON) Tests/run.py --only environment
 	@.build-venv/bin/python conf/manual.py .build-manual
 
+# What a package has installed is for the package to remove. A configuration that was changed stays.
+uninstall:
+	@owner=$$(dpkg-query -S '$(call apxs_says,LIBEXECDIR)/mod_wsgi.so' 2>/dev/null | cut -d: -f1); \
+	  test -n '$(DESTDIR)' -o -z "$$owner" || { echo "mod_wsgi.so belongs to a package: apt-get remove $$owner" >&2; exit 1; }
+	@if test -z '$(DESTDIR)' -a -e '$(call apxs_says,SYSCONFDIR)/mods-enabled/wsgi.load'; then a2dismod -q wsgi; fi
+	rm -f '$(DESTDIR)$(call apxs_says,LIBEXECDIR)/mod_wsgi.so' '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'/wsgi-engine-*.so \
+	  '$(DESTDIR)$(call apxs_says,LIBEXECDIR)/wsgi-worker' '$(DESTDIR)$(call apxs_says,bindir)/wsgictl' \
+	  '$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available/wsgi.load'
+	rm -rf '$(DESTDIR)$(DOCDIR)/manual'
+	@conf='$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available/wsgi.conf'; \
+	  if cmp -s conf/wsgi.conf "$$conf"; then rm "$$conf"; elif test -e "$$conf"; then echo "Kept, since it was changed: $$conf"; fi
+	@echo 'Uninstalled. A running httpd has the module until it is restarted.'
+
+deb: deb-packages all
+	@conf/debian/package '$(CURDIR)' '$(STAGE)' $(python_version) '$(CURDIR)/.build-packages' && ls .build-packages/*.deb
+
+test-deb: deb-test-packages all
+	@python3 Tests/packages/test_packages.py --directory .build-debian --stage '$(STAGE)' --python $(python_version) --matching '$(T)'
+
 lint:
 	@python3 Tests/lint.py --swift '$(SWIFT)' --stage $(STAGE)
 
@@ -203,7 +231,7 @@ clean:
 	rm -rf .build .build-* .pytest_cache
 
 # Recipes above that need tools say so here, in words, before a compiler says it in its own.
-tools:
+tools: build-packages
 	@command -v '$(firstword $(SWIFT))' >/dev/null || { echo "Swift 6.3 is needed and 'swift' is not on PATH: install it" \
 	  "(https://www.swift.org/install/linux) or give SWIFT=/path/to/swift" >&2; exit 1; }
 	@command -v '$(APXS)' >/dev/null || { echo "apxs is needed: apt-get install apache2-dev, or give APXS=/path/to/apxs" >&2; exit 1; }
@@ -218,15 +246,20 @@ test-packages:
 bench-packages:
 	@$(call install_missing,$(BENCH_PACKAGES))
 
-# Installs the Debian packages that are missing; elsewhere `tools` says what to look for.
+deb-packages:
+	@$(call install_missing,$(DEB_PACKAGES))
+deb-test-packages:
+	@$(call install_missing,$(DEB_TEST_PACKAGES))
+
+# Installs the Debian packages that are missing, or says how to; elsewhere `tools` says what to look for.
 define install_missing
 command -v dpkg-query >/dev/null || exit 0; \
-missing=; for name in $(1); do \
-  dpkg-query -W -f '$${Status}' $$name 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$name"; done; \
+there=" $$(dpkg-query -W -f '$${Package}=$${db:Status-Status} ' $(1) 2>/dev/null)"; \
+missing=; for name in $(1); do case "$$there" in *" $$name=installed "*) ;; *) missing="$$missing $$name" ;; esac; done; \
 test -n "$$missing" || exit 0; \
+command="apt-get install --no-install-recommends$$missing"; echo "Debian packages are missing:$$missing"; \
 root=; if test "$$(id -u)" != 0; then root=sudo; command -v sudo >/dev/null || { \
-  echo "Missing packages; as root: apt-get install$$missing" >&2; exit 1; }; fi; \
-echo "Installing:$$missing"; \
-$$root apt-get update -q && \
-$$root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends $$missing
+  echo "Nothing has been built yet. First, as root: $$command" >&2; exit 1; }; fi; \
+$$root apt-get update -q && $$root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends $$missing || { \
+  echo "They could not be installed; nothing has been built yet. As root: $$command" >&2; exit 1; }
 endef

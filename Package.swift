@@ -32,12 +32,13 @@ let gnu: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-D_GNU_SOURCE"])]
 let pythonFlags: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-I", "-Xcc", pythonInclude])] + gnu
 let posixFlags: [CSetting] = [.define("_GNU_SOURCE"), .unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
 
-/// The linker would write where it put the image into it for want of another name.
+/// The linker would write where it put the image into it for want of another name. An image's own names are its own, also where
+/// another version of it is in the same process, as httpd has after an upgrade.
 func image(_ map: String, name: String) -> [LinkerSetting] {
   [
     .unsafeFlags([
       "-Xlinker", "--version-script=\(shim)/\(map)", "-Xlinker", "-soname=\(name)", "-Xlinker", "-z", "-Xlinker", "nodelete",
-      "-Xlinker", "--gc-sections",
+      "-Xlinker", "-Bsymbolic", "-Xlinker", "--gc-sections",
     ])
   ]
 }
