@@ -209,7 +209,7 @@ uninstall:
 	rm -f '$(DESTDIR)$(call apxs_says,LIBEXECDIR)/mod_wsgi.so' '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'/wsgi-engine-*.so \
 	  '$(DESTDIR)$(call apxs_says,LIBEXECDIR)/wsgi-worker' '$(DESTDIR)$(call apxs_says,bindir)/wsgictl' \
 	  '$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available/wsgi.load'
-	rm -rf '$(DESTDIR)$(DOCDIR)/manual'
+	rm -rf '$(DESTDIR)$(DOCDIR)/manual' '$(DESTDIR)$(DOCDIR)/containers' '$(DESTDIR)$(DOCDIR)/monitoring'
 	@conf='$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available/wsgi.conf'; \
 	  if cmp -s conf/wsgi.conf "$$conf"; then rm "$$conf"; elif test -e "$$conf"; then echo "Kept, since it was changed: $$conf"; fi
 	@echo 'Uninstalled. A running httpd has the module until it is restarted.'

@@ -82,6 +82,13 @@ def answers(host, body):
     return status == 200 and text.startswith(body)
 
 
+def serves(port):
+    try:
+        return get("/", port=port)[0] == 200
+    except OSError:
+        return False
+
+
 def files_of_ours(system):
     """Whatever has to do with the module, wherever it is, but for what was there before."""
     return system.run("find / -xdev \\( -path /proc -o -path /root -o -path /var/cache -o -path /srv \\) -prune "
@@ -100,7 +107,10 @@ def test_a_bare_system(base, packages):
         missing = system.run("for file in /usr/lib/mod_wsgi/*; do ldd $file; done 2>&1 | grep 'not found' || true")
         assert not missing, missing
         assert "7.0" in system.run("wsgictl version")
-        system.run("pgrep -x apache2 >/dev/null 2>&1 || apache2ctl -t")
+        system.write("/srv/a/app.wsgi", APPLICATION)
+        system.run("wsgictl serve --port 8001 /srv/a/app.wsgi > /root/serve.log 2>&1 & echo $! > /root/serve.pid")
+        wait_for("wsgictl serve", lambda: serves(8001))
+        system.run("kill $(cat /root/serve.pid)")
         system.run("apt-get remove -q -y " + OURS)
         assert not system.exists(ENABLED) and system.exists(AVAILABLE + "wsgi.conf")
         assert "Syntax OK" in system.run("apache2ctl configtest 2>&1")
