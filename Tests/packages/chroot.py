@@ -11,6 +11,7 @@ import load
 SUITE = "bookworm"
 # What the tests install beside our packages, and what that depends on.
 FETCHED = "apache2 libapache2-mod-wsgi-py3 python3-django python3-typing-extensions"
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
 SOURCES = """deb {mirror} {suite} main
 deb {mirror} {suite}-updates main
 deb {mirror}-security {suite}-security main
@@ -49,7 +50,8 @@ def enter():
     if not is_entered():
         os.environ["WSGI_TEST_NAMESPACES"] = "entered"
         sys.stdout.flush()
-        os.execvp("unshare", ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "--uts", sys.executable] + sys.argv)
+        namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "--uts"]
+        os.execvp("unshare", namespaces + [sys.executable] + sys.argv)
     subprocess.run(["mount", "-t", "proc", "proc", "/proc"], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     child = os.fork()
@@ -88,7 +90,7 @@ class System:
         result = subprocess.run(
             ["chroot", self.root, "/bin/sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace", cwd="/",
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root"})
+            env=ENVIRONMENT)
         assert (result.returncode != 0) == fails, "%s ended with %d:\n%s" % (command, result.returncode, result.stdout)
         return result.stdout
 
@@ -101,7 +103,8 @@ class System:
 
     def installed(self, package):
         """Its state, as dpkg has it: installed, config-files, not-installed."""
-        return self.run("dpkg-query -W -f '${db:Status-Status}' %s 2>/dev/null || echo not-installed" % package, quiet=True).strip()
+        query = "dpkg-query -W -f '${db:Status-Status}' %s 2>/dev/null || echo not-installed" % package
+        return self.run(query, quiet=True).strip()
 
 
 @contextlib.contextmanager

@@ -91,8 +91,9 @@ def serves(port):
 
 def files_of_ours(system):
     """Whatever has to do with the module, wherever it is, but for what was there before."""
-    return system.run("find / -xdev \\( -path /proc -o -path /root -o -path /var/cache -o -path /srv \\) -prune "
-                      "-o -iname '*wsgi*' ! -iname '*uwsgi*' -print | grep -v /dist-packages/ | grep -v /python3.11/ || true", quiet=True).split()
+    found = system.run("find / -xdev \\( -path /proc -o -path /root -o -path /var/cache -o -path /srv \\) -prune "
+                       "-o -iname '*wsgi*' ! -iname '*uwsgi*' -print", quiet=True).split()
+    return [name for name in found if "/dist-packages/" not in name and "/python3.11/" not in name]
 
 
 # MARK: what is tested
@@ -228,9 +229,9 @@ def test_where_systemd_runs(base, packages):
         os.makedirs(system.path("/run/systemd/system"))
         system.write("/usr/bin/systemctl", "#!/bin/sh\necho \"$*\" >> /run/asked\n", 0o755)
         system.run("apt-get install -q -y apache2")
-        for act in (lambda: install(system, FIRST), lambda: install(system, LATER), lambda: system.run("apt-get remove -y " + OURS)):
+        for change in (INSTALL % (OURS, FIRST), INSTALL % (OURS, LATER), "apt-get remove -q -y " + OURS):
             system.write("/run/asked", "")
-            act()
+            system.run("cd /root && " + change)
             asked = system.read("/run/asked").splitlines()
             assert "reload apache2.service" in asked, asked
             assert not any(word in line for line in asked for word in ("restart", "stop")), asked
@@ -253,7 +254,8 @@ def test_a_newcomer(base, packages):
     </Directory>
 </VirtualHost>
 """
-        print("    /etc/apache2/sites-enabled/shop.conf:\n" + "".join("        " + line for line in site.splitlines(True)), end="")
+        print("    /etc/apache2/sites-enabled/shop.conf:")
+        print("".join("        " + line for line in site.splitlines(True)), end="")
         system.write("/etc/apache2/sites-enabled/shop.conf", site)
         system.run("service apache2 reload")
         status, _, page = wait_for("Django", lambda: get("/")[0] == 200 and get("/"))

@@ -53,6 +53,18 @@ def test_no_image_needs_a_swift_runtime_or_a_library_that_is_missing():
         assert "not found" not in out and "swift" not in out, out
 
 
+@pytest.mark.unsanitized("images need its runtime")
+@staged
+@pytest.mark.parametrize("name", ["mod_wsgi.so"] + engines())
+def test_the_names_of_an_image_are_its_own(name):
+    """After an upgrade httpd has two versions of the module: none uses what another exports, or looks for libraries beside it."""
+    path = os.path.join(STAGE, name)
+    header = subprocess.run(["readelf", "-d", path], capture_output=True, text=True, check=True).stdout
+    assert "(SYMBOLIC)" in header and "$ORIGIN" not in header, header
+    relocations = subprocess.run(["readelf", "-r", path], capture_output=True, text=True, check=True).stdout
+    assert not re.search(r"_(GLOB_DAT|JUMP_SLO\w*|64) .* wsgi_(module|engine)\b", relocations)
+
+
 @staged
 def test_install_puts_three_images_side_by_side(installed):
     directory = installed + query_apxs("LIBEXECDIR")
