@@ -47,6 +47,8 @@ def names(front, count=20):
 def test_requests_are_shared_and_keep_their_client(park):
     front, back = park
     wait_until(lambda: names(front) == {"app1", "app2"}, "both servers")
+    assert back[0].server.get("/wsgi-status?json").status == 200
+    assert front.server.get("/wsgi-status?json", HOST).status == 403  # the front's own: its directories are closed
     # A client with an address of its own, which pretends to be another.
     said = front.run("curl --interface 127.0.0.2 --header 'X-Forwarded-For: 198.51.100.1' http://shop.example.org/")
     assert said.split()[1:] == ["127.0.0.2", "http", "shop.example.org"]
@@ -90,6 +92,17 @@ def served_by(answers, name):
     """Waits for an answer of this server from now on."""
     count = len(answers)
     wait_until(lambda: name in [who for _, who in answers[count:]], "an answer of " + name)
+
+
+def test_a_server_whose_group_is_not_ready_is_left_out(park):
+    front, back = park
+    wait_until(lambda: names(front) == {"app1", "app2"}, "both servers")
+    one, mark = back[0], front.log.mark()
+    one.write("/srv/shop/app.wsgi", "1 / 0\n")
+    one.run("touch -d '1 hour ago' /srv/shop/app.wsgi")
+    wait_until(lambda: one.server.get("/").status == 500, "the failure")
+    front.log.wait_for(r"Health check DISABLING http://127\.0\.0\.1:%d" % one.server.port, mark)
+    assert names(front) == {"app2"}
 
 
 def test_a_server_that_is_gone_costs_no_request(park):
