@@ -116,6 +116,9 @@ def test_httpd_without_root_on_file_systems_that_cannot_be_written_to(container)
     # More than memory holds of a body, and than the application is given at once: it goes to /tmp.
     assert container.ask("/", "POST", b"x" * 300000).text.endswith(", 300000)")
     assert container.ask("/wsgi-status?json").status == 200
+    deployment, _ = yaml.safe_load_all(text_of(os.path.join(FILES, "kubernetes.yaml")))
+    probe = deployment["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"]
+    wait_until(lambda: container.ask(probe).text == "ready\n", container.story)
     assert not re.search(r":(warn|error|crit)\]", container.story()), container.story()
 
 
