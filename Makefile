@@ -34,6 +34,8 @@ swift_environment = WSGI_HTTPD_INCLUDE="$(call apxs_says,INCLUDEDIR)" WSGI_APR_I
   WSGI_MODULE_DIRECTORY="$(call apxs_says,LIBEXECDIR)" WSGI_RUNTIME_DIRECTORY="$(call apxs_says,runtimedir)" \
   WSGI_HTTPD="$(call apxs_says,SBINDIR)/$(call apxs_says,PROGNAME)"
 swift_build = @$(swift_environment) $(SWIFT)
+# The engine's own Python sources, compiled for the Python that it is for.
+code = $(CURDIR)/.build-$(python_version)/python_code.h
 # Self-contained images: the Swift runtime is linked in, so that a server needs none, and nothing is looked for beside them. They
 # name no directory of the machine that built them.
 unnamed = $(CURDIR)/=
@@ -167,7 +169,9 @@ engine: tools
 	@test "$(call python_says,Py_ENABLE_SHARED)" = 1 || { echo "$(PYTHON) has no shared library: an engine needs a Python" \
 	  "that was configured with --enable-shared" >&2; exit 1; }
 	@echo '== wsgi-engine-$(python_version).so for $(PYTHON) =='
-	@WSGI_ENGINE_ONLY=1 $(swift_environment) $(SWIFT) build $(release) --product wsgi-engine --scratch-path .build-$(python_version) $(rpath)
+	@$(PYTHON) shim/precompile.py '$(code)' Sources/WSGIAdapter/Python/*.py
+	@WSGI_ENGINE_ONLY=1 WSGI_PYTHON_CODE='$(code)' $(swift_environment) $(SWIFT) build $(release) --product wsgi-engine \
+	  --scratch-path .build-$(python_version) $(rpath)
 	@mkdir -p $(STAGE)
 	@$(call stage,.build-$(python_version)/release/libwsgi-engine.so,wsgi-engine-$(python_version).so,--strip-unneeded)
 

@@ -14,6 +14,8 @@ let pythonProgram = environment["WSGI_PYTHON_PROGRAM"] ?? "/usr/bin/python3.11"
 let moduleDirectory = environment["WSGI_MODULE_DIRECTORY"] ?? "/usr/lib/apache2/modules"
 let httpdProgram = environment["WSGI_HTTPD"] ?? "/usr/sbin/apache2"
 let runtimeDirectory = environment["WSGI_RUNTIME_DIRECTORY"] ?? "/var/run/apache2"
+// The adapter's Python sources compiled for that Python; without the file they are compiled when a process starts.
+let pythonCode: [CSetting] = environment["WSGI_PYTHON_CODE"].map { [.define("WSGI_PYTHON_CODE", to: "\"\($0)\"")] } ?? []
 let shim = Context.packageDirectory + "/shim"
 
 let common: [SwiftSetting] = [
@@ -62,7 +64,7 @@ let package = Package(
       ]),
     .target(
       name: "CPython", path: "shim/python", publicHeadersPath: ".",
-      cSettings: [
+      cSettings: pythonCode + [
         .define("_GNU_SOURCE"), .define("WSGI_PYTHON_PROGRAM", to: "\"\(pythonProgram)\""),
         .unsafeFlags(["-I", pythonInclude, "-Wall", "-Werror"]),
       ]),

@@ -62,6 +62,9 @@ public enum PythonCode {
     try PyRef(result: Py_CompileStringExFlags(source, file, Py_file_input, nil, -1))
   }
 
+  /// The code of a source that the build has compiled already; nil where it was built without, or for another Python.
+  public static func precompiled(_ name: String) -> PyRef? { wsgi_py_precompiled(name).map { PyRef(owning: $0) } }
+
   /// Runs code in a module's namespace.
   public static func run(_ code: PyObj, in namespace: PyObj) throws(Raised) {
     _ = try PyRef(result: PyEval_EvalCode(code.pointer, namespace.pointer, namespace.pointer))

@@ -54,7 +54,7 @@ final class InterpreterContents {
   /// Runs the bootstrap and puts the modules in place.
   func configure(_ pristine: [([UInt8], [UInt8])], _ gil: borrowing GILToken) throws(Raised) {
     let settings = adapter.settings
-    let code = try PythonCode.compile(Bootstrap.source, file: Bootstrap.file)
+    let code = try Bootstrap.code()
     let space = try PyRef.dict()
     namespace = KeptRef(space.object.retained())
     let dict = space.object
@@ -283,7 +283,7 @@ final class InterpreterContents {
   /// A function of advice.py, which few processes ever need.
   private func advising(_ name: StaticString) throws(Raised) -> PyObj {
     if !hasAdvice {
-      let code = try PythonCode.compile(Bootstrap.advice, file: Bootstrap.file)
+      let code = try Bootstrap.advice()
       try PythonCode.run(code.object, in: namespace.orNone)
       hasAdvice = true
     }

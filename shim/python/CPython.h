@@ -62,6 +62,10 @@ static inline PyObject *wsgi_py_call1(PyObject *callable, PyObject *a) { return 
  * with other interpreters; NULL: there is none outside the standard library, whose modules are known to get on. */
 const char *wsgi_py_single_phase_module(void);
 
+/* The code of one of the adapter's own Python sources, as the build has compiled it for this very Python; NULL, without an
+ * exception, where it has not. */
+PyObject *wsgi_py_precompiled(const char *name);
+
 /* Gives the pages back to the system that an interpreter has left in the heaps of many threads. */
 void wsgi_py_trim_heaps(void);
 

@@ -2,14 +2,16 @@
 
 Executed once in every new interpreter, with `native` (NativeFunctions.swift) and `settings` (dict of str) in its namespace,
 where it defines what the adapter calls: `configure`, `make_stream`, `format_exception`, `module_name`,
-`compile_script`, `execute_script`, `publish`, `collector_snapshot`, and the classes `FileWrapper`, `RequestTimeout` and
-`LogHandler`.
+`compile_script`, `execute_script`, `publish`, `collector_snapshot`, and the classes `FileWrapper` and `RequestTimeout`.
+
+What is imported here takes time and memory in every process: modules that not every application needs are imported where they
+are used. `threading` takes the thread that imports it for the main thread, which the thread of a request is not.
 """
 import gc
 import io
-import logging
 import os
 import sys
+import threading  # noqa: F401
 import types
 from time import monotonic, sleep, time_ns
 
@@ -62,24 +64,30 @@ class FileWrapper:
                 pass
 
 
-class LogHandler(logging.Handler):
-    """Sends records to httpd's error log, at their own level."""
-    __module__ = 'mod_wsgi'
+def make_log_handler():
+    import logging
 
-    @staticmethod
-    def _level(number):
-        for level, least in ((2, 50), (3, 40), (4, 30), (6, 20)):
-            if number >= least:
-                return level
-        return 7
+    class LogHandler(logging.Handler):
+        """Sends records to httpd's error log, at their own level."""
+        __module__ = 'mod_wsgi'
+        __qualname__ = 'LogHandler'
 
-    def emit(self, record):
-        try:
-            level = self._level(record.levelno)
-            if native.log_enabled(level):
-                native.log(level, self.format(record), record.pathname, record.lineno)
-        except Exception:
-            self.handleError(record)
+        @staticmethod
+        def _level(number):
+            for level, least in ((2, 50), (3, 40), (4, 30), (6, 20)):
+                if number >= least:
+                    return level
+            return 7
+
+        def emit(self, record):
+            try:
+                level = self._level(record.levelno)
+                if native.log_enabled(level):
+                    native.log(level, self.format(record), record.pathname, record.lineno)
+            except Exception:
+                self.handleError(record)
+
+    return LogHandler
 
 
 class Restricted:
@@ -112,6 +120,56 @@ class SignalIntercept:
             return self.wrapped(signalnum, handler)
         log_ignored('Callback registration for signal %s ignored.' % int(signalnum))
         return handler
+
+
+class ChangingFinder:
+    """Finds modules that are changed when they are imported: imported ahead for that, they would take time and memory in
+    processes that do without them."""
+    __module__ = 'mod_wsgi'
+
+    def __init__(self):
+        self.changes = {}
+
+    def change(self, name, function):
+        """Has a module changed by `function`, now or when it is imported."""
+        self.changes[name] = function
+        if name in sys.modules:
+            function(sys.modules[name])
+
+    def find_spec(self, name, path=None, target=None):
+        change = self.changes.get(name)
+        if change is None:
+            return None
+        spec = find_module(name, path, target, without=self)
+        if spec is not None and spec.loader is not None:
+            spec.loader = ChangingLoader(spec.loader, change)
+        return spec
+
+
+class ChangingLoader:
+    """Loads a module as its own loader does, and changes it."""
+    __module__ = 'mod_wsgi'
+
+    def __init__(self, loader, change):
+        self.loader, self.change = loader, change
+
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module):
+        module.__spec__.loader = module.__loader__ = self.loader
+        self.loader.exec_module(module)
+        self.change(module)
+
+
+def find_module(name, path=None, target=None, without=None):
+    """The spec of a module that is not imported yet; None where there is none."""
+    for finder in list(sys.meta_path):
+        find = None if finder is without else getattr(finder, 'find_spec', None)
+        spec = find and find(name, path, target)
+        if spec is not None:
+            return spec
+    return None
 
 
 def log_ignored(text):
@@ -298,18 +356,17 @@ def freeze_objects():
         gc.set_threshold(*thresholds)
 
 
-def _own_environment(pristine):
+def _own_environment(pristine, finder):
     """Gives this interpreter an environment of its own, which the programs that it starts get as well. Changes also reach the C
     environment, where C code looks: that is the whole process's, and the last change by any interpreter counts."""
     import posix
-    import _posixsubprocess
     environ = os.environ
     if pristine is not None:
         for names in (environ._data, posix.environ):
             names.clear()
             names.update(pristine)
     own = dict(environ._data)
-    c_putenv, c_unsetenv, fork_exec = os.putenv, os.unsetenv, _posixsubprocess.fork_exec
+    c_putenv, c_unsetenv = os.putenv, os.unsetenv
 
     def putenv(name, value, /):
         c_putenv(name, value)
@@ -319,11 +376,19 @@ def _own_environment(pristine):
         c_unsetenv(name)
         own.pop(os.fsencode(name), None)
 
-    def fork_exec_here(*arguments):
-        if len(arguments) > 5 and arguments[5] is None:
-            listed = [name + b'=' + value for name, value in own.copy().items()]
-            arguments = arguments[:5] + (listed,) + arguments[6:]
-        return fork_exec(*arguments)
+    def change_subprocesses(module):
+        fork_exec = module.fork_exec
+
+        def fork_exec_here(*arguments):
+            if len(arguments) > 5 and arguments[5] is None:
+                listed = [name + b'=' + value for name, value in own.copy().items()]
+                arguments = arguments[:5] + (listed,) + arguments[6:]
+            return fork_exec(*arguments)
+
+        module.fork_exec = fork_exec_here
+        loaded = sys.modules.get('subprocess')
+        if loaded is not None and hasattr(loaded, '_fork_exec'):
+            loaded._fork_exec = fork_exec_here
 
     def execv(path, argv, /):
         os.execve(path, argv, own)
@@ -341,10 +406,7 @@ def _own_environment(pristine):
         return spawn_here
 
     os.putenv, os.unsetenv = putenv, unsetenv
-    _posixsubprocess.fork_exec = fork_exec_here
-    loaded = sys.modules.get('subprocess')
-    if loaded is not None and hasattr(loaded, '_fork_exec'):
-        loaded._fork_exec = fork_exec_here
+    finder.change('_posixsubprocess', change_subprocesses)
     os.execv = execv
     os.system = system
     os.posix_spawn = with_own_environment(os.posix_spawn)
@@ -371,6 +433,10 @@ def _leave_service(*_):
     raise SystemExit(0)
 
 
+def _restrict_signals(signal):
+    signal.signal = SignalIntercept(signal.signal)
+
+
 def add_path_layer(layer):
     added = list(_add_paths(layer.split(':')))
     sys.path[:] = added + [entry for entry in sys.path if entry not in added]
@@ -381,7 +447,9 @@ def configure(info):
     global module
     main = info['application_group'] == ''
     daemon = bool(settings.get('process-group'))
-    _own_environment(None if main else info['pristine'])
+    finder = ChangingFinder()
+    sys.meta_path.insert(0, finder)
+    _own_environment(None if main else info['pristine'], finder)
     sys.stderr = make_stream(native.stream('<stderr>'))
     if not settings.get('single-process'):
         if info['restrict_stdout']:
@@ -398,8 +466,7 @@ def configure(info):
         native.log(4, 'WSGI0090: Cannot stop a service script in a sub-interpreter: Python handles signals in the'
                    ' main interpreter only. Set application-group=%{GLOBAL}.', None, 0)
     if info['restrict_signal']:
-        import signal
-        signal.signal = SignalIntercept(signal.signal)
+        finder.change('signal', _restrict_signals)
     if daemon:
         name, home = settings.get('user-name'), settings.get('user-home')
         for key in ('USER', 'USERNAME', 'LOGNAME'):
@@ -432,10 +499,9 @@ def read_configuration(home):
 
 
 def _make_module(info):
-    from importlib import util
     made = types.ModuleType('mod_wsgi')
     try:
-        spec = util.find_spec('mod_wsgi')
+        spec = find_module('mod_wsgi')
     except (ImportError, ValueError, AttributeError):
         spec = None
     if spec is not None and spec.submodule_search_locations:
@@ -443,14 +509,27 @@ def _make_module(info):
     for name in ('version', '__version__', 'process_group', 'application_group', 'maximum_processes', 'threads_per_process',
                  'active_requests'):
         setattr(made, name, info[name])
-    for part in (FileWrapper, RequestTimeout, LogHandler, subscribe_events, subscribe_shutdown, subscribe_signals):
+    for part in (FileWrapper, RequestTimeout, subscribe_events, subscribe_shutdown, subscribe_signals):
         setattr(made, part.__name__, part)
     for name in ('event_callbacks', 'shutdown_callbacks', 'signal_callbacks'):
         setattr(made, name, [])
     for name in ('request_data', 'server_metrics', 'process_metrics', 'request_metrics', 'start_recording_metrics',
                  'reload'):
         setattr(made, name, getattr(native, name))
+    _offer_log_handler(made)
     return made
+
+
+def _offer_log_handler(made):
+    """Adds LogHandler to the module, for which logging is imported, when somebody asks for it."""
+    def find(name):
+        if name == 'LogHandler':
+            return vars(made).setdefault(name, make_log_handler())
+        raise AttributeError("module 'mod_wsgi' has no attribute %r" % (name,), name=name, obj=made)
+
+    made.__all__ = [*(name for name in vars(made) if name[0] != '_'), 'LogHandler']
+    made.__getattr__ = find
+    made.__dir__ = lambda: sorted({*vars(made), 'LogHandler'} - {'__getattr__', '__dir__'})
 
 
 def _make_apache_module(info, daemon):
