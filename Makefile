@@ -36,10 +36,14 @@ swift_environment = WSGI_HTTPD_INCLUDE="$(call apxs_says,INCLUDEDIR)" WSGI_APR_I
 swift_build = @$(swift_environment) $(SWIFT)
 # The engine's own Python sources, compiled for the Python that it is for.
 code = $(CURDIR)/.build-$(python_version)/python_code.h
-# Self-contained images: the Swift runtime is linked in, so that a server needs none, and nothing is looked for beside them. They
-# name no directory of the machine that built them.
+# Self-contained images: the Swift runtime is linked in, so that a server needs none, and what that needs of libstdc++ too, whose
+# symbols would be looked up again in every process that starts. (libgcc_s stays a library: threads that end may need it when it
+# cannot be opened any more.) Nothing is looked for beside them, and they name no directory of the machine that built them.
+libraries = $(CURDIR)/.build-libraries
+libstdcxx = $(lastword $(shell ls -v /usr/lib/gcc/$$(uname -m)-*linux*/*/libstdc++.a 2>/dev/null))
 unnamed = $(CURDIR)/=
-release = -c release -Xswiftc -static-stdlib --disable-local-rpath -Xcc -ffile-prefix-map=$(unnamed) -Xswiftc -file-prefix-map -Xswiftc $(unnamed)
+release = -c release -Xswiftc -static-stdlib --disable-local-rpath -Xswiftc -L -Xswiftc $(libraries) \
+  -Xcc -ffile-prefix-map=$(unnamed) -Xswiftc -file-prefix-map -Xswiftc $(unnamed)
 
 # What Swift's tools, as swift.org has them for Debian 12, need of Debian; swiftly and Docker images bring it along.
 SWIFT_PACKAGES = binutils g++ git libcurl4 libncurses6 libsqlite3-0 libuuid1 libxml2 pkg-config tzdata zlib1g
@@ -236,6 +240,7 @@ clean:
 
 # Recipes above that need tools say so here, in words, before a compiler says it in its own.
 tools: build-packages
+	@mkdir -p '$(libraries)' && $(if $(libstdcxx),ln -sf '$(libstdcxx)' '$(libraries)/libstdc++.a',true)
 	@command -v '$(firstword $(SWIFT))' >/dev/null || { echo "Swift 6.3 is needed and 'swift' is not on PATH: install it" \
 	  "(https://www.swift.org/install/linux) or give SWIFT=/path/to/swift" >&2; exit 1; }
 	@command -v '$(APXS)' >/dev/null || { echo "apxs is needed: apt-get install apache2-dev, or give APXS=/path/to/apxs" >&2; exit 1; }

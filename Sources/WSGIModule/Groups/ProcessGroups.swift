@@ -190,9 +190,6 @@ func wsgi_swift_supervisor_ended(_ context: UnsafeMutableRawPointer, _ code: Int
 }
 
 @c @implementation
-func wsgi_swift_scoreboard_is_there() { Generation.current?.processGroups?.startSupervisor() }
-
-@c @implementation
 func wsgi_swift_monitor(_ pool: OpaquePointer, _ mainServer: OpaquePointer) -> Int32 {
   ProcessGroups.startPending()
   return HookResult.declined

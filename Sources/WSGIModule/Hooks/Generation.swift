@@ -82,6 +82,12 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
     return generation
   }
 
+  /// httpd's scoreboard is there. The configuration is looked over while the process groups start, as that takes time too.
+  func start() {
+    processGroups?.startSupervisor()
+    StartupWarnings.report(configuration, mainServer)
+  }
+
   static func end() {
     if let current {
       // Children that use the groups' queues are in the book until the last has ended. In a child, threads may still count.
@@ -169,8 +175,10 @@ func wsgi_swift_post_config(
   // Now, and not before: the error logs are open.
   let engines = EngineDirectory.installed.versions.sorted().map(\.description).joined(separator: ", ")
   log(.info, mainServer, "mod_wsgi \(ModuleVersion.text) with engines for Python \(engines.isEmpty ? "(none)" : engines).")
-  StartupWarnings.report(generation.configuration, mainServer)
   // At a graceful restart httpd keeps its scoreboard, and goes on with it at once.
-  if wsgi_httpd_has_scoreboard() != 0 { generation.processGroups?.startSupervisor() }
+  if wsgi_httpd_has_scoreboard() != 0 { generation.start() }
   return HookResult.ok
 }
+
+@c @implementation
+func wsgi_swift_scoreboard_is_there() { Generation.current?.start() }
