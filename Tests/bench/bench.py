@@ -6,7 +6,7 @@ survives a noisy machine; absolute figures do not.  Figures are medians over the
 within a round.
 
 Usage: bench.py --module mod_wsgi.so [--servers a,b] [--loads a,b] [--rounds 5] [--seconds 2] [--base "6.1.1 embedded"]
-                [--density] [--json FILE] [--list]
+                [--density] [--starts 15] [--json FILE] [--list]
 """
 import argparse
 import json
@@ -16,12 +16,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
-from servers import ManyGroups, ModWSGI, all_servers  # noqa: E402
+from density import density  # noqa: E402
+from servers import all_servers  # noqa: E402
 from summary import show  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402
 
@@ -112,76 +112,6 @@ def compare(servers, name, options):
     return rounds
 
 
-# MARK: start and density
-
-def density(options):
-    """Time to the first response, and memory of one more worker and one more sub-interpreter."""
-    print("\n## Start and density\n")
-    print("| module | mode | first response ms | MiB per further worker | MiB per sub-interpreter |")
-    print("| --- | --- | ---: | ---: | ---: |")
-    import urllib.request
-    modules = [("ours", options.module, None)]
-    if options.stock:
-        modules.append(("6.1.1", options.stock, options.stock_home))
-    for name, module, home in modules:
-        for is_daemon in (False, True):
-            starts, sizes = [], {}
-            for processes, groups in ((1, 1), (5, 1), (1, 9)) if is_daemon else ((1, 1), (1, 9)):
-                few = argparse.Namespace(**dict(vars(options), processes=processes))
-                for repeat in range(3):
-                    server = ModWSGI("%s %s" % (name, is_daemon), few, module, is_daemon, home, groups)
-                    server.start()
-                    try:
-                        if processes == groups == 1:
-                            starts.append(server.seconds_to_start)
-                        for index in range(1, groups):
-                            url = "http://127.0.0.1:%d/group%d/hello" % (server.port, index)
-                            urllib.request.urlopen(url, timeout=10).read()
-                        # Every worker has answered before it is measured.
-                        measure(server, WORKLOADS["hello"], 1)
-                        sizes.setdefault((processes, groups), []).append(server.memory())
-                    finally:
-                        server.stop()
-            size = {key: statistics.median(values) for key, values in sizes.items()}
-            worker = "%.1f" % ((size[5, 1] - size[1, 1]) / 4) if is_daemon else "–"
-            print("| %s | %s | %.0f | %s | %.1f |" % (
-                name, "daemon" if is_daemon else "embedded", 1e3 * statistics.median(starts), worker,
-                (size[1, 9] - size[1, 1]) / 8), flush=True)
-    many_groups(modules, options)
-
-
-def many_groups(modules, options, count=50):
-    """Process groups that have nothing to do, each after one request."""
-    print("\n## %d idle process groups of one process and five threads\n" % count)
-    print("| module | until all have answered s | until all have ended s | PSS MiB per group |")
-    print("| --- | ---: | ---: | ---: |")
-    for name, module, home in modules:
-        begun, ended, sizes = [], [], []
-        for _ in range(3):
-            size = {}
-            for groups in (0, count):
-                few = argparse.Namespace(**dict(vars(options), processes=1))
-                server = ManyGroups("%s groups" % name, few, module, home, groups)
-                before = time.monotonic()
-                server.start()
-                try:
-                    server.ask_all()
-                    taken = time.monotonic() - before
-                    size[groups] = server.memory()
-                    family = server.pids()
-                finally:
-                    before = time.monotonic()
-                    server.stop()
-                while any(os.path.exists("/proc/%d" % pid) for pid in family) and time.monotonic() < before + 30:
-                    time.sleep(0.005)
-                if groups:
-                    begun.append(taken)
-                    ended.append(time.monotonic() - before)
-            sizes.append((size[count] - size[0]) / count)
-        print("| %s | %.1f | %.1f | %.1f |" % (
-            name, statistics.median(begun), statistics.median(ended), statistics.median(sizes)), flush=True)
-
-
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--module", required=True)
@@ -196,6 +126,7 @@ def main():
     options.add_argument("--processes", type=int, default=1)
     options.add_argument("--base", default="6.1.1 embedded")
     options.add_argument("--density", action="store_true", help="only start-up time and memory")
+    options.add_argument("--starts", type=int, default=15, help="of each kind, to measure the start-up time")
     options.add_argument("--json")
     options.add_argument("--list", action="store_true", help="name the servers and workloads")
     options = options.parse_args()
