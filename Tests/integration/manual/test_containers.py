@@ -60,12 +60,14 @@ def container(tmp_path):
         pytest.skip("only root can make the file systems of a container")
     if subprocess.run(["unshare", "-m", "-p", "-f", "true"], capture_output=True).returncode:
         pytest.skip("no namespaces can be made here")
-    port, root = free_port(), str(tmp_path)
+    port, status, root = free_port(), free_port(), str(tmp_path)
     os.makedirs(tmp_path / "srv" / "app")
     for name in ("run", "tmp"):
         os.mkdir(tmp_path / name)
-    (tmp_path / "srv" / "httpd.conf").write_text(text_of(os.path.join(FILES, "httpd.conf")).replace(
-        "Listen 8080", "Listen 127.0.0.1:%d" % port))
+    conf = text_of(os.path.join(FILES, "httpd.conf"))
+    for number, own in ((8080, port), (8081, status)):
+        conf = conf.replace("Listen %d" % number, "Listen 127.0.0.1:%d" % own).replace("*:%d>" % number, "*:%d>" % own)
+    (tmp_path / "srv" / "httpd.conf").write_text(conf)
     (tmp_path / "srv" / "app" / "app.wsgi").write_text(SCRIPT % query_apxs("LIBEXECDIR"))
     subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", str(tmp_path / "srv" / "app" / "venv")], check=True)
     setup = SETUP.format(root=root, modules=query_apxs("LIBEXECDIR"), images=os.path.dirname(MODULE))
@@ -74,7 +76,7 @@ def container(tmp_path):
         outer = subprocess.Popen(["unshare", "-m", "-p", "-f", "bash", "-ec", setup, "bash", httpd_program()]
                                  + re.findall(r'"([^"]+)"', command), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                  start_new_session=True)
-    one = Container(outer, port, tmp_path)
+    one = Container(outer, port, status, tmp_path)
     try:
         wait_until(one.answers, one.story)
         yield one
@@ -85,8 +87,8 @@ def container(tmp_path):
 
 
 class Container:
-    def __init__(self, outer, port, root):
-        self.outer, self.port, self.root = outer, port, root
+    def __init__(self, outer, port, status, root):
+        self.outer, self.port, self.status, self.root = outer, port, status, root
 
     def story(self):
         return (self.root / "output").read_text()
@@ -98,8 +100,8 @@ class Container:
         except OSError:
             return False
 
-    def ask(self, path, method="GET", body=None):
-        with Client(self.port) as client:
+    def ask(self, path, method="GET", body=None, port=None):
+        with Client(port or self.port) as client:
             return client.request(method, path, [], body)
 
     def signal(self, number):
@@ -115,10 +117,11 @@ def test_httpd_without_root_on_file_systems_that_cannot_be_written_to(container)
     assert container.ask("/").text == repr((10001, "0" * 16, ["/run/httpd", "/tmp"], 0))
     # More than memory holds of a body, and than the application is given at once: it goes to /tmp.
     assert container.ask("/", "POST", b"x" * 300000).text.endswith(", 300000)")
-    assert container.ask("/wsgi-status?json").status == 200
+    assert container.ask("/wsgi-status?json", port=container.status).status == 200
+    assert "groups" not in container.ask("/wsgi-status?json").text
     deployment, _ = yaml.safe_load_all(text_of(os.path.join(FILES, "kubernetes.yaml")))
     probe = deployment["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"]
-    wait_until(lambda: container.ask(probe).text == "ready\n", container.story)
+    wait_until(lambda: container.ask(probe, port=container.status).text == "ready\n", container.story)
     assert not re.search(r":(warn|error|crit)\]", container.story()), container.story()
 
 
@@ -150,8 +153,10 @@ def test_the_files_agree_with_each_other():
     container, = pod["containers"]
     user, group = re.search(r"^USER (\d+):(\d+)$", docker, re.M).groups()
     assert (int(user), int(group)) == (pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsGroup"])
-    port = int(re.search(r"^Listen (\d+)$", conf, re.M)[1])
-    assert port == int(re.search(r"^EXPOSE (\d+)$", docker, re.M)[1]) == container["ports"][0]["containerPort"]
+    ports = re.findall(r"^Listen (\d+)$", conf, re.M)
+    assert ports == re.search(r"^EXPOSE (.*)$", docker, re.M)[1].split() == re.findall(r"<VirtualHost \*:(\d+)>", conf)
+    assert ports == [str(port["containerPort"]) for port in container["ports"]]
+    assert container["readinessProbe"]["httpGet"]["port"] == container["ports"][1]["name"]
     assert service["spec"]["ports"][0]["targetPort"] == container["ports"][0]["name"]
     assert deployment["spec"]["selector"]["matchLabels"] == deployment["spec"]["template"]["metadata"]["labels"]
     assert re.search(r"^STOPSIGNAL SIGWINCH$", docker, re.M)
