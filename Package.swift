@@ -176,7 +176,9 @@ if environment["WSGI_ENGINE_ONLY"] == nil {
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       // A link to the documentation's own file.
-      resources: [.embedInCode("messages.md"), .embedInCode("Serve/Python/development.py")], swiftSettings: common),
+      resources: [
+        .embedInCode("messages.md"), .embedInCode("Serve/Python/development.py"), .embedInCode("Doctor/Python/doctor.py"),
+      ], swiftSettings: common),
     .testTarget(name: "WsgictlTests", dependencies: ["wsgictl"], swiftSettings: common),
   ]
 }

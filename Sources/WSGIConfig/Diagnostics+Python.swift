@@ -41,7 +41,7 @@ extension Diagnostics {
       warn(310, server: server, "\(what) is \(home), which is not an absolute path. Use the directory of an environment.")
       return
     }
-    if let obstacle = system.obstacle(to: directory, for: credentials) {
+    if let obstacle = system.obstacle(to: directory, for: credentials, isPassed: true) {
       warn(310, server: server, "\(what) is \(home), but \(obstacle.text(for: credentials)).")
       return
     }

@@ -81,6 +81,11 @@ struct Program {
       .first { access($0, X_OK) == 0 && Files.isFile($0) }
   }
 
+  /// The interpreter of a version, as an engine without an environment uses it: the system's goes before a user's own.
+  static func python(_ version: String) -> String? {
+    ["/usr/bin/python\(version)", "/usr/local/bin/python\(version)"].first { access($0, X_OK) == 0 } ?? find("python\(version)")
+  }
+
   private static func withCStrings<Result>(
     _ strings: [String], _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Result
   ) -> Result {

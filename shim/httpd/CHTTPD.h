@@ -121,6 +121,12 @@ wsgi_httpd_identity wsgi_httpd_get_identity(void);
 int32_t wsgi_httpd_is_dry_run(void);
 /* `apachectl configtest`. */
 int32_t wsgi_httpd_is_config_test(void);
+/* httpd -D name */
+int32_t wsgi_httpd_is_defined(const char *name);
+/* Absolute paths of httpd's own files, in a pool; NULL where there are none, and for a log that is not a file. */
+const char *_Nullable wsgi_httpd_error_log(server_rec *server, apr_pool_t *pool);
+const char *_Nullable wsgi_httpd_pid_file(apr_pool_t *pool);
+const char *_Nullable wsgi_httpd_runtime_directory(apr_pool_t *pool);
 /* httpd -X: the parent serves requests itself. */
 int32_t wsgi_httpd_is_single_process(void);
 void wsgi_httpd_add_version_component(apr_pool_t *pool, const char *component);

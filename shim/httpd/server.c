@@ -4,6 +4,7 @@
 #include <ap_mpm.h>
 #include <dlfcn.h>
 #include <http_main.h>
+#include <mpm_common.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,18 @@ wsgi_httpd_identity wsgi_httpd_get_identity(void) {
 int32_t wsgi_httpd_is_dry_run(void) { return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG; }
 
 int32_t wsgi_httpd_is_config_test(void) { return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST; }
+
+int32_t wsgi_httpd_is_defined(const char *name) { return ap_exists_config_define(name); }
+
+const char *wsgi_httpd_error_log(server_rec *server, apr_pool_t *pool) {
+  const char *name = server->error_fname;
+  if (!name || *name == '|' || strncmp(name, "syslog", 6) == 0) return NULL;
+  return ap_server_root_relative(pool, name);
+}
+
+const char *wsgi_httpd_pid_file(apr_pool_t *pool) { return ap_pid_fname ? ap_server_root_relative(pool, ap_pid_fname) : NULL; }
+
+const char *wsgi_httpd_runtime_directory(apr_pool_t *pool) { return ap_runtime_dir_relative(pool, ""); }
 
 int32_t wsgi_httpd_is_single_process(void) { return ap_exists_config_define("ONE_PROCESS") || ap_exists_config_define("DEBUG"); }
 

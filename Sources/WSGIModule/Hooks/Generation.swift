@@ -157,7 +157,10 @@ func wsgi_swift_check_config(
   let refusals = configuration.refusals
   for refusal in refusals { log(.error, OpaquePointer(bitPattern: refusal.server) ?? mainServer, refusal.message) }
   guard refusals.isEmpty else { return HookResult.refused }
-  if wsgi_httpd_is_config_test() != 0 { StartupWarnings.report(configuration, mainServer) }
+  if wsgi_httpd_is_config_test() != 0 {
+    if wsgi_httpd_is_defined("DUMP_WSGI") != 0 { StartupWarnings.dump(configuration, mainServer, temporary) }
+    StartupWarnings.report(configuration, mainServer)
+  }
   return HookResult.ok
 }
 

@@ -1,5 +1,6 @@
 import CHTTPD
 import Glibc
+import Platform
 import ProcessSupervision
 import WSGIConfig
 import WSGICore
@@ -22,6 +23,32 @@ enum StartupWarnings {
         .warning, mainServer,
         "WSGI0632: Could not examine the files of user '\(user)' within \(FileProbe.patience) ms; not checking its scripts, "
           + "directories and Python. Check whether one of their file systems does not answer.")
+    }
+  }
+
+  /// `httpd -t -D DUMP_WSGI`
+  static func dump(_ configuration: Configuration, _ mainServer: OpaquePointer, _ pool: OpaquePointer) {
+    let facts = wsgi_httpd_get_facts()
+    func text(_ value: UnsafePointer<CChar>?) -> String { value.map { String(cString: $0) } ?? "" }
+    var server = [
+      ("version", ModuleVersion.text), ("directory", EngineDirectory.path ?? ""),
+      ("engine", EngineDirectory.preferredVersion?.description ?? ""), ("mpm", text(facts.mpm)),
+      ("processes", "\(facts.maximum_processes)"), ("threads", "\(facts.maximum_threads)"),
+      ("pid-file", text(wsgi_httpd_pid_file(pool))), ("runtime", text(wsgi_httpd_runtime_directory(pool))),
+    ]
+    var next: OpaquePointer? = mainServer
+    var logs: Set<String> = []
+    while let one = next {
+      if let path = wsgi_httpd_error_log(one, pool) { logs.insert(text(path)) }
+      next = wsgi_httpd_next_server(one)
+    }
+    for (number, path) in logs.sorted().enumerated() { server.append(("log-\(number)", path)) }
+    let lines = ConfigurationDump(configuration, SystemFacts.current(Lookout())).lines(server: server)
+    var rest = ArraySlice((lines.joined(separator: "\n") + "\n").utf8)
+    while !rest.isEmpty {
+      let count = systemCall { rest.withUnsafeBytes { write(1, $0.baseAddress, $0.count) } }
+      guard count > 0 else { return }
+      rest = rest.dropFirst(count)
     }
   }
 }

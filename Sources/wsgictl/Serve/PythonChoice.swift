@@ -11,7 +11,7 @@ struct PythonChoice {
   /// The interpreter, for questions; nil: there is none.
   var program: String? {
     if let home { return ["python3", "python"].map { home + "/bin/" + $0 }.first { access($0, X_OK) == 0 } }
-    return Program.find("python\(version)")
+    return Program.python(version.description)
   }
 
   var title: String {
