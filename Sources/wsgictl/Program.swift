@@ -11,13 +11,18 @@ struct Program {
   var identity: Identity?
   /// `NAME=value`, in front of the command's own environment.
   var environment: [String] = []
+  /// false: of the command's environment only PATH, TZ and what is said of the locale.
+  var inheritsEnvironment = true
   /// A server: out of the terminal's reach, and ended with the command.
   var isServer = false
 
   /// Its process id. The streams: of standard input, output and errors.
   func start(_ streams: [Int32] = [0, 1, 2]) throws(CommandFailure) -> pid_t {
     let names = Set(environment.compactMap { $0.split(separator: "=").first })
-    let inherited = Variables.all.filter { entry in entry.split(separator: "=").first.map { !names.contains($0) } ?? false }
+    let inherited = Variables.all.filter { entry in
+      guard let name = entry.split(separator: "=").first, !names.contains(name) else { return false }
+      return inheritsEnvironment || ["PATH", "TZ", "LANG"].contains(name) || name.hasPrefix("LC_")
+    }
     let groups = identity?.groups ?? []
     let started = Self.withCStrings([path] + arguments) { argv in
       Self.withCStrings(environment + inherited) { envp in

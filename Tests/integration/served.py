@@ -68,7 +68,7 @@ class Project:
     def run(self, *arguments, **more):
         """A verb that ends by itself: exit status and output."""
         environment = dict(os.environ, **more.pop("environment", {}))
-        environment.pop("VIRTUAL_ENV", None) if "VIRTUAL_ENV" not in environment.get("KEEP", "") else None
+        environment.pop("VIRTUAL_ENV", None)
         done = subprocess.run([self.program, *arguments], cwd=self.directory, capture_output=True, text=True, timeout=60,
                               env=environment, **more)
         return done.returncode, done.stdout + done.stderr

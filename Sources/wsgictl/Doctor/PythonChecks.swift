@@ -40,11 +40,12 @@ struct PythonChecks {
     }
     var found = engineProblem(home, identity, title)
     let own = scripts.filter { $0["group"] == place["name"] }
-    for (interpreter, path) in Set(own.map { Pair($0["interpreter"] ?? "unknown", place["python-path"] ?? "") }).map(\.both) {
-      let paths = own.filter { $0["interpreter"] == interpreter }.compactMap { $0["path"] }
-      found += ask(python, interpreter, path, Array(Set(paths)).sorted(), place, identity, title)
+    let interpreters = own.isEmpty ? ["unknown"] : Set(own.compactMap { $0["interpreter"] }).sorted()
+    for interpreter in interpreters {
+      let paths = Set(own.filter { $0["interpreter"] == interpreter }.compactMap { $0["path"] })
+      found += ask(python, interpreter, paths.sorted(), place, identity, title)
     }
-    return own.isEmpty ? found + ask(python, "unknown", place["python-path"] ?? "", [], place, identity, title) : found
+    return found
   }
 
   /// An environment whose version has no engine beside the module.
@@ -62,15 +63,6 @@ struct PythonChecks {
     ]
   }
 
-  private struct Pair: Hashable {
-    let first: String
-    let second: String
-
-    init(_ first: String, _ second: String) { (self.first, self.second) = (first, second) }
-
-    var both: (String, String) { (first, second) }
-  }
-
   private func interpreter(_ python: String?, _ home: String?) -> String? {
     if let python { return access(python, X_OK) == 0 ? python : nil }
     if let home {
@@ -81,13 +73,15 @@ struct PythonChecks {
   }
 
   private func ask(
-    _ python: String, _ interpreter: String, _ path: String, _ scripts: [String], _ place: ConfigurationTest.Values,
-    _ identity: Identity?, _ title: String
+    _ python: String, _ interpreter: String, _ scripts: [String], _ place: ConfigurationTest.Values, _ identity: Identity?,
+    _ title: String
   ) -> [Finding] {
-    let directory = place["home"].flatMap { Files.isDirectory($0) ? $0 : nil } ?? "/"
+    let path = [place["home"], place["python-path"]].compactMap { $0 }.joined(separator: ":")
+    let question = String(decoding: PackageResources.doctor_py, as: UTF8.self)
+    // Root's environment may hold what is not for users of groups.
     let program = Program(
-      path: python, arguments: ["-c", String(decoding: PackageResources.doctor_py, as: UTF8.self), interpreter, path] + scripts,
-      directory: directory, identity: identity, environment: place["locale"].map { ["LC_ALL=\($0)"] } ?? [])
+      path: python, arguments: ["-c", question, interpreter, path] + scripts, identity: identity,
+      environment: place["locale"].map { ["LC_ALL=\($0)"] } ?? [], inheritsEnvironment: false)
     guard let (status, text) = try? program.output(patience: 20_000) else {
       let closed = try? identity.withRights { () throws(CommandFailure) in Files.closedDirectory(onTheWayTo: python) }
       return [

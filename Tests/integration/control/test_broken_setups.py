@@ -362,16 +362,26 @@ def test_a_sound_set_up(wsgictl):
 
 
 @needs_root
-def test_scripts_are_looked_at_as_the_groups_user(wsgictl):
-    """Nothing of a script is run, and its user's rights are enough for what is asked of it."""
-    server = Httpd("WSGIDaemonProcess site user=nobody\n" + ALIAS)
+def test_scripts_are_looked_at_as_the_groups_user(wsgictl, monkeypatch):
+    """Nothing of a script is run, and an interpreter that is the user's own learns nothing of root's environment."""
+    server = Httpd("WSGIDaemonProcess site user=nobody python-home={apps}/venv\n" + ALIAS)
     try:
         with open(server.apps + "/app.wsgi", "w") as out:
             out.write("open('%s/run', 'w')\n" % server.apps + GOOD)
+        os.makedirs(server.apps + "/venv/bin")
+        with open(server.apps + "/venv/pyvenv.cfg", "w") as out:
+            out.write("home = /usr/bin\nversion = %s.2\n" % VERSION)
+        with open(server.apps + "/venv/bin/python3", "w") as out:
+            out.write("#!/bin/sh\nenv > %s/environment\nexec /usr/bin/python3 \"$@\"\n" % server.apps)
+        os.chmod(server.apps + "/venv/bin/python3", 0o755)
         os.chmod(server.apps, 0o777)
+        monkeypatch.setenv("SECRET", "of root")
         findings = examine(wsgictl, server, [])[1]
         assert any("as uid 65534" in one["message"] for one in findings)
         assert not os.path.exists(server.apps + "/run")
+        with open(server.apps + "/environment") as environment:
+            text = environment.read()
+        assert "PATH=" in text and "SECRET" not in text
     finally:
         server.remove()
 

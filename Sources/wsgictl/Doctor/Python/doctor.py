@@ -113,7 +113,7 @@ def look_at(script, interpreter):
 
 def main():
     interpreter, path, scripts = sys.argv[1], sys.argv[2], sys.argv[3:]
-    sys.path[:0] = [entry for entry in path.split(":") if entry]
+    sys.path[:] = [entry for entry in path.split(":") + sys.path if entry]
     say("ok", "python", "Python %s of %s, as uid %d" % (RELEASE, sys.prefix, os.geteuid()))
     if "ascii" in sys.getfilesystemencoding().lower():
         say("warn", "locale", "names of files are ASCII alone", "set locale=C.UTF-8")
