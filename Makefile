@@ -185,6 +185,7 @@ stage = strip $(3) -o '$(or $(4),$(STAGE))/.new' '$(1)' && chmod 755 '$(or $(4),
 
 install:
 	@test -f $(STAGE)/mod_wsgi.so || { echo "Nothing is built yet: make all, then make install" >&2; exit 1; }
+	@$(call refuse_packages,purge)
 	install -d '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'
 	install -m 644 $(STAGE)/mod_wsgi.so $(STAGE)/wsgi-engine-*.so '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'
 	install -m 755 $(STAGE)/wsgi-worker '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'
@@ -209,10 +210,9 @@ manual:
 	@$(PYTHON) Tests/run.py --only environment
 	@.build-venv/bin/python conf/manual.py .build-manual
 
-# What a package has installed is for the package to remove. A configuration that was changed stays.
+# A configuration that was changed stays.
 uninstall:
-	@owner=$$(dpkg-query -S '$(call apxs_says,LIBEXECDIR)/mod_wsgi.so' 2>/dev/null | cut -d: -f1); \
-	  test -n '$(DESTDIR)' -o -z "$$owner" || { echo "mod_wsgi.so belongs to a package: apt-get remove $$owner" >&2; exit 1; }
+	@$(call refuse_packages,remove)
 	@if test -z '$(DESTDIR)' -a -e '$(call apxs_says,SYSCONFDIR)/mods-enabled/wsgi.load'; then a2dismod -q wsgi; fi
 	rm -f '$(DESTDIR)$(call apxs_says,LIBEXECDIR)/mod_wsgi.so' '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'/wsgi-engine-*.so \
 	  '$(DESTDIR)$(call apxs_says,LIBEXECDIR)/wsgi-worker' '$(DESTDIR)$(call apxs_says,bindir)/wsgictl' \
@@ -259,6 +259,14 @@ deb-packages:
 	@$(call install_missing,$(DEB_PACKAGES))
 deb-test-packages:
 	@$(call install_missing,$(DEB_TEST_PACKAGES))
+
+# A package's files are its own: its next upgrade would put them back, and its removal would take ours along.
+define refuse_packages
+test -z '$(DESTDIR)' || exit 0; \
+found=$$(dpkg-query -W -f '$${Package} $${db:Status-Status} ' libapache2-mod-wsgi-py3 libapache2-mod-wsgi-swift 2>/dev/null); \
+for name in libapache2-mod-wsgi-py3 libapache2-mod-wsgi-swift; do case "$$found" in *"$$name installed "*) \
+  echo "mod_wsgi belongs to a package here: apt-get $(1) $$name" >&2; exit 1 ;; esac; done
+endef
 
 # Installs the Debian packages that are missing, or says how to; elsewhere `tools` says what to look for.
 define install_missing

@@ -229,7 +229,9 @@ def test_where_systemd_runs(base, packages):
         os.makedirs(system.path("/run/systemd/system"))
         system.write("/usr/bin/systemctl", "#!/bin/sh\necho \"$*\" >> /run/asked\n", 0o755)
         system.run("apt-get install -q -y apache2")
-        for change in (INSTALL % (OURS, FIRST), INSTALL % (OURS, LATER), "apt-get remove -q -y " + OURS):
+        # Another engine, which comes by itself, pulls this trigger.
+        engine = "dpkg-trigger --by-package=%s-engine-3.11 mod-wsgi-swift-engine && dpkg --triggers-only --pending" % OURS
+        for change in (INSTALL % (OURS, FIRST), engine, INSTALL % (OURS, LATER), "apt-get remove -q -y " + OURS):
             system.write("/run/asked", "")
             system.run("cd /root && " + change)
             asked = system.read("/run/asked").splitlines()

@@ -47,6 +47,18 @@ def test_missing_packages_are_named_before_anything_is_compiled(a_user, tmp_path
 
 
 @pytest.mark.skipif(not os.path.exists(os.path.join(STAGE, "wsgi-worker")), reason="the module is another's")
+@pytest.mark.parametrize("target", ["install", "uninstall"])
+@pytest.mark.parametrize("package", ["libapache2-mod-wsgi-py3", "libapache2-mod-wsgi-swift"])
+def test_files_of_a_package_are_left_alone(tmp_path, target, package):
+    program(tmp_path, "dpkg-query", "printf '%s installed '" % package)
+    apxs = program(tmp_path, "apxs", "echo %s/there" % tmp_path)
+    code, output = make(target, "STAGE=" + STAGE, "APXS=" + apxs, "DOCDIR=%s/there" % tmp_path,
+                        PATH="%s:%s" % (tmp_path, os.environ["PATH"]))
+    assert code != 0 and "mod_wsgi belongs to a package here: apt-get" in output and package in output, output
+    assert not os.path.exists(str(tmp_path / "there"))
+
+
+@pytest.mark.skipif(not os.path.exists(os.path.join(STAGE, "wsgi-worker")), reason="the module is another's")
 @pytest.mark.parametrize("changed", [False, True])
 def test_uninstall_removes_what_install_made(tmp_path, changed):
     where = ("DESTDIR=%s" % tmp_path, "STAGE=" + STAGE)
