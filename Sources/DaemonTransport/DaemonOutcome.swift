@@ -23,6 +23,8 @@ public enum DaemonFailure: Error, Equatable, Sendable {
   case queueFull
   /// No process of the group was there to take requests within connect-timeout.
   case notServed
+  /// A command has stopped the group.
+  case halted
   /// The queue's last reader is gone: httpd is being stopped.
   case queueClosed
   /// No channel, or no message, could be made.
@@ -49,7 +51,7 @@ extension DaemonFailure {
   /// The request may still lie in the queue.
   var isGivingUp: Bool {
     switch self {
-    case .notServed, .queueTimedOut, .timedOut: true
+    case .notServed, .halted, .queueTimedOut, .timedOut: true
     default: false
     }
   }
@@ -81,6 +83,7 @@ extension DaemonFailure {
       FailureTerms(503, .notServed) {
         "WSGI0117: No process of group '\($0.group)' was running within connect-timeout; earlier log entries say why."
       }
+    case .halted: FailureTerms(503, .refused)
     case .queueClosed:
       FailureTerms(503, .stopping) { "WSGI0354: Process group '\($0.group)' has ended: httpd is stopping or restarting." }
     case .system(let errno):

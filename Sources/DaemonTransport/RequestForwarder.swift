@@ -192,6 +192,7 @@ public struct RequestForwarder: ~Copyable {
       let waited = Clock.monotonicMilliseconds() &- start
       let isExpected = origin.isServed()
       served = served || isExpected && !origin.isStarting()
+      if origin.isHalted() { return .halted }
       if !served, !isExpected, waited >= group.connectTimeout { return .notServed }
       // The worker measures the same time and says so with a reason: let it be first.
       if group.queueTimeout > 0, waited >= group.queueTimeout &+ 250 { return .queueTimedOut }

@@ -45,12 +45,15 @@ public protocol RequestOrigin: ~Copyable {
   func isServed() -> Bool
   /// `isServed` is true only because a first worker starts, which may yet fail.
   func isStarting() -> Bool
+  /// A command has stopped the group: nothing waits for it.
+  func isHalted() -> Bool
   /// The request goes back to the queue: the process that took it is being replaced.
   mutating func requeued(attempt: UInt32)
 }
 
 extension RequestOrigin where Self: ~Copyable {
   public func isStarting() -> Bool { false }
+  public func isHalted() -> Bool { false }
 }
 
 public enum BodyRead {

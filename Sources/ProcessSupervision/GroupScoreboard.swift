@@ -6,7 +6,7 @@ import WSGICore
 /// How a group stands, who its processes are, and how the last ones ended: a row of the `ScoreboardMemory`.
 ///
 /// It holds 64-bit words only: five of state, a count for each kind of end, two more of state, ten that say whose group it is,
-/// two for each of two preloaders, a slot of four words for each worker that can live at once, and a ring of the last ends, eight
+/// two for each of two preloaders, whether it is stopped, a slot of four words for each worker that can live at once, and a ring of the last ends, eight
 /// words each. A ring entry is valid when its first word is not 0 and is the same before and after the others were read. Where
 /// scripts of tenants are preloaded, the length of the script's path and the path follow.
 public struct GroupScoreboard: @unchecked Sendable {
@@ -21,7 +21,8 @@ public struct GroupScoreboard: @unchecked Sendable {
   private static let wantedWord = startingWord + 1
   private static let tenantWord = wantedWord + 1
   private static let preloaderWord = tenantWord + 2 + TenantKey.limit / 8
-  private static let stateWords = preloaderWord + 2 * mostPreloaders
+  private static let haltWord = preloaderWord + 2 * mostPreloaders
+  private static let stateWords = haltWord + 1
   private static let slotWords = 4
   private static let entryWords = 8
   public static let ringLength = 32
@@ -93,6 +94,21 @@ public struct GroupScoreboard: @unchecked Sendable {
       store(UInt64(clamping: newValue.wanted), at: Self.wantedWord)
     }
   }
+
+  /// Why a group has no processes and its requests are refused: a command of the administrator's, or of the group's user.
+  enum Halt: UInt64 {
+    case stopped = 1
+    /// Requests that had come before are answered.
+    case drained
+  }
+
+  var halt: Halt? {
+    get { Halt(rawValue: load(Self.haltWord)) }
+    nonmutating set { store(newValue?.rawValue ?? 0, at: Self.haltWord) }
+  }
+
+  @inline(__always)
+  public var isHalted: Bool { load(Self.haltWord) != 0 }
 
   // MARK: the tenant
 

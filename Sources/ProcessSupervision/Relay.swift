@@ -76,7 +76,7 @@ public enum Relay {
   }
 
   /// An id that owns nothing, else the worker's own. No worker of the same user can look into this process.
-  private static func becomeNobody() -> Bool {
+  static func becomeNobody() -> Bool {
     wsgi_posix_default_signals()
     signal(SIGPIPE, SIG_IGN)
     if geteuid() == 0 {

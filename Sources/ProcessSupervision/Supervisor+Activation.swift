@@ -148,7 +148,8 @@ extension Supervisor {
     guard group.plan.makeFiles != nil, group.queue.readEnd >= 0 || group.tenancy != nil, !group.isFinished,
       group.endingSince == nil
     else { return }
-    guard group.workers.isEmpty, group.demand.wanted == 0 else {
+    // Whoever stopped it may start it again.
+    guard group.workers.isEmpty, group.demand.wanted == 0, !group.isHalted else {
       group.unusedSince = nil
       return
     }

@@ -3,11 +3,11 @@ import WSGICore
 
 extension Supervisor.Group {
   /// Whether a request that comes into the queue is a reason to start a process.
-  var awaitsRequests: Bool { demand.awaitsRequests(active: active, starting: starting) }
+  var awaitsRequests: Bool { !isHalted && demand.awaitsRequests(active: active, starting: starting) }
 
   /// When its demand is to be looked at next; `.max`: when something happens.
   var demandDeadline: Int64 {
-    guard !demand.isFixed, !isFinished else { return .max }
+    guard !demand.isFixed, !isFinished, !isHalted else { return .max }
     return min(demand.waitingSince == nil ? .max : nextLook, demand.nextCount)
   }
 }
@@ -15,7 +15,8 @@ extension Supervisor.Group {
 extension Supervisor {
   /// Adjusts the number of processes that a group is to have to what there is to do, and has those end that are too many.
   func adjustDemand(_ group: Group, now: Int64) {
-    guard !group.demand.isFixed, !group.isFinished, group.endingSince == nil, group.renewAt == nil, group.queue.readEnd >= 0
+    guard !group.demand.isFixed, !group.isFinished, !group.isHalted, group.endingSince == nil, group.renewAt == nil,
+      group.queue.readEnd >= 0
     else { return }
     let starting = group.starting &+ (group.reload?.candidates.count ?? 0)
     group.demand.look(

@@ -99,6 +99,9 @@ extension Supervisor {
         minimum: plan.minimumProcesses, maximum: plan.processes, threads: plan.settings.threads, idleTimeout: plan.idleTimeout)
     }
 
+    /// A command has stopped it.
+    var isHalted: Bool { scoreboard.isHalted }
+
     /// Its workers and preloaders.
     var processes: [Worker] { workers + preloaders }
 

@@ -131,7 +131,7 @@ extension Supervisor {
     group.workers.removeAll(where: \.isDone)
     guard !group.preloaders.isEmpty else { return }
     checkIdle(group, now: now)
-    if group.isFinished { group.preloader = nil }
+    if group.isFinished || group.isHalted { group.preloader = nil }
     for preloader in group.preloaders where preloader.state == .starting {
       if preloader !== group.preloader, preloader !== group.reload?.preloader {
         end(preloader)

@@ -61,7 +61,7 @@ extension Supervisor {
     let due = group.renewAt ?? max(group.pace.notBefore, now)
     group.renewAt = due
     guard now >= due else { return }
-    let failure = group.plan.makeFiles == nil ? offerQueue(group) : reopen(group)
+    let failure = replaceQueue(group)
     guard failure == 0 else { return renewalFailed(group, failure, now: now) }
     group.renewAt = nil
     if group.pace.take(now: now) { reportPace(group) }
@@ -70,6 +70,9 @@ extension Supervisor {
     report(old, group)
     if !group.plan.settings.isService { replace(old, group) }
   }
+
+  /// Gives up what lies in the queue: those who sent it find another. An errno value, or 0.
+  func replaceQueue(_ group: Group) -> Int32 { group.plan.makeFiles == nil ? offerQueue(group) : reopen(group) }
 
   /// An errno value, or 0.
   private func offerQueue(_ group: Group) -> Int32 {

@@ -9,7 +9,7 @@ extension Supervisor {
     if group.backoff.isProbing, group.workers.contains(where: { isStable($0, now: now) }) { group.backoff.succeeded() }
     group.predecessors.removeAll { $0.isOver(now: now) }
     guard !group.isFinished, !isStopping, now >= group.notBefore, group.predecessors.isEmpty, group.renewAt == nil,
-      group.queue.readEnd >= 0, !group.isMakingRoom, group.hasUser, !awaitsPreloader(group, now: now)
+      group.queue.readEnd >= 0, !group.isMakingRoom, !group.isHalted, group.hasUser, !awaitsPreloader(group, now: now)
     else { return }
     // Candidates are workers to be. A service is not started before the one that it replaces has gone.
     let present = group.plan.settings.isService ? group.workers.count : group.active
@@ -183,11 +183,12 @@ extension Supervisor {
         case .settings: file
         case .orders: orders[1]
         case .reports: reports[1]
-        // A preloader serves nothing.
+        // A preloader's forks find there what they are asked for.
+        case .activity: group.activity >= 0 ? group.activity : nullDevice
+        // It serves nothing itself.
         case _ where settings.isPreloader: nullDevice
         case .queue: group.queue.readEnd
         case .shared: group.sharedFile >= 0 ? group.sharedFile : nullDevice
-        case .activity: group.activity >= 0 ? group.activity : nullDevice
         case .sessions: sessions >= 0 ? sessions : nullDevice
         }
       }
@@ -212,7 +213,7 @@ extension Supervisor {
     }
   }
 
-  private func execute(
+  func execute(
     _ program: [UInt8], _ arguments: [[UInt8]], _ environment: [[UInt8]], _ descriptors: [Int32], _ given: [Int32]
   ) -> Int32 {
     guard descriptors.count == Int(WSGI_POSIX_LAST_DESCRIPTOR) + 1 else { return -EINVAL }

@@ -21,7 +21,7 @@ extension Supervisor {
     note(group)
   }
 
-  private func stop(_ worker: Worker, _ group: Group) {
+  func stop(_ worker: Worker, _ group: Group) {
     receive(from: worker)
     let wasStarting = worker.state == .starting || worker.state == .candidate
     setState(worker, .stopping)

@@ -143,7 +143,9 @@ extension Supervisor {
 
   /// Whether a group has nothing to do. This is where it is looked at that of groups whose number of processes is fixed.
   private func isIdle(_ group: Group, now: Int64) -> Bool {
-    guard !group.isFinished, group.reload == nil, wsgi_posix_waiting(group.queue.readEnd) <= 0 else { return false }
+    guard !group.isFinished, !group.isHalted, group.reload == nil, wsgi_posix_waiting(group.queue.readEnd) <= 0 else {
+      return false
+    }
     guard group.workers.allSatisfy({ $0.state == .ready }) else { return false }
     countRequests(group, now: now)
     guard group.idleSince <= now &- Self.leastIdleness else { return false }

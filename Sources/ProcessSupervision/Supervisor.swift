@@ -27,6 +27,7 @@ public final class Supervisor {
   private let parent: Int32
   private let parentDescriptor: Int32
   let nullDevice: Int32
+  var desk: CommandDesk
   /// Held open by httpd's parent and by its children of this generation, and by the parent alone.
   var requestLifeline: Lifeline
   var serviceLifeline: Lifeline
@@ -50,8 +51,9 @@ public final class Supervisor {
     groups: [GroupPlan], memory: ScoreboardMemory, store: DescriptorStore,
     onDemand: (activation: GroupActivation, store: DescriptorStore)? = nil, commands: Int32, parent: Int32,
     after predecessors: [EndingService] = [],
-    lifelines: (requests: Lifeline, services: Lifeline) = (.none, .none), callbacks: SupervisorCallbacks
+    lifelines: (requests: Lifeline, services: Lifeline) = (.none, .none), listener: Int32 = -1, callbacks: SupervisorCallbacks
   ) {
+    desk = CommandDesk(listener: listener)
     (requestLifeline, serviceLifeline) = lifelines
     plans = groups
     self.memory = memory
@@ -80,6 +82,9 @@ public final class Supervisor {
     guard plans.indices.contains(place), plans[place].template == nil, let scoreboard = memory.writer(place) else { return nil }
     return add(Group(plans[place], scoreboard, place: place))
   }
+
+  /// The same, if it has been asked for before.
+  func known(at place: Int) -> Group? { places[place] }
 
   @discardableResult
   func add(_ group: Group) -> Group {
@@ -137,6 +142,7 @@ public final class Supervisor {
       for output in group.leftovers { relay(output) }
       reportMissing(group, now: Clock.monotonicMicroseconds(), isLast: true)
     }
+    dismissCallers()
     // After a graceful restart the next generation's processes may be about to join them.
     if isStopping { removeControlGroups() }
   }
@@ -149,6 +155,8 @@ public final class Supervisor {
     case commands
     case lifeline
     case activation
+    case callers
+    case caller(CommandConnection)
     case queue(Group)
     case lookup(Group)
     case reports(Worker)
@@ -160,6 +168,7 @@ public final class Supervisor {
     poller.watch(parentDescriptor, .parent, events: Poller<Source>.readable)
     poller.watch(commands.incoming, .commands, events: Poller<Source>.readable)
     watchBell()
+    watchCallers()
     poller.watch(requestLifeline.watched, .lifeline, events: 0)
     poller.watch(serviceLifeline.watched, .lifeline, events: 0)
   }
@@ -182,6 +191,7 @@ public final class Supervisor {
     checkQueue(group, now: now)
     attendPreloaders(group, now: now)
     attendReload(group, now: now)
+    attendHalt(group, now: now)
     killOverdue(group, now: now)
     replaceDeaf(group, now: now)
     adjustDemand(group, now: now)
@@ -227,12 +237,13 @@ public final class Supervisor {
 
   private func waitAndServe() {
     let now = Clock.monotonicMicroseconds()
-    var next = min(schedule.next, askPace.due, leftControlGroups.due, now &+ strangersPause)
+    var next = min(schedule.next, askPace.due, leftControlGroups.due, desk.due, now &+ strangersPause)
     if !unattended.isEmpty { next = min(next, now &+ 1_000_000) }
     if parentDescriptor < 0, !isStopping { next = min(next, now &+ 500_000) }
     if poller.isIncomplete { next = min(next, now &+ Self.blindPause) }
     let milliseconds = Int32(clamping: (max(next &- now, 0) &+ 999) / 1_000)
     for source in poller.wait(milliseconds: milliseconds) { serve(source) }
+    attendCallers(now: Clock.monotonicMicroseconds())
     if askPace.takeDue(now: Clock.monotonicMicroseconds()) { watchBell() }
     answerAsks()
     // Where the kernel refuses to report what happens, it is looked for.
@@ -259,6 +270,8 @@ public final class Supervisor {
     case .commands: serveCommand()
     case .lifeline: checkLifelines()
     case .activation: hearBell()
+    case .callers: acceptCallers(now: Clock.monotonicMicroseconds())
+    case .caller(let connection): serve(connection, now: Clock.monotonicMicroseconds())
     case .queue(let group), .lookup(let group): note(group)
     case .reports(let worker):
       checkQueue(worker.group, now: Clock.monotonicMicroseconds())
@@ -297,6 +310,8 @@ public final class Supervisor {
     if group.endingSince != nil, !group.isFinished { next = min(next, now &+ 100_000) }
     if !group.isFinished, group.active < group.demand.wanted, group.notBefore > now { next = min(next, group.notBefore) }
     if let renewAt = group.renewAt, !group.isFinished { next = min(next, renewAt) }
+    // Whether its queue is empty is not announced.
+    if group.isHalted, !group.isFinished, group.active > 0 { next = min(next, now &+ 50_000) }
     if let turn = group.turn, turn > now { next = min(next, turn) }
     if let deadline = group.tenancy?.lookup?.deadline { next = min(next, deadline) }
     if group.backoff.isProbing, group.ready > 0 { next = min(next, now &+ 250_000) }
@@ -334,8 +349,10 @@ public final class Supervisor {
     state.startingSince = starting.map(\.startedEpoch).max() ?? 0
     state.failures = group.backoff.failures
     let wait = group.notBefore &- Clock.monotonicMicroseconds()
-    if !group.isFinished, wait > 0, group.active < group.demand.wanted { state.retry = Clock.epochMicroseconds() &+ wait }
-    state.wanted = group.demand.wanted
+    if !group.isFinished, !group.isHalted, wait > 0, group.active < group.demand.wanted {
+      state.retry = Clock.epochMicroseconds() &+ wait
+    }
+    state.wanted = group.isHalted ? 0 : group.demand.wanted
     if state != group.published {
       group.published = state
       group.scoreboard.state = state

@@ -20,6 +20,8 @@ public final class SupervisorHandle {
   /// The parent's end, and the supervisor's.
   private let commands: [Int32]
   private let callbacks: SupervisorCallbacks
+  /// The control socket; -1: there is none.
+  private let listener: Int32
   private let owner = getpid()
   /// 0: none runs.
   public private(set) var pid: Int32 = 0
@@ -34,9 +36,9 @@ public final class SupervisorHandle {
   /// The most a supervisor may need to stop all workers, in microseconds.
   private let stopAllowance: Int64
 
-  /// Takes over the descriptors of queues and of shared files. `children`: the most that httpd has at a time. nil: memory or
+  /// Takes over the descriptors of queues, of shared files and of the control socket. `children`: the most that httpd has at a time. nil: memory or
   /// descriptors are short.
-  public init?(groups: [GroupPlan], children: Int = 1, callbacks: SupervisorCallbacks) {
+  public init?(groups: [GroupPlan], children: Int = 1, listener: Int32 = -1, callbacks: SupervisorCallbacks) {
     var pair: [Int32] = [-1, -1]
     let slots = groups.reduce(0) {
       $0 &+ GroupScoreboard.slotCount(processes: $1.processes) &* ($1.template?.places.count ?? 1)
@@ -65,6 +67,7 @@ public final class SupervisorHandle {
     self.memory = memory
     self.store = store
     commands = pair
+    self.listener = listener
     self.callbacks = callbacks
     stopAllowance = (groups.map(\.stopAllowance).max() ?? 0) &+ 1_000_000
   }
@@ -94,7 +97,7 @@ public final class SupervisorHandle {
       Supervisor(
         groups: groups, memory: memory, store: store, onDemand: onDemand, commands: commands[1], parent: parent,
         after: predecessors,
-        lifelines: (requestLifeline, serviceLifeline), callbacks: callbacks
+        lifelines: (requestLifeline, serviceLifeline), listener: listener, callbacks: callbacks
       ).run()
       _exit(0)
     }
@@ -226,6 +229,7 @@ public final class SupervisorHandle {
     close(\.sessionQueues)
     for end in commands { Glibc.close(end) }
     close(\.queue.offer)
+    if listener >= 0 { Glibc.close(listener) }
     requestLifeline.lookAway()
     serviceLifeline.lookAway()
     store.closeAll()

@@ -77,6 +77,20 @@ public struct WorkerScoreboard: Sendable {
     EngineNotice(board: readable.start + (readable.size &- Self.page), size: HostBoard.size)
   }
 
+  /// Asks for an application group to be loaded again in all processes, nil: for all of them. The memory is the workers' own: it
+  /// is added to, and nothing in it is believed. False: there is no room.
+  func askForReload(_ applicationGroup: [UInt8]?) -> Bool {
+    let page = Self.page
+    guard let memory = SharedMemory(file: descriptor, offset: readable.size &- page, size: page) else { return false }
+    defer { memory.unmap() }
+    let board = ReloadBoard(memory.start, size: HostBoard.size - EngineNotice.size)
+    guard let applicationGroup else {
+      board.callAll()
+      return true
+    }
+    return board.call(applicationGroup)
+  }
+
   // MARK: in a worker
 
   /// The places of this worker's threads, all zero; nil: its group has none. Closes the descriptor.

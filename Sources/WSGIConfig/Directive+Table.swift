@@ -64,6 +64,13 @@ extension Directive {
     Directive(
       "WSGIRestrictEmbedded", .global, default: "Off", "On: refuse to run applications in httpd's own processes",
       .flag { (parse, isOn) in parse.global.value.restrictEmbedded = isOn }),
+    Directive(
+      "WSGIControlSocket", .global, default: "wsgictl.sock",
+      "the path of the socket for wsgictl, relative to DefaultRuntimeDir; Off: none",
+      .one { (parse, word) throws(ConfigError) in
+        guard !word.isEmpty else { throw ConfigError("WSGIControlSocket requires a path, or Off.") }
+        parse.global.value.controlSocket = word.description.lowercased() == "off" ? .off : .path(word)
+      }),
   ]
 
   private static let python: [Directive] = [

@@ -16,6 +16,8 @@ public struct GlobalConfig: Sendable {
   public var childrenNeedPython = false
 
   // MARK: process groups
+  /// Where commands are taken (`WSGIControlSocket`).
+  public var controlSocket = ControlSocket.usual
   /// In the order of their declaration.
   public var groups: [GroupConfig] = []
   public var imports: [ImportScript] = []
@@ -39,6 +41,14 @@ public struct GlobalConfig: Sendable {
 
   /// The place of a process group in `groups`.
   public func groupIndex(named name: [UInt8]) -> Int? { groups.firstIndex { $0.name.bytes == name } }
+}
+
+public enum ControlSocket: Equatable, Sendable {
+  /// In httpd's runtime directory.
+  case usual
+  /// Relative to that directory unless absolute.
+  case path(ByteText)
+  case off
 }
 
 /// A WSGIProcessGroup as it was written, or a `process-group=` of WSGIHandlerScript.

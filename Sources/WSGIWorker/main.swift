@@ -8,4 +8,5 @@ if CommandLine.arguments.dropFirst().elementsEqual(["--version"]), fcntl(WorkerD
   exit(0)
 }
 if Relay.isThisProcess { Relay.run() }
+if Discard.isThisProcess { Discard.run() }
 exit(WorkerMain.run())

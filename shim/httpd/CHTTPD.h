@@ -117,6 +117,8 @@ typedef struct wsgi_httpd_identity {
   uint32_t user, group;
 } wsgi_httpd_identity;
 wsgi_httpd_identity wsgi_httpd_get_identity(void);
+/* A path below httpd's runtime directory (DefaultRuntimeDir), unless it is absolute; NULL: it is no path. */
+char *_Nullable wsgi_httpd_runtime_path(apr_pool_t *pool, const char *name);
 /* The first of the two times that httpd reads its configuration at start-up, whose results it throws away. */
 int32_t wsgi_httpd_is_dry_run(void);
 /* `apachectl configtest`. */

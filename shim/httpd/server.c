@@ -51,6 +51,8 @@ wsgi_httpd_identity wsgi_httpd_get_identity(void) {
   return (wsgi_httpd_identity){ap_unixd_config.user_id, ap_unixd_config.group_id};
 }
 
+char *wsgi_httpd_runtime_path(apr_pool_t *pool, const char *name) { return ap_runtime_dir_relative(pool, name); }
+
 int32_t wsgi_httpd_is_dry_run(void) { return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG; }
 
 int32_t wsgi_httpd_is_config_test(void) { return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST; }

@@ -39,6 +39,17 @@ int wsgi_posix_socket_pair(int type, int32_t *ends);
  * which may take long. */
 void wsgi_posix_refuse_descriptors(int socket);
 
+/* The next connection at a listening socket, close-on-exec and non-blocking, and who made it; or -errno. */
+int wsgi_posix_accept(int listener, uid_t *user, pid_t *process);
+/* The process that listens at the other end of a connection; 0: unknown. */
+pid_t wsgi_posix_peer(int socket);
+/* Looks at what has come through a stream socket and takes nothing out: the bytes, 0 at the end, or -errno, which is -EBADMSG where
+ * descriptors come along. */
+ssize_t wsgi_posix_peek(int socket, void *buffer, size_t capacity);
+/* Lets nothing further in, and says whether nothing that is left in the socket can hold up whoever closes it: it holds no
+ * descriptors, as far as can be told. */
+int32_t wsgi_posix_shut_out(int socket);
+
 /* Moves bytes of a file into a non-blocking socket without copying them; `offset` moves along.  0: the file has no more. */
 ssize_t wsgi_posix_send_file(int file, int64_t *offset, int socket, size_t length);
 

@@ -62,6 +62,10 @@ final class ChildGroup: Sendable {
   /// Whether the group has a process that takes requests.
   var isServed: Bool { !isStarting || scoreboard?.state.isServed == true }
 
+  /// A command has stopped it.
+  @inline(__always)
+  var isHalted: Bool { scoreboard?.isHalted ?? false }
+
   /// Whether that is only because its first one starts.
   var isStarting: Bool { scoreboard.map { $0.ready == 0 } ?? true }
 

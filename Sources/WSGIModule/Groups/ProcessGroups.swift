@@ -33,13 +33,17 @@ final class ProcessGroups {
   /// Makes the groups and their queues. Those that cannot be started have none, which has been logged.
   static func make(_ generation: Generation) -> (groups: [ChildGroup], made: ProcessGroups?) {
     let configs = generation.configuration.groups
-    guard !configs.isEmpty else { return ([], nil) }
+    guard !configs.isEmpty else {
+      ControlSocketFile.remove()
+      return ([], nil)
+    }
     let logs = LogTargets(generation)
     let parts = configs.enumerated().map { GroupParts($0.element, $0.offset, generation, logs) }
     let callbacks = SupervisorCallbacks(log: { logs.write($0, of: nil) }, metrics: { Scoreboard.pairs() })
     guard let book = generation.book,
       let supervisor = SupervisorHandle(
-        groups: parts.map(\.plan), children: Generation.seats(wsgi_httpd_get_facts()), callbacks: callbacks)
+        groups: parts.map(\.plan), children: Generation.seats(wsgi_httpd_get_facts()),
+        listener: ControlSocketFile.listen(generation), callbacks: callbacks)
     else {
       log(.alert, generation.mainServer, "WSGI0356: Cannot start any process group: out of memory or file descriptors.")
       return (parts.enumerated().compactMap { $0.element.childGroup($0.offset, generation, nil) }, nil)
@@ -114,6 +118,7 @@ final class ProcessGroups {
       }
       return
     }
+    ControlSocketFile.remove()
     // All at once, then wait for all: older generations may still be draining.
     for groups in ProcessGroups.living { groups.supervisor.orderStop() }
     for groups in ProcessGroups.living { groups.supervisor.waitForStop() }

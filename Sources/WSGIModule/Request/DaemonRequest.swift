@@ -111,6 +111,7 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
 
   func isServed() -> Bool { group.isServed }
   func isStarting() -> Bool { group.isStarting }
+  func isHalted() -> Bool { group.isHalted }
 
   mutating func requeued(attempt: UInt32) {
     note(.info, "Queueing the request again, attempt #\(attempt): the daemon process that took it is being replaced.")

@@ -17,7 +17,7 @@ extension ScriptHandler {
     var account = RequestAccount(
       request, view, group: group, showsPath: destination.flags.isOn(.statusPaths), generation)
     do throws(Refusal) {
-      try checkOwnership(group)
+      try check(group)
       guard let slots = tenant?.held.sessions ?? group.sessions, let queue = tenant?.held.queue ?? group.queue,
         let board = group.scoreboard
       else { throw notStarted(destination) }

@@ -127,7 +127,7 @@ struct ScriptHandler {
     var account = RequestAccount(
       request, view, group: group, showsPath: destination.flags.isOn(.statusPaths), generation)
     do throws(Refusal) {
-      if let group { try checkOwnership(group) }
+      if let group { try check(group) }
       var fields = wsgi_httpd_get_request(request)
       let head = try encode(destination, body, &writer, group, &fields)
       let result =
@@ -234,7 +234,8 @@ struct ScriptHandler {
 
   // MARK: daemon mode
 
-  func checkOwnership(_ group: ChildGroup) throws(Refusal) {
+  func check(_ group: ChildGroup) throws(Refusal) {
+    if group.isHalted { throw Refusal(503, "Process group '\(group.name)' is stopped; answered 503.", isRoutine: true) }
     if let owner = group.config.settings.engine.scriptOwner { try ScriptOwnership.check(script, for: owner, group: group.name) }
   }
 

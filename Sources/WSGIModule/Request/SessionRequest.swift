@@ -123,5 +123,6 @@ struct SessionRequest: SessionOrigin, ~Copyable {
 
   func isServed() -> Bool { base.isServed() }
   func isStarting() -> Bool { base.isStarting() }
+  func isHalted() -> Bool { base.isHalted() }
   mutating func requeued(attempt: UInt32) { base.requeued(attempt: attempt) }
 }
