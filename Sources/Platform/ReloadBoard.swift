@@ -4,8 +4,9 @@ import Synchronization
 /// may run. Asking is an addition there, so that an application which asks in a loop gives nobody anything to do.
 ///
 /// The first word counts the calls of all application groups; as long as it stays the same, nobody need look further. The second
-/// counts those that are for all of them. The rest are pairs, a name's hash and its count; the first call takes the first free pair behind the one that the hash names. What a
-/// tenant writes over the words of its process group says that one of its applications is to be reloaded, or that none is.
+/// counts those that are for all of them. The rest are pairs, a name's hash and its count; the first call takes the first free
+/// pair behind the one that the hash names. What a tenant writes over the words of its process group says that one of its
+/// applications is to be reloaded, or that none is.
 public struct ReloadBoard: @unchecked Sendable {  // the words are atomic
   private let words: UnsafeMutablePointer<SharedWord>
   private let places: Int

@@ -2,9 +2,9 @@ import CPosix
 import Glibc
 import WSGICore
 
-/// A connection at the control socket, as the supervisor has it. Its client may be anybody: a request of one size is looked at when
-/// all of it is there, and nothing is ever taken out of the socket, since a message may bring descriptors with it that hold up
-/// whoever closes them. An answer is made as fast as the client reads, a small part at a time.
+/// A connection at the control socket, as the supervisor has it. Its client may be anybody: a request of one size is looked at
+/// when all of it is there, and nothing is ever taken out of the socket, since a message may bring descriptors with it that hold
+/// up whoever closes them. An answer is made as fast as the client reads, a small part at a time.
 final class CommandConnection {
   let descriptor: Int32
   let user: UInt32
@@ -57,6 +57,16 @@ final class CommandConnection {
     var writer = FlatWriter(capacity: 512)
     for part in parts { part.append(to: &writer) }
     pending += writer.bytes
+  }
+
+  /// Sends a part with a descriptor, which stays the caller's, before anything else is sent. False: there is no room for it.
+  func send(_ part: CommandAnswer, descriptor passed: Int32) -> Bool {
+    var writer = FlatWriter(capacity: 64)
+    part.append(to: &writer)
+    var piece = iovec(iov_base: UnsafeMutableRawPointer(mutating: writer.bytes.baseAddress), iov_len: writer.count)
+    return [passed].withUnsafeBufferPointer {
+      wsgi_posix_send(descriptor, &piece, 1, $0.baseAddress, 1, Int32(MSG_DONTWAIT)) == writer.count
+    }
   }
 
   /// So much of the answer is kept for a client at a time, and a bit more.

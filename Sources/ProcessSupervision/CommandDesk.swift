@@ -3,8 +3,8 @@ import Glibc
 import Platform
 import WSGICore
 
-/// The clients of the control socket. They are bounded in number, each user's and all together, and so is the time that they take:
-/// a client that stalls, floods or lies has its connection dropped, and nobody waits for it. Times in microseconds of the
+/// The clients of the control socket. They are bounded in number, each user's and all together, and so is the time that they
+/// take: a client that stalls, floods or lies has its connection dropped, and nobody waits for it. Times in microseconds of the
 /// monotonic clock.
 struct CommandDesk {
   /// -1: there is no control socket.

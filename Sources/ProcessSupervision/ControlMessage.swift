@@ -65,6 +65,8 @@ public enum ControlMessage: Equatable, Sendable {
   case fork
   /// Comes with a descriptor, to a candidate: a queue with a request that waits for the new code.
   case takeOver
+  /// Comes with a descriptor: a socket to which the stacks of all threads are to be written.
+  case stacks
   /// The script is being loaded elsewhere.
   case reloading(ScriptChange)
   /// The script's new code does not load, or kills its process: run what you have until it changes again.
@@ -75,7 +77,7 @@ public enum ControlMessage: Equatable, Sendable {
   case metrics(ticket: UInt64)
 
   /// The version of what workers and supervisors agree on: this, `WorkerSettings`, the queue and the channel.
-  public static let version: UInt32 = 3
+  public static let version: UInt32 = 4
   /// The longest packet.
   public static let limit = 4096
   static let fileLimit = 256

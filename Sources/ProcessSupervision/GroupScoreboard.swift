@@ -6,9 +6,9 @@ import WSGICore
 /// How a group stands, who its processes are, and how the last ones ended: a row of the `ScoreboardMemory`.
 ///
 /// It holds 64-bit words only: five of state, a count for each kind of end, two more of state, ten that say whose group it is,
-/// two for each of two preloaders, whether it is stopped, a slot of four words for each worker that can live at once, and a ring of the last ends, eight
-/// words each. A ring entry is valid when its first word is not 0 and is the same before and after the others were read. Where
-/// scripts of tenants are preloaded, the length of the script's path and the path follow.
+/// two for each of two preloaders, whether it is stopped, a slot of four words for each worker that can live at once, and a ring
+/// of the last ends, eight words each. A ring entry is valid when its first word is not 0 and is the same before and after the
+/// others were read. Where scripts of tenants are preloaded, the length of the script's path and the path follow.
 public struct GroupScoreboard: @unchecked Sendable {
   // The mapping lives as long as the processes that have it; concurrent access is by the word, as above.
   private let readable: UnsafeMutablePointer<SharedWord>

@@ -3,7 +3,7 @@ import Glibc
 import Platform
 import WSGICore
 
-/// What the administrator, and users of process groups, have the supervisor do.
+/// The commands of the administrator and of the users of process groups.
 extension Supervisor {
   /// The kernel's name for users that have none here (`/proc/sys/kernel/overflowuid`): it is nobody's.
   private static let nameless: UInt32 = 65_534
@@ -17,6 +17,10 @@ extension Supervisor {
     }
     guard !isStopping, !target.group.isFinished else {
       connection.outcome = .refused("the server is stopping")
+      return
+    }
+    if request.verb == .stacks {
+      connection.outcome = showStacks(target.worker.map { [$0] } ?? target.group.workers, connection)
       return
     }
     connection.outcome = carryOut(request, target.group, target.worker)
@@ -131,6 +135,30 @@ extension Supervisor {
         pid: worker.pid, state: worker.state, requests: activity?.completed ?? 0, busy: UInt32(clamping: activity?.busy ?? 0),
         isSaturated: activity?.isSaturated ?? false,
         oldest: activity?.oldest.map { max(0, Clock.monotonicMilliseconds() &- $0) } ?? -1, started: worker.startedEpoch))
+  }
+
+  // MARK: stacks
+
+  /// Processes that are asked for their stacks at a time.
+  private static let mostStacks = 32
+
+  /// Has processes write their stacks to the client, past this process.
+  private func showStacks(_ workers: [Worker], _ connection: CommandConnection) -> CommandAnswer.Outcome {
+    for worker in workers.prefix(Self.mostStacks) where worker.pid > 0 && !worker.isDone {
+      var pair: [Int32] = [-1, -1]
+      guard wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), &pair) == 0 else {
+        return .refused("cannot make sockets: \(String(cString: strerror(errno)))")
+      }
+      // One way, and this process has none of its ends any more when the first byte can have come.
+      shutdown(pair[0], Int32(SHUT_WR))
+      wsgi_posix_refuse_descriptors(pair[0])
+      let isSent = connection.send(.stacks(worker.pid), descriptor: pair[0])
+      close(pair[0])
+      if isSent { worker.channel.send(.stacks, descriptor: pair[1]) }
+      close(pair[1])
+      guard isSent else { return .refused("the client does not read") }
+    }
+    return .done
   }
 
   // MARK: processes

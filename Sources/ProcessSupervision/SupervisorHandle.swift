@@ -36,8 +36,8 @@ public final class SupervisorHandle {
   /// The most a supervisor may need to stop all workers, in microseconds.
   private let stopAllowance: Int64
 
-  /// Takes over the descriptors of queues, of shared files and of the control socket. `children`: the most that httpd has at a time. nil: memory or
-  /// descriptors are short.
+  /// Takes over the descriptors of queues, of shared files and of the control socket. `children`: the most that httpd has at a
+  /// time. nil: memory or descriptors are short.
   public init?(groups: [GroupPlan], children: Int = 1, listener: Int32 = -1, callbacks: SupervisorCallbacks) {
     var pair: [Int32] = [-1, -1]
     let slots = groups.reduce(0) {

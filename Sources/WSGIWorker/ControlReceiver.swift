@@ -15,6 +15,7 @@ final class ControlReceiver: Sendable {
   private let channel: ControlChannel
   private let recipient = Mutex(Recipient.starting([]))
   private let metrics: ScoreboardQuery
+  private let stacks = Mutex<StackReports?>(nil)
   /// A service process was told to end.
   private let isEnding = Atomic<Bool>(false)
 
@@ -41,6 +42,9 @@ final class ControlReceiver: Sendable {
 
   var isServiceEnding: Bool { isEnding.load(ordering: .acquiring) }
 
+  /// From now on the process can show its stacks.
+  func show(_ reports: StackReports) { stacks.withLock { $0 = reports } }
+
   /// From now on orders are for `pool`. A candidate takes requests only when it is told to.
   func deliver(to pool: RequestPool, awaitsBegin: Bool) {
     replay(.pool(pool, awaitsBegin: awaitsBegin))
@@ -60,6 +64,10 @@ final class ControlReceiver: Sendable {
 
   private func receive(_ message: ControlMessage, _ descriptor: Int32) {
     if case .metrics(let ticket) = message { return metrics.answer(ticket, descriptor) }
+    if case .stacks = message {
+      if descriptor >= 0, stacks.withLock({ $0?.want(on: descriptor) }) != true { close(descriptor) }
+      return
+    }
     let action = recipient.withLock { recipient -> (@Sendable () -> Void)? in
       switch recipient {
       case .starting(var early):

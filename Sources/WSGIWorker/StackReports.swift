@@ -5,17 +5,25 @@ import ProcessSupervision
 import Synchronization
 import WSGICore
 
-/// Logs what all threads of the process do, each time that SIGQUIT arrives, on a thread of its own: the others may all be stuck.
+/// Tells what all threads of the process do, in the log when SIGQUIT arrives, or to those who ask for it (`wsgictl stacks`), on a
+/// thread of its own: the others may all be stuck.
 final class StackReports: Sendable {
   private let log: ProcessLog
   private let title: String
   /// A byte arrives here with each signal.
   private let signals: Int32
+  /// Has the thread look who asks.
+  private let bell: Int32
+  /// Sockets to which the stacks are to be written.
+  private let askers = Mutex<[Int32]>([])
   /// Python runs; held while it is asked.
   private let engine = Mutex<Engine?>(nil)
 
   /// How long the GIL is waited for. Code that keeps it for longer, an extension module's, is stuck as likely as not.
   private static let patience: UInt32 = 1000
+  private static let mostAskers = 8
+  /// How long one who asks may read nothing, in milliseconds.
+  private static let readerPatience: Int64 = 2000
 
   /// From here on SIGQUIT no longer ends the process. nil: no sockets, or no handlers; errno says why.
   init?(_ settings: WorkerSettings, log: ProcessLog) {
@@ -31,6 +39,7 @@ final class StackReports: Sendable {
     self.log = log
     title = settings.title
     signals = ends[0]
+    bell = ends[1]
   }
 
   /// Answers signals that have come and will come. An errno value, or 0.
@@ -38,9 +47,28 @@ final class StackReports: Sendable {
     self.engine.withLock { $0 = engine }
     return DetachedThread.start(named: "wsgi:stacks", stackSize: stackSize, takesSignals: true) { [self] in
       var bytes = [UInt8](repeating: 0, count: 256)
-      // Signals that came while the last report was written are answered together.
-      while systemCall({ read(signals, &bytes, bytes.count) }) > 0 { report() }
+      while true {
+        // Signals that came while the last report was written are answered together.
+        let count = systemCall { read(signals, &bytes, bytes.count) }
+        guard count > 0 else { return }
+        if bytes[..<count].contains(where: { $0 != 0 }) { report() }
+        for asker in askers.withLock({ waiting in
+          defer { waiting = [] }; return waiting
+        }) { report(to: asker) }
+      }
     }
+  }
+
+  /// Has the stacks written to a socket, which is this object's from then on. False: too many ask.
+  func want(on asker: Int32) -> Bool {
+    let isTaken = askers.withLock { waiting in
+      guard waiting.count < Self.mostAskers else { return false }
+      waiting.append(asker)
+      return true
+    }
+    var zero: UInt8 = 0
+    if isTaken { _ = Glibc.write(bell, &zero, 1) }
+    return isTaken
   }
 
   /// Waits for a report that is being written, and lets none follow: Python is about to end.
@@ -54,6 +82,35 @@ final class StackReports: Sendable {
       if !isComplete { text += ", read without the GIL, which a thread holds" }
       write(lines.isEmpty ? "\(text): \(isComplete ? "none runs Python code" : "Python cannot show them")." : "\(text):")
       for line in lines { write(line) }
+    }
+  }
+
+  private func report(to asker: Int32) {
+    defer { close(asker) }
+    var text = ""
+    engine.withLock { engine in
+      guard let engine else { return }
+      let (lines, isComplete) = engine.stacks(0, milliseconds: Self.patience)
+      if !isComplete { text += "read without the GIL, which a thread holds\n" }
+      if lines.isEmpty { text += isComplete ? "no thread runs Python code\n" : "Python cannot show them\n" }
+      for line in lines { text += line + "\n" }
+    }
+    send(text.isEmpty ? "Python has not started, or has ended\n" : text, to: asker)
+  }
+
+  private func send(_ text: String, to asker: Int32) {
+    let bytes = Array(text.utf8)
+    var sent = 0
+    while sent < bytes.count {
+      let count = bytes.withUnsafeBytes { bytes in
+        var part = iovec(
+          iov_base: bytes.baseAddress.map { UnsafeMutableRawPointer(mutating: $0 + sent) }, iov_len: bytes.count - sent)
+        return wsgi_posix_send(asker, &part, 1, nil, 0, Int32(MSG_DONTWAIT))
+      }
+      if count > 0 { sent += count }
+      guard count > 0 || count == -Int(EAGAIN),
+        waitUntilReady(asker, for: writable, milliseconds: Self.readerPatience).first & writable != 0
+      else { return }
     }
   }
 

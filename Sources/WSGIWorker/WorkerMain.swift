@@ -91,6 +91,7 @@ enum WorkerMain {
       try start(receiver, settings)
     }
     guard let stacks else { throw Failure(.threads, "signals") }
+    receiver.show(stacks)
     let noThread = stacks.start(engine, stackSize: settings.stackSize)
     if noThread != 0 { throw Failure(.threads, String(cString: strerror(noThread))) }
     return settings.isService

@@ -1,3 +1,4 @@
+import CPosix
 import Glibc
 import Platform
 import ProcessSupervision
@@ -12,6 +13,13 @@ struct Server {
   /// Has a command carried out. The parts of the answer, without its outcome, which throws unless it is that all is done.
   @discardableResult
   func ask(_ request: CommandRequest) throws -> [CommandAnswer] {
+    var passed: [Int32] = []
+    defer { for descriptor in passed { close(descriptor) } }
+    return try ask(request, passed: &passed)
+  }
+
+  /// The same, with the descriptors that came along, in the order of their parts. They are the caller's.
+  func ask(_ request: CommandRequest, passed: inout [Int32]) throws -> [CommandAnswer] {
     guard let bytes = request.encoded() else { throw CommandFailure(.noGroup, "no process group has so long a name") }
     let socket = Descriptor(owning: try connect())
     var sent = 0
@@ -23,7 +31,7 @@ struct Server {
       guard count > 0 else { break }
       sent += count
     }
-    return try readAnswer(socket.number, request)
+    return try readAnswer(socket.number, request, &passed)
   }
 
   private func connect() throws -> Int32 {
@@ -39,7 +47,9 @@ struct Server {
     CommandFailure(.noServer, "\(what): \(String(cString: strerror(number)))")
   }
 
-  private func readAnswer(_ socket: Int32, _ request: CommandRequest) throws -> [CommandAnswer] {
+  private func readAnswer(
+    _ socket: Int32, _ request: CommandRequest, _ passed: inout [Int32]
+  ) throws -> [CommandAnswer] {
     var parts: [CommandAnswer] = []
     var bytes: [UInt8] = []
     var start = 0
@@ -62,7 +72,10 @@ struct Server {
       guard waitUntilReady(socket, for: readable, milliseconds: Self.patience).first != 0 else {
         throw CommandFailure(.noServer, "the server at \(path) does not answer")
       }
-      let count = systemCall { recv(socket, &buffer, buffer.count, 0) }
+      var descriptors = wsgi_posix_descriptors()
+      let count = wsgi_posix_receive(socket, &buffer, buffer.count, 0, &descriptors)
+      if descriptors.count > 0 { passed.append(descriptors.values.0) }
+      if descriptors.count > 1 { passed.append(descriptors.values.1) }
       guard count > 0 else { throw CommandFailure(.noServer, "the server at \(path) ended before it had answered") }
       bytes += buffer[..<count]
     }

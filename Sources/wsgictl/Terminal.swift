@@ -1,6 +1,6 @@
 import Glibc
 
-/// What is fit for a terminal.
+/// Text for a terminal.
 enum Terminal {
   /// Text of others, without anything that a terminal would obey.
   static func plain(_ text: String) -> String {

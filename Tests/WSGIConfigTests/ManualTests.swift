@@ -10,8 +10,10 @@ import Testing
       let name = directive.isSection ? "\(directive.name) …>" : "\(directive.name)"
       let isAdded = ["WSGIHandlerScript", "WSGIDispatchScript", "WSGIPassApacheRequest"].contains(name)
       let mark =
-        ["WSGIMaxInterpreters", "WSGIDaemonTemplate", "WSGIReloadGenerations", "WSGIReloadMechanism", "WSGIStatusPaths"].contains(
-          name)
+        [
+          "WSGIMaxInterpreters", "WSGIDaemonTemplate", "WSGIReloadGenerations", "WSGIReloadMechanism", "WSGIStatusPaths",
+          "WSGIControlSocket",
+        ].contains(name)
         ? " **new**" : ""
       let row =
         "| `\(name)`\(directive.isScopable ? " ¹" : "")\(mark) | \(places(directive.context, isAdded: isAdded)) | "

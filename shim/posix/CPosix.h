@@ -43,8 +43,8 @@ void wsgi_posix_refuse_descriptors(int socket);
 int wsgi_posix_accept(int listener, uid_t *user, pid_t *process);
 /* The process that listens at the other end of a connection; 0: unknown. */
 pid_t wsgi_posix_peer(int socket);
-/* Looks at what has come through a stream socket and takes nothing out: the bytes, 0 at the end, or -errno, which is -EBADMSG where
- * descriptors come along. */
+/* Looks at what has come through a stream socket and takes nothing out: the bytes, 0 at the end, or -errno, which is -EBADMSG
+ * where descriptors come along. */
 ssize_t wsgi_posix_peek(int socket, void *buffer, size_t capacity);
 /* Lets nothing further in, and says whether nothing that is left in the socket can hold up whoever closes it: it holds no
  * descriptors, as far as can be told. */

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import WSGIAdapter
+@testable import Platform
 
 @Suite struct ReloadBoardTests {
   private static func name(_ number: Int) -> [UInt8] { Array("group \(number)".utf8) }
@@ -35,6 +35,16 @@ import Testing
     defer { memory.deallocate() }
     memory.initializeMemory(as: UInt8.self, repeating: 0xFF, count: 4096)
     let board = ReloadBoard(memory, size: 4096)
-    #expect(!board.call(Self.name(1)) && board.calls(of: Self.name(1)) == 0 && board.calls == .max)
+    #expect(!board.call(Self.name(1)) && board.calls(of: Self.name(1)) == .max && board.calls == .max)
+  }
+
+  @Test func aCallForAllIsOneForEach() {
+    let board = ReloadBoard(nil, size: 4096)
+    _ = board.call(Self.name(1))
+    let before = board.calls
+    board.callAll()
+    #expect(board.calls != before)
+    #expect(board.calls(of: Self.name(1)) == 2)
+    #expect(board.calls(of: Self.name(2)) == 1)
   }
 }
