@@ -12,7 +12,7 @@ struct StacksCommand: ParsableCommand {
 
   @OptionGroup var socket: SocketOption
 
-  /// What a process writes for longer, or more slowly (in milliseconds), is not waited for.
+  /// The most that a process may write, and how long it may take over a part of that, in milliseconds.
   private static let limit = 8 << 20
   private static let patience: Int64 = 10_000
 

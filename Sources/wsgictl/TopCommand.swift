@@ -55,7 +55,7 @@ struct TopCommand: ParsableCommand {
 }
 
 extension GroupReport {
-  /// What needs an eye first is more: by state, then by how much there is to do.
+  /// Higher for groups that need an eye first: by state, then by how much there is to do.
   fileprivate var urgency: (Int, Int) {
     let order: [State] = [.sleeping, .service, .stopped, .serving, .starting, .degraded, .saturated, .down, .failed]
     return (order.firstIndex(of: state) ?? 0, busy)
