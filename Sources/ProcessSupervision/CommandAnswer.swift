@@ -30,6 +30,8 @@ public enum CommandAnswer: Equatable, Sendable {
     /// Starts that failed in a row.
     public var failures: UInt32
     public var flags: Flags
+    /// The version of its Python, as its processes say; empty: none has started.
+    public var python: [UInt8] = []
 
     public struct Flags: OptionSet, Sendable {
       public let rawValue: UInt32
@@ -81,6 +83,7 @@ public enum CommandAnswer: Equatable, Sendable {
       for number in [
         group.user, group.threads, group.wanted, group.ready, group.starting, group.failures, group.flags.rawValue,
       ] { writer.append(number) }
+      group.python.prefix(32).withUnsafeBytes { writer.appendCounted($0) }
       writer.append(Array(group.name.prefix(Self.limit - 64)))
     case .process(let process):
       writer.append(UInt32(bitPattern: process.pid))
@@ -132,12 +135,13 @@ public enum CommandAnswer: Equatable, Sendable {
     var reader = FlatReader(fields)
     switch kind {
     case .group:
-      return .group(
-        Group(
-          name: [], user: try reader.readUInt32(), threads: try reader.readUInt32(), wanted: try reader.readUInt32(),
-          ready: try reader.readUInt32(), starting: try reader.readUInt32(), failures: try reader.readUInt32(),
-          flags: .init(rawValue: try reader.readUInt32())
-        ).named(Array(reader.rest)))
+      var group = Group(
+        name: [], user: try reader.readUInt32(), threads: try reader.readUInt32(), wanted: try reader.readUInt32(),
+        ready: try reader.readUInt32(), starting: try reader.readUInt32(), failures: try reader.readUInt32(),
+        flags: .init(rawValue: try reader.readUInt32()))
+      group.python = Array(try reader.readCounted())
+      group.name = Array(reader.rest)
+      return .group(group)
     case .process:
       let pid = Int32(bitPattern: try reader.readUInt32())
       guard let state = WorkerState(rawValue: try reader.readUInt32()) else { return nil }
@@ -152,13 +156,5 @@ public enum CommandAnswer: Equatable, Sendable {
     case .refused: return .outcome(.refused(String(decoding: fields, as: UTF8.self)))
     case .noGroup: return .outcome(.noGroup)
     }
-  }
-}
-
-extension CommandAnswer.Group {
-  fileprivate func named(_ name: [UInt8]) -> Self {
-    var group = self
-    group.name = name
-    return group
   }
 }

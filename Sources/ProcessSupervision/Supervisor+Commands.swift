@@ -111,7 +111,9 @@ extension Supervisor {
     if group.isHalted { flags.insert(.isStopped) }
     if wsgi_posix_waiting(group.queue.readEnd) > 0, !group.plan.settings.isService { flags.insert(.hasWaiting) }
     publish(group)
-    return [.group(describe(group.plan, owner(of: group), flags, group.published))]
+    var shown = describe(group.plan, owner(of: group), flags, group.published)
+    shown.python = Array((group.activities?.notice.python ?? "").utf8)
+    return [.group(shown)]
       + group.workers.compactMap { describe($0, group) }
   }
 

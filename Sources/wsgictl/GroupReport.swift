@@ -54,30 +54,8 @@ struct GroupReport {
   var idle: Int { processes.reduce(0) { $0 + Int(idle($1)) } }
   var requests: UInt64 { processes.reduce(0) { $0 &+ $1.requests } }
 
-  /// The Python of a process, by the engine that it has loaded; nil: it has none, or its files are hidden from this user.
-  var python: String? {
-    for process in processes {
-      guard let maps = open("/proc/\(process.pid)/maps") else { continue }
-      for line in maps.split(separator: "\n") {
-        guard let mark = line.firstRange(of: "/wsgi-engine-") else { continue }
-        return String(line[mark.upperBound...].prefix { $0.isNumber || $0 == "." }.trimmingSuffix("."))
-      }
-    }
-    return nil
-  }
-
-  private func open(_ path: String) -> String? {
-    guard let file = fopen(path, "r") else { return nil }
-    defer { fclose(file) }
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 65_536)
-    while true {
-      let count = fread(&buffer, 1, buffer.count, file)
-      guard count > 0, bytes.count < 8 << 20 else { break }
-      bytes += buffer[..<count]
-    }
-    return bytes.isEmpty ? nil : String(decoding: bytes, as: UTF8.self)
-  }
+  /// nil: no process of it has started Python.
+  var python: String? { group.python.isEmpty ? nil : Terminal.plain(String(decoding: group.python, as: UTF8.self)) }
 
   // MARK: JSON
 
@@ -107,12 +85,4 @@ extension CommandAnswer.Process {
 
   /// In seconds.
   var age: Int64 { max(0, Clock.epochMicroseconds() &- started) / 1_000_000 }
-}
-
-extension Substring {
-  fileprivate func trimmingSuffix(_ suffix: Character) -> Substring {
-    var text = self
-    while text.last == suffix { text.removeLast() }
-    return text
-  }
 }

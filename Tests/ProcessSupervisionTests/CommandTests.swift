@@ -46,7 +46,7 @@ import WSGICore
     .group(
       .init(
         name: Array("shop".utf8), user: 1001, threads: 15, wanted: 2, ready: 1, starting: 1, failures: 3,
-        flags: [.isStopped, .hasWaiting])),
+        flags: [.isStopped, .hasWaiting], python: Array("3.11.2".utf8))),
     .process(
       .init(
         pid: 4711, state: .draining, requests: 1 << 40, busy: 3, isSaturated: true, oldest: -1, started: 1_700_000_000_000_000)),
@@ -81,7 +81,9 @@ import WSGICore
     #expect(read.name.count > 4000)
   }
 
-  static let malformed: [[UInt32]] = [[0, 0], [99, 0], [1, 5000], [1, 4, 0], [2, 4, 0], [2, 12, 1, 99, 0]]
+  static let malformed: [[UInt32]] = [
+    [0, 0], [99, 0], [1, 5000], [1, 4, 0], [1, 32, 0, 0, 0, 0, 0, 0, 0, 9], [2, 4, 0], [2, 12, 1, 99, 0],
+  ]
 
   @Test(arguments: malformed) func otherThingsAreNoAnswers(_ words: [UInt32]) {
     #expect(words.withUnsafeBytes { CommandAnswer.next(in: $0) } == .malformed)
