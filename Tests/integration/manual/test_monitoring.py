@@ -28,8 +28,9 @@ WSGIScriptAlias / {apps}/app.wsgi process-group=site application-group=%{GLOBAL}
 STORIES = {
     "WSGIServerDown": ({"up": "1"}, {"up": "0"}),
     "WSGIGroupDown": (
-        {'wsgi_processes{state="ready"}': "1", "wsgi_processes_wanted": "2"},
-        {'wsgi_processes{state="ready"}': "0", 'wsgi_processes{state="starting"}': "1", "wsgi_processes_wanted": "2"}),
+        # A group that sleeps has no process either.
+        {'wsgi_group_state{state="sleeping"}': "1", 'wsgi_group_state{state="down"}': "0"},
+        {'wsgi_group_state{state="sleeping"}': "0", 'wsgi_group_state{state="down"}': "1"}),
     "WSGIRequestsFail": (
         {'wsgi_request_failures_total{cause="client_gone"}': "0+9x60", 'wsgi_requests_total{status="2xx"}': "0+60x60"},
         {'wsgi_request_failures_total{cause="worker_died"}': "0+2x60", 'wsgi_requests_total{status="2xx"}': "0+60x60"}),
