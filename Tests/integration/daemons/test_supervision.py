@@ -80,3 +80,19 @@ WSGIScriptAlias /site {apps}/app.wsgi process-group=site
         server.log.wait_for("WSGI0028")
         assert server.get("/site/pid").status == 503
         server.log.wait_for("WSGI0117")
+
+
+def test_groups_start_before_files_are_looked_at():
+    """What the warnings at the start look at may take its time: here the process that looks notes who was there before it."""
+    server = Httpd(SITE, apps="daemon", name="order")
+    worker = os.path.join(os.path.dirname(server.module), "wsgi-worker")
+    os.rename(worker, worker + ".real")
+    seen = os.path.join(server.root, "seen")
+    with open(worker, "w") as script:
+        script.write('#!/bin/sh\n[ $# = 0 ] && /usr/bin/ps -o pid= --ppid $PPID > %s\nexec %s.real "$@"\n' % (seen, worker))
+    os.chmod(worker, 0o755)
+    with server:
+        assert server.get("/site/pid").status == 200
+        wait_until(lambda: os.path.exists(seen) and open(seen).read().split(), "the process that looks")
+        with open(seen) as file:
+            assert set(supervisors(server.pid)) & {int(pid) for pid in file.read().split()}
