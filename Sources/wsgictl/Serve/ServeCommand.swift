@@ -75,7 +75,7 @@ struct ServeCommand: ParsableCommand {
   func run() throws {
     guard export == nil, !printConfig else { return try write() }
     let installation = try Self.installation()
-    let identity = Identity.isRoot ? try Identity(user: user ?? "www-data", group: group) : nil
+    let identity = try self.identity()
     let directory = try ServerDirectory(serverRoot)
     defer { directory.remove() }
     let copy = try identity.flatMap { (user) throws(CommandFailure) in try directory.copyOfScript(target, for: user) }
@@ -95,9 +95,17 @@ struct ServeCommand: ParsableCommand {
 
   /// A configuration alone.
   private func write() throws {
-    let project = try ServedProject.find(target, self, try Self.installation(), as: nil)
+    let (installation, identity) = (try Self.installation(), try self.identity())
+    let project = try identity.withRights { () throws(CommandFailure) in
+      try ServedProject.find(target, self, installation, as: identity)
+    }
     if let directory = export { return try project.export(to: Files.absolute(directory), self) }
-    Output.write(try project.printed(try ListenAddress(host: host, port: port), self))
+    Output.write(try project.printed(try ListenAddress(host: host, port: port), self, identity))
+  }
+
+  /// Whom root's server runs as. A project's settings are Python: root runs none of it, whatever is asked for.
+  private func identity() throws(CommandFailure) -> Identity? {
+    Identity.isRoot ? try Identity(user: user ?? "www-data", group: group) : nil
   }
 
   private static func installation() throws(CommandFailure) -> Installation {

@@ -68,9 +68,10 @@ struct ServedProject {
   }
 
   /// Whole, with the script that it may name in front.
-  func printed(_ address: ListenAddress, _ command: ServeCommand) throws(CommandFailure) -> String {
+  func printed(
+    _ address: ListenAddress, _ command: ServeCommand, _ identity: Identity?
+  ) throws(CommandFailure) -> String {
     let root = command.serverRoot.map { Files.absolute($0) } ?? "/tmp/wsgictl-\(address.port)"
-    let identity = Identity.isRoot ? try Identity(user: command.user ?? "www-data", group: command.group) : nil
     var text = ""
     for (name, lines) in scripts(command) where name.hasSuffix(".wsgi") {
       text += "# \(root)/\(name), the script below:\n" + lines.map { "#     \($0)\n" }.joined() + "\n"
@@ -89,7 +90,8 @@ struct ServedProject {
     let target = try ServerDirectory(directory, hasPages: false)
     for (name, lines) in scripts(command) { _ = try target.write(name, lines) }
     let name = Files.name(application.directory).isEmpty ? "application" : Files.name(application.directory)
-    let text = try configuration(in: target.path, command).virtualHost(name: command.options.serverName ?? "localhost")
+    let text = try configuration(in: target.path, command).virtualHost(
+      name: command.options.serverName ?? "localhost", user: command.user, group: command.group)
     let file = try target.write(name + ".conf", [text])
     Output.write(
       "Written: \(file)\nTo use it with Debian's httpd, as root:\n\n    cp \(file) /etc/apache2/sites-available/\n"

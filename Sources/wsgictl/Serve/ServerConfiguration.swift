@@ -41,7 +41,7 @@ struct ServerConfiguration {
       "DocumentRoot \(Self.quoted(root + "/htdocs"))",
       "<Directory />", "    AllowOverride None", "    Require all denied", "</Directory>", "",
     ]
-    return (lines + site).joined(separator: "\n") + "\n"
+    return (lines + site([])).joined(separator: "\n") + "\n"
   }
 
   /// The modules that such a server takes, where httpd does not have them inside.
@@ -57,18 +57,19 @@ struct ServerConfiguration {
   // MARK: the system's server
 
   /// A virtual host for the system's httpd.
-  func virtualHost(name: String) -> String {
+  func virtualHost(name: String, user: String?, group: String?) -> String {
     var lines = [
       "# Written by wsgictl serve --export, for \(application.source).", "",
       "<VirtualHost *:80>", "    ServerName \(name)", "",
     ]
-    lines += site.map { $0.isEmpty ? "" : "    " + $0 }
+    let owner = [("user", user), ("group", group)].compactMap { row in row.1.map { "\(row.0)=\(Self.quoted($0))" } }
+    lines += site(owner).map { $0.isEmpty ? "" : "    " + $0 }
     return (lines + ["</VirtualHost>"]).joined(separator: "\n") + "\n"
   }
 
   /// The directives of the application.
-  private var site: [String] {
-    var group = ["WSGIDaemonProcess \(Self.quoted(options.processGroup))"]
+  private func site(_ owner: [String]) -> [String] {
+    var group = ["WSGIDaemonProcess \(Self.quoted(options.processGroup))"] + owner
     group.append("processes=\(options.processes) threads=\(options.threads)")
     if let home { group.append("python-home=\(Self.quoted(home))") }
     group.append("home=\(Self.quoted(options.workingDirectory.map { Files.absolute($0) } ?? application.directory))")

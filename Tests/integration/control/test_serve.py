@@ -376,6 +376,22 @@ def test_the_user_of_a_server_that_root_starts(plain):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="root alone serves as another user")
+@pytest.mark.parametrize("arguments", [["--print-config"], ["--export", "{root}/exported", "--user", "nobody"]])
+def test_settings_of_django_are_never_read_by_root(arguments):
+    with django(True) as project:
+        project.environment()
+        marks = project.make("marks")
+        os.chmod(marks, 0o777)
+        project.write("site_of_mine/settings.py", "import os\nopen('%s/%%d' %% os.getuid(), 'w')\n%s" % (marks, SETTINGS % True))
+        code, text = project.run("serve", *[argument.format(root=project.root) for argument in arguments])
+        assert code == 0, text
+        assert os.listdir(marks) == ["65534" if "nobody" in arguments else "33"]
+        if "nobody" in arguments:
+            with open(project.root + "/exported/shop.conf") as conf:
+                assert re.search(r"WSGIDaemonProcess application .*\n\s+user=nobody", conf.read())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="root alone serves as another user")
 def test_a_script_in_roots_home(plain):
     """`make run` in a checkout that nobody else can read: the images and the script are copied."""
     plain.write("hello.wsgi", PLAIN)
