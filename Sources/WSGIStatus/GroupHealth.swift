@@ -28,7 +28,7 @@ extension StatusReport.GroupState {
   var health: GroupHealth {
     switch self {
     case .down, .failed: .bad
-    case .degraded, .saturated: .warning
+    case .degraded, .saturated, .stopped: .warning
     case .serving, .starting, .service: .good
     case .sleeping: .idle
     }
@@ -46,6 +46,7 @@ extension StatusReport.Group {
     case .degraded:
       let ready = processes.count { $0.state == .ready }
       problems.append((.warning, "\(ready) of \(wantedProcesses) processes take requests.\(next)"))
+    case .stopped: problems.append((.warning, "It was stopped: requests are answered 503 until it is started."))
     case .serving, .saturated, .starting, .sleeping, .service:
       if retry != nil { problems.append((.warning, "A process is missing.\(next)")) }
     }

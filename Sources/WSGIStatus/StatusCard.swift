@@ -199,7 +199,7 @@ struct StatusCard {
     else {
       return ""
     }
-    let verbs = (group.inFlight > 0 ? ["requests", "stacks"] : []) + ["reload", "restart"]
+    let verbs = group.state == .stopped ? ["start"] : (group.inFlight > 0 ? ["requests", "stacks"] : []) + ["reload", "restart"]
     let commands = verbs.map { verb -> HTML in "<code>wsgictl \(verb) \(group.name.shellQuoted)</code>" }
     let doctor: [HTML] = health == .bad ? ["<code>wsgictl doctor</code>"] : []
     return "<p class=\"commands\">\(HTML(doctor + commands, separator: " "))</p>\n"

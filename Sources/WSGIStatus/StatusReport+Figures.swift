@@ -21,7 +21,8 @@ extension StatusReport.Group {
       "state",
       metric: .gauge("wsgi_group_state", .each("state", values: listed(StatusReport.GroupState.allCases.map(\.rawValue)))),
       "`serving`, `saturated` (all threads are busy, and requests wait), `starting`, `degraded` (processes are missing), "
-        + "`sleeping` (no process, as there is nothing to do), `down`, `failed` (not started) or `service`."
+        + "`sleeping` (no process, as there is nothing to do), `down`, `stopped` (by a command), `failed` (not started) or "
+        + "`service`."
     ) { .choice($0.state.rawValue, of: StatusReport.GroupState.allCases.map(\.rawValue)) },
     .init("user", "Who its processes run as.") { .text(ifKnown: $0.user) },
     .init(

@@ -35,6 +35,8 @@ public struct StatusReport: Sendable {
     case down
     /// It has no process because there is nothing to do; the next request starts one.
     case sleeping
+    /// A command has stopped it.
+    case stopped
     /// It could not be started at all.
     case failed
     /// It runs service scripts, and takes no requests.
@@ -259,6 +261,7 @@ extension StatusReport.Group {
     case .service: processes.contains { $0.state == .starting || $0.state == .ready } ? nil : "no process"
     case .starting: startsOnDemand ? nil : "its processes are starting"
     case .down: "no process takes requests"
+    case .stopped: "it is stopped"
     case .failed: "it was not started"
     }
   }

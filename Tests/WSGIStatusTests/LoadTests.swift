@@ -81,7 +81,7 @@ import WSGICore
     (StatusReport.GroupState.serving, StatusReport.Load.Outcome?.none, true), (.serving, .loaded, true), (.serving, .kept, true),
     (.serving, .failed, false),
     (.saturated, nil, true), (.degraded, nil, true), (.sleeping, nil, true), (.sleeping, .failed, true), (.starting, nil, false),
-    (.down, nil, false), (.failed, nil, false), (.service, nil, false),
+    (.down, nil, false), (.stopped, nil, false), (.failed, nil, false), (.service, nil, false),
   ])
   func readiness(state: StatusReport.GroupState, load: StatusReport.Load.Outcome?, isReady: Bool) {
     var group = StatusReport.Group(name: "g", isEmbedded: false, state: state, wantedProcesses: 1, threads: 1)
@@ -131,7 +131,7 @@ import WSGICore
       health {
         $0.state = .service; $0.history = [.init()]
       } == .good)
-    for state in [StatusReport.GroupState.degraded, .saturated] { #expect(health { $0.state = state } == .warning) }
+    for state in [StatusReport.GroupState.degraded, .saturated, .stopped] { #expect(health { $0.state = state } == .warning) }
     for state in [StatusReport.GroupState.down, .failed] { #expect(health { $0.state = state } == .bad) }
     for outcome in [StatusReport.Load.Outcome.failed, .kept] {
       #expect(health { $0.lastLoad = .init(outcome: outcome, at: 0, text: "") } == .bad)

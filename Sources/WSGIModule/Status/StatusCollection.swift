@@ -101,6 +101,7 @@ struct StatusCollection {
         threads: threads, wanted: max(state.wanted, group.config.minimumProcesses ?? settings.processes), ready: state.ready,
         isServed: state.isServed, hasFailed: state.failures > 0)
     }
+    if group.isHalted { shown.state = .stopped }
     if state.retry > now { shown.retry = state.retry }
     shown.ends = board.endCounts.map { ($0.kind.name, $0.count) }
     shown.lastEnd = board.ends.first.map {
