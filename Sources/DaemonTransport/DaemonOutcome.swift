@@ -128,7 +128,7 @@ public struct ProcessEnd: Sendable {
   public var pid: UInt32
   /// To follow its name: "was killed by signal 9".
   public var sentence: String
-  /// One of its requests, or the GIL, was to be waited for no longer.
+  /// One of its requests, its script, or the GIL, was to be waited for no longer.
   public var isTimeout: Bool
 
   public init(pid: UInt32, sentence: String, isTimeout: Bool) {

@@ -86,7 +86,7 @@ final class ChildGroup: Sendable {
     return end.map {
       ProcessEnd(
         pid: UInt32(truncatingIfNeeded: $0.pid), sentence: $0.sentence,
-        isTimeout: $0.reason == .requestTimeout || $0.reason == .deadlockTimeout)
+        isTimeout: [.requestTimeout, .startupTimeout, .deadlockTimeout].contains($0.reason))
     }
   }
 
