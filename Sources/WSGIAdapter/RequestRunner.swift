@@ -33,7 +33,7 @@ enum WriteFailure: Error {
 /// thread, or by the pacer.
 struct GatheredOutput: ~Copyable {
   /// More than this is sent at once.
-  static let limit = 32768
+  static let limit = 65536
 
   /// The first block left without waiting: further ones may be gathered.
   var isAllowed = false
