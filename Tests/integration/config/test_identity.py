@@ -80,7 +80,8 @@ def test_mod_info_shows_it(make):
 @staged
 @pytest.mark.unsanitized("the images are not those that are installed")
 def test_no_image_names_a_directory_of_the_machine_that_built_it():
-    """Swift's runtime, which is linked in, names one of those who built Swift."""
+    """Swift's runtime, which is linked in, names one of those who built Swift. The command and its libraries name the system's
+    directories for temporary files."""
     home = os.path.expanduser("~")
     private = [ROOT, os.getcwd()] + ([home] if home != "/" else [])
     pattern = re.compile(rb"[ -~]*(?:%s|/tmp/|/root/|/home/(?!build-user/swift)|/Users/|/work/|/builds?/)[ -~]*" % b"|".join(
@@ -88,7 +89,10 @@ def test_no_image_names_a_directory_of_the_machine_that_built_it():
     for name in sorted(os.listdir(STAGE)):
         if not name.startswith("."):
             with open(os.path.join(STAGE, name), "rb") as image:
-                assert not sorted(set(found.group() for found in pattern.finditer(image.read()))), name
+                found = set(found.group() for found in pattern.finditer(image.read()))
+            if name == "wsgictl":
+                found = {text for text in found if not re.fullmatch(rb"(/var)?/tmp/(wsg|libdispatch)?[^/]*", text)}
+            assert not sorted(found), name
 
 
 # MARK: the version
