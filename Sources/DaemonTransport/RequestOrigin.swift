@@ -33,8 +33,8 @@ public protocol RequestOrigin: ~Copyable {
   mutating func clientTimedOut()
   /// Opens a file for what the client has not taken yet: its descriptor, or a negated errno value.
   mutating func makeSpoolFile() -> Int32
-  /// That file could not be made or took no more.
-  mutating func spoolFailed(errno: Int32)
+  /// That file could not be made, took no more, or cannot be read; then the response is cut.
+  mutating func spoolFailed(_ failure: SpoolFailure)
   /// The rest of the body: a range that lies within a regular file, open for reading. It must not be mapped: its owner can
   /// truncate it. False: the client has gone.
   mutating func sendFile(_ file: consuming Descriptor, offset: Int64, length: Int64) -> Bool

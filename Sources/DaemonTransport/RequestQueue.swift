@@ -69,6 +69,8 @@ public struct GroupQueue: Sendable {
   public var flushSize = 8 << 20
   /// response-spool: the most of a response that is kept for a client that does not keep up with it.
   public var responseSpool = 1 << 20
+  /// spool-limit: the most bytes in files that the group's requests and responses are kept in; 0: no limit.
+  public var spoolLimit = 0
   /// send-buffer-size and receive-buffer-size: how much of a response, and of a request body, may lie in a channel; 0: as much
   /// as the system gives.
   public var sendBuffer: Int32 = 0

@@ -10,7 +10,7 @@ struct ResponseSpool: ~Copyable {
   private var start = 0
   private var end = 0
   /// A ring of `size` bytes; what lies in it comes behind what lies in memory.
-  private var file = Descriptor()
+  private var file: SpoolFile?
   private var size = 0
   private var ringStart = 0
   private var inFile = 0
@@ -22,7 +22,7 @@ struct ResponseSpool: ~Copyable {
     memory?.deallocate()
     memory = nil
     (start, end, size, ringStart, inFile) = (0, 0, 0, 0, 0)
-    file.close()
+    file = nil
   }
 
   /// Something has been in it since it was made or reset.
@@ -38,9 +38,11 @@ struct ResponseSpool: ~Copyable {
     return made
   }
 
-  /// Keeps bytes, which together with those that are there must be no more than `limit`. 0, or an errno value: then none is kept.
-  mutating func append(_ bytes: UnsafeRawBufferPointer, limit: Int, makeFile: () -> Int32) -> Int32 {
-    guard let source = bytes.baseAddress, !bytes.isEmpty else { return 0 }
+  /// Keeps bytes, which together with those that are there must be no more than `limit`; all of them, or none, and it throws.
+  mutating func append(
+    _ bytes: UnsafeRawBufferPointer, limit: Int, makeFile: () throws(SpoolFailure) -> SpoolFile
+  ) throws(SpoolFailure) {
+    guard let source = bytes.baseAddress, !bytes.isEmpty else { return }
     let memory = room()
     if inFile == 0, start > 0 {
       memory.copyMemory(from: memory + start, byteCount: end - start)
@@ -48,40 +50,37 @@ struct ResponseSpool: ~Copyable {
     }
     let kept = inFile == 0 ? min(bytes.count, ResponseSpool.inMemory - end) : 0
     if kept < bytes.count {
-      let failure = appendToFile(UnsafeRawBufferPointer(rebasing: bytes[kept...]), limit, makeFile)
-      if failure != 0 { return failure }
+      try appendToFile(UnsafeRawBufferPointer(rebasing: bytes[kept...]), limit, makeFile)
     }
     (memory + end).copyMemory(from: source, byteCount: kept)
     end += kept
-    return 0
   }
 
-  private mutating func appendToFile(_ bytes: UnsafeRawBufferPointer, _ limit: Int, _ makeFile: () -> Int32) -> Int32 {
-    if file.number < 0 {
-      let made = makeFile()
-      guard made >= 0 else { return -made }
-      file = Descriptor(owning: made)
+  private mutating func appendToFile(
+    _ bytes: UnsafeRawBufferPointer, _ limit: Int, _ makeFile: () throws(SpoolFailure) -> SpoolFile
+  ) throws(SpoolFailure) {
+    if file == nil {
+      file = try makeFile()
       size = limit
     }
-    guard inFile + bytes.count <= size else { return ENOSPC }
+    guard inFile + bytes.count <= size else { throw .system(errno: ENOSPC) }
     var left = bytes
     var place = (ringStart + inFile) % size
-    while let source = left.baseAddress, !left.isEmpty {
-      let count = systemCall { pwrite(file.number, source, min(left.count, size - place), place) }
-      guard count > 0 else { return count == 0 ? ENOSPC : Int32(clamping: -count) }
+    while !left.isEmpty {
+      let part = UnsafeRawBufferPointer(rebasing: left.prefix(size - place))
+      guard let count = try file?.write(part, at: place) else { return }
       place = (place + count) % size
       left = UnsafeRawBufferPointer(rebasing: left.dropFirst(count))
     }
     inFile += bytes.count
-    return 0
   }
 
-  /// The first bytes, at most `most`, valid until the next call; nil: the file cannot be read.
-  mutating func first(_ most: Int) -> UnsafeRawBufferPointer? {
+  /// The first bytes, at most `most`, valid until the next call.
+  mutating func first(_ most: Int) throws(SpoolFailure) -> UnsafeRawBufferPointer {
     let memory = room()
     if start == end, inFile > 0 {
-      let count = systemCall { pread(file.number, memory, min(inFile, ResponseSpool.inMemory, size - ringStart), ringStart) }
-      guard count > 0 else { return nil }
+      let wanted = min(inFile, ResponseSpool.inMemory, size - ringStart)
+      let count = try file?.read(into: memory, wanted, at: ringStart) ?? 0
       (start, end) = (0, count)
       ringStart = (ringStart + count) % size
       inFile -= count

@@ -1,4 +1,5 @@
 import Platform
+import RequestCounting
 import WSGICore
 
 // A client that does not keep up with its response: the child takes the response from the worker all the same, as much of it as
@@ -17,24 +18,39 @@ extension RequestForwarder {
     let room = reader.group.responseSpool - spool.count
     guard room > 0 else { return sendPiece(origin: &origin) ? 0 : nil }
     let part = UnsafeRawBufferPointer(rebasing: bytes.prefix(room))
-    let failure = spool.append(part, limit: reader.group.responseSpool) { origin.makeSpoolFile() }
-    if failure == 0 { return part.count }
+    let failure: SpoolFailure
+    do throws(SpoolFailure) {
+      try spool.append(part, limit: reader.group.responseSpool) { () throws(SpoolFailure) in
+        try SpoolFile(origin.makeSpoolFile(), SpoolSpace(seat, reader.group.row, limit: reader.group.spoolLimit))
+      }
+      return part.count
+    } catch {
+      failure = error
+    }
     reader.hasNoRoom = true
-    origin.spoolFailed(errno: failure)
+    origin.spoolFailed(failure)
     return sendAll(origin: &origin) && origin.write(bytes) ? bytes.count : nil
   }
 
-  private mutating func sendPiece<Origin: RequestOrigin & ~Copyable>(origin: inout Origin) -> Bool {
-    guard let piece = spool.first(RequestForwarder.piece), origin.write(piece) else { return false }
-    spool.drop(piece.count)
-    return true
+  /// Sends the first bytes, at most `most`. False: the client has gone, or cannot be given what it is due.
+  private mutating func sendPiece<Origin: RequestOrigin & ~Copyable>(
+    _ most: Int = RequestForwarder.piece, origin: inout Origin
+  ) -> Bool {
+    do throws(SpoolFailure) {
+      let piece = try spool.first(most)
+      guard origin.write(piece) else { return false }
+      spool.drop(piece.count)
+      return true
+    } catch {
+      origin.spoolFailed(error)
+      return false
+    }
   }
 
   /// Waits until the client has taken everything. False: it has gone.
   mutating func sendAll<Origin: RequestOrigin & ~Copyable>(origin: inout Origin) -> Bool {
     while !spool.isEmpty {
-      guard let piece = spool.first(.max), origin.write(piece) else { return false }
-      spool.drop(piece.count)
+      if !sendPiece(.max, origin: &origin) { return false }
     }
     return true
   }

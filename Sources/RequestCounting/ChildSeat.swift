@@ -52,6 +52,9 @@ public final class ChildSeat: @unchecked Sendable {
   @inline(__always)
   public func pace(_ row: RequestBook.Row) -> GroupPace { GroupPace(words: paces + row.slot &* GroupPace.size) }
 
+  /// Bytes that this child has in files of a group's spools.
+  func spooled(_ row: RequestBook.Row) -> UnsafeMutablePointer<Word> { words + (book.layout.firstSpooled &+ row.slot) }
+
   /// Counts a request in; the result is why not. nil: `leave` must follow.
   public func enter(_ row: RequestBook.Row, limit: Int) -> Crowding? {
     // The child's share first: a child that dies between the two leaves a count too low for one request rather than too high

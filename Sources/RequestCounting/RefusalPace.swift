@@ -1,7 +1,8 @@
 import Synchronization
 
-/// Which refusals of a process group for want of room one httpd child logs. Overload makes thousands a second, and says the same
-/// with each: the first is logged at once, further ones are counted and told with the next line, one in ten seconds at most.
+/// Which refusals of a process group for want of room one httpd child logs: of requests, and of files for their bodies and
+/// responses. Overload makes thousands a second, and says the same with each: the first is logged at once, further ones are
+/// counted and told with the next line, one in ten seconds at most.
 public final class RefusalPace: Sendable {
   /// In milliseconds.
   static let interval: Int64 = 10_000
@@ -20,8 +21,8 @@ public final class RefusalPace: Sendable {
     }
   }
 
-  /// Refusals by the group's own limit, and those by httpd's threads.
-  private let entries = Mutex((own: Entry(), threads: Entry()))
+  /// Refusals by the group's own limit, those by httpd's threads, and those by limits of spools.
+  private let entries = Mutex((own: Entry(), threads: Entry(), spools: Entry()))
 
   public init() {}
 
@@ -32,4 +33,7 @@ public final class RefusalPace: Sendable {
       if case .threads = crowding { entries.threads.take(now) } else { entries.own.take(now) }
     }
   }
+
+  /// The same for a body or a response that found no room.
+  public func takeSpool(now: Int64) -> Int? { entries.withLock { $0.spools.take(now) } }
 }

@@ -21,6 +21,8 @@ public struct RequestBook: @unchecked Sendable {
   private var base: UnsafeMutablePointer<Word> { memory.start.assumingMemoryBound(to: Word.self) }
   let layout: Layout
   let shares: ThreadShares
+  /// The most bytes in files of spools of all groups; 0: no limit.
+  let spoolLimit: Int
 
   /// The most rows, and the most children at a time.
   static let limit = 65535
@@ -35,15 +37,18 @@ public struct RequestBook: @unchecked Sendable {
     /// A power of two: places for requests in flight of each child.
     let places: Int
 
-    /// The first line has the requests of all groups together: in flight, and given up. One follows for each counted user.
+    /// The first line has what all groups have together: requests in flight and given up, and bytes in spools. One follows for
+    /// each counted user.
     var firstRow: Int { (1 + users) * Layout.line }
     var firstSeat: Int { firstRow + rows * Row.size }
     /// A seat: who has it, since when, the embedded requests that it answered, what it has in flight of all groups; then its
-    /// places, what it has of each user, a `GroupPace` for each row, and a `RequestLabel` for each place.
+    /// places, what it has of each user, a `GroupPace` for each row, what it has spooled of each row, and a `RequestLabel` for
+    /// each place.
     static let firstPlace = line
     var firstUser: Int { Layout.firstPlace + places }
     var firstPace: Int { firstUser + users }
-    var firstLabel: Int { (firstPace + rows * GroupPace.size + Layout.line - 1) / Layout.line * Layout.line }
+    var firstSpooled: Int { firstPace + rows * GroupPace.size }
+    var firstLabel: Int { (firstSpooled + rows + Layout.line - 1) / Layout.line * Layout.line }
     var seat: Int { firstLabel + places * RequestLabel.words }
     var firstShare: Int { firstSeat + children * seat }
     var all: Int { firstShare + ProcessorShares.words }
@@ -51,7 +56,9 @@ public struct RequestBook: @unchecked Sendable {
 
   /// Makes a book of so many rows and counted users, for as many children at a time with as many threads each; nil when there is
   /// no memory for it.
-  public init?(rows: Int, users: Int = 0, children: Int, threads: Int = 1, shares: ThreadShares = ThreadShares()) {
+  public init?(
+    rows: Int, users: Int = 0, children: Int, threads: Int = 1, shares: ThreadShares = ThreadShares(), spoolLimit: Int = 0
+  ) {
     guard (1...RequestBook.limit).contains(rows), (1...RequestBook.limit).contains(children), (0...rows).contains(users) else {
       return nil
     }
@@ -61,6 +68,7 @@ public struct RequestBook: @unchecked Sendable {
     guard let memory = SharedMemory(size: layout.all * 8) else { return nil }
     self.memory = memory
     self.shares = shares
+    self.spoolLimit = spoolLimit
     var limit = rlimit()
     getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     mostGivenUp = Int(clamping: max(32, limit.rlim_cur / 4))
@@ -75,6 +83,7 @@ public struct RequestBook: @unchecked Sendable {
 
   var inFlightOfAll: UnsafeMutablePointer<Word> { base }
   var givenUpOfAll: UnsafeMutablePointer<Word> { base + 1 }
+  var spooledOfAll: UnsafeMutablePointer<Word> { base + 2 }
   func inFlight(ofUser user: Int) -> UnsafeMutablePointer<Word> { base + (1 + user) * Layout.line }
   public var processorShares: ProcessorShares { ProcessorShares(base: base + layout.firstShare) }
   func seat(_ index: Int) -> UnsafeMutablePointer<Word> { base + (layout.firstSeat + index * layout.seat) }
@@ -112,13 +121,15 @@ public struct RequestBook: @unchecked Sendable {
     var lastFailure: UnsafeMutablePointer<Word> { words + 2 }
     /// Requests that were taken back from session slots and may still lie in the queues of those.
     var leftInSlots: UnsafeMutablePointer<Word> { words + 3 }
+    /// Bytes in files of the group's spools.
+    var spooled: UnsafeMutablePointer<Word> { words + 4 }
     var history: RequestHistory { RequestHistory(base: words + Row.firstOfHistory) }
     /// The log limit of the group's requests.
     public var logShare: LogShare { LogShare(words: words + Layout.line) }
-    /// Forgets what was counted, for the next group: all but what lies in queues, and what is in flight, which those who counted
-    /// it subtract.
+    /// Forgets what was counted, for the next group: all but what lies in queues, and what is in flight or in spools, which
+    /// those who counted it subtract.
     public func forgetCounts() {
-      for word in 2..<Row.size where word != 3 && words[word].load(ordering: .relaxed) != 0 {
+      for word in 2..<Row.size where word != 3 && word != 4 && words[word].load(ordering: .relaxed) != 0 {
         words[word].store(0, ordering: .relaxed)
       }
     }
@@ -164,6 +175,11 @@ public struct RequestBook: @unchecked Sendable {
     let words = seat(index)
     let isShared = shares.reach == .server
     for slot in 0..<layout.rows {
+      let spooled = words[layout.firstSpooled &+ slot].exchange(0, ordering: .acquiringAndReleasing)
+      if spooled > 0 {
+        row(slot)?.spooled.pointee.wrappingSubtract(spooled, ordering: .relaxed)
+        spooledOfAll.pointee.wrappingSubtract(spooled, ordering: .relaxed)
+      }
       let left = words[layout.firstPace &+ slot &* GroupPace.size].exchange(0, ordering: .acquiringAndReleasing)
       guard left > 0 else { continue }
       row(slot)?.inFlight.pointee.wrappingSubtract(left, ordering: .relaxed)

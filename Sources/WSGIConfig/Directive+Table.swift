@@ -71,6 +71,15 @@ extension Directive {
         guard !word.isEmpty else { throw ConfigError("WSGIControlSocket requires a path, or Off.") }
         parse.global.value.controlSocket = word.description.lowercased() == "off" ? .off : .path(word)
       }),
+    Directive(
+      "WSGISpoolLimit", .global, default: "1G",
+      "the most bytes in temporary files with request bodies and responses of all process groups; 0: no limit",
+      .one { (parse, word) throws(ConfigError) in
+        guard let size = NumberSyntax.size(word), size >= 0 else {
+          throw ConfigError("WSGISpoolLimit must be a number of bytes, which K, M or G may follow, not '\(word)'.")
+        }
+        parse.global.value.spoolLimit = size
+      }),
   ]
 
   private static let python: [Directive] = [

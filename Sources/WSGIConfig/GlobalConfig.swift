@@ -20,6 +20,8 @@ public struct GlobalConfig: Sendable {
   public var controlSocket = ControlSocket.usual
   /// In the order of their declaration.
   public var groups: [GroupConfig] = []
+  /// The most bytes in files that hold request bodies and responses of all of them; 0: no limit.
+  public var spoolLimit = 1 << 30
   public var imports: [ImportScript] = []
   /// Where a WSGIProcessGroup stands, for diagnostics and for `%{AUTO}`.
   public var references: [GroupReference] = []

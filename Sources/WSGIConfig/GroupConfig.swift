@@ -52,6 +52,7 @@ public struct GroupConfig: Sendable {
   public var requestSpool = 65_536
   /// Bytes of a response that httpd keeps for a client that does not keep up with it; 0: none.
   public var responseSpool = 1_048_576
+  public var spoolLimit = 268_435_456
   /// 0: as `socketTimeout`; both 0: the client connection's timeout is left alone.
   public var responseSocketTimeout: Milliseconds = 0
   public var responseFlushDelay: Milliseconds = 5
@@ -106,6 +107,7 @@ extension DaemonProcessOption {
     .number("listen-backlog", "listen backlog", default: "100", 0...Int(Int32.max)) { $0.listenBacklog = $1 },
     .size("request-spool", "request spool", default: "64K", isAddition: true) { $0.requestSpool = $1 },
     .size("response-spool", "response spool", default: "1M", isAddition: true) { $0.responseSpool = $1 },
+    .size("spool-limit", "spool limit", default: "256M", isAddition: true) { $0.spoolLimit = $1 },
     .time("response-socket-timeout", "response socket timeout", default: "socket-timeout") { $0.responseSocketTimeout = $1 },
     .time("response-flush-delay", "response flush delay", default: "5ms", plainUnit: 1) { $0.responseFlushDelay = $1 },
     .buffer("send-buffer-size", "send buffer size", default: "0", minimum: 512, of: "system default") {

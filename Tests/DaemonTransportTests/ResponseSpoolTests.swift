@@ -1,12 +1,36 @@
 import Glibc
 import Platform
+import RequestCounting
 import Testing
 
 @testable import DaemonTransport
 
 /// What a slow client has not taken, in memory and in a file.
 @Suite struct ResponseSpoolTests {
-  private static func makeFile() -> Int32 { SharedMemory.makeFile(size: 200_000) }
+  private let book: RequestBook
+  private let seat: ChildSeat
+  private let row: RequestBook.Row
+
+  init() throws {
+    book = try #require(RequestBook(rows: 1, children: 2))
+    seat = book.takeSeat(pid: 1)
+    row = try #require(book.row(0))
+  }
+
+  private func append(
+    _ bytes: [UInt8], to spool: inout ResponseSpool, limit: Int, file: Int32? = nil, spoolLimit: Int = 0
+  ) -> SpoolFailure? {
+    bytes.withUnsafeBytes { bytes in
+      do throws(SpoolFailure) {
+        try spool.append(bytes, limit: limit) { () throws(SpoolFailure) in
+          try SpoolFile(file ?? SharedMemory.makeFile(size: 200_000), SpoolSpace(seat, row, limit: spoolLimit))
+        }
+        return nil
+      } catch {
+        return error
+      }
+    }
+  }
 
   @Test func bytesComeOutAsTheyWentIn() throws {
     var random = Dice(state: 1)
@@ -20,17 +44,12 @@ import Testing
     while written < 2_000_000 {
       let room = (limit - spool.count) / 4
       let count = min(Int(random.next() % 20_000), room)
-      let failure = numbers(count, from: written).withUnsafeBytes {
-        spool.append($0, limit: limit) { ResponseSpoolTests.makeFile() }
-      }
-      try #require(failure == 0)
+      let failure = append(numbers(count, from: written), to: &spool, limit: limit)
+      try #require(failure == nil)
       written += UInt32(count)
       var wanted = Int(random.next() % 20_000)
       while wanted > 0, !spool.isEmpty {
-        guard let piece = spool.first(wanted * 4) else {
-          Issue.record("the file cannot be read")
-          return
-        }
+        let piece = try spool.first(wanted * 4)
         let whole = piece.count / 4
         #expect(Array(piece.prefix(whole * 4)) == numbers(whole, from: read))
         spool.drop(whole * 4)
@@ -48,9 +67,33 @@ import Testing
   @Test func nothingIsKeptWhereTheFileFails() {
     var spool = ResponseSpool()
     let bytes = [UInt8](repeating: 7, count: ResponseSpool.inMemory)
-    let first = bytes.withUnsafeBytes { spool.append($0, limit: 1 << 20) { -ENOSPC } }
-    let second = bytes.withUnsafeBytes { spool.append($0, limit: 1 << 20) { -ENOSPC } }
+    let first = append(bytes, to: &spool, limit: 1 << 20, file: -ENOSPC)
+    let second = append(bytes, to: &spool, limit: 1 << 20, file: -ENOSPC)
     let count = spool.count
-    #expect(first == 0 && second == ENOSPC && count == bytes.count)
+    #expect(first == nil && second == .system(errno: ENOSPC) && count == bytes.count)
+  }
+
+  @Test func aLimitOnTheRoomOfTheGroupHolds() {
+    var spool = ResponseSpool()
+    let bytes = [UInt8](repeating: 7, count: ResponseSpool.inMemory)
+    let failures = (0..<4).map { _ in append(bytes, to: &spool, limit: 1 << 20, spoolLimit: 2 * bytes.count) }
+    let count = spool.count
+    #expect(failures == [nil, nil, nil, .limit(.group)] && count == 3 * bytes.count)
+  }
+
+  @Test func whatCannotBeReadIsSaid() throws {
+    var spool = ResponseSpool()
+    let bytes = [UInt8](repeating: 7, count: 2 * ResponseSpool.inMemory)
+    var name = Array("/tmp/spool.XXXXXX".utf8CString)
+    let made = mkstemp(&name)
+    let file = open(name, O_WRONLY | O_CLOEXEC)
+    close(made)
+    unlink(name)
+    #expect(append(bytes, to: &spool, limit: 1 << 20, file: file) == nil)
+    _ = try spool.first(.max)
+    spool.drop(ResponseSpool.inMemory)
+    var failure: SpoolFailure?
+    do throws(SpoolFailure) { _ = try spool.first(.max) } catch { failure = error }
+    #expect(failure == .unreadable(errno: EBADF))
   }
 }

@@ -29,7 +29,7 @@ import WSGICore
     var clientTimeoutMilliseconds: Int64 { 0 }
     mutating func clientTimedOut() {}
     mutating func makeSpoolFile() -> Int32 { -ENOSPC }
-    mutating func spoolFailed(errno: Int32) {}
+    mutating func spoolFailed(_ failure: SpoolFailure) {}
     mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead { base.readBody(into: buffer) }
     var bodyDescriptor: Int32 { base.bodyDescriptor }
     var bodyTimeoutMilliseconds: Int64 { base.bodyTimeoutMilliseconds }

@@ -72,7 +72,7 @@ struct RecordingOrigin: RequestOrigin, ~Copyable {
   var clientTimeoutMilliseconds: Int64 { 0 }
   mutating func clientTimedOut() {}
   mutating func makeSpoolFile() -> Int32 { -ENOSPC }
-  mutating func spoolFailed(errno: Int32) {}
+  mutating func spoolFailed(_ failure: SpoolFailure) {}
   mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead {
     reads += 1
     if uploadStalls { return .wouldWait }

@@ -19,7 +19,7 @@ private struct Origin: RequestOrigin {
   var clientTimeoutMilliseconds: Int64 { 0 }
   mutating func clientTimedOut() {}
   mutating func makeSpoolFile() -> Int32 { -ENOSPC }
-  mutating func spoolFailed(errno: Int32) {}
+  mutating func spoolFailed(_ failure: SpoolFailure) {}
   mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead {
     guard left > 0 else { return .end }
     left -= 100

@@ -8,11 +8,11 @@ import WSGICore
     #expect(DaemonProcessOption.table.filter { !$0.isAddition }.count == 44)
     #expect(
       Set(DaemonProcessOption.table.filter(\.isAddition).map(\.name)) == [
-        "python", "reload", "queue-limit", "request-spool", "response-spool", "new-privileges", "environment", "pass-environment",
-        "idle-timeout",
-        "memory-recycle", "process-limit", "cgroup", "cgroup-set", "preload", "sticky-cookie", "sticky-header", "sticky-wait",
+        "python", "reload", "queue-limit", "request-spool", "response-spool", "spool-limit", "new-privileges", "environment",
+        "pass-environment", "idle-timeout", "memory-recycle", "process-limit", "cgroup", "cgroup-set", "preload", "sticky-cookie",
+        "sticky-header", "sticky-wait",
       ])
-    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 61)
+    #expect(Set(DaemonProcessOption.table.map(\.name)).count == 62)
   }
 
   func group(_ options: String, isRoot: Bool = true) throws -> GroupConfig {
@@ -115,6 +115,7 @@ import WSGICore
     ("", { $0.requestSpool == 65_536 }),
     ("", { $0.responseSpool == 1_048_576 }),
     ("response-spool=0", { $0.responseSpool == 0 }),
+    ("", { $0.spoolLimit == 268_435_456 }), ("spool-limit=2G", { $0.spoolLimit == 2 << 30 }),
     ("request-spool=0", { $0.requestSpool == 0 }),
     ("request-spool=2M", { $0.requestSpool == 2_097_152 }),
     ("reload=rolling", { $0.reload == .rolling }), ("reload=restart", { $0.reload == .restart }),
@@ -240,6 +241,7 @@ import WSGICore
     ("pass-environment=A=b", "Invalid variable name for WSGI daemon process."),
     ("request-spool=x", "Invalid request spool for WSGI daemon process. request-spool=x: it must be a number of bytes"),
     ("response-spool=1T", "Invalid response spool for WSGI daemon process."),
+    ("spool-limit=-1", "Invalid spool limit for WSGI daemon process."),
     ("request-spool=-1", "Invalid request spool for WSGI daemon process."),
     ("queue-limit=0", "Invalid queue limit for WSGI daemon process."),
     ("reload=maybe", "Invalid reload policy for WSGI daemon process."),

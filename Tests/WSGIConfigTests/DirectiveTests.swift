@@ -6,8 +6,8 @@ import WSGICore
 @Suite struct DirectiveTests {
   @Test func theTableHoldsEveryDirectiveOnce() {
     let names = Directive.table.map(\.name.description)
-    #expect(names.count == 55)
-    #expect(Set(names).count == 55)
+    #expect(names.count == 56)
+    #expect(Set(names).count == 56)
   }
 
   static let contexts: [(DirectiveContext, [String])] = [
@@ -20,7 +20,7 @@ import WSGICore
         "WSGIRestrictEmbedded", "WSGIControlSocket", "WSGIMaxInterpreters", "WSGIReloadGenerations", "WSGIRestrictStdin",
         "WSGIRestrictStdout",
         "WSGIRestrictSignal",
-        "WSGICaseSensitivity",
+        "WSGICaseSensitivity", "WSGISpoolLimit",
         "WSGIServerMetrics", "WSGITelemetryService", "WSGISlowRequests", "WSGITelemetryOptions",
       ]
     ),
@@ -61,7 +61,8 @@ import WSGICore
     "WSGIMapHEADToGET aUTO", "WSGITrustedProxyHeaders X-Forwarded-For X-Unheard-Of", "WSGIHandlerScript name /x",
     "WSGITrustedProxies 10 10. 10.1 10.1.2.3. 10.0.0.0/8 10.0.0.0/255.0.0.0 ::1 FE80::/64 fd00::/8",
     "WSGIHandlerScript n /x process-group=g application-group=%{GLOBAL} pass-authorization=On",
-    "WSGITelemetryService unix:/run/t.sock", "WSGITelemetryService unix:/run/t.sock interval=0.5",
+    "WSGISpoolLimit 0", "WSGISpoolLimit 512M", "WSGITelemetryService unix:/run/t.sock",
+    "WSGITelemetryService unix:/run/t.sock interval=0.5",
     "WSGITelemetryService unix:/run/t.sock interval=500ms", "WSGISlowRequests 0", "WSGISlowRequests 2.5",
     "WSGITelemetryOptions +CaptureUserAgent", "WSGITelemetryOptions None captureUserAgent",
     "WSGITelemetryOptions -captureuseragent",

@@ -5,16 +5,21 @@ import Testing
 
 /// The tables of the manual's reference are those of the code.
 @Suite struct ManualTests {
+  private static let newDirectives: Set = [
+    "WSGIControlSocket",
+    "WSGIDaemonTemplate",
+    "WSGIMaxInterpreters",
+    "WSGIReloadGenerations",
+    "WSGIReloadMechanism",
+    "WSGISpoolLimit",
+    "WSGIStatusPaths",
+  ]
+
   @Test func everyDirectiveHasARowWithItsContextAndDefault() {
     for directive in Directive.table {
       let name = directive.isSection ? "\(directive.name) …>" : "\(directive.name)"
       let isAdded = ["WSGIHandlerScript", "WSGIDispatchScript", "WSGIPassApacheRequest"].contains(name)
-      let mark =
-        [
-          "WSGIMaxInterpreters", "WSGIDaemonTemplate", "WSGIReloadGenerations", "WSGIReloadMechanism", "WSGIStatusPaths",
-          "WSGIControlSocket",
-        ].contains(name)
-        ? " **new**" : ""
+      let mark = ManualTests.newDirectives.contains(name) ? " **new**" : ""
       let row =
         "| `\(name)`\(directive.isScopable ? " ¹" : "")\(mark) | \(places(directive.context, isAdded: isAdded)) | "
         + "\(directive.defaultValue) | \(directive.usage) |"

@@ -168,7 +168,7 @@ final class TestClients: @unchecked Sendable {
     var clientTimeoutMilliseconds: Int64 { 0 }
     func clientTimedOut() {}
     func makeSpoolFile() -> Int32 { -ENOSPC }
-    func spoolFailed(errno: Int32) {}
+    func spoolFailed(_ failure: SpoolFailure) {}
     func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead { .end }
     var bodyDescriptor: Int32 { -1 }
     var bodyTimeoutMilliseconds: Int64 { 1000 }

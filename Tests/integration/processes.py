@@ -20,6 +20,12 @@ def name_of(pid):
     return about(pid, "comm").strip()
 
 
+def memory_of(pid):
+    """Resident memory that is the process's own, in bytes."""
+    with open("/proc/%d/status" % pid) as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("RssAnon:"))
+
+
 def has_ended(pid):
     """A zombie has: it waits for whatever adopts orphans here."""
     return fields(pid)[:1] in ([], ["Z"])

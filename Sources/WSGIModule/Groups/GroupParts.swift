@@ -165,6 +165,7 @@ extension GroupQueue {
     flushDelay = Int64(group.responseFlushDelay)
     flushSize = group.responseBufferSize
     responseSpool = group.responseSpool
+    spoolLimit = group.spoolLimit
     sendBuffer = Int32(clamping: group.sendBufferSize)
     receiveBuffer = Int32(clamping: group.receiveBufferSize)
   }

@@ -45,7 +45,8 @@ final class Generation: @unchecked Sendable {  // constant once httpd has childr
       rows: configuration.groups.count + tenants + 1, users: users.count + tenants, children: Generation.seats(facts),
       threads: threads,
       shares: ThreadShares(
-        children: Int(facts.maximum_processes), threads: threads, hasOtherGroups: owners.count > 1 || tenants > 0))
+        children: Int(facts.maximum_processes), threads: threads, hasOtherGroups: owners.count > 1 || tenants > 0),
+      spoolLimit: configuration.global.spoolLimit)
     embeddedRow = book?.row(0)
   }
 

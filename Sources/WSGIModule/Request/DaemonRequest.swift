@@ -19,7 +19,8 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
   private let account: RequestAccount
 
   init(
-    _ request: OpaquePointer, of group: ChildGroup, script: UnsafePointer<CChar>, response: consuming ClientResponse,
+    _ request: OpaquePointer, of group: ChildGroup, seat: ChildSeat, script: UnsafePointer<CChar>,
+    response: consuming ClientResponse,
     body: RequestBody, account: RequestAccount
   ) {
     self.request = request
@@ -27,7 +28,7 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
     self.script = script
     self.response = response
     self.account = account
-    self.body = SpooledBody(request, limit: group.config.requestSpool, length: body.length, isThere: body.isThere)
+    self.body = SpooledBody(request, of: group, seat: seat, length: body.length, isThere: body.isThere)
     records = RequestLog(request, script: script, group: group)
   }
 
@@ -40,11 +41,17 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
     do throws(SpoolFailure) {
       try body.receive(patience: bodyTimeoutMilliseconds)
     } catch {
-      note(
-        .warning,
-        "WSGI0744: Cannot keep the whole request body for process group '\(group.name)': "
-          + String(cString: strerror(error.errno)) + ". The process is asked for the request before the rest has come. Make room"
-          + " in the directory for temporary files (TMPDIR), or lower request-spool.")
+      switch error {
+      case .unreadable: spoolFailed(error)
+      case .system(let errno):
+        note(
+          .warning,
+          "WSGI0744: Cannot keep the whole request body for process group '\(group.name)': \(String(cString: strerror(errno)))."
+            + " The process is asked for the request before the rest has come. Make room in the directory for temporary files"
+            + " (TMPDIR), or lower request-spool.")
+      case .limit(let bound):
+        report(bound, "A process is asked for a request before its whole body has come.")
+      }
     }
     if body.wasAnswered { response.wasAnswered() }
     account.setReceiving(false, group)
@@ -52,9 +59,14 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
   }
 
   mutating func readBody(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead {
-    let read = body.read(into: buffer)
-    if body.wasAnswered { response.wasAnswered() }
-    return read
+    do throws(SpoolFailure) {
+      let read = try body.read(into: buffer)
+      if body.wasAnswered { response.wasAnswered() }
+      return read
+    } catch {
+      spoolFailed(error)
+      return .failed(.failed)
+    }
   }
 
   var bodyDescriptor: Int32 { wsgi_httpd_client_socket(request) }
@@ -90,12 +102,36 @@ struct DaemonRequest: RequestOrigin, ~Copyable {
   mutating func clientTimedOut() { response.timedOut() }
   mutating func makeSpoolFile() -> Int32 { wsgi_httpd_temporary_file(request) }
 
-  mutating func spoolFailed(errno: Int32) {
-    note(
-      .warning,
-      "WSGI0745: Cannot keep a response for a client that reads slowly: \(String(cString: strerror(errno))). A thread of process"
-        + " group '\(group.name)' waits for the client. Make room in the directory for temporary files (TMPDIR), or lower"
-        + " response-spool.")
+  mutating func spoolFailed(_ failure: SpoolFailure) {
+    switch failure {
+    case .system(let errno):
+      note(
+        .warning,
+        "WSGI0745: Cannot keep a response for a client that reads slowly: \(String(cString: strerror(errno))). A thread of"
+          + " process group '\(group.name)' waits for the client. Make room in the directory for temporary files (TMPDIR), or"
+          + " lower response-spool.")
+    case .unreadable(let errno):
+      note(
+        .error,
+        "WSGI0682: Cannot read what was kept of a request of process group '\(group.name)', or of its response:"
+          + " \(String(cString: strerror(errno))). The request fails, or the response is cut. Check the file system of the"
+          + " directory for temporary files (TMPDIR).")
+    case .limit(let bound):
+      report(bound, "A thread of the group waits for a client that reads slowly.")
+    }
+  }
+
+  /// There is no more room for bodies and responses.
+  private func report(_ bound: SpoolSpace.Bound, _ consequence: String) {
+    guard let passedOver = group.refusals.takeSpool(now: Clock.monotonicMilliseconds()) else { return }
+    var message =
+      bound == .group
+      ? "WSGI0680: Request bodies and responses of process group '\(group.name)' take all the room in files that its spool-limit"
+        + " allows. \(consequence) Raise spool-limit, or lower request-spool or response-spool."
+      : "WSGI0681: Request bodies and responses of all process groups take all the room in files that WSGISpoolLimit allows."
+        + " \(consequence) This one is of group '\(group.name)'. Raise WSGISpoolLimit, or lower the groups' spool-limit."
+    if passedOver > 0 { message += " This has happened \(passedOver) more times since it was last logged." }
+    note(.warning, message)
   }
 
   mutating func sendFile(_ file: consuming Descriptor, offset: Int64, length: Int64) -> Bool {

@@ -29,7 +29,8 @@ extension ScriptHandler {
       defer { if before >= 0 { _ = wsgi_httpd_set_client_timeout(request, before) } }
       var exchange = SessionRequest(
         DaemonRequest(
-          request, of: group, script: script, response: response(for: destination), body: body, account: account),
+          request, of: group, seat: seat, script: script, response: response(for: destination), body: body,
+          account: account),
         session, owners: queue.owners, head: head, isMounted: alias != nil)
       let outcome = run(head, on: queue, destination, tenant, seat, &exchange)
       let result = exchange.conclude(outcome)

@@ -259,7 +259,7 @@ struct ScriptHandler {
     let before = limitClient(group)
     defer { if before >= 0 { _ = wsgi_httpd_set_client_timeout(request, before) } }
     var exchange = DaemonRequest(
-      request, of: group, script: script, response: response(for: destination), body: body, account: account)
+      request, of: group, seat: seat, script: script, response: response(for: destination), body: body, account: account)
     let outcome =
       queue.writeEnd >= 0
       ? ThreadState.withForwarder(seat: seat) { forwarder in

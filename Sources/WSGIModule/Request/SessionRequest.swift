@@ -111,7 +111,7 @@ struct SessionRequest: SessionOrigin, ~Copyable {
   var clientTimeoutMilliseconds: Int64 { base.clientTimeoutMilliseconds }
   mutating func clientTimedOut() { base.clientTimedOut() }
   mutating func makeSpoolFile() -> Int32 { base.makeSpoolFile() }
-  mutating func spoolFailed(errno: Int32) { base.spoolFailed(errno: errno) }
+  mutating func spoolFailed(_ failure: SpoolFailure) { base.spoolFailed(failure) }
 
   mutating func sendFile(_ file: consuming Descriptor, offset: Int64, length: Int64) -> Bool {
     base.sendFile(file, offset: offset, length: length)

@@ -2,6 +2,8 @@ import CHTTPD
 import DaemonTransport
 import Glibc
 import Platform
+import RequestCounting
+import WSGIConfig
 import WSGICore
 
 /// A request body on its way to a daemon process: a first part is received before a process is asked for the request, so that a
@@ -22,7 +24,10 @@ struct SpooledBody: ~Copyable {
 
   private var memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   private var inMemory = 0
-  private var file = Descriptor()
+  private var file: SpoolFile?
+  /// How the room that it takes is counted.
+  private let seat: ChildSeat
+  private let group: ChildGroup
   private var inFile = 0
   /// Received, when the file took no more.
   private var rest: [UInt8] = []
@@ -30,9 +35,12 @@ struct SpooledBody: ~Copyable {
   /// Stands behind what was received.
   private var end: BodyRead?
 
-  /// `limit`: that of the process group; `length`: the announced one, -1: none.
-  init(_ request: OpaquePointer, limit: Int, length: Int64, isThere: Bool) {
+  /// `length`: the announced one, -1: none.
+  init(_ request: OpaquePointer, of group: ChildGroup, seat: ChildSeat, length: Int64, isThere: Bool) {
     self.request = request
+    self.group = group
+    self.seat = seat
+    let limit = group.config.requestSpool
     self.length = length
     // A client that waits to be asked for its body is asked when the application reads it, and may be refused before.
     let isWanted = isThere && length <= Int64(limit) && wsgi_httpd_expects_continue(request) == 0
@@ -85,7 +93,7 @@ struct SpooledBody: ~Copyable {
       if case .bytes(let count) = read { inMemory += count }
       return read
     }
-    var failure: Int32 = 0
+    var failure: SpoolFailure?
     let most = max(1, min(SpooledBody.inMemory, limit - inMemory - inFile))
     let read = withUnsafeTemporaryAllocation(byteCount: most, alignment: 16) { buffer -> BodyRead in
       let read = readFromClient(into: buffer)
@@ -93,31 +101,28 @@ struct SpooledBody: ~Copyable {
       failure = keep(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
       return read
     }
-    if failure != 0 { throw SpoolFailure(errno: failure) }
+    if let failure { throw failure }
     return read
   }
 
-  /// Writes to the file; 0 or an errno value, and what it did not take is kept.
-  private mutating func keep(_ bytes: UnsafeRawBufferPointer) -> Int32 {
-    if file.number < 0 {
-      let made = wsgi_httpd_temporary_file(request)
-      guard made >= 0 else {
-        rest = Array(bytes)
-        return -made
-      }
-      file = Descriptor(owning: made)
-    }
+  /// Writes to the file. The result is why it did not take everything; then the rest is kept.
+  private mutating func keep(_ bytes: UnsafeRawBufferPointer) -> SpoolFailure? {
     var left = bytes
-    while let start = left.baseAddress, !left.isEmpty {
-      let count = systemCall { pwrite(file.number, start, left.count, inFile) }
-      guard count > 0 else {
-        rest = Array(left)
-        return count == 0 ? ENOSPC : Int32(clamping: -count)
+    do throws(SpoolFailure) {
+      if file == nil {
+        let space = SpoolSpace(seat, group.row, limit: group.config.spoolLimit)
+        file = try SpoolFile(wsgi_httpd_temporary_file(request), space)
       }
-      inFile += count
-      left = UnsafeRawBufferPointer(rebasing: left.dropFirst(count))
+      while !left.isEmpty {
+        guard let count = try file?.write(left, at: inFile) else { break }
+        inFile += count
+        left = UnsafeRawBufferPointer(rebasing: left.dropFirst(count))
+      }
+      return nil
+    } catch {
+      rest = Array(left)
+      return error
     }
-    return 0
   }
 
   private mutating func readFromClient(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead {
@@ -132,13 +137,13 @@ struct SpooledBody: ~Copyable {
 
   // MARK: giving
 
-  /// Reads what is there, as `RequestOrigin.readBody`.
-  mutating func read(into buffer: UnsafeMutableRawBufferPointer) -> BodyRead {
+  /// Reads what is there, as `RequestOrigin.readBody`. It throws what happens when what was received cannot be read.
+  mutating func read(into buffer: UnsafeMutableRawBufferPointer) throws(SpoolFailure) -> BodyRead {
     if given < inMemory { return give(UnsafeRawBufferPointer(rebasing: memory[given..<inMemory]), buffer) }
     if given < inMemory + inFile {
       guard let start = buffer.baseAddress else { return .failed(.failed) }
-      let count = systemCall { pread(file.number, start, min(buffer.count, inMemory + inFile - given), given - inMemory) }
-      guard count > 0 else { return .failed(.failed) }
+      let left = inMemory + inFile - given
+      let count = try file?.read(into: start, min(buffer.count, left), at: given - inMemory) ?? 0
       given += count
       return .bytes(count)
     }
@@ -155,9 +160,4 @@ struct SpooledBody: ~Copyable {
     given += count
     return .bytes(count)
   }
-}
-
-/// A file took no more of a body.
-struct SpoolFailure: Error {
-  let errno: Int32
 }

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from httpd_env import MODES, Httpd, run_together, wait_until
-from processes import children, name_of, open_files
+from processes import children, memory_of, name_of, open_files
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
 
@@ -22,6 +22,12 @@ def application(environ, start_response):
         start_response("200 OK", [("Content-Length", str(size))])
         return [data(size)]
     start_response("200 OK", [])
+    if kind == "echo":
+        digest = hashlib.md5()
+        for block in iter(lambda: environ["wsgi.input"].read(65536), b""):
+            digest.update(block)
+        open(environ["QUERY_STRING"], "w").write(digest.hexdigest())
+        return (b"%d" % (number % 10) * 100_000 for number in range(size // 100_000))
     if kind == "pid":
         return [b"%d" % os.getpid()]
     def blocks():
@@ -39,7 +45,11 @@ GROUPS = {
     "usual": "threads=1",
     "none": "threads=1 response-spool=0",
     "timed": "threads=1 response-socket-timeout=1",
+    "bound": "threads=4 response-spool=4M spool-limit=512K",
+    "large": "threads=1 request-spool=300M response-spool=300M spool-limit=0",
 }
+# Both more than memory and sockets hold: the first is more than the limit allows beside that, the second is less.
+BEYOND, WITHIN = 1_600_000, 700_000
 CONF = "".join(
     "WSGIDaemonProcess {0} {1}\nWSGIScriptAlias /{0} {{docs}}/app.wsgi process-group={0} application-group=%{{GLOBAL}}\n".format(
         *pair) for pair in GROUPS.items()) + "SendBufferSize 65536\n"
@@ -50,8 +60,8 @@ def data(size):
     return b"".join(hashlib.md5(b"%d" % number).digest() for number in range(size // 16))
 
 
-def make_server(name):
-    running = Httpd(CONF, name=name, threads=80)
+def make_server(name, conf=""):
+    running = Httpd(CONF + conf, name=name, threads=80)
     # Files that should have no name would be seen here.
     running.temporary = running.make_directory("temporary", 0o777)
     running.environment["TMPDIR"] = running.temporary
@@ -135,6 +145,90 @@ def test_what_came_before_a_crash_reaches_a_slow_client(server):
         answer = client.read_response()
         assert not answer.complete and answer.body == data(SIZE)
     server.log.wait_for("WSGI0119")
+
+
+def is_kept(server, path, size):
+    """Asks for a response and reads nothing of it: the client, and whether httpd has it all."""
+    done = server.unused_path("done")
+    return ask(server, "%s/blocks/%d?%s" % (path, size, done)), lambda: os.path.exists(done)
+
+
+def serving_child(server):
+    child, = [pid for pid in children(server.pid) if name_of(pid) != "wsgi-supervisor"]
+    return child
+
+
+def test_the_responses_of_a_group_share_its_room(server):
+    mark = server.log.mark()
+    first, has_first = is_kept(server, "/bound", BEYOND)
+    with first:
+        line = server.log.wait_for("WSGI0680", mark)[0]
+        assert "process group 'bound'" in line and "spool-limit" in line
+        second, has_second = is_kept(server, "/bound", WITHIN)
+        with second:
+            # Another group has room of its own.
+            other, has_other = is_kept(server, "/usual", WITHIN)
+            with other:
+                wait_until(has_other, "the other group's response")
+            assert not has_first() and not has_second()
+            assert first.read_response().body == data(BEYOND)
+            assert second.read_response().body == data(WITHIN)
+    third, has_third = is_kept(server, "/bound", WITHIN)
+    with third:
+        wait_until(has_third, "room for another response")
+    assert len(server.log.lines("WSGI0680", mark)) == 1
+
+
+def test_a_child_that_dies_takes_no_room_along():
+    with make_server("killed") as server:
+        server.expected_crashes = True
+        first, _ = is_kept(server, "/bound", BEYOND)
+        with first:
+            server.log.wait_for("WSGI0680")
+            os.kill(serving_child(server), 9)
+        wait_until(lambda: server.answers(), "another child")
+        second, has_second = is_kept(server, "/bound", WITHIN)
+        with second:
+            wait_until(has_second, "room for another response")
+            assert second.read_response().body == data(WITHIN)
+        assert os.listdir(server.temporary) == []
+
+
+def test_all_groups_share_the_room_of_the_server():
+    with make_server("shared", "WSGISpoolLimit 512K\n") as server:
+        first, has_first = is_kept(server, "/usual", BEYOND)
+        with first:
+            line = server.log.wait_for("WSGI0681")[0]
+            assert "group 'usual'" in line and "WSGISpoolLimit" in line
+            second, has_second = is_kept(server, "/bound", WITHIN)
+            with second:
+                server.log.wait_for("WSGI0681.*group 'bound'")
+                assert first.read_response().body == data(BEYOND)
+                assert second.read_response().body == data(WITHIN)
+                assert not has_first() or has_second()
+
+
+def test_memory_does_not_grow_with_bodies_in_both_directions(server):
+    size, piece = 200_000_000, os.urandom(1_000_000)
+    child, digest, done = serving_child(server), hashlib.md5(), server.unused_path("done")
+    worker = int(server.get("/large/pid").text)
+    before = [memory_of(pid) for pid in (child, worker)]
+    with server.client(timeout=120) as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        client.send(client.head("POST", "/large/echo/%d?%s" % (size, done), [("Content-Length", str(size))]))
+        for _ in range(size // len(piece)):
+            client.send(piece)
+            digest.update(piece)
+        wait_until(lambda: os.path.exists(done), "the whole body to be read", 60)
+        # The application has sent all of its response when it takes another request.
+        assert server.get("/large/pid").text == str(worker)
+        after = [memory_of(pid) for pid in (child, worker)]
+        answer = client.read_response()
+    with open(done) as file:
+        assert file.read() == digest.hexdigest()
+    assert answer.complete and len(answer.body) == size and answer.body[-100_000:] == b"9" * 100_000
+    assert all(now < then + 20_000_000 for then, now in zip(before, after)), (before, after)
+    assert os.listdir(server.temporary) == []
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may mount a small file system")
