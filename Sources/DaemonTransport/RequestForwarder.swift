@@ -86,7 +86,7 @@ public struct RequestForwarder: ~Copyable {
     // Without a watch for the worker's death, its end of the channel must be the only one.
     if watch == nil { pair.closeFar() }
     if !origin.isServed() || origin.isStarting() || group.queueTimeout > 0 {
-      if let failure = awaitTaking(pair.near.number, on: group, origin: &origin) { return .ended(.failed(failure)) }
+      if let failure = awaitTaking(envelope, pair.near.number, on: group, origin: &origin) { return .ended(.failed(failure)) }
     }
     return finish(head, envelope, entry, kind, pair, watch, on: group, origin: &origin)
   }
@@ -184,12 +184,14 @@ public struct RequestForwarder: ~Copyable {
   /// process to be ready has it at once; a process that finds it after we gave up sees a closed channel.
   @inline(never)
   private func awaitTaking<Origin: RequestOrigin & ~Copyable>(
-    _ channel: Int32, on group: GroupQueue, origin: inout Origin
+    _ envelope: QueueEnvelope, _ channel: Int32, on group: GroupQueue, origin: inout Origin
   ) -> DaemonFailure? {
     let start = Clock.monotonicMilliseconds()
     var served = false
     while true {
       let waited = Clock.monotonicMilliseconds() &- start
+      // Where both ends of the channel are kept, the process may have died since: who reads the response finds out.
+      if let owners = group.owners, owners.taker(of: envelope) > 0 { return nil }
       let isExpected = origin.isServed()
       served = served || isExpected && !origin.isStarting()
       if origin.isHalted() { return .halted }

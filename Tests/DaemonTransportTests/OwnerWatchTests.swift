@@ -28,9 +28,9 @@ import WSGICore
   }
 
   /// Has requests run on groups of these indices, one after the other, all from one queue. The result: their outcomes, and which
-  /// channels they came on.
+  /// channels they came on. `isServed`: as far as the supervisor has said.
   private func run(
-    _ groups: [Int], timeout: Int64 = 5000, flags: RequestHead.Flags = [], worker script: @escaping Script
+    _ groups: [Int], timeout: Int64 = 5000, isServed: Bool = true, flags: RequestHead.Flags = [], worker script: @escaping Script
   ) throws -> (outcomes: [DaemonOutcome], channels: [UInt64]) {
     signal(SIGPIPE, SIG_IGN)
     let (board, file) = try #require(RequestOwners.make(children: 1, threads: 1))
@@ -59,7 +59,9 @@ import WSGICore
       group.owners = board
       group.socketTimeout = timeout
       group.attempts = 2
+      group.connectTimeout = 2000
       var origin = RecordingOrigin()
+      origin.served = isServed
       outcomes.append(requestHead(flags).withUnsafeBytes { forwarder.run($0, on: group, logLevel: .alert, origin: &origin) })
     }
     _ = consume queue
@@ -145,10 +147,10 @@ import WSGICore
     #expect(Set(channels).count == 2)
   }
 
-  @Test func whatADeadProcessHadNotBegunIsQueuedAgain() throws {
+  @Test(arguments: [false, true]) func whatADeadProcessHadNotBegunIsQueuedAgain(isServed: Bool) throws {
     let pid = OwnerWatchTests.process()
     try #require(pid > 0)
-    let (outcomes, channels) = try run([0]) { number, channel, request in
+    let (outcomes, channels) = try run([0], isServed: isServed) { number, channel, request in
       guard number == 0 else { return channel.answer() }
       request.board.note(request.envelope, pid: UInt32(pid))
       OwnerWatchTests.end(pid)
@@ -156,6 +158,17 @@ import WSGICore
     }
     #expect(outcomes == [.done])
     #expect(channels.count == 2)
+  }
+
+  @Test func aProcessThatDiesBeforeTheGroupIsKnownToBeServedIsFoundOut() throws {
+    let pid = OwnerWatchTests.process()
+    try #require(pid > 0)
+    let (outcomes, _) = try run([0], isServed: false) { _, channel, request in
+      request.board.noteBegun(request.envelope, pid: UInt32(pid))
+      OwnerWatchTests.end(pid)
+      _ = channel.detach()
+    }
+    #expect(outcomes == [.failed(.workerEnded(pid: UInt32(pid)))])
   }
 
   /// The last words of a process are read before its death counts.

@@ -16,7 +16,7 @@ final class ChildGroup: Sendable {
   /// A template whose groups have preloaders.
   let preloadsTenants: Bool
   let row: RequestBook.Row
-  /// nil: the group could not be started, and the log has said why.
+  /// nil: the group could not be started, and the log has said why; or it serves no requests.
   let queue: GroupQueue?
   /// The queue is made on demand: `queue` has its limits only, and `QueuesOnDemand` the rest.
   var isOnDemand: Bool { queue.map { $0.writeEnd < 0 } ?? false }

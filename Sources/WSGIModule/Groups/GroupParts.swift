@@ -130,7 +130,7 @@ struct GroupParts {
   /// The group for httpd's children; nil: there is no memory for the book. `scoreboard`: nil if nothing is started.
   func childGroup(_ place: Int, _ generation: Generation, _ scoreboard: GroupScoreboard?) -> ChildGroup? {
     guard let row = generation.row(place, for: config) else { return nil }
-    guard let scoreboard, plan.queue.readEnd >= 0 || plan.makeFiles != nil else {
+    guard let scoreboard, !config.settings.isService, plan.queue.readEnd >= 0 || plan.makeFiles != nil else {
       return ChildGroup(config, row, scoreboard: scoreboard)
     }
     var queue = GroupQueue(row, plan.queue, config, server, wsgi_httpd_get_facts())

@@ -239,8 +239,14 @@ struct ScriptHandler {
     if let owner = group.config.settings.engine.scriptOwner { try ScriptOwnership.check(script, for: owner, group: group.name) }
   }
 
-  func notStarted(_ destination: Destination) -> Refusal {
-    Refusal(500, "WSGI0151: Process group '\(ByteText(destination.processGroup))' was not started; earlier log entries say why.")
+  func notStarted(_ destination: Destination, _ group: ChildGroup? = nil) -> Refusal {
+    if let group, group.config.settings.isService {
+      return Refusal(
+        500,
+        "WSGI0683: Process group '\(group.name)' has threads=0 and serves no requests. Give it threads, or choose another group.")
+    }
+    return Refusal(
+      500, "WSGI0151: Process group '\(ByteText(destination.processGroup))' was not started; earlier log entries say why.")
   }
 
   /// Limits how long the client may keep the response waiting; how long it might before, -1: that is left alone.
@@ -255,7 +261,7 @@ struct ScriptHandler {
     _ head: UnsafeRawBufferPointer, _ destination: Destination, _ group: ChildGroup, _ body: RequestBody,
     _ account: inout RequestAccount, _ tenant: (name: QueuesOnDemand.Name, held: QueuesOnDemand.Held)?
   ) throws(Refusal) -> Int32 {
-    guard let queue = group.queue, let seat = HTTPDChild.current?.seat else { throw notStarted(destination) }
+    guard let queue = group.queue, let seat = HTTPDChild.current?.seat else { throw notStarted(destination, group) }
     let before = limitClient(group)
     defer { if before >= 0 { _ = wsgi_httpd_set_client_timeout(request, before) } }
     var exchange = DaemonRequest(

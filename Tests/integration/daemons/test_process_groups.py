@@ -35,6 +35,14 @@ def lines_of(path):
         return []
 
 
+def test_a_request_for_a_service_is_refused_and_says_why():
+    with Httpd("WSGIDaemonProcess service threads=0 python-path={lib}\n"
+               "WSGIScriptAlias / {apps}/app.wsgi process-group=service application-group=%{GLOBAL}\n",
+               apps="daemon", name="service") as server:
+        assert server.get("/pid").status == 500
+        server.log.wait_for("WSGI0683: Process group 'service' has threads=0 and serves no requests")
+
+
 def test_a_service_script():
     server = Httpd("", apps="daemon", name="service")
     path = server.unused_path("journal")
