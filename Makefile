@@ -103,6 +103,8 @@ integration: test-packages all
 
 bench: bench-packages all
 	@$(PYTHON) Tests/bench/bench.py --module $(STAGE)/mod_wsgi.so $(BENCH)
+	@[ -n '$(BENCH)' ] || $(PYTHON) Tests/bench/bench.py --module $(STAGE)/mod_wsgi.so --density
+	@[ -n '$(BENCH)' ] || $(PYTHON) Tests/bench/fairness.py --module $(STAGE)/mod_wsgi.so
 
 # The same images with their symbols, by which functions are told apart; valgrind cannot read the debugger's part of them.
 bench-instructions: bench-packages all

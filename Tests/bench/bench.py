@@ -21,6 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 from density import density  # noqa: E402
+from machine import describe, load_now  # noqa: E402
 from servers import all_servers  # noqa: E402
 from summary import show  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402
@@ -145,6 +146,7 @@ def main():
         if options.list:
             print("servers: %s\nworkloads: %s" % (", ".join(known), ", ".join(WORKLOADS)))
             return
+        describe()
         if options.density:
             density(options)
             return
@@ -170,6 +172,7 @@ def main():
                     if server.processes:
                         server.stop()
         show(results)
+        print("\nAt the end: " + load_now())
         if options.json:
             with open(options.json, "w") as out:
                 json.dump(results, out, indent=1)

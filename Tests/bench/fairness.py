@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import http.client
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 from bench import environment, find_stock, measure, quantile  # noqa: E402
+from machine import describe  # noqa: E402
 from servers import ModWSGI  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402
 
@@ -175,8 +175,7 @@ def main():
     if not options.stock:
         home = environment("stock", ["mod_wsgi==6.1.1"])
         options.stock = find_stock(home) if home else None
-    print("%s, Python %s, %d processors, load %s" % (
-        platform.platform(), platform.python_version(), os.cpu_count(), "%.1f" % os.getloadavg()[0]))
+    describe()
     with tempfile.NamedTemporaryFile(prefix="bench-file-") as file:
         options.file = file.name
         for load in options.loads.split(","):

@@ -10,6 +10,7 @@ RATIOS = [
     ("hello", "cpu", "6.1.1 …", (0.5, 0.55)),
     ("page 30 KB", "rate", "6.1.1 …", (2.1, 1.8)),
     ("100 blocks", "rate", "6.1.1 …", (3, 1.5)),
+    ("100 blocks", "rate", "C floor …", (0.75, 0.75)),
     ("no keep-alive", "rate", "6.1.1 …", (1.5, 1.5)),
     ("one connection", "rate", "6.1.1 …", (1.0, 1.5)),
     ("256 connections", "rate", "6.1.1 …", (1.0, 1.0)),
@@ -17,6 +18,7 @@ RATIOS = [
     ("upload 1 MB", "rate", "6.1.1 …", (1.0, 1.0)),
     ("file 10 MB", "rate", "static file", (0.9, 0.9)),
     ("computing", "rate", "6.1.1 …", (1.0, 1.0)),
+    ("computing", "p99", "6.1.1 …", (0.6, 0.6)),
     ("waiting 10 ms", "rate", "6.1.1 …", (1.0, 1.0)),
 ]
 WORDS = {"rate": "requests/s", "cpu": "CPU µs a request", "p99": "p99"}
