@@ -201,7 +201,12 @@ install:
 	  install -d '$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available' && \
 	  sed 's|@LIBEXECDIR@|$(call apxs_says,LIBEXECDIR)|' conf/wsgi.load \
 	    > '$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available/wsgi.load' && \
-	  install -m 644 conf/wsgi.conf '$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available/wsgi.conf' && \
+	  conf='$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available/wsgi.conf' && \
+	  if test -e "$$conf" && ! cmp -s conf/wsgi.conf "$$conf"; then \
+	    echo "Kept, since it differs from conf/wsgi.conf: $$conf"; \
+	  else \
+	    install -m 644 conf/wsgi.conf "$$conf"; \
+	  fi && \
 	  echo 'Installed. Enable it with: a2enmod wsgi && systemctl restart apache2'; \
 	else \
 	  echo 'Installed. Add to httpd.conf: LoadModule wsgi_module $(call apxs_says,LIBEXECDIR)/mod_wsgi.so'; \

@@ -22,9 +22,14 @@ staged = pytest.mark.skipif(not os.path.exists(os.path.join(STAGE, "wsgi-worker"
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     destination = str(tmp_path_factory.mktemp("install"))
-    subprocess.run(["make", "--no-print-directory", "install", "DESTDIR=" + destination, "STAGE=" + STAGE], cwd=ROOT,
-                   check=True, capture_output=True)
+    install(destination)
     return destination
+
+
+def install(destination):
+    """What `make install` prints."""
+    return subprocess.run(["make", "--no-print-directory", "install", "DESTDIR=" + destination, "STAGE=" + STAGE], cwd=ROOT,
+                          check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def engines():
@@ -124,6 +129,15 @@ def test_the_configuration_that_is_installed(installed):
             assert code == 0 and "Syntax OK" in output, output
         finally:
             server.remove()
+
+
+@staged
+def test_a_configuration_that_was_changed_is_kept(tmp_path):
+    there = tmp_path / query_apxs("SYSCONFDIR").lstrip("/") / "mods-available" / "wsgi.conf"
+    there.parent.mkdir(parents=True)
+    there.write_text("# mine\n")
+    printed = install(str(tmp_path))
+    assert there.read_text() == "# mine\n" and "Kept, since it differs from conf/wsgi.conf: %s" % there in printed
 
 
 def test_rooms_lines_and_messages():
