@@ -185,6 +185,10 @@ engine: tools
 stage = strip $(3) -o '$(or $(4),$(STAGE))/.new' '$(1)' && chmod 755 '$(or $(4),$(STAGE))/.new' && \
   mv '$(or $(4),$(STAGE))/.new' '$(or $(4),$(STAGE))/$(2)'
 
+# Beside the directory of programs; zsh looks where distributions have it look.
+share = $(DESTDIR)$(patsubst %/bin,%,$(call apxs_says,bindir))/share
+zsh_functions = zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
+
 install:
 	@test -f $(STAGE)/mod_wsgi.so || { echo "Nothing is built yet: make all, then make install" >&2; exit 1; }
 	@$(call refuse_packages,purge)
@@ -193,6 +197,10 @@ install:
 	install -m 755 $(STAGE)/wsgi-worker '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'
 	install -d '$(DESTDIR)$(call apxs_says,bindir)'
 	install -m 755 $(STAGE)/wsgictl '$(DESTDIR)$(call apxs_says,bindir)'
+	install -d '$(share)/man/man1' '$(share)/bash-completion/completions' '$(share)/$(zsh_functions)'
+	@$(STAGE)/wsgictl --experimental-dump-help | conf/manual-page > '$(share)/man/man1/wsgictl.1'
+	@$(STAGE)/wsgictl --generate-completion-script bash | sed '1{/^#!/d}' > '$(share)/bash-completion/completions/wsgictl'
+	@$(STAGE)/wsgictl --generate-completion-script zsh > '$(share)/$(zsh_functions)/_wsgictl'
 	install -d '$(DESTDIR)$(DOCDIR)/manual' '$(DESTDIR)$(DOCDIR)/containers' '$(DESTDIR)$(DOCDIR)/monitoring'
 	install -m 644 conf/manual/*.md '$(DESTDIR)$(DOCDIR)/manual'
 	install -m 644 conf/containers/* '$(DESTDIR)$(DOCDIR)/containers'
@@ -223,6 +231,7 @@ uninstall:
 	@if test -z '$(DESTDIR)' -a -e '$(call apxs_says,SYSCONFDIR)/mods-enabled/wsgi.load'; then a2dismod -q wsgi; fi
 	rm -f '$(DESTDIR)$(call apxs_says,LIBEXECDIR)/mod_wsgi.so' '$(DESTDIR)$(call apxs_says,LIBEXECDIR)'/wsgi-engine-*.so \
 	  '$(DESTDIR)$(call apxs_says,LIBEXECDIR)/wsgi-worker' '$(DESTDIR)$(call apxs_says,bindir)/wsgictl' \
+	  '$(share)/man/man1/wsgictl.1' '$(share)/bash-completion/completions/wsgictl' '$(share)/$(zsh_functions)/_wsgictl' \
 	  '$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available/wsgi.load'
 	rm -rf '$(DESTDIR)$(DOCDIR)/manual' '$(DESTDIR)$(DOCDIR)/containers' '$(DESTDIR)$(DOCDIR)/monitoring'
 	@conf='$(DESTDIR)$(call apxs_says,SYSCONFDIR)/mods-available/wsgi.conf'; \

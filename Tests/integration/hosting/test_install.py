@@ -87,6 +87,16 @@ def test_the_manual_is_where_debian_keeps_documentation(installed):
 
 
 @staged
+def test_the_command_has_its_page_and_completions(installed):
+    share = os.path.join(installed + os.path.dirname(query_apxs("bindir")), "share")
+    with open(os.path.join(share, "man/man1/wsgictl.1")) as page:
+        text = page.read()
+        assert text.startswith((".TH", ".\\\"")) and "explain" in text and "serve" in text
+    with open(os.path.join(share, "bash-completion/completions/wsgictl")) as functions:
+        assert subprocess.run(["bash", "-n"], stdin=functions).returncode == 0
+    assert [name for _, _, names in os.walk(os.path.join(share, "zsh")) for name in names] == ["_wsgictl"]
+
+
 def test_an_installed_tree_can_be_moved(installed, tmp_path):
     elsewhere = os.path.join(str(tmp_path), "elsewhere")
     shutil.copytree(installed + query_apxs("LIBEXECDIR"), elsewhere)
