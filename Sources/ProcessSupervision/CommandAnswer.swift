@@ -6,8 +6,8 @@ public enum CommandAnswer: Equatable, Sendable {
   case group(Group)
   /// A process of the group before it.
   case process(Process)
-  /// Comes with a descriptor, a socket on which the process of that number writes its stacks.
-  case stacks(Int32)
+  /// Comes with a descriptor, a socket on which the process of that number writes what it was asked for.
+  case report(Int32)
   case outcome(Outcome)
 
   public enum Outcome: Equatable, Sendable {
@@ -69,7 +69,7 @@ public enum CommandAnswer: Equatable, Sendable {
 
   private enum Kind: UInt32 {
     case group = 1
-    case process, done, refused, noGroup, stacks
+    case process, done, refused, noGroup, report
   }
 
   // MARK: writing
@@ -93,7 +93,7 @@ public enum CommandAnswer: Equatable, Sendable {
       writer.append(process.requests)
       writer.append(process.oldest)
       writer.append(process.started)
-    case .stacks(let pid): writer.append(UInt32(bitPattern: pid))
+    case .report(let pid): writer.append(UInt32(bitPattern: pid))
     case .outcome(.refused(let sentence)): writer.append(Array(sentence.utf8.prefix(Self.limit - 64)))
     case .outcome: break
     }
@@ -104,7 +104,7 @@ public enum CommandAnswer: Equatable, Sendable {
     switch self {
     case .group: .group
     case .process: .process
-    case .stacks: .stacks
+    case .report: .report
     case .outcome(.done): .done
     case .outcome(.refused): .refused
     case .outcome(.noGroup): .noGroup
@@ -151,7 +151,7 @@ public enum CommandAnswer: Equatable, Sendable {
         Process(
           pid: pid, state: state, requests: try reader.readUInt64(), busy: busy, isSaturated: isSaturated,
           oldest: try reader.readInt64(), started: try reader.readInt64()))
-    case .stacks: return .stacks(Int32(bitPattern: try reader.readUInt32()))
+    case .report: return .report(Int32(bitPattern: try reader.readUInt32()))
     case .done: return .outcome(.done)
     case .refused: return .outcome(.refused(String(decoding: fields, as: UTF8.self)))
     case .noGroup: return .outcome(.noGroup)

@@ -8,14 +8,14 @@ extension ControlMessage {
     case passedOn, passOn, answered
     case importFailed, takenOver
     case forked, fork
-    case stacks
+    case stacks, requests
   }
 
   /// Messages that hold nothing beside their kind.
   private static let bare: [Kind: ControlMessage] = [
     .ready: .ready, .loaded: .loaded, .importFailed: .importFailed, .answered: .answered, .passedOn: .passedOn, .passOn: .passOn,
     .begin: .begin, .stop: .stop, .handOver: .handOver, .takeOver: .takeOver, .takenOver: .takenOver,
-    .fork: .fork, .stacks: .stacks,
+    .fork: .fork, .stacks: .stacks, .requests: .requests,
   ]
 
   /// Writes the packet into `writer`, dropping what was there. Texts that are too long are cut.

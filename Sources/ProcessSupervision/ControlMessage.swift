@@ -67,6 +67,8 @@ public enum ControlMessage: Equatable, Sendable {
   case takeOver
   /// Comes with a descriptor: a socket to which the stacks of all threads are to be written.
   case stacks
+  /// Comes with a descriptor: a socket to which the requests that run are to be written, as `CurrentRequest` says.
+  case requests
   /// The script is being loaded elsewhere.
   case reloading(ScriptChange)
   /// The script's new code does not load, or kills its process: run what you have until it changes again.

@@ -19,9 +19,15 @@ extension Supervisor {
       connection.outcome = .refused("the server is stopping")
       return
     }
-    if request.verb == .stacks {
-      connection.outcome = showStacks(target.worker.map { [$0] } ?? target.group.workers, connection)
+    let workers = target.worker.map { [$0] } ?? target.group.workers
+    switch request.verb {
+    case .stacks:
+      connection.outcome = report(.stacks, workers, connection)
       return
+    case .requests:
+      connection.outcome = report(.requests, workers, connection)
+      return
+    default: break
     }
     connection.outcome = carryOut(request, target.group, target.worker)
     guard connection.outcome == .done else { return }
@@ -139,14 +145,16 @@ extension Supervisor {
         oldest: activity?.oldest.map { max(0, Clock.monotonicMilliseconds() &- $0) } ?? -1, started: worker.startedEpoch))
   }
 
-  // MARK: stacks
+  // MARK: reports
 
-  /// Processes that are asked for their stacks at a time.
-  private static let mostStacks = 32
+  /// Processes that are asked at a time.
+  private static let mostReports = 32
 
-  /// Has processes write their stacks to the client, past this process.
-  private func showStacks(_ workers: [Worker], _ connection: CommandConnection) -> CommandAnswer.Outcome {
-    for worker in workers.prefix(Self.mostStacks) where worker.pid > 0 && !worker.isDone {
+  /// Has processes write what `order` asks for to the client, past this process.
+  private func report(
+    _ order: ControlMessage, _ workers: [Worker], _ connection: CommandConnection
+  ) -> CommandAnswer.Outcome {
+    for worker in workers.prefix(Self.mostReports) where worker.pid > 0 && !worker.isDone {
       var pair: [Int32] = [-1, -1]
       guard wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), &pair) == 0 else {
         return .refused("cannot make sockets: \(String(cString: strerror(errno)))")
@@ -154,9 +162,9 @@ extension Supervisor {
       // One way, and this process has none of its ends any more when the first byte can have come.
       shutdown(pair[0], Int32(SHUT_WR))
       wsgi_posix_refuse_descriptors(pair[0])
-      let isSent = connection.send(.stacks(worker.pid), descriptor: pair[0])
+      let isSent = connection.send(.report(worker.pid), descriptor: pair[0])
       close(pair[0])
-      if isSent { worker.channel.send(.stacks, descriptor: pair[1]) }
+      if isSent { worker.channel.send(order, descriptor: pair[1]) }
       close(pair[1])
       guard isSent else { return .refused("the client does not read") }
     }

@@ -62,7 +62,7 @@ extension Supervisor {
     case .passedOn: worker.hasSaidAll = true
     // Ours to say, not a worker's.
     case .passOn, .begin, .drain, .stop, .handOver, .takeOver, .reloading, .reloadRefused, .takenOver, .metrics, .fork,
-      .forked, .stacks:
+      .forked, .stacks, .requests:
       break
     }
   }

@@ -15,7 +15,7 @@ final class ControlReceiver: Sendable {
   private let channel: ControlChannel
   private let recipient = Mutex(Recipient.starting([]))
   private let metrics: ScoreboardQuery
-  private let stacks = Mutex<StackReports?>(nil)
+  private let reports = Mutex<ProcessReports?>(nil)
   /// A service process was told to end.
   private let isEnding = Atomic<Bool>(false)
 
@@ -42,8 +42,8 @@ final class ControlReceiver: Sendable {
 
   var isServiceEnding: Bool { isEnding.load(ordering: .acquiring) }
 
-  /// From now on the process can show its stacks.
-  func show(_ reports: StackReports) { stacks.withLock { $0 = reports } }
+  /// From now on the process can tell what it does.
+  func show(_ reports: ProcessReports) { self.reports.withLock { $0 = reports } }
 
   /// From now on orders are for `pool`. A candidate takes requests only when it is told to.
   func deliver(to pool: RequestPool, awaitsBegin: Bool) {
@@ -64,10 +64,8 @@ final class ControlReceiver: Sendable {
 
   private func receive(_ message: ControlMessage, _ descriptor: Int32) {
     if case .metrics(let ticket) = message { return metrics.answer(ticket, descriptor) }
-    if case .stacks = message {
-      if descriptor >= 0, stacks.withLock({ $0?.want(on: descriptor) }) != true { close(descriptor) }
-      return
-    }
+    if message == .stacks { return report(.stacks, to: descriptor) }
+    if message == .requests { return report(.requests, to: descriptor) }
     let action = recipient.withLock { recipient -> (@Sendable () -> Void)? in
       switch recipient {
       case .starting(var early):
@@ -83,6 +81,10 @@ final class ControlReceiver: Sendable {
       }
     }
     action?()
+  }
+
+  private func report(_ kind: ProcessReports.Kind, to socket: Int32) {
+    if socket >= 0, reports.withLock({ $0?.want(kind, on: socket) }) != true { close(socket) }
   }
 
   /// A candidate that is not to become a worker answers what it was given all the same.

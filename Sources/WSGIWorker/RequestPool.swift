@@ -1,4 +1,5 @@
 import CEngine
+import CPosix
 import DaemonTransport
 import Glibc
 import Platform
@@ -70,6 +71,7 @@ final class RequestPool: Sendable {
     for index in 0..<settings.threads {
       living.add(1)
       let failure = DetachedThread.start(named: "wsgi:\(index)", stackSize: settings.stackSize, takesSignals: true) { [self] in
+        inFlight.setThread(index, wsgi_posix_thread_id())
         let thread = UnsafeMutablePointer<RequestThread>.allocate(capacity: 1)
         thread.initialize(to: RequestThread(index, self))
         if sessions >= 0, let owners {
@@ -105,9 +107,11 @@ final class RequestPool: Sendable {
   func isHandedOver(_ source: Int32) -> Bool { source != queue }
 
   @inline(__always)
-  func begin(_ thread: Int, number: UInt64, id: UnsafeRawBufferPointer, now: Int64) -> UInt64 {
+  func begin(
+    _ thread: Int, number: UInt64, id: UnsafeRawBufferPointer, head: UnsafeRawBufferPointer, now: Int64
+  ) -> UInt64 {
     if settings.startupTimeout > 0, !hasScript.load(ordering: .relaxed) { armStartup(now) }
-    return inFlight.begin(thread, number: number, id: id, now: now)
+    return inFlight.begin(thread, number: number, id: id, head: head, now: now)
   }
 
   @inline(__always)

@@ -95,7 +95,8 @@ struct RequestThread: ~Copyable {
       thread.pointee.number &+= 1
       let pool = thread.pointee.pool
       let ticket = pool.begin(
-        thread.pointee.index, number: thread.pointee.number, id: thread.pointee.requestID, now: now)
+        thread.pointee.index, number: thread.pointee.number, id: thread.pointee.requestID, head: thread.pointee.reader.head,
+        now: now)
       thread.pointee.isWatched = isBrisk && thread.pointee.number & (GILContention.sample &- 1) == 0
       let flags = hasNewCode ? [.rejectsStale, .newCode] : RunFlags.rejectsStale
       pool.election.asksForGIL()

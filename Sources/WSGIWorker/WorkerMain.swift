@@ -72,7 +72,7 @@ enum WorkerMain {
       FileProbe.serve()
       return 0
     }
-    var stacks = settings.isPreloader ? nil : try catchSignals(settings, log)
+    var reports = settings.isPreloader ? nil : try catchSignals(settings, log)
     setLocale(settings, log)
     let metrics = ScoreboardQuery(control, isOffered: settings.serverMetrics)
     let receiver = ControlReceiver(control, metrics: metrics)
@@ -87,23 +87,23 @@ enum WorkerMain {
       }
       // This is another process from here on, a worker.
       activity = WorkerScoreboard.mapOwn(settings)
-      stacks = try catchSignals(settings, log)
+      reports = try catchSignals(settings, log)
       try start(receiver, settings)
     }
-    guard let stacks else { throw Failure(.threads, "signals") }
-    receiver.show(stacks)
-    let noThread = stacks.start(engine, stackSize: settings.stackSize)
+    guard let reports else { throw Failure(.threads, "signals") }
+    receiver.show(reports)
+    let noThread = reports.start(engine, stackSize: settings.stackSize)
     if noThread != 0 { throw Failure(.threads, String(cString: strerror(noThread))) }
     return settings.isService
-      ? runServices(settings, engine, log, control, receiver, stacks)
-      : try serve(settings, engine, log, control, receiver, stacks, activity)
+      ? runServices(settings, engine, log, control, receiver, reports)
+      : try serve(settings, engine, log, control, receiver, reports, activity)
   }
 
-  private static func catchSignals(_ settings: WorkerSettings, _ log: ProcessLog) throws(Failure) -> StackReports {
-    guard let stacks = StackReports(settings, log: log) else {
+  private static func catchSignals(_ settings: WorkerSettings, _ log: ProcessLog) throws(Failure) -> ProcessReports {
+    guard let reports = ProcessReports(settings, log: log) else {
       throw Failure(.threads, "signals: \(String(cString: strerror(errno)))")
     }
-    return stacks
+    return reports
   }
 
   private static func start(_ receiver: ControlReceiver, _ settings: WorkerSettings) throws(Failure) {
@@ -172,7 +172,7 @@ enum WorkerMain {
 
   private static func serve(
     _ settings: WorkerSettings, _ engine: Engine, _ log: ProcessLog, _ control: ControlChannel, _ receiver: ControlReceiver,
-    _ stacks: StackReports, _ activity: UnsafeMutableRawPointer?
+    _ reports: ProcessReports, _ activity: UnsafeMutableRawPointer?
   ) throws(Failure) -> Int32 {
     // A script that does not load is the engine's to log; the request that needs it tries again.
     let limit = PreloadLimit(settings, engine, log, control)
@@ -187,7 +187,7 @@ enum WorkerMain {
       throw Failure(.threads, "signals: \(String(cString: strerror(errno)))")
     }
     if hasFailed { process.importFailed() }
-    return process.run(receiver, stacks, verdict: verdict)
+    return process.run(receiver, reports, verdict: verdict)
   }
 
   // MARK: service scripts
@@ -195,7 +195,7 @@ enum WorkerMain {
   /// Runs the scripts one after the other on this thread, where Python handles the signals.
   private static func runServices(
     _ settings: WorkerSettings, _ engine: Engine, _ log: ProcessLog, _ control: ControlChannel, _ receiver: ControlReceiver,
-    _ stacks: StackReports
+    _ reports: ProcessReports
   ) -> Int32 {
     receiver.deliverToService()
     close(WorkerDescriptor.sessions.rawValue)
@@ -208,7 +208,7 @@ enum WorkerMain {
     Reaper.start(settings, engine, log, control, reason)
     engine.stopping(reason.name)
     control.send(.ended(reason))
-    stacks.end()
+    reports.end()
     engine.stop()
     return 0
   }

@@ -58,19 +58,20 @@ final class WorkerProcess {
   func importFailed() { pool.importFailed() }
 
   /// Serves until the process is to end, and ends Python. `verdict` is a candidate's.
-  func run(_ receiver: ControlReceiver, _ stacks: StackReports, verdict: ControlMessage?) -> Int32 {
+  func run(_ receiver: ControlReceiver, _ reports: ProcessReports, verdict: ControlMessage?) -> Int32 {
     var failure = monitor.start()
     if failure == 0, settings.candidate == nil, !pool.start() { failure = EAGAIN }
     guard failure == 0 else {
       control.send(.startFailed("no threads: \(String(cString: strerror(failure)))"))
       return WorkerExit.threads.rawValue
     }
+    reports.show(pool.inFlight)
     receiver.deliver(to: pool, awaitsBegin: settings.candidate != nil)
     if let verdict { control.send(verdict) }
     control.send(.ready)
     log.write(.info, "Daemon process '\(settings.groupName)' takes requests (pid=\(getpid())).")
     awaitEnd()
-    return shutDown(stacks)
+    return shutDown(reports)
   }
 
   private func awaitEnd() {
@@ -109,7 +110,7 @@ final class WorkerProcess {
 
   // MARK: shutdown
 
-  private func shutDown(_ stacks: StackReports) -> Int32 {
+  private func shutDown(_ reports: ProcessReports) -> Int32 {
     let reason = pool.lifecycle.reason
     log.write(.info, "Shutdown requested for daemon process \(settings.title): \(reason.name).")
     Reaper.start(settings, engine, log, control, reason)
@@ -119,7 +120,7 @@ final class WorkerProcess {
     monitor.leaveEngine()
     log.write(.info, "Stopping process \(settings.title).")
     control.send(.ended(reason))
-    stacks.end()
+    reports.end()
     engine.stop()
     log.write(.info, "Exiting process \(settings.title).")
     return 0

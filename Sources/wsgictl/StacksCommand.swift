@@ -1,6 +1,5 @@
 import ArgumentParser
 import Glibc
-import Platform
 import ProcessSupervision
 
 struct StacksCommand: ParsableCommand {
@@ -12,8 +11,7 @@ struct StacksCommand: ParsableCommand {
 
   @OptionGroup var socket: SocketOption
 
-  /// The most that a process may write, and how long it may take over a part of that, in milliseconds.
-  private static let limit = 8 << 20
+  /// How long a process may keep its answer waiting, in milliseconds.
   private static let patience: Int64 = 10_000
 
   func run() throws {
@@ -21,26 +19,17 @@ struct StacksCommand: ParsableCommand {
     defer { for socket in sockets { close(socket) } }
     let request = CommandRequest(.stacks, group: Array(target.utf8), pid: Int32(target) ?? 0)
     let parts = try socket.server.ask(request, passed: &sockets)
-    let processes = parts.compactMap { if case .stacks(let pid) = $0 { pid } else { nil } }
+    let processes = parts.compactMap { if case .report(let pid) = $0 { pid } else { nil } }
     guard !processes.isEmpty else { return Output.write("The group has no processes.\n") }
     for (process, socket) in zip(processes, sockets) {
       Output.write("Process \(process)\n")
-      for line in read(socket).split(separator: "\n") { Output.write("  " + Terminal.plain(String(line)) + "\n") }
+      for line in text(socket).split(separator: "\n") { Output.write("  " + Terminal.plain(String(line)) + "\n") }
     }
   }
 
-  private func read(_ socket: Int32) -> String {
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 65_536)
-    while bytes.count < Self.limit {
-      guard waitUntilReady(socket, for: readable, milliseconds: Self.patience).first != 0 else {
-        bytes += Array("the process does not answer".utf8)
-        break
-      }
-      let count = systemCall { recv(socket, &buffer, buffer.count, 0) }
-      guard count > 0 else { break }
-      bytes += buffer[..<count]
-    }
-    return bytes.isEmpty ? "the process does not answer, or has ended" : String(decoding: bytes, as: UTF8.self)
+  private func text(_ socket: Int32) -> String {
+    let report = ProcessReport(reading: socket, milliseconds: Self.patience)
+    if report.bytes.isEmpty, report.isWhole { return "the process does not answer, or has ended" }
+    return String(decoding: report.bytes, as: UTF8.self) + (report.isWhole ? "" : "the process does not answer")
   }
 }

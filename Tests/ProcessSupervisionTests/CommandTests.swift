@@ -50,7 +50,7 @@ import WSGICore
     .process(
       .init(
         pid: 4711, state: .draining, requests: 1 << 40, busy: 3, isSaturated: true, oldest: -1, started: 1_700_000_000_000_000)),
-    .stacks(4711), .outcome(.refused("no")), .outcome(.noGroup), .outcome(.done),
+    .report(4711), .outcome(.refused("no")), .outcome(.noGroup), .outcome(.done),
   ]
 
   @Test func answersAreReadAsTheyWereWrittenHoweverTheyArrive() {

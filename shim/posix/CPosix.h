@@ -148,6 +148,11 @@ int32_t wsgi_posix_pidfd(pid_t pid);
 /* Signals the process behind a pidfd, never another one that got its number. */
 int32_t wsgi_posix_pidfd_signal(int32_t pidfd, int32_t signal);
 
+/* The kernel's number of the calling thread. */
+int32_t wsgi_posix_thread_id(void);
+/* Copies `length` bytes of this process at `address`, which may be any: how many, or -errno. */
+ssize_t wsgi_posix_copy_own_memory(void *_Nullable buffer, uintptr_t address, size_t length);
+
 /* How many bytes wait in a socket to be received: no lock is taken that a receiver may hold. */
 int32_t wsgi_posix_waiting(int32_t socket);
 

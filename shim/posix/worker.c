@@ -79,6 +79,15 @@ int64_t wsgi_posix_waits(void) {
   return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
 }
 
+int32_t wsgi_posix_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
+
+ssize_t wsgi_posix_copy_own_memory(void *buffer, uintptr_t address, size_t length) {
+  struct iovec copy = {.iov_base = buffer, .iov_len = length};
+  struct iovec original = {.iov_base = (void *)address, .iov_len = length};
+  ssize_t count = process_vm_readv(getpid(), &copy, 1, &original, 1, 0);
+  return count < 0 ? -errno : count;
+}
+
 void wsgi_posix_accept_interruptions(void) {
   struct sigaction action = {.sa_handler = pass_over};
   sigemptyset(&action.sa_mask);

@@ -5,17 +5,28 @@ import ProcessSupervision
 import Synchronization
 import WSGICore
 
-/// Tells what all threads of the process do, in the log when SIGQUIT arrives, or to those who ask for it (`wsgictl stacks`), on a
-/// thread of its own: the others may all be stuck.
-final class StackReports: Sendable {
+/// Tells what the process does: the stacks of all threads, in the log when SIGQUIT arrives or to those who ask
+/// (`wsgictl stacks`), and its requests (`wsgictl requests`); on a thread of its own, as the others may all be stuck.
+final class ProcessReports: Sendable {
+  enum Kind {
+    case stacks, requests
+  }
+
+  private struct Asker {
+    let socket: Int32
+    let kind: Kind
+  }
+
   private let log: ProcessLog
   private let title: String
   /// A byte arrives here with each signal.
   private let signals: Int32
   /// Has the thread look who asks.
   private let bell: Int32
-  /// Sockets to which the stacks are to be written.
-  private let askers = Mutex<[Int32]>([])
+  /// Those who wait for a report.
+  private let askers = Mutex<[Asker]>([])
+  /// nil: the process takes no requests, or not yet.
+  private let inFlight = Mutex<InFlight?>(nil)
   /// Python runs; held while it is asked.
   private let engine = Mutex<Engine?>(nil)
 
@@ -54,16 +65,19 @@ final class StackReports: Sendable {
         if bytes[..<count].contains(where: { $0 != 0 }) { report() }
         for asker in askers.withLock({ waiting in
           defer { waiting = [] }; return waiting
-        }) { report(to: asker) }
+        }) { answer(asker) }
       }
     }
   }
 
-  /// Has the stacks written to a socket, which is this object's from then on. False: too many ask.
-  func want(on asker: Int32) -> Bool {
+  /// From now on the process can show its requests.
+  func show(_ requests: InFlight) { inFlight.withLock { $0 = requests } }
+
+  /// Has a report written to a socket, which is this object's from then on. False: too many ask.
+  func want(_ kind: Kind, on socket: Int32) -> Bool {
     let isTaken = askers.withLock { waiting in
       guard waiting.count < Self.mostAskers else { return false }
-      waiting.append(asker)
+      waiting.append(Asker(socket: socket, kind: kind))
       return true
     }
     var zero: UInt8 = 0
@@ -85,8 +99,15 @@ final class StackReports: Sendable {
     }
   }
 
-  private func report(to asker: Int32) {
-    defer { close(asker) }
+  private func answer(_ asker: Asker) {
+    defer { close(asker.socket) }
+    switch asker.kind {
+    case .stacks: send(Array(stacks.utf8), to: asker.socket)
+    case .requests: send(CurrentRequest.encode(inFlight.withLock { $0 }?.current ?? []), to: asker.socket)
+    }
+  }
+
+  private var stacks: String {
     var text = ""
     engine.withLock { engine in
       guard let engine else { return }
@@ -95,11 +116,10 @@ final class StackReports: Sendable {
       if lines.isEmpty { text += isComplete ? "no thread runs Python code\n" : "Python cannot show them\n" }
       for line in lines { text += line + "\n" }
     }
-    send(text.isEmpty ? "Python has not started, or has ended\n" : text, to: asker)
+    return text.isEmpty ? "Python has not started, or has ended\n" : text
   }
 
-  private func send(_ text: String, to asker: Int32) {
-    let bytes = Array(text.utf8)
+  private func send(_ bytes: [UInt8], to asker: Int32) {
     var sent = 0
     while sent < bytes.count {
       let count = bytes.withUnsafeBytes { bytes in
