@@ -8,8 +8,9 @@ struct Wsgictl: ParsableCommand {
     commandName: "wsgictl", abstract: "Look at and control the WSGI process groups of an Apache httpd.",
     discussion: ExitStatus.discussion,
     subcommands: [
-      StatusCommand.self, TopCommand.self, StacksCommand.self, ReloadCommand.self, RestartCommand.self, StopCommand.self,
-      StartCommand.self, DrainCommand.self, DoctorCommand.self, ExplainCommand.self, ServeCommand.self, VersionCommand.self,
+      StatusCommand.self, TopCommand.self, RequestsCommand.self, StacksCommand.self, ReloadCommand.self, RestartCommand.self,
+      StopCommand.self, StartCommand.self, DrainCommand.self, DoctorCommand.self, ExplainCommand.self, ServeCommand.self,
+      VersionCommand.self,
     ])
 
   static func main() {
