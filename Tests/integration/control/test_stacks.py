@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import command
-from httpd_env import Httpd, wait_until
+from httpd_env import DEADLINE, Httpd, wait_until
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="groups of other users need root")
 
@@ -103,8 +103,10 @@ def test_top_once(server):
 
 def test_top_on_a_terminal(server):
     ours, theirs = pty.openpty()
+    # These tests may run where SIGINT is ignored, as a shell has it for what runs in the background.
     process = subprocess.Popen([command.program(server), "top", "--interval", "1", "--socket", command.socket_path(server)],
-                               stdin=theirs, stdout=theirs, stderr=theirs)
+                               stdin=theirs, stdout=theirs, stderr=theirs,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     os.close(theirs)
     text = b""
     try:
@@ -112,6 +114,6 @@ def test_top_on_a_terminal(server):
             text += os.read(ours, 4096)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait()
+        process.wait(DEADLINE)
         os.close(ours)
     assert b"\x1b[H\x1b[J" in text and b"shop" in text and process.returncode == -signal.SIGINT
