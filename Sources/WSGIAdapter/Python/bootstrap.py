@@ -11,7 +11,7 @@ import gc
 import io
 import os
 import sys
-import threading  # noqa: F401
+import threading
 import types
 from time import monotonic, sleep, time_ns
 
@@ -129,6 +129,9 @@ class ChangingFinder:
 
     def __init__(self):
         self.changes = {}
+        # What threads are looking for: applications put finders of their own around those that are there, and this one would ask
+        # itself through them.
+        self.searches = set()
 
     def change(self, name, function):
         """Has a module changed by `function`, now or when it is imported."""
@@ -138,9 +141,14 @@ class ChangingFinder:
 
     def find_spec(self, name, path=None, target=None):
         change = self.changes.get(name)
-        if change is None:
+        search = name, threading.get_ident()
+        if change is None or search in self.searches:
             return None
-        spec = find_module(name, path, target, without=self)
+        self.searches.add(search)
+        try:
+            spec = find_module(name, path, target)
+        finally:
+            self.searches.discard(search)
         if spec is not None and spec.loader is not None:
             spec.loader = ChangingLoader(spec.loader, change)
         return spec
@@ -162,10 +170,10 @@ class ChangingLoader:
         self.change(module)
 
 
-def find_module(name, path=None, target=None, without=None):
+def find_module(name, path=None, target=None):
     """The spec of a module that is not imported yet; None where there is none."""
     for finder in list(sys.meta_path):
-        find = None if finder is without else getattr(finder, 'find_spec', None)
+        find = getattr(finder, 'find_spec', None)
         spec = find and find(name, path, target)
         if spec is not None:
             return spec

@@ -42,6 +42,21 @@ def programs():
     return subprocess.run(["/bin/sh", "-c", "printf %s $OF_THIS_INTERPRETER"], capture_output=True, text=True).stdout
 
 
+class Through:
+    """A finder that asks another one, as Mercurial puts one around each."""
+
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        return self.finder.find_spec(name, path, target)
+
+
+def wrapped():
+    sys.meta_path[:] = map(Through, sys.meta_path)
+    return programs(), signals()[1:3]
+
+
 def handler():
     from threading import Barrier, Thread
     barrier, found, names = Barrier(8), [], {}
@@ -101,6 +116,10 @@ def test_a_fresh_process_has_imported_what_it_needs(ask):
     python, found = ask("modules")
     own = {re.sub("^_mod_wsgi_.*", "a script", name) for name in found if name not in imported_by(python)}
     assert own - {"_md5", "_datetime"} == {"mod_wsgi", "apache", "a script"}
+
+
+def test_finders_of_the_application_may_stand_around_all_others(ask):
+    assert ask("wrapped") == ("yes", [True, True])
 
 
 @pytest.mark.parametrize("ask", ["%{GLOBAL}"], indirect=True, ids=["main"])
