@@ -76,6 +76,14 @@ def pids(server, name):
     return {process["pid"] for process in group(server, name)["processes"] if process["state"] == "ready"}
 
 
+def ready(server, name, count, old=()):
+    """The processes of a group, once so many take requests and none of `old` does."""
+    def found():
+        now = pids(server, name)
+        return now if len(now) == count and not now & set(old) else None
+    return wait_until(found, lambda: "%d processes: %r" % (count, group(server, name)))
+
+
 def write_script(server, name="app.wsgi", text=SCRIPT):
     path = os.path.join(server.apps, name)
     with open(path, "w") as script:

@@ -96,7 +96,7 @@ def test_reload(options, user):
         os.utime(path, ns=(before, before))
         assert command.answer(server, "/shop")[1] == 1
         with Load(server, "/shop"):
-            old = command.pids(server, "shop")
+            old = command.ready(server, "shop", 2)
             command.do(server, "reload", "shop", user=user)
             wait_until(lambda: command.answer(server, "/shop")[1] == 2, "the new code")
             wait_for_others(server, "shop", old)
@@ -123,7 +123,7 @@ def test_reload_of_one_interpreter(user):
 
 
 def test_restart_of_a_group(server, user):
-    old = command.pids(server, "shop")
+    old = command.ready(server, "shop", 2)
     client = hold(server, "/shop", "go")
     with Load(server, "/shop"):
         command.do(server, "restart", "shop", user=user)
@@ -137,7 +137,7 @@ def test_restart_of_a_group(server, user):
 
 
 def test_restart_of_a_process(server, user):
-    first, second = command.pids(server, "shop")
+    first, second = command.ready(server, "shop", 2)
     command.do(server, "restart", str(first), user=user)
     wait_until(lambda: command.pids(server, "shop") != {first, second} and len(command.pids(server, "shop")) == 2,
                "another process")
@@ -250,10 +250,10 @@ def test_preloaded_group():
         assert server.get("/shop").status == 503
         command.do(server, "start", "shop")
         command.wait_for_state(server, "shop", "serving")
-        old = command.pids(server, "shop")
+        old = command.ready(server, "shop", 2)
         command.do(server, "restart", "shop")
         wait_for_others(server, "shop", old)
-        old = command.pids(server, "shop")
+        old = command.ready(server, "shop", 2)
         command.do(server, "reload", "shop")
         wait_until(lambda: command.answer(server, "/shop")[0] not in old, "new code")
         wait_for_others(server, "shop", old)

@@ -97,7 +97,7 @@ def test_hostile(server, kind):
         for client in clients:
             assert client.stdout.readline() == b"begun\n"
         for _ in range(3):
-            old, = command.pids(server, "shop")
+            old, = command.ready(server, "shop", 1)
             os.kill(old, signal.SIGKILL)
             assert command.answer(server, "/shop")[0] != old
             assert set(command.groups(server, user="games")) == {"shop"}

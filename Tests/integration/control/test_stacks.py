@@ -57,6 +57,7 @@ def hold(server, path, name):
 @pytest.mark.parametrize("user", [None, "games"])
 def test_stacks(server, user):
     name = "go-%s" % user
+    command.ready(server, "shop", 2)
     client = hold(server, "/shop/wait", name)
     text = command.do(server, "stacks", "shop", user=user)
     processes = [int(line.split()[1]) for line in text.splitlines() if line.startswith("Process ")]
@@ -75,15 +76,15 @@ def test_stacks_while_the_gil_is_held(server):
     client = hold(server, "/wiki/gil", "held")
     text = command.do(server, "stacks", "wiki")
     assert "GIL" in text or "app.wsgi" in text
-    pid, = command.pids(server, "wiki")
+    pid, = command.ready(server, "wiki", 1)
     os.kill(pid, signal.SIGKILL)
     client.close()
     server.expected_crashes = True
-    command.wait_for_state(server, "wiki", "serving")
+    command.ready(server, "wiki", 1, [pid])
 
 
 def test_stopped_process_is_not_waited_for_for_long(server):
-    pid, = command.pids(server, "wiki")
+    pid, = command.ready(server, "wiki", 1)
     os.kill(pid, signal.SIGSTOP)
     try:
         assert "does not answer" in command.do(server, "stacks", "wiki")

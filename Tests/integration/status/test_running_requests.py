@@ -63,7 +63,8 @@ class Held:
 def running(server, mode, count=1):
     def seen():
         found = group(server, mode)["running"]
-        return found if len(found) == count and all(one["method"] for one in found) else None
+        # Until a process has taken it, a request waits.
+        return found if len(found) == count and all(one["method"] and one["state"] == "running" for one in found) else None
     return wait_until(seen, lambda: group(server, mode))
 
 
