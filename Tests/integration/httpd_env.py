@@ -1,7 +1,9 @@
 """A real httpd for a test: its own ServerRoot, port and configuration, started in the foreground and ended by pid."""
 import atexit
+import fcntl
 import glob
 import os
+import random
 import re
 import shutil
 import signal
@@ -63,9 +65,42 @@ def httpd_program():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that stays this process's until it ends: other runs of the tests pass over it, and as none that the kernel gives
+    to outgoing connections, no connection takes it before a server listens there."""
+    if _ports is None:
+        _reserve_ports()
+    for port in _ports:
+        try:
+            fcntl.lockf(_port_locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except OSError:
+            continue  # another process's
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue  # some other server's
+        return port
+    raise AssertionError("no port is free")
+
+
+def _reserve_ports():
+    """Opens the file whose bytes are the locks of ports, and makes a list of those that there are."""
+    global _ports, _port_locks
+    path = os.path.join(tempfile.gettempdir(), "wsgi-test-ports-%d" % os.getuid())
+    _port_locks = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+            low, high = map(int, file.read().split())
+    except OSError:
+        low, high = 32768, 60999
+    ports = [port for port in range(10000, 65536) if not low <= port <= high]
+    if len(ports) < 5000:  # outgoing connections may have nearly all
+        ports = list(range(10000, 65536))
+    random.shuffle(ports)
+    _ports = iter(ports)
+
+
+_ports = _port_locks = None
 
 
 def stage_module(directory, module=MODULE):
