@@ -54,11 +54,16 @@ def site(request):
 
 @pytest.fixture
 def make_httpd():
-    """Makes servers that end with the test."""
+    """Makes servers that end with the test. `files`, of names in `apps` and their text, and `prepare`, which is called with the
+    server, are for what has to be there before it starts: a group that preloads a script loads it at once."""
     running = []
 
-    def make(*args, **kwargs):
+    def make(*args, files=None, prepare=None, **kwargs):
         server = httpd_env.Httpd(*args, **kwargs)
+        for name, text in (files or {}).items():
+            server.write(name, text)
+        if prepare:
+            prepare(server)
         running.append(server)
         server.__enter__()
         return server

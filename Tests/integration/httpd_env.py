@@ -181,6 +181,14 @@ class Httpd:
         os.chmod(path, mode)
         return path
 
+    def write(self, name, text):
+        """Writes a file of `apps`, and makes the directories that it is in."""
+        path = os.path.join(self.apps, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as out:
+            out.write(text)
+        return path
+
     def unused_path(self, name):
         """A path where nothing is yet, however often a test runs on this server; applications may write there."""
         directory = tempfile.mkdtemp(prefix="own-", dir=self.root)

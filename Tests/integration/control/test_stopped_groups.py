@@ -18,10 +18,10 @@ Require local
 
 
 def test_the_page_says_so_and_a_probe_too():
-    with Httpd(CONF, name="stopped", threads=16, modules=["authz_host"]) as server:
-        with open(server.root + "/shop.wsgi", "w") as script:
-            script.write(command.SCRIPT)
-
+    server = Httpd(CONF, name="stopped", threads=16, modules=["authz_host"])
+    with open(server.root + "/shop.wsgi", "w") as script:
+        script.write(command.SCRIPT)
+    with server:
         def ready():
             answer = server.get("/wsgi-status?ready=shop")
             return answer.status, answer.text

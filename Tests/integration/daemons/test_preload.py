@@ -63,12 +63,14 @@ def group(server):
 def serve():
     made = []
 
-    def start(options="processes=2 threads=2", script=SCRIPT, others="", **more):
+    def start(options="processes=2 threads=2", script=SCRIPT, others="", other_script=None, **more):
         server = Httpd("WSGIDaemonProcess site preload=On user=nobody group=nogroup %s display-name=(wsgi:{port})\n"
                        "WSGIScriptAlias /site {root}/site.py process-group=site application-group=%%{GLOBAL}\n%s"
                        % (options, STATUS + others), name="preload", **more)
         made.append(server)
         write(server, script)
+        if other_script:  # its group loads it as soon as it starts
+            write(server, other_script, "other.py")
         server.__enter__()
         return server
     yield start
@@ -249,7 +251,7 @@ def test_threads_at_the_fork_are_named_and_workers_start_as_elsewhere(serve):
     answers = ask_all(server, 2)
     assert all(answer["imported"] == pid for pid, answer in answers.items())
     assert not preloaders(server)
-    warning, = server.log.lines("WSGI0711")
+    warning, = server.log.wait_for("WSGI0711")
     assert "'poller of prices'" in warning and "register_at_fork" in warning
     # Once scripts change it is tried anew.
     write(server, SCRIPT.replace("VERSION = 1", "VERSION = 2"))
@@ -383,10 +385,8 @@ def test_a_restart_of_httpd_replaces_all_and_a_stop_ends_all(serve):
 def test_scripts_of_other_interpreters_and_recycling_work_as_elsewhere(serve):
     server = serve("processes=1 maximum-requests=3", others=(
         "WSGIImportScript {root}/other.py process-group=site application-group=other\n"
-        "WSGIScriptAlias /other {root}/other.py process-group=site application-group=other\n"))
-    write(server, SCRIPT, "other.py")
+        "WSGIScriptAlias /other {root}/other.py process-group=site application-group=other\n"), other_script=SCRIPT)
     first = ask(server)
-    wait_until(lambda: server.get("/other").status == 200, "the other script")
     other = json.loads(server.get("/other").text)
     assert other["imported"] == other["pid"]
     seen = {first["pid"]}
@@ -440,8 +440,7 @@ def test_no_process_can_be_named_that_is_not_a_new_one_of_the_users(serve, victi
     # The place of `forked` among the kinds of control messages.
     server = serve("processes=1", script=LIAR % (note, forked_kind()), others=(
         "WSGIDaemonProcess other user=daemon group=daemon processes=1 display-name=(other:{port})\n"
-        "WSGIScriptAlias /other {root}/other.py process-group=other application-group=%{GLOBAL}\n"))
-    write(server, SCRIPT, "other.py")
+        "WSGIScriptAlias /other {root}/other.py process-group=other application-group=%{GLOBAL}\n"), other_script=SCRIPT)
     first = ask(server)
     supervisor, = supervisors(server.pid)
     target = {
@@ -479,8 +478,7 @@ def test_a_preloader_that_does_not_fork_is_ended_and_holds_up_nobody(serve):
 import signal
 os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGSTOP))
 """, others=("WSGIDaemonProcess other processes=1\n"
-             "WSGIScriptAlias /other {root}/other.py process-group=other application-group=%{GLOBAL}\n"))
-    write(server, SCRIPT, "other.py")
+             "WSGIScriptAlias /other {root}/other.py process-group=other application-group=%{GLOBAL}\n"), other_script=SCRIPT)
     wait_until(lambda: preloaders(server) and fields(preloaders(server)[0])[0] == "T", "the preloader to stop")
     assert server.get("/other").status == 200
     server.log.wait_for("WSGI0714")
@@ -560,7 +558,7 @@ def test_scripts_that_load_for_long_are_reported(serve):
     waits = "import os, time\nwhile not os.path.exists(%r):\n    time.sleep(0.05)\n" % flag
     server = serve("processes=1", script=waits + SCRIPT)
     try:
-        server.log.wait_for(r"WSGI0719: The preloader \(process \d+\) of process group 'site' has been loading scripts for", 60)
+        server.log.wait_for(r"WSGI0719: The preloader \(process \d+\) of process group 'site' has been loading scripts for", deadline=60)
         shown = group(server)["preloaders"]
         assert [(one["pid"], one["state"]) for one in shown] == [(preloaders(server)[0], "loading")]
         open(flag, "w").close()

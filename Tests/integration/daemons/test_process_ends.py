@@ -151,15 +151,17 @@ def test_a_fork_changes_nothing(server):
 
 
 def test_a_request_that_waits_for_a_first_start_is_refused_when_that_fails(make_httpd):
-    server = make_httpd("", apps="daemon", name="start")
-    gate = server.unused_path("open")
-    with open(os.path.join(server.apps, "dies.wsgi"), "w") as script:
-        script.write(DIES % gate)
-    server.configure("WSGIDaemonProcess late connect-timeout=300ms python-path={lib}\n"
-                     "WSGIImportScript {apps}/dies.wsgi process-group=late application-group=%{GLOBAL}\n"
-                     "WSGIScriptAlias /late {apps}/app.wsgi process-group=late application-group=%{GLOBAL}\n")
-    server.expected_crashes = True
-    server.restart()
+    gates = []
+
+    def prepare(server):
+        server.expected_crashes = True
+        gates.append(server.unused_path("open"))
+        server.write("dies.wsgi", DIES % gates[0])
+    server = make_httpd("WSGIDaemonProcess late connect-timeout=300ms python-path={lib}\n"
+                        "WSGIImportScript {apps}/dies.wsgi process-group=late application-group=%{GLOBAL}\n"
+                        "WSGIScriptAlias /late {apps}/app.wsgi process-group=late application-group=%{GLOBAL}\n",
+                        apps="daemon", name="start", prepare=prepare)
+    gate, = gates
     server.log.wait_for("waiting to die")
     with server.client() as client:
         client.send(client.head("GET", "/late/pid"))

@@ -38,13 +38,13 @@ STUCK = {
 def serve(make_httpd):
     def start(options, script, group="%{GLOBAL}"):
         """A server of one script, and the file for which the script waits."""
+        def prepare(server):
+            with open(os.path.join(server.root, "hangs.wsgi"), "w") as file:
+                file.write(HANGS % os.path.join(server.root, "gate") + script)
         server = make_httpd("WSGIDaemonProcess group processes=1 shutdown-timeout=500ms %s\n"
                             "WSGIScriptAliasMatch ^/(.*) {root}/$1 process-group=group application-group=%s\n" % (options, group),
-                            name="stuck", threads=32)
-        gate = os.path.join(server.root, "gate")
-        with open(os.path.join(server.root, "hangs.wsgi"), "w") as file:
-            file.write(HANGS % gate + script)
-        return server, gate
+                            name="stuck", threads=32, prepare=prepare)
+        return server, os.path.join(server.root, "gate")
     return start
 
 

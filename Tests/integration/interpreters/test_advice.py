@@ -175,19 +175,17 @@ def test_a_file_that_may_not_be_read_while_importing(site, mode):
 def test_a_script_that_the_group_s_user_cannot_reach(make_httpd):
     if "daemon" not in MODES:
         pytest.skip("there is no daemon mode")
+
+    def close_directory(server):
+        shutil.chown(server.apps + "/private", "www-data", "www-data")
+        os.chmod(server.apps + "/private", 0o750)
     server = make_httpd("""
 WSGIDaemonProcess other user=nobody group=nogroup threads=2
 WSGIScriptAlias / {apps}/private/app.wsgi process-group=other application-group=%{GLOBAL}
-""", name="unreachable")
+""", name="unreachable", files={"private/app.wsgi": HELLO}, prepare=close_directory)
     private = server.apps + "/private"
-    os.mkdir(private)
-    with open(private + "/app.wsgi", "w") as out:
-        out.write(HELLO)
-    shutil.chown(private, "www-data", "www-data")
-    os.chmod(private, 0o750)
-    mark = server.log.mark()
     assert server.get("/").status == 500
-    line = server.log.wait_for("WSGI0611", mark)[0]
+    line = server.log.wait_for("WSGI0611")[0]
     assert "User 'nobody' may not enter '%s' on the way to '%s/app.wsgi'" % (private, private) in line
     assert "'chmod o+x %s' allows it" % private in line
 

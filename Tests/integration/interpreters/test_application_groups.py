@@ -247,10 +247,13 @@ def test_exit_functions_are_called_back_from_c_in_their_interpreter(make_httpd, 
     conf = ["WSGIDaemonProcess site threads=8"] if mode == "daemon" else []
     conf += ["WSGIScriptAlias /one {apps}/back.wsgi process-group=%s application-group=one"
              % ("site" if mode == "daemon" else "%{GLOBAL}")]
-    server = make_httpd("\n".join(conf))
-    path = os.path.join(server.make_directory("left", 0o777), "called")
-    with open(os.path.join(server.apps, "back.wsgi"), "w") as script:
-        script.write(CALLS_BACK % path)
+    paths = []
+
+    def prepare(server):
+        paths.append(os.path.join(server.make_directory("left", 0o777), "called"))
+        server.write("back.wsgi", CALLS_BACK % paths[0])
+    server = make_httpd("\n".join(conf), prepare=prepare)
+    path, = paths
     assert run_together(4, lambda _: server.get("/one").text) == ["registered"] * 4
     server.stop()
     with open(path) as called:
