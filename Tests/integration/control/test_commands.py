@@ -114,8 +114,8 @@ def test_reload_of_one_interpreter(user):
     server_text += "\ndef count():\n    loaded[0] += 1\n    return loaded[0]\n"
     command.write_script(server, text=server_text)
     with server:
-        assert [command.answer(server, path) for path in ("/one", "/one", "/two", "/two")][1::2] == \
-            [(pid, 2) for pid in command.pids(server, "shop")] * 2
+        pid, = command.ready(server, "shop", 1)
+        assert [command.answer(server, path) for path in ("/one", "/one", "/two", "/two")][1::2] == [(pid, 2)] * 2
         command.do(server, "reload", "shop", "one", user=user)
         wait_until(lambda: command.answer(server, "/one")[1] == 1, "a new interpreter")
         assert command.answer(server, "/two")[1] == 3

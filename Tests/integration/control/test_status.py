@@ -44,7 +44,11 @@ def test_states(server):
     command.wait_for_state(server, "jobs", "service")
     command.wait_for_state(server, "broken", "down")
     command.wait_for_state(server, "asleep", "sleeping")
-    assert command.answer(server, "/asleep")[0] in command.pids(server, "asleep")
+    with server.client() as client:
+        client.send(b"GET /asleep/wait/awake HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        pid, = command.ready(server, "asleep", 1)
+        open(os.path.join(server.apps, "awake"), "w").close()
+        assert client.read_response("GET").text.split()[0] == str(pid)
     command.wait_for_state(server, "asleep", "sleeping")
 
 
@@ -85,7 +89,7 @@ def test_unknown_and_foreign_groups_look_alike(server):
         for name in ("shop", "nosuchgroup"):
             code, output, errors = command.run(server, verb, name, user="daemon")
             assert (code, output) == (4, "") and "no process group" in errors, (verb, name)
-    own = command.group(server, "shop")["processes"][0]["pid"]
+    own = min(command.ready(server, "shop", 2))
     for pid in (own, os.getpid(), 1):
         assert command.run(server, "restart", str(pid), user="daemon")[0] == 4
     assert own in command.pids(server, "shop")
