@@ -558,7 +558,8 @@ def test_scripts_that_load_for_long_are_reported(serve):
     waits = "import os, time\nwhile not os.path.exists(%r):\n    time.sleep(0.05)\n" % flag
     server = serve("processes=1", script=waits + SCRIPT)
     try:
-        server.log.wait_for(r"WSGI0719: The preloader \(process \d+\) of process group 'site' has been loading scripts for", deadline=60)
+        server.log.wait_for(r"WSGI0719: The preloader \(process \d+\) of process group 'site' has been loading scripts for",
+                            deadline=60)
         shown = group(server)["preloaders"]
         assert [(one["pid"], one["state"]) for one in shown] == [(preloaders(server)[0], "loading")]
         open(flag, "w").close()
