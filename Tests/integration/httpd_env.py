@@ -116,9 +116,9 @@ class Log:
         self.path = path
 
     def mark_before(self, number):
-        """Where to look for a message of a failure that is about to be asked for. That a script does not load is logged once
-        and then counted (WSGI0614): an earlier request may have had it."""
-        return 0 if number in ("WSGI0105", "WSGI0107", "WSGI0109") else self.mark()
+        """Where to look for a message of a failure that is about to be asked for. That a script does not load is logged once,
+        with the advice on it, and then counted (WSGI0614): an earlier request, or the start of its group, may have had it."""
+        return 0 if number in ("WSGI0105", "WSGI0107", "WSGI0109", "WSGI0501", "WSGI0610", "WSGI0611") else self.mark()
 
     def mark(self):
         try:

@@ -99,8 +99,8 @@ def wait_for_requests(server, name, count):
 def test_a_slow_client_keeps_no_thread(server, name, chunked):
     data = os.urandom(60_000 if name == "usual" else 700_000)
     with begin(server, "/%s/hash" % name, len(data), data[:-5], chunked=chunked) as client:
-        seen = wait_for_requests(server, name, 1)
-        assert seen["requests_waiting"] == 0 and seen["threads_busy"] == 0
+        wait_until(lambda: (lambda one: one["requests_in_flight"] == 1 and not one["requests_waiting"] + one["threads_busy"])(
+            group(server, name)), lambda: "one request, and no thread for it: %r" % group(server, name))
         assert server.get("/%s/" % name).text == "none"
         client.send(b"5\r\n%s\r\n0\r\n\r\n" % data[-5:] if chunked else data[-5:])
         assert client.read_response().text == "%s %d" % (hashlib.md5(data).hexdigest(), len(data))
@@ -155,6 +155,9 @@ def test_a_client_that_goes_away_leaves_the_thread_free(server):
 
 
 def test_the_time_of_a_body_is_none_in_the_queue(server):
+    # A process that is still starting would leave requests in the queue.
+    wait_until(lambda: server.get("/timed/").status == 200, "the group")
+    wait_for_requests(server, "timed", 0)
     with begin(server, "/timed/hash", 2, b"a") as client:
         wait_for_requests(server, "timed", 1)
         time.sleep(1.5)  # more than queue-timeout: the time is what matters here

@@ -74,8 +74,9 @@ def make_site():
         daemon = "WSGIDaemonProcess site %s" % options if mode == "daemon" else ""
         server = Httpd(CONF % (daemon, "site" if daemon else "%{GLOBAL}"), name="turns", threads=40, modules=["authz_host"])
         servers.append(server)
+        site = Site(server, "site" if daemon else "")
         server.__enter__()
-        return Site(server, "site" if daemon else "")
+        return site
     yield make
     for server in servers:
         server.__exit__(None, None, None)
