@@ -15,7 +15,7 @@ import threading
 import time
 
 from http_client import Client
-from processes import children, descendants
+from processes import children, descendants, noted, remaining
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 APPS = os.path.join(HERE, "apps")
@@ -314,14 +314,14 @@ class Httpd:
         if self.process is None:
             return
         alive = self.process.poll() is None
-        family = descendants(self.pid) if alive else []
+        family = noted(descendants(self.pid) if alive else [])
         if alive:
             self.let_connections_end()
             self.signal(signal.SIGTERM)
             try:
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
-                for pid in [self.pid] + family:
+                for pid in [self.pid] + remaining(family):
                     try:
                         os.kill(pid, signal.SIGKILL)
                     except ProcessLookupError:
@@ -332,8 +332,7 @@ class Httpd:
         self.output.close()
         if not alive or code:
             raise AssertionError("httpd ended with %s:\n%s" % (code, self.story()))
-        wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in family),
-                   lambda: "the end of %s" % [pid for pid in family if os.path.exists("/proc/%d" % pid)])
+        wait_until(lambda: not remaining(family), lambda: "the end of %s" % remaining(family))
         if not self.expected_crashes:
             crashes = [line for line in self.story().splitlines() if CRASH.search(line)]
             assert not crashes, crashes

@@ -26,9 +26,29 @@ def memory_of(pid):
         return next(int(line.split()[1]) << 10 for line in status if line.startswith("RssAnon:"))
 
 
+def beginning(pid):
+    """When a process began, in ticks of the kernel's clock; None where there is none. Another one, or a thread, may soon have the
+    pid of one that has ended."""
+    found = fields(pid)
+    return int(found[19]) if len(found) > 19 else None
+
+
+def noted(pids):
+    """Processes with their beginnings, so that `remaining` knows them again."""
+    return {pid: beginning(pid) for pid in pids}
+
+
+def remaining(processes):
+    """Those of the noted ones that are still there, be it as zombies."""
+    return [pid for pid, begun in processes.items() if begun is not None and beginning(pid) == begun]
+
+
 def has_ended(pid):
-    """A zombie has: it waits for whatever adopts orphans here."""
-    return fields(pid)[:1] in ([], ["Z"])
+    """A zombie has: it waits for whatever adopts orphans here. So has one whose pid a thread has got."""
+    if fields(pid)[:1] in ([], ["Z"]):
+        return True
+    group = about(pid, "status").partition("\nTgid:\t")[2].partition("\n")[0]
+    return group not in ("", str(pid))
 
 
 def parent_of(pid):

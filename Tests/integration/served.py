@@ -11,7 +11,7 @@ import pytest
 
 from http_client import Client
 from httpd_env import DEADLINE, MODULE, Log, free_port, virtual_environment, wait_until
-from processes import descendants
+from processes import descendants, noted, remaining
 
 STAGE = os.path.dirname(MODULE)
 SITE_PACKAGES = "lib/python3.%d/site-packages"
@@ -116,10 +116,10 @@ class Served:
 
     def end(self, number=signal.SIGINT):
         """Its exit status; nothing of it is left."""
-        family = descendants(self.process.pid)
+        family = noted(descendants(self.process.pid))
         self.process.send_signal(number)
         code = self.process.wait(40)
-        wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in family), lambda: "the end of %s" % family)
+        wait_until(lambda: not remaining(family), lambda: "the end of %s" % remaining(family))
         return code
 
     def __exit__(self, *failure):

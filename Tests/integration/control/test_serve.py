@@ -13,7 +13,7 @@ import pytest
 from documents import DOCUMENTS, example
 from http_client import Client
 from httpd_env import Httpd, free_port, httpd_program, wait_until
-from processes import descendants
+from processes import descendants, noted, remaining
 from served import Project, Served
 
 FLASK = """
@@ -302,7 +302,7 @@ def test_a_server_that_drains(plain, number):
         client = threading.Thread(target=lambda: answers.append(served.get("/slow").status))
         client.start()
         wait_until(lambda: os.path.exists(os.path.join(plain.marks["MARKS"], "begun")), served.text)
-        family = descendants(served.process.pid)
+        family = noted(descendants(served.process.pid))
         served.process.send_signal(number)
 
         def refuses():
@@ -314,16 +314,16 @@ def test_a_server_that_drains(plain, number):
         client.join(40)
         assert answers == [200]
         assert served.process.wait(40) == 0, served.text()
-        wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in family), "the end of all processes")
+        wait_until(lambda: not remaining(family), "the end of all processes")
 
 
 def test_a_killed_command_leaves_no_server(plain):
     with Served(plain) as served:
         assert served.get().status == 200
-        family = descendants(served.process.pid)
+        family = noted(descendants(served.process.pid))
         served.process.kill()
         served.process.wait()
-        wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in family), "the end of all processes")
+        wait_until(lambda: not remaining(family), "the end of all processes")
 
 
 # MARK: what cannot be served

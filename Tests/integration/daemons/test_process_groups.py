@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from httpd_env import MODES, Httpd, wait_until
-from processes import about, descendants, every_pid, has_ended, name_of, parent_of
+from processes import about, descendants, every_pid, has_ended, name_of, noted, parent_of, remaining
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
 
@@ -174,9 +174,9 @@ WSGIScriptAlias /site {apps}/app.wsgi process-group=site-{port} application-grou
 def test_nothing_is_left_after_a_stop():
     before = shared_memory()
     with Httpd(LEFT, apps="daemon", name="left") as server:
-        pids = {int(server.get("/site/pid").text.split()[0])}
+        old = noted([int(server.get("/site/pid").text.split()[0])])
         server.restart()
-        wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in pids), "the end of old processes")
+        wait_until(lambda: not remaining(old), "the end of old processes")
         assert server.get("/site/pid").status == 200
         server.graceful()
         grandchild = int(server.get("/site/child").text)
@@ -217,11 +217,11 @@ def test_nothing_is_left_after_the_end_of_a_killed_parent():
         # A supervisor, two processes, and the relay of each.
         wait_until(lambda: len(ours_among(descendants(server.pid))) == 5, lambda: descendants(server.pid))
         family = descendants(server.pid)
-        ours = ours_among(family)
+        ours = noted(ours_among(family))
         os.kill(server.pid, signal.SIGKILL)
         server.process.wait()
         server.process = None
-        wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in ours), "the end of supervisor and workers")
+        wait_until(lambda: not remaining(ours), "the end of supervisor and workers")
         server.log.wait_for("WSGI0459")
         # httpd's own children do not notice such an end.
         for pid in set(family) - set(ours):

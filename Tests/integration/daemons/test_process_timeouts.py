@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from httpd_env import MODES, Httpd, wait_until
+from processes import noted, remaining
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
 
@@ -54,7 +55,8 @@ def pid_of(server, group):
 
 
 def ended(pid):
-    wait_until(lambda: not os.path.exists("/proc/%d" % pid), "the end of %d" % pid)
+    process = noted([pid])
+    wait_until(lambda: not remaining(process), "the end of %d" % pid)
 
 
 def blocked(server, group, path="blocked"):

@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 from httpd_env import Httpd, httpd_program, wait_until
-from processes import descendants, supervisors
+from processes import descendants, noted, remaining, supervisors
 
 SITE = """
 WSGIDaemonProcess site python-path={lib}
@@ -32,11 +32,11 @@ def test_a_single_process_has_process_groups():
         assert answer.status == 200 and int(answer.text.split()[0]) != first
         assert not server.log.lines("WSGI0459")
     finally:
-        family = descendants(server.pid)
+        family = noted(descendants(server.pid))
         server.signal(signal.SIGTERM)
         server.process.wait(30)
         server.process = None
-        wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in family), "the end of all processes")
+        wait_until(lambda: not remaining(family), "the end of all processes")
         server.remove()
 
 

@@ -11,7 +11,7 @@ import termios
 import pytest
 
 from httpd_env import MODES, Httpd, httpd_program, wait_until
-from processes import children, descendants, named, supervisors
+from processes import children, descendants, named, noted, remaining, supervisors
 from stuck_file import StuckFile, why_not
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
@@ -83,7 +83,7 @@ def test_pages_that_never_come_hold_up_nobody_else(tmp_path):
             assert server.get("/no-such-file").status == 404
             server.graceful()
             good_is_well(server)
-        family = descendants(server.pid)
+        family = noted(descendants(server.pid))
         server.signal(signal.SIGTERM)
         server.process.wait(30)
         server.process = None
@@ -93,7 +93,7 @@ def test_pages_that_never_come_hold_up_nobody_else(tmp_path):
             server.process.kill()
             server.process.wait()
             raise AssertionError("httpd did not stop:\n" + server.story())
-    wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in family), "the end of all processes")
+    wait_until(lambda: not remaining(family), "the end of all processes")
     server.remove()
 
 
@@ -123,12 +123,12 @@ def test_no_process_has_the_terminal_of_httpd():
         pid, session, found = server.get("/bad/terminal").text.split()
         assert pid == session and found == "ENXIO"
     finally:
-        family = descendants(server.pid)
+        family = noted(descendants(server.pid))
         server.signal(signal.SIGTERM)
         server.process.wait(30)
         server.process = None
         os.close(master)
-    wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in family), "the end of all processes")
+    wait_until(lambda: not remaining(family), "the end of all processes")
     server.remove()
 
 
