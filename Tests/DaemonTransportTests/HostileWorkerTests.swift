@@ -133,7 +133,7 @@ import WSGICore
         if outcome == .done { answered.add() }
       }
     }
-    for _ in 0..<1000 where answered.value < 2 { usleep(10_000) }
+    for _ in 0..<6_000 where answered.value < 2 { usleep(10_000) }
     #expect(answered.value == 2)
     for connection in connections { connection.end() }
     child.join()

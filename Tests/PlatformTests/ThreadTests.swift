@@ -26,7 +26,7 @@ import Testing
     }
     #expect(failure == 0)
     condition.lock()
-    while seen.withLock({ $0 == nil }), condition.wait(until: Clock.monotonicNanoseconds() + 10_000_000_000) {}
+    while seen.withLock({ $0 == nil }), condition.wait(until: Clock.monotonicNanoseconds() + 60_000_000_000) {}
     condition.unlock()
     let found = try #require(seen.withLock { $0 })
     #expect(found.name == "a name\n" && found.isBlocked == (isBlockedHere || !takesSignals))
@@ -34,7 +34,7 @@ import Testing
 
   @Test func jobsRunOnOneThread() throws {
     let thread = JobThread()
-    let first = try #require(thread.run(milliseconds: 10_000) { UInt(pthread_self()) })
+    let first = try #require(thread.run(milliseconds: 60_000) { UInt(pthread_self()) })
     nonisolated(unsafe) var second: UInt = 0
     #expect(thread.run { second = UInt(pthread_self()) })
     #expect(first == second && first != UInt(pthread_self()))
@@ -62,9 +62,9 @@ import Testing
     lock.lock()
     #expect(lock.tryLock() && lock.lock(milliseconds: 0))
     let thread = JobThread()
-    #expect(thread.run(milliseconds: 10_000) { lock.tryLock() || lock.lock(milliseconds: 1) } == false)
+    #expect(thread.run(milliseconds: 60_000) { lock.tryLock() || lock.lock(milliseconds: 1) } == false)
     for _ in 0..<3 { lock.unlock() }
-    #expect(thread.run(milliseconds: 10_000) { lock.lock(milliseconds: 10_000) } == true)
+    #expect(thread.run(milliseconds: 60_000) { lock.lock(milliseconds: 60_000) } == true)
   }
 
   @Test func aConditionWaitsNoLongerThanItsDeadline() {

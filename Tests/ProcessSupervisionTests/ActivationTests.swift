@@ -58,15 +58,15 @@ import WSGICore
       return ask.place != 9
     }
     for _ in 0..<3 {
-      let found = try asker.ask(5, milliseconds: 5_000).get()
+      let found = try asker.ask(5, milliseconds: 60_000).get()
       let got = found.files
       #expect(found.place == 5 && found.user == nil)
       #expect(got.readEnd == -1 && isSame(got.writeEnd, files.writeEnd))
       #expect(isSame(got.owners, files.owners) && isSame(got.activity, files.activity))
       got.closeAll()
     }
-    #expect(asker.ask(6, milliseconds: 5_000) == .failure(.refused(errno: EINVAL)))
-    #expect(asker.ask(9, milliseconds: 5_000) == .failure(.refused(errno: EINVAL)))
+    #expect(asker.ask(6, milliseconds: 60_000) == .failure(.refused(errno: EINVAL)))
+    #expect(asker.ask(9, milliseconds: 60_000) == .failure(.refused(errno: EINVAL)))
     pthread_join(thread, nil)
   }
 
@@ -83,7 +83,7 @@ import WSGICore
       if count.value > 2 { activation.answer(ask, .init(status: 0, files: files)) }
       return count.value <= 2
     }
-    let got = try asker.ask(0, milliseconds: 10_000).get().files
+    let got = try asker.ask(0, milliseconds: 60_000).get().files
     got.closeAll()
     pthread_join(thread, nil)
     #expect(count.value == 3)
@@ -107,7 +107,7 @@ import WSGICore
       activation.answer(ask, .init(status: 0, files: files))
       return false
     }
-    let got = try asker.ask(4, milliseconds: 5_000).get().files
+    let got = try asker.ask(4, milliseconds: 60_000).get().files
     pthread_join(thread, nil)
     #expect(isSame(got.writeEnd, files.writeEnd))
     got.closeAll()
@@ -148,7 +148,7 @@ import WSGICore
       activation.answer(ask, .init(status: 0, files: files))
       return ask.place != 2
     }
-    let got = try asker.ask(2, milliseconds: 10_000).get().files
+    let got = try asker.ask(2, milliseconds: 60_000).get().files
     got.closeAll()
     pthread_join(thread, nil)
   }
@@ -169,7 +169,7 @@ import WSGICore
       return seen.tenants.count < 2
     }
     for (number, tenant) in tenants.enumerated() {
-      let found = try asker.ask(3, tenant, milliseconds: 5_000).get()
+      let found = try asker.ask(3, tenant, milliseconds: 60_000).get()
       #expect(found.place == 71 + number && found.user == 9)
       found.files.closeAll()
     }

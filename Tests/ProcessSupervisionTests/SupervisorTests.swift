@@ -43,7 +43,7 @@ import WSGICore
     let first = try #require(it.pids().first)
     let before = Clock.epochMicroseconds()
     it.send("signal 11")
-    let end = try #require(it.board().end(pid: first, since: before, waiting: 10_000))
+    let end = try #require(it.board().end(pid: first, since: before, waiting: 60_000))
     #expect(end.cause == .killed(signal: 11))
     #expect(end.flags.contains(.wasReady))
     #expect(end.sentence.hasPrefix("was killed by signal 11 (SIGSEGV)"))
@@ -51,7 +51,7 @@ import WSGICore
     #expect(it.hasLogged("WSGI0451: The process \(first) of process group 'shop' was killed by signal 11"))
     let second = try #require(it.pids().first)
     it.send("exit 5")
-    #expect(it.board().end(pid: second, since: before, waiting: 10_000)?.cause == .exited(code: 5))
+    #expect(it.board().end(pid: second, since: before, waiting: 60_000)?.cause == .exited(code: 5))
     #expect(it.board().end(pid: second, since: Clock.epochMicroseconds(), waiting: 0) == nil)
     wait("another replacement") { it.ready() == 1 }
     it.finish()

@@ -18,7 +18,7 @@ let probe: String = {
 /// Waits for a condition; records an issue when it has not come true in time.
 @discardableResult
 func wait(
-  _ what: String, seconds: Int = 20, at location: SourceLocation = #_sourceLocation, until condition: () -> Bool
+  _ what: String, seconds: Int = 60, at location: SourceLocation = #_sourceLocation, until condition: () -> Bool
 ) -> Bool {
   let deadline = Clock.monotonicMicroseconds() + Int64(seconds) * 1_000_000
   while !condition() {

@@ -6,7 +6,7 @@ import Testing
 @testable import PythonRuntime
 
 @Suite struct GILLineTests {
-  private static let patience = 10_000
+  private static let patience = 60_000
 
   /// Requests that stand in line on threads of their own, and note when it is their turn.
   private final class Crowd: Sendable {

@@ -82,7 +82,7 @@ enum FakeEngine {
       while open.load(ordering: .sequentiallyConsistent) < mine { usleep(1000) }
     }
 
-    /// Waits until so many more have come since `earlier`; false after ten seconds.
+    /// Waits until so many more have come since `earlier`; false after a minute.
     func await(_ count: Int) -> Bool {
       for _ in 0..<10_000 {
         if waiting.load(ordering: .sequentiallyConsistent) - open.load(ordering: .sequentiallyConsistent) >= count { return true }
@@ -130,7 +130,7 @@ final class TestWorker: @unchecked Sendable {
   /// What the worker has told its supervisor, log records aside, until `last` comes.
   func heard(until last: ControlMessage) -> [ControlMessage] {
     var all: [ControlMessage] = []
-    while supervisor.wait(milliseconds: 10_000) {
+    while supervisor.wait(milliseconds: 60_000) {
       guard case .message(let message, _) = supervisor.receive() else { break }
       if case .log = message { continue }
       all.append(message)
@@ -139,9 +139,9 @@ final class TestWorker: @unchecked Sendable {
     return all
   }
 
-  /// Waits until all threads have ended; false after ten seconds.
+  /// Waits until all threads have ended; false after a minute.
   func hasEnded() -> Bool {
-    for _ in 0..<100 {
+    for _ in 0..<600 {
       let left = pool.living.value
       if left == 0 { return true }
       // The thread that waits on the queue may have missed the first call.

@@ -34,7 +34,7 @@ import Testing
 
     /// The thread that got the `number`th turn.
     func leader(_ number: Int) -> Int? {
-      for _ in 0..<200 {
+      for _ in 0..<1_200 {
         let seen = led.value
         if let leader = leaders.withLock({ $0.count > number ? $0[number] : nil }) { return leader }
         led.wait(while: seen, milliseconds: 50)
@@ -44,12 +44,12 @@ import Testing
 
     /// Whether so many threads wait for their turn: one that was late would take a turn that is held.
     func haveCome(_ count: Int) -> Bool {
-      for _ in 0..<10_000 where election.waiting < count { usleep(1000) }
+      for _ in 0..<60_000 where election.waiting < count { usleep(1000) }
       return election.waiting == count
     }
 
     func haveEnded(_ count: UInt32) -> Bool {
-      for _ in 0..<200 where ended.value < count { ended.wait(while: ended.value, milliseconds: 50) }
+      for _ in 0..<1_200 where ended.value < count { ended.wait(while: ended.value, milliseconds: 50) }
       return ended.value == count
     }
   }

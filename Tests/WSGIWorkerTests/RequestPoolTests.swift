@@ -66,7 +66,7 @@ import WSGICore
     // A request that comes now waits for another process.
     clients.start("hello")
     FakeEngine.gate.letAllPass()
-    worker.stopped.wait(while: 0, milliseconds: 10_000)
+    worker.stopped.wait(while: 0, milliseconds: 60_000)
     #expect(worker.pool.lifecycle.phase == .stopping)
     #expect(worker.hasEnded())
     let next = try TestWorker(queue)
@@ -83,7 +83,7 @@ import WSGICore
       worker = try TestWorker(queue)
       #expect(TestClients(queue).run("hello").outcome == .done)
     }
-    worker.stopped.wait(while: 0, milliseconds: 10_000)
+    worker.stopped.wait(while: 0, milliseconds: 60_000)
     #expect(worker.pool.lifecycle.reason == .shutdownSignal)
     #expect(worker.hasEnded())
   }
@@ -94,7 +94,7 @@ import WSGICore
     clients.start("hello", count: 9)
     for _ in 0..<2 {
       let worker = try TestWorker(queue) { ($0.maximumRequests, $0.threads) = (3, 1) }
-      worker.stopped.wait(while: 0, milliseconds: 10_000)
+      worker.stopped.wait(while: 0, milliseconds: 60_000)
       #expect(worker.pool.lifecycle.reason == .maximumRequests)
       #expect(worker.hasEnded())
     }
@@ -157,7 +157,7 @@ import WSGICore
     #expect(candidate.pool.start())
     #expect(clients.finish() == [Answer(outcome: .done, body: "hello")])
     _ = consume handed
-    candidate.stopped.wait(while: 0, milliseconds: 10_000)
+    candidate.stopped.wait(while: 0, milliseconds: 60_000)
     #expect(candidate.pool.lifecycle.reason == .scriptReload)
     #expect(candidate.hasEnded())
   }

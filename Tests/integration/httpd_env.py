@@ -35,7 +35,7 @@ PYTHON = tuple(map(int, subprocess.check_output([PROGRAM, "-c", "import sys; pri
 SANITIZED = os.environ.get("WSGI_TEST_SANITIZED")
 CRASH = re.compile(r"exit signal|AH00052|Fatal Python error|Fatal error:|double free|stack smashing|AddressSanitizer:"
                    r"|free\(\)|malloc\(\)|corrupted|Segmentation|Illegal instruction")
-DEADLINE = float(os.environ.get("WSGI_TEST_DEADLINE", "20"))
+DEADLINE = float(os.environ.get("WSGI_TEST_DEADLINE", "60"))
 
 
 def wait_until(condition, what, deadline=DEADLINE):
