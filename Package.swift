@@ -110,9 +110,11 @@ let package = Package(
         "CHTTPD", "CEngine", "CPosix",
       ],
       swiftSettings: hot, linkerSettings: image("mod_wsgi.map", name: "mod_wsgi.so")),
+    // At a fixed address, as Debian's Python is: where the loader puts addresses into an image, each process has its own copy of
+    // those pages, and there are two processes to each worker.
     .executableTarget(
       name: "WSGIWorker", dependencies: ["DaemonTransport", "ProcessSupervision", "WSGICore", "Platform", "CEngine", "CPosix"],
-      swiftSettings: hot),
+      swiftSettings: hot, linkerSettings: [.unsafeFlags(["-Xclang-linker", "-no-pie"], .when(configuration: .release))]),
 
     // MARK: tests
     .testTarget(name: "WSGICoreTests", dependencies: ["WSGICore"], swiftSettings: common),
