@@ -57,6 +57,7 @@ enum WorkerMain {
       throw Failure(.settings, "its settings cannot be read")
     }
     var settings = started
+    wsgi_posix_limit_arenas()
     guard settings.version == ControlMessage.version else {
       throw Failure(.version, "version \(settings.version) was asked for, this is \(ControlMessage.version)")
     }

@@ -148,6 +148,9 @@ int32_t wsgi_posix_pidfd(pid_t pid);
 /* Signals the process behind a pidfd, never another one that got its number. */
 int32_t wsgi_posix_pidfd_signal(int32_t pidfd, int32_t signal);
 
+/* Limits the C library's arenas to one for each processor, instead of eight: no more threads can be in malloc at a time, and each
+   arena keeps memory that no other uses.  MALLOC_ARENA_MAX and GLIBC_TUNABLES are obeyed.  Before other threads are started. */
+void wsgi_posix_limit_arenas(void);
 /* The kernel's number of the calling thread. */
 int32_t wsgi_posix_thread_id(void);
 /* Copies `length` bytes of this process at `address`, which may be any: how many, or -errno. */

@@ -3,8 +3,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -77,6 +81,14 @@ int32_t wsgi_posix_catch_signals(int32_t descriptor) {
 int64_t wsgi_posix_waits(void) {
   struct rusage usage;
   return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
+void wsgi_posix_limit_arenas(void) {
+  const char *tunables = getenv("GLIBC_TUNABLES");
+  if (getenv("MALLOC_ARENA_MAX") != NULL || (tunables != NULL && strstr(tunables, "arena_max") != NULL)) return;
+  cpu_set_t processors;
+  int count = sched_getaffinity(0, sizeof processors, &processors) == 0 ? CPU_COUNT(&processors) : 0;
+  if (count > 0) mallopt(M_ARENA_MAX, count < 2 ? 2 : count);
 }
 
 int32_t wsgi_posix_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
