@@ -33,6 +33,7 @@ public struct PyObj: Equatable {
   @inlinable public var isTuple: Bool { wsgi_py_is_tuple(pointer) }
   @inlinable public var isExactList: Bool { wsgi_py_is_exact_list(pointer) }
   @inlinable public var isExactTuple: Bool { wsgi_py_is_exact_tuple(pointer) }
+  @inlinable public var isExactGenerator: Bool { wsgi_py_is_exact_generator(pointer) }
   @inlinable public var referenceCount: Int { wsgi_py_refcount(pointer) }
   public var typeName: String { String(cString: wsgi_py_type_name(pointer)) }
 }

@@ -2,6 +2,7 @@ import Glibc
 import Platform
 import PythonRuntime
 import WSGICore
+import WSGIMeasurement
 
 // Calls of the host, which takes them from one thread at a time and none after the request. An application may hand its request
 // to threads of its own: they take turns here. Everything is under the GIL, but for what `detached` runs. Blocks of a streamed
@@ -56,10 +57,12 @@ extension RequestRunner {
       gathered.isShared = true
     }
     gathered.lock.lock()
+    let isFirst = gathered.bytes.count == 0
     gathered.bytes.append(block)
     var result = gathered.failure?.rawValue ?? 0
     if gathered.bytes.count >= GatheredOutput.limit { result = sendAllGathered([.flush, .tryOnly]) }
     gathered.lock.unlock()
+    if isFirst { adapter.pacer.wake() }
     if result == ExchangeFailure.wouldBlock.rawValue {
       result = detached(gil) { _ in gathered.failure?.rawValue ?? 0 } ?? ExchangeFailure.closed.rawValue
     }
@@ -76,6 +79,7 @@ extension RequestRunner {
     let result = exchange.send(head: nil, body: gathered.bytes.bytes, flags: flags)
     if result == ExchangeFailure.wouldBlock.rawValue { return result }
     gathered.bytes.reset()
+    gathered.isDue = false
     if result < 0 { gathered.failure = ExchangeFailure(code: Int64(result)) }
     return result
   }
@@ -91,17 +95,26 @@ extension RequestRunner {
     gathered.bytes.append(block)
     let result = exchange.send(head: nil, body: gathered.bytes.bytes, flags: flags.union(.tryOnly))
     gathered.bytes.truncate(to: result == ExchangeFailure.wouldBlock.rawValue ? before : 0)
+    if result != ExchangeFailure.wouldBlock.rawValue { gathered.isDue = false }
     return result
   }
 
-  /// The request is over: the host goes.
+  /// The request is over: what is left is sent, and the host goes. Not attached.
   func stopGathering() {
     guard gathered.isShared else { return }
     adapter.pacer.forget(self)
     gathered.lock.lock()
-    // Left over where the application failed: the client gets what came before that.
-    _ = sendAllGathered(.flush)
+    if !gathered.isLast {
+      // Left over where the application failed: the client gets what came before that.
+      _ = sendAllGathered(.flush)
+    } else if gathered.failure == nil {
+      let begun = meter.isOn ? Clock.monotonicNanoseconds() : 0
+      _ = exchange.send(head: nil, body: gathered.bytes.bytes, flags: .end)
+      if meter.isOn { meter.wrote(since: begun, traffic) }
+    }
     gathered.isShared = false
+    gathered.isLast = false
+    gathered.isDue = false
     gathered.bytes.reset()
     gathered.failure = nil
     gathered.lock.unlock()

@@ -58,7 +58,8 @@ extension RequestRunner {
       if item.object.bytes.isEmpty { continue }
       guard try sendBlock(item.object.bytes, streams: true, gil) else { break }
     }
-    return try end(gil)
+    // Nothing of a generator runs once it has ended: its last blocks can be sent after the GIL has gone to the next thread.
+    return try end(gil, mayWait: iterable.isExactGenerator)
   }
 
   /// Sends a block, of a stream or of a sequence whose size is known; false when the client has gone.
@@ -120,8 +121,8 @@ extension RequestRunner {
   /// Larger blocks are never sent with the GIL held.
   static let tryLimit = 32768
 
-  /// Completes the response after the last block.
-  func end(_ gil: borrowing GILToken) throws -> RequestOutcome {
+  /// Completes the response after the last block. `mayWait`: its end may be sent when the request is over.
+  func end(_ gil: borrowing GILToken, mayWait: Bool = false) throws -> RequestOutcome {
     endIfForked()
     guard isStarted else { throw notStarted() }
     _ = awaitHost(gil)
@@ -133,6 +134,14 @@ extension RequestRunner {
         head.addContentLength(0)
       }
       let isCut = head.contentLength > 0 && bytesSent < head.contentLength && !isHead && RequestRunner.mayHaveBody(status)
+      if mayWait, gathered.isShared, stage == .committed, !isPublished, !Python.isForkedChild,
+        head.contentLength < 0 || bytesSent >= head.contentLength
+      {
+        gathered.isLast = true
+        traffic.outputWrites &+= 1
+        stage.complete()
+        return done()
+      }
       // The client need not wait for subscribers to the end of the request.
       let flags: SendFlags = isPublished ? [.end, .flush] : .end
       try? transmit(UnsafeRawBufferPointer(start: nil, count: 0), isCut ? .flush : flags, counts: false, gil)

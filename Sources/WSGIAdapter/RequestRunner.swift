@@ -33,7 +33,7 @@ enum WriteFailure: Error {
 /// thread, or by the pacer.
 struct GatheredOutput: ~Copyable {
   /// More than this is sent at once.
-  static let limit = 65536
+  static let limit = 131_072
 
   /// The first block left without waiting: further ones may be gathered.
   var isAllowed = false
@@ -43,6 +43,10 @@ struct GatheredOutput: ~Copyable {
   var failure: ExchangeFailure?
   /// The pacer may be using the host: every use of it takes the lock.
   var isShared = false
+  /// They waited when the pacer last came by.
+  var isDue = false
+  /// They are the last of the response, which is complete with them.
+  var isLast = false
 }
 
 /// Runs one request at a time, on one thread in one interpreter. Kept between requests with what can be used again: the objects
@@ -259,10 +263,12 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
     if isShared { gathered.lock.unlock() }
   }
 
-  /// Sends what has waited, unless the request's thread is at it.
-  override func sendGathered() {
-    guard gathered.lock.tryLock() else { return }
-    if gathered.isShared { _ = sendAllGathered([.flush, .tryOnly]) }
-    gathered.lock.unlock()
+  /// Sends what has waited since the last call or longer, unless the request's thread is at it. False: nothing waits.
+  override func sendGathered() -> Bool {
+    guard gathered.lock.tryLock() else { return true }
+    defer { gathered.lock.unlock() }
+    if gathered.isShared, gathered.isDue { _ = sendAllGathered([.flush, .tryOnly]) }
+    gathered.isDue = gathered.isShared && gathered.bytes.count > 0
+    return gathered.isDue
   }
 }

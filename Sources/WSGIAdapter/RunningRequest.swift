@@ -44,8 +44,8 @@ class RunningRequest: LogOwner, @unchecked Sendable {
     requestData.drop(gil)
   }
 
-  /// The pacer's call: sends what has been gathered of the response. Another thread's.
-  func sendGathered() {}
+  /// The pacer's call: sends what has been gathered of the response for a while. False: nothing is. Another thread's.
+  func sendGathered() -> Bool { false }
 }
 
 extension Attachment: GILWaits {

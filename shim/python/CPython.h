@@ -25,6 +25,7 @@ static inline bool wsgi_py_is_list(PyObject *o) { return PyList_Check(o); }
 static inline bool wsgi_py_is_tuple(PyObject *o) { return PyTuple_Check(o); }
 static inline bool wsgi_py_is_exact_list(PyObject *o) { return PyList_CheckExact(o); }
 static inline bool wsgi_py_is_exact_tuple(PyObject *o) { return PyTuple_CheckExact(o); }
+static inline bool wsgi_py_is_exact_generator(PyObject *o) { return PyGen_CheckExact(o); }
 
 static inline Py_ssize_t wsgi_py_list_size(PyObject *o) { return PyList_GET_SIZE(o); }
 static inline PyObject *wsgi_py_list_item(PyObject *o, Py_ssize_t i) { return PyList_GET_ITEM(o, i); }

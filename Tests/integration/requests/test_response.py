@@ -1,4 +1,6 @@
 """Producing the response: shapes of the iterable, lengths, exceptions, close() and what the client sees of each."""
+import time
+
 import pytest
 
 from httpd_env import REFERENCE, Site, wait_until
@@ -64,6 +66,18 @@ def test_a_block_is_on_its_way_before_the_next_is_made(site, mode, case):
         assert client.read_chunk() == b"first"
         site.get(mode, "/open_gate")
         assert client.read_chunk() == b"second"
+        assert client.read_chunk() == b""
+
+
+def test_every_block_is_on_its_way_before_the_next_is_made(site, mode):
+    with site.httpd.client() as client:
+        client.send(client.head("GET", "/%s/gated_again" % mode))
+        client.read_head()
+        for number in range(8):
+            assert client.read_chunk() == b"%d" % number
+            # The thread that sends what waits goes to sleep after a while without anything to send, and must be woken.
+            time.sleep(0.02)
+            site.get(mode, "/open_gate")
         assert client.read_chunk() == b""
 
 

@@ -413,6 +413,15 @@ def gated_write(environ, start_response):
 
 
 @route
+def gated_again(environ, start_response):
+    start_response("200 OK", PLAIN)
+    for number in range(8):
+        GATE.clear()
+        yield b"%d" % number
+        GATE.wait(20)
+
+
+@route
 def open_gate(environ, start_response):
     GATE.set()
     return text(start_response, "open")
