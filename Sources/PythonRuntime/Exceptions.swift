@@ -78,6 +78,8 @@ public enum PythonCode {
   /// A loaded extension module that keeps one state for all interpreters (single-phase initialisation), of those that are not
   /// part of Python. Attached.
   public static var singlePhaseModule: String? { wsgi_py_single_phase_module().map { String(cString: $0) } }
+  /// The same of one whose code attaches threads to the main interpreter (`PyGILState_Ensure`).
+  public static var gilStateModule: String? { wsgi_py_gilstate_module().map { String(cString: $0) } }
 
   /// A module's namespace, borrowed.
   public static func namespace(of module: PyObj) throws(Raised) -> PyObj {

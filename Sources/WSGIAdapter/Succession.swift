@@ -96,8 +96,11 @@ extension ScriptLoader {
       return "Python \(Python.version) cannot end such an interpreter while the process goes on"
     }
     if let known = contents.adapter.obstacles.withLock({ $0[contents.interpreter.name] }) { return known }
-    return PythonCode.singlePhaseModule.map {
-      "module '\($0)' is initialised once for all interpreters (single-phase initialisation)"
+    if let module = PythonCode.singlePhaseModule {
+      return "module '\(module)' is initialised once for all interpreters (single-phase initialisation)"
+    }
+    return PythonCode.gilStateModule.map {
+      "module '\($0)' may attach threads to the main interpreter, which is another (PyGILState_Ensure)"
     }
   }
 

@@ -62,6 +62,8 @@ static inline PyObject *wsgi_py_call1(PyObject *callable, PyObject *a) { return 
 /* The name of an extension module of the current interpreter that is initialised in a single phase, and so shares what it keeps
  * with other interpreters; NULL: there is none outside the standard library, whose modules are known to get on. */
 const char *wsgi_py_single_phase_module(void);
+/* The same of one that uses PyGILState_Ensure, by which a thread gets a state of the main interpreter, whoever it works for. */
+const char *wsgi_py_gilstate_module(void);
 
 /* The code of one of the adapter's own Python sources, as the build has compiled it for this very Python; NULL, without an
  * exception, where it has not. */

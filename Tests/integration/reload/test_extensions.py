@@ -26,7 +26,8 @@ CONF = {"daemon": "WSGIDaemonProcess site processes=1 threads=4 reload=interpret
         "embedded": "WSGIReloadMechanism Interpreter\n%s"}
 ALIASES = "".join("WSGIScriptAlias /%s {apps}/%s.wsgi application-group=%s\n" % (name, name, name) for name in ("one", "two"))
 
-# Two modules of one source: with a state for each interpreter, or one for all.
+# Modules of one source: with a state for each interpreter, or one for all; `foreign` has threads attach by themselves, `refusing`
+# loads once in a process.
 SOURCE = r"""
 #include <Python.h>
 static long living;
@@ -35,9 +36,26 @@ static PyObject *next(PyObject *self, PyObject *none) {
   return PyLong_FromLong(++((State *)PyModule_GetState(self))->count);
 }
 static PyObject *count_living(PyObject *self, PyObject *none) { return PyLong_FromLong(living); }
+#ifdef FOREIGN
+static PyObject *attach(PyObject *self, PyObject *none) {
+  PyGILState_Release(PyGILState_Ensure());
+  Py_RETURN_NONE;
+}
+#endif
 static PyMethodDef methods[] = {
-  {"next", next, METH_NOARGS, NULL}, {"living", count_living, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
+  {"next", next, METH_NOARGS, NULL}, {"living", count_living, METH_NOARGS, NULL},
+#ifdef FOREIGN
+  {"attach", attach, METH_NOARGS, NULL},
+#endif
+  {NULL, NULL, 0, NULL}};
 static int begin(PyObject *self) {
+#ifdef REFUSING
+  static int loaded;
+  if (loaded++) {
+    PyErr_SetString(PyExc_ImportError, "cannot load module more than once per process");
+    return -1;
+  }
+#endif
   ((State *)PyModule_GetState(self))->is_there = 1;
   living++;
   return 0;
@@ -55,6 +73,8 @@ static PyModuleDef_Slot slots[] = {
 static PyModuleDef several = {PyModuleDef_HEAD_INIT, "several", NULL, sizeof(State), methods, slots, NULL, NULL, end};
 static PyModuleDef once = {PyModuleDef_HEAD_INIT, "once", NULL, sizeof(State), methods, NULL, NULL, NULL, end};
 PyMODINIT_FUNC PyInit_several(void) { return PyModuleDef_Init(&several); }
+PyMODINIT_FUNC PyInit_refusing(void) { return PyModuleDef_Init(&several); }
+PyMODINIT_FUNC PyInit_foreign(void) { return PyModuleDef_Init(&several); }
 PyMODINIT_FUNC PyInit_once(void) {
   PyObject *self = PyModule_Create(&once);
   if (self) begin(self);
@@ -70,14 +90,15 @@ def included():
 
 
 def build(directory):
-    """The modules `several` and `once` in the directory, without setuptools, which few Pythons have."""
+    """The modules in the directory, without setuptools, which few Pythons have."""
     if not os.path.exists(os.path.join(included(), "Python.h")):
         pytest.skip("no Python.h in %s" % included())
     source = os.path.join(directory, "modules.c")
     with open(source, "w") as out:
         out.write(SOURCE)
-    for name in ("several", "once"):
-        subprocess.check_call(["gcc", "-shared", "-fPIC", "-O1", "-I", included(), "-o", "%s/%s.so" % (directory, name), source])
+    for name in ("several", "once", "foreign", "refusing"):
+        subprocess.check_call(["gcc", "-shared", "-fPIC", "-O1", "-D" + name.upper(), "-I", included(),
+                               "-o", "%s/%s.so" % (directory, name), source])
 
 
 def packages():
@@ -117,17 +138,19 @@ class Site:
 
 @pytest.mark.parametrize("imports, reason", [
     ("import numpy; numpy.zeros(3)", "module 'numpy[^']*' is initialised once for all interpreters"
-     "|Module 'numpy[^']*' cannot be loaded into a second interpreter"),
+     "|module 'numpy[^']*' may attach threads to the main interpreter"),
     ("from cryptography.fernet import Fernet; Fernet.generate_key()", "'_cffi_backend' is initialised once for all interpreters"
-     "|Module 'cryptography[^']*' cannot be loaded into a second interpreter"),
+     "|module 'cryptography[^']*' may attach threads to the main interpreter"),
     ("import pydantic; pydantic.TypeAdapter(int).validate_python('1')",
-     "Module 'pydantic[^']*' cannot be loaded into a second interpreter"),
+     r"module 'pydantic[^']*' may attach threads to the main interpreter, which is another \(PyGILState_Ensure\)"),
     ("import once", "module 'once' is initialised once for all interpreters"),
-], ids=["numpy", "cryptography", "pydantic", "single phase"])
+    ("import foreign", r"module 'foreign' may attach threads to the main interpreter, which is another \(PyGILState_Ensure\)"),
+    ("import refusing", "Module 'refusing' cannot be loaded into a second interpreter"),
+], ids=["numpy", "cryptography", "pydantic", "single phase", "PyGILState", "refusing"])
 def test_what_cannot_live_in_a_second_interpreter(mode, imports, reason):
     name = imports.replace(";", " ").replace(".", " ").split()[1]
     site = Site(mode, imports)
-    if name == "once":
+    if name in ("once", "foreign", "refusing"):
         build(site.path[0])
     elif not has_package(name):
         pytest.skip("Python %d.%d has no package %s" % (PYTHON + (name,)))
