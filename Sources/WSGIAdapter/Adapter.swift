@@ -29,6 +29,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
   /// Failed imports that have been logged.
   let failures = FailureLedger()
   let pacer = ResponsePacer()
+  let shortTurns = ShortTurns()
   let accounting: Accounting
   let sampler: MetricsSampler
   /// Nil where WSGISlowRequests is not set.

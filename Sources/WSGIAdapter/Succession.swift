@@ -38,7 +38,10 @@ extension ScriptLoader {
     }
     contents.succession.isLoading = true
     let began = Clock.monotonicMilliseconds()
+    let sharesGIL = !contents.interpreter.hasOwnGIL
+    if sharesGIL { contents.adapter.shortTurns.begin() }
     let outcome = attachment.detached(gil) { replace(request) }
+    if sharesGIL { contents.adapter.shortTurns.end() }
     contents.succession.isLoading = false
     switch outcome {
     case .replaced: throw .retired

@@ -239,3 +239,37 @@ def test_nothing_is_lost_while_one_of_two_is_reloaded_again_and_again(site):
     after = site.ask("two")
     assert (after["pid"], after["started"]) == (two["pid"], two["started"])
     assert not site.server.log.lines(r"wsgi:(error|crit|alert|emerg)\]")
+
+
+TURNS = """
+import sys
+AT_IMPORT = sys.getswitchinterval()
+%s
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'%d %%.6f %%.6f' %% (AT_IMPORT, sys.getswitchinterval())]
+"""
+
+
+def test_neighbours_wait_less_for_the_gil_while_an_interpreter_loads(mode):
+    site = Site(mode)
+
+    def write(version, more=""):
+        path = os.path.join(site.server.apps, "one.wsgi")
+        with open(path + ".new", "w") as script:
+            script.write(TURNS % (more, version))
+        os.replace(path + ".new", path)
+
+    def ask():
+        version, *intervals = site.server.get("/one").text.split()
+        return (int(version), *map(float, intervals))
+
+    write(0)
+    with site.server:
+        assert ask() == (0, 0.005, 0.005)
+        write(1)
+        assert ask() == (1, 0.0005, 0.005)
+        write(2, "raise RuntimeError('on purpose')")
+        assert ask() == (1, 0.0005, 0.005)
+        write(3, "sys.setswitchinterval(0.002)")
+        assert ask() == (3, 0.0005, 0.002)
