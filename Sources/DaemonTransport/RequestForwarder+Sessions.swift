@@ -94,7 +94,7 @@ extension RequestForwarder {
       origin.slotPassed()
       return nil
     }
-    return finish(head, envelope, nil, kind, pair, watch, on: group, origin: &origin)
+    return finish(head, envelope, kind, pair, watch, on: group, origin: &origin)
   }
 
   /// Waits for a process to take the request from a slot's queue. False: it was taken back, and no process will run it.

@@ -74,7 +74,7 @@ public struct RequestForwarder: ~Copyable {
     if !group.acceptsDescriptors { envelope.flags.insert(.bytesOnly) }
     envelope.queueStart = Clock.epochMicroseconds()
     envelope.place = group.owners?.place(child: seat.index, thread: thread) ?? 0
-    let entry = group.owners?.entry(of: envelope)
+    group.owners?.begin(envelope)
     let watch = kind == .plain ? OwnerWatch(envelope, group) : nil
     var pair: ChannelPair
     do throws(QueueFailure) {
@@ -88,14 +88,14 @@ public struct RequestForwarder: ~Copyable {
     if !origin.isServed() || origin.isStarting() || group.queueTimeout > 0 {
       if let failure = awaitTaking(envelope, pair.near.number, on: group, origin: &origin) { return .ended(.failed(failure)) }
     }
-    return finish(head, envelope, entry, kind, pair, watch, on: group, origin: &origin)
+    return finish(head, envelope, kind, pair, watch, on: group, origin: &origin)
   }
 
   /// Sees to body and response of a request that lies in a queue, or has been taken from it.
   @inline(__always)
   mutating func finish<Origin: RequestOrigin & ~Copyable>(
-    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, _ entry: UInt64?, _ kind: ChannelKind,
-    _ pair: consuming ChannelPair, _ watch: OwnerWatch?, on group: GroupQueue, origin: inout Origin
+    _ head: UnsafeRawBufferPointer, _ envelope: QueueEnvelope, _ kind: ChannelKind, _ pair: consuming ChannelPair,
+    _ watch: OwnerWatch?, on group: GroupQueue, origin: inout Origin
   ) -> Attempt {
     input.reset(acceptsDescriptors: kind == .socket && group.acceptsDescriptors)
     upload.reset()
@@ -109,7 +109,9 @@ public struct RequestForwarder: ~Copyable {
     // A process that finds the request from here on sees that it was given up.
     _ = consume pair
     if case .ended(.failed(.workerEnded(let pid))) = result, let owners = group.owners {
-      if !upload.wasWanted, isUntouched(envelope, entry, owners) { return .stale }
+      // It went down with a process that had just taken it, or with a queue. (A process that finds it all the same sees that it
+      // was given up.)
+      if !upload.wasWanted, owners.isUntouched(envelope) { return .stale }
       if pid == 0 { return .ended(.failed(.workerEnded(pid: owners.taker(of: envelope)))) }
     }
     return result
@@ -118,13 +120,6 @@ public struct RequestForwarder: ~Copyable {
   mutating func takePair(_ kind: ChannelKind, isKept: Bool, for group: GroupQueue) throws(QueueFailure) -> ChannelPair {
     if isKept, let pair = spare.take(), pair.group == group.row.slot { return pair }
     return try ChannelPair(kind, isKept: isKept, for: group)
-  }
-
-  /// Whether no process has begun on a request whose channel has ended. A process notes first that it has a request, and then
-  /// that it begins, so that one in whose place nothing new stands went down with a process that had just taken it, or with a
-  /// queue. (A process that finds it all the same sees that it was given up.)
-  private func isUntouched(_ envelope: QueueEnvelope, _ entry: UInt64?, _ owners: RequestOwners) -> Bool {
-    owners.isUntouched(envelope) || entry != nil && owners.entry(of: envelope) == entry
   }
 
   @inline(__always)

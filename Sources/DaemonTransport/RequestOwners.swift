@@ -5,9 +5,10 @@ import Synchronization
 
 /// Which process took which request of a group: for those that die before they have said anything.
 ///
-/// A word for each thread of each httpd child, in memory that the group's workers write and the children read: a store for each
-/// request, and no system call. A worker can write there what it likes, so a reader takes it for no more than a statement of one
-/// of the group's processes about itself.
+/// A word for each thread of each httpd child, in memory that both they and the group's workers write: a few instructions for
+/// each request, and no system call. The child puts there which request its thread has, and the workers who has that one. A
+/// worker can write there what it likes, so a reader takes it for no more than a statement of one of the group's processes about
+/// itself.
 public struct RequestOwners: Sendable {
   private let memory: SharedMemory
   private var words: UnsafeMutablePointer<SharedWord> { memory.words }
@@ -53,11 +54,31 @@ public struct RequestOwners: Sendable {
     return UInt32(clamping: child * stride + thread + 1)
   }
 
+  /// In an httpd child: the request is about to be put into the group's queue, and nobody has it.
+  @inline(__always)
+  func begin(_ envelope: QueueEnvelope) { store(0, for: envelope) }
+
+  @inline(__always)
+  private func store(_ value: UInt32, for envelope: QueueEnvelope) {
+    guard envelope.place > 0, envelope.place <= count else { return }
+    words[Int(envelope.place) - 1].store(RequestOwners.mark(envelope) | UInt64(value), ordering: .relaxed)
+  }
+
   /// In a worker: the process `pid` has this request now.
+  ///
+  /// Where the place is another request's, this one was given up, and what stands there stays: nobody else would be found to have
+  /// the other.
   @inline(__always)
   public func note(_ envelope: QueueEnvelope, pid: UInt32) {
     guard envelope.place > 0, envelope.place <= count else { return }
-    words[Int(envelope.place) - 1].store(RequestOwners.mark(envelope) | UInt64(pid), ordering: .relaxed)
+    let place = Int(envelope.place) - 1
+    let mark = RequestOwners.mark(envelope)
+    var found = words[place].load(ordering: .relaxed)
+    while found >> 32 == mark >> 32 {
+      let (isNoted, now) = words[place].compareExchange(expected: found, desired: mark | UInt64(pid), ordering: .relaxed)
+      if isNoted { return }
+      found = now
+    }
   }
 
   /// The same, and what runs for it from now on cannot be run once more by another process.
@@ -70,16 +91,8 @@ public struct RequestOwners: Sendable {
   /// In an httpd child: the process that had the request last; 0 where none took it, or where one is to take it over.
   func taker(of envelope: QueueEnvelope) -> UInt32 { (word(of: envelope) ?? 0) & ~RequestOwners.begun }
 
-  /// Whether a process took the request and neither it nor another had begun on it.
+  /// Whether no process has begun on the request. A process notes first that it has a request, and then that it begins.
   func isUntouched(_ envelope: QueueEnvelope) -> Bool { word(of: envelope).map { $0 & RequestOwners.begun == 0 } ?? false }
-
-  /// In an httpd child: what stands in the place of the request, be it about another one; nil: it has none. As long as that does
-  /// not change, no process has noted that it took the request.
-  @inline(__always)
-  func entry(of envelope: QueueEnvelope) -> UInt64? {
-    guard envelope.place > 0, envelope.place <= count else { return nil }
-    return words[Int(envelope.place) - 1].load(ordering: .relaxed)
-  }
 
   /// No process has a number as large.
   private static let begun: UInt32 = 1 << 31
@@ -91,7 +104,7 @@ public struct RequestOwners: Sendable {
   private static let revoked: UInt32 = 1 << 29
 
   /// In an httpd child: the request is about to be put into a slot's queue.
-  func offer(_ envelope: QueueEnvelope) { note(envelope, pid: RequestOwners.offered) }
+  func offer(_ envelope: QueueEnvelope) { store(RequestOwners.offered, for: envelope) }
 
   /// In an httpd child: takes the request back. False: a process has it.
   func revoke(_ envelope: QueueEnvelope) -> Bool { replaceOffer(of: envelope, RequestOwners.revoked) }
@@ -118,9 +131,9 @@ public struct RequestOwners: Sendable {
 
   /// The note of this very request, if there is one.
   private func word(of envelope: QueueEnvelope) -> UInt32? {
-    // A request that was given up may be taken long after, when its thread has another one.
-    guard let word = entry(of: envelope), word >> 32 == RequestOwners.mark(envelope) >> 32 else { return nil }
-    return UInt32(truncatingIfNeeded: word)
+    guard envelope.place > 0, envelope.place <= count else { return nil }
+    let word = words[Int(envelope.place) - 1].load(ordering: .relaxed)
+    return word >> 32 == RequestOwners.mark(envelope) >> 32 ? UInt32(truncatingIfNeeded: word) : nil
   }
 
   /// The time at which a request was queued tells it from others of its thread.

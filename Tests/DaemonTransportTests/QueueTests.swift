@@ -224,17 +224,49 @@ import WSGICore
     var envelope = QueueEnvelope()
     envelope.queueStart = 1_700_000_000_000_000
     envelope.place = places[3]
-    #expect(board.taker(of: envelope) == 0)
+    #expect(board.taker(of: envelope) == 0 && !board.isUntouched(envelope))
+    board.begin(envelope)
+    #expect(board.taker(of: envelope) == 0 && board.isUntouched(envelope))
     worker.note(envelope, pid: 4711)
-    #expect(board.taker(of: envelope) == 4711)
+    #expect(board.taker(of: envelope) == 4711 && board.isUntouched(envelope))
+    worker.noteBegun(envelope, pid: 4711)
+    #expect(board.taker(of: envelope) == 4711 && !board.isUntouched(envelope))
     // The thread's next request, which nobody has taken.
     envelope.queueStart += 1
+    board.begin(envelope)
     #expect(board.taker(of: envelope) == 0)
     for place in [0, 7, UInt32.max] {
       envelope.place = place
       worker.note(envelope, pid: 1)
       #expect(board.taker(of: envelope) == 0)
     }
+  }
+
+  /// A request that was given up stays in a queue, or with a process that is to take it over, until somebody comes to it.
+  @Test func whoFindsARequestThatWasGivenUpHidesNobodyWhoHasTheNextOne() throws {
+    let (board, file) = try #require(RequestOwners.make(children: 1, threads: 1))
+    let worker = try #require(RequestOwners(file: file))
+    close(file)
+    defer {
+      board.unmap()
+      worker.unmap()
+    }
+    var first = QueueEnvelope()
+    first.queueStart = 1_700_000_000_000_000
+    first.place = board.place(child: 0, thread: 0)
+    var second = first
+    second.queueStart += 2_000_000
+    board.begin(first)
+    board.begin(second)
+    worker.note(second, pid: 5)
+    worker.note(first, pid: 6)
+    worker.noteBegun(first, pid: 6)
+    worker.noteHandingOver(first)
+    #expect(board.taker(of: second) == 5 && board.taker(of: first) == 0)
+    // Nor does it take the place from one that waits in a slot's queue.
+    board.offer(second)
+    worker.note(first, pid: 6)
+    #expect(board.isOffered(second) && worker.claim(second, pid: 7) && board.taker(of: second) == 7)
   }
 
   @Test func aBoardIsOfAFileOfItsOwn() {
