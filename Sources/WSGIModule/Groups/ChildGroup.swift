@@ -80,9 +80,11 @@ final class ChildGroup: Sendable {
   /// How a process of the group has just ended; nil where that is not known (yet). Without a `pid` (0) the process is the one of
   /// which the group was bereft this moment.
   func end(of pid: UInt32) -> ProcessEnd? {
-    let recent = Clock.epochMicroseconds() &- (pid == 0 ? ChildGroup.namelessAge : ChildGroup.causeAge)
+    let isNamed = pid != 0
+    let recent = Clock.epochMicroseconds() &- (isNamed ? ChildGroup.causeAge : ChildGroup.namelessAge)
     let end = scoreboard?.end(
-      pid: pid == 0 ? nil : Int32(truncatingIfNeeded: pid), since: recent, waiting: ChildGroup.causePatience)
+      pid: isNamed ? Int32(truncatingIfNeeded: pid) : nil, since: recent,
+      waiting: isNamed ? ChildGroup.causePatience : ChildGroup.namelessPatience)
     return end.map {
       ProcessEnd(
         pid: UInt32(truncatingIfNeeded: $0.pid), sentence: $0.sentence,
@@ -94,6 +96,8 @@ final class ChildGroup: Sendable {
   private static let causeAge: Int64 = 60_000_000
   /// Where it is not known which process it was: its channel closes when it ends, and the supervisor hears of it a moment later.
   private static let namelessAge: Int64 = 200_000
-  /// How long the supervisor may need to find out, in milliseconds.
-  private static let causePatience = 500
+  /// How long the supervisor may need to find out, in milliseconds. It waits for what the process said last, for half a second at
+  /// the most, and may have other things to do on a busy machine; the answer and the log depend on it.
+  private static let causePatience = 3_000
+  private static let namelessPatience = 500
 }
