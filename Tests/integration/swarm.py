@@ -105,14 +105,14 @@ class Swarm:
 
     `statuses` counts the answers, `wrong` has those whose body `expect` refused, `failures` what was not answered, `retried`
     what was not and may be asked again: a server may close a connection that it kept open just as a request is on its way
-    (RFC 9112, 9.3.1). `times` are seconds, of all answers."""
+    (RFC 9112, 9.3.1). `times` are seconds, of all answers; `answered` are the connections that have had one."""
 
     def __init__(self, port, count, path, rate=None, expect=None):
         self.port, self.path, self.rate, self.expect = port, path, rate, expect
         self.selector = selectors.DefaultSelector()
         self.connections = [Connection(self) for _ in range(count)]
         self.statuses, self.failures, self.retried, self.wrong, self.times = collections.Counter(), [], [], [], []
-        self.answers = {}
+        self.answers, self.answered = {}, set()
         self.number, self.over = 0, threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
@@ -124,6 +124,7 @@ class Swarm:
     def note(self, connection, status, body):
         self.times.append(time.monotonic() - connection.since)
         self.statuses[status] += 1
+        self.answered.add(connection)
         self.answers[connection.number] = status
         if status == 200 and self.expect and not self.expect(body):
             self.wrong.append(body[:200])

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is no
 GROUPS = {
     "site": "processes=1 threads=4",
     "small": "threads=2 memory-limit=268435456",
-    "gil": "threads=4 deadlock-timeout=1s shutdown-timeout=1s",
+    "gil": "threads=4 deadlock-timeout=3s shutdown-timeout=1s",
     "slow": "threads=1 request-timeout=500ms interrupt-timeout=5s",
     "stuck": "threads=1 request-timeout=500ms interrupt-timeout=300ms shutdown-timeout=500ms",
     "neighbour": "threads=1",
@@ -76,7 +76,7 @@ def test_ends(server, row):
 def test_the_deadlock_is_named_with_its_stack(server):
     mark = server.log.mark()
     server.get("/gil/gil")
-    line, = server.log.wait_for(r"WSGI0413: No thread could acquire the GIL for 1 s \(deadlock-timeout\)", mark)
+    line, = server.log.wait_for(r"WSGI0413: No thread could acquire the GIL for 3 s \(deadlock-timeout\)", mark)
     # The stack of a thread that keeps the GIL can be read with CPython's own means up to 3.12.
     assert re.search(r"app\.wsgi.* in gil\b", line) or not reads_stacks_without_gil(server), line
 

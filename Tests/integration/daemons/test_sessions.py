@@ -133,13 +133,19 @@ def settle(server, count=4):
     return wait_until(lambda: len(ready(server)) == count and ready(server), "%d processes" % count)
 
 
-def in_every_slot(server, count=4):
-    """A session in each slot. A gate keeps processes busy until all have one of the requests."""
+def rest(server):
+    """Waits until httpd has counted the end of all requests: a client has its answer a moment before."""
+    wait_until(lambda: group(server)["requests_in_flight"] == 0, "the end of all requests")
+
+
+def in_every_slot(server, count=4, together=None):
+    """A session in each slot: so many requests at a time that every process gets one in the end."""
     settle(server, count)
     sessions = {}
 
     def complete():
-        for session in run_together(count * 4, lambda _: (lambda session: (session.json(), session)[1])(Session(server))):
+        rest(server)
+        for session in run_together(together or count * 4, lambda _: (lambda session: (session.json(), session)[1])(Session(server))):
             sessions.setdefault(session.slot, session)
         return len(sessions) == count
     wait_until(complete, lambda: "a session in each of %d slots: %s" % (count, sorted(sessions)))
@@ -389,7 +395,7 @@ def test_a_reload_keeps_sessions_in_their_slots(serve, policy):
         session.json()
         # The slot may be without a process for a moment.
         assert len(session.sets) <= 3
-    assert len(ready(server)) == 4
+    wait_until(lambda: len(ready(server)) == 4, "all processes")
 
 
 def test_sessions_of_many_clients_survive_everything(serve):
@@ -525,8 +531,9 @@ def test_a_request_in_the_queue_of_a_dying_process_is_neither_lost_nor_doubled(s
 
 
 def test_limits_count_what_waits_for_a_slot(serve):
-    server = serve("processes=2 threads=1 sticky-cookie=route sticky-wait=60 queue-limit=4 queue-timeout=2 ")
-    sessions = in_every_slot(server, 2)
+    server = serve("processes=2 threads=1 sticky-cookie=route sticky-wait=60 queue-limit=4 queue-timeout=8 ")
+    sessions = in_every_slot(server, 2, together=4)
+    rest(server)
     threads = hold(server, sessions[0], "busy", 1) + hold(server, sessions[1], "other", 1)
     statuses = []
 

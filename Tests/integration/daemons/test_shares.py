@@ -27,8 +27,9 @@ def serve(groups, more="", **httpd):
 
 def is_full(server, swarms):
     """Whether every connection waits for the gate or was refused."""
-    busy = sum(1 for swarm in swarms for connection in swarm.connections if not connection.idle)
-    return all(swarm.statuses[503] for swarm in swarms) and busy < 50
+    # Who was refused asks again at once: a connection without any answer is one that waits.
+    waiting = sum(1 for swarm in swarms for connection in swarm.connections if connection not in swarm.answered)
+    return all(swarm.statuses[503] for swarm in swarms) and waiting < 50
 
 
 def hold(server, groups, clients, check):

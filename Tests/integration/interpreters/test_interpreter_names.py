@@ -49,7 +49,7 @@ def test_the_port_of_a_name_is_not_the_clients(make, mode):
     ports = ["x:1", "x:2", "y:65535", "localhost:80", "x:%d" % server.port]
     assert {name(server, "/x", host(text)) for text in ports} == {"localhost:%d|" % server.port}
     assert name(server, "/x", host("x")) == "localhost|"
-    assert len(server.log.lines("Loading WSGI script")) == 2
+    assert len(server.log.wait_for("Loading WSGI script", count=2)) == len(server.log.lines("Loading WSGI script")) == 2
 
 
 @pytest.mark.difference("the port of a name is the client's there")

@@ -161,12 +161,17 @@ def test_fifty_threads_log_whole_lines(site, mode):
 def test_server_metrics(site, mode):
     run_together(4, lambda _: site.get(mode, "/status/200"))
 
-    def with_one_busy():
-        # A client may have its answer before httpd has marked the thread as idle.
-        metrics = evaluate(site, mode, "mod_wsgi.server_metrics()")
+    path = "/%s/evaluate?%s" % (mode, urllib.parse.urlencode({"e": "mod_wsgi.server_metrics()"}))
+
+    def with_one_busy(client):
+        # A client may have its answer before httpd has marked the thread as idle; on one connection requests follow each other.
+        answer = client.request("GET", path)
+        assert answer.status == 200, answer
+        metrics = json.loads(answer.text)
         busy = [worker for process in metrics["processes"] for worker in process["workers"] if worker["status"] == "W"]
         return metrics if len(busy) == 1 else None
-    metrics = wait_until(with_one_busy, "one busy thread")
+    with site.httpd.client() as client:
+        metrics = wait_until(lambda: with_one_busy(client), "one busy thread")
     assert {key: type(value).__name__ for key, value in metrics.items()} == {
         "server_limit": "int", "thread_limit": "int", "running_generation": "int", "restart_time": "float",
         "current_time": "float", "running_time": "int", "processes": "list"}
