@@ -196,7 +196,7 @@ def test_connect_timeout_of_a_full_queue():
     conf_of_one = "\n".join(line for line in conf().splitlines() if "connect" in line)
     # httpd must be able to hold more requests than the queue.
     with Httpd(conf_of_one + "\nLimitRequestLine 60000", apps="daemon", name="timeouts", threads=80) as server:
-        assert server.get("/connect/pid").status == 200
+        wait_until(lambda: server.get("/connect/pid").status == 200, "the group, which may start more slowly than that")
         gate = server.unused_path("open")
         mark = server.log.mark()
         clients = [server.client() for _ in range(48)]
@@ -216,7 +216,7 @@ def test_connect_timeout_of_a_full_queue():
 
 
 def test_no_connect_timeout_is_a_single_try(server):
-    assert server.get("/impatient/pid").status == 200
+    wait_until(lambda: server.get("/impatient/pid").status == 200, "the group")
 
 
 def test_response_socket_timeout(server):

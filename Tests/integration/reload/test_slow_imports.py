@@ -97,6 +97,8 @@ WSGIProcessGroup %s
 WSGIApplicationGroup %%{GLOBAL}
 </Location>
 """ % group) as server:
+        if mode == "daemon":
+            server.log.wait_for("takes requests")
         first = in_background(lambda: server.httpd.get("/site"))
         server.log.wait_for("Loading WSGI script '%s'" % server.script)
         second = in_background(lambda: server.httpd.get("/site"))

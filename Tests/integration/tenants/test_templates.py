@@ -343,7 +343,8 @@ def test_a_control_group_goes_when_those_who_were_left_in_it_have_gone(serve):
         assert members(own) == {left}
     finally:
         os.kill(left, signal.SIGKILL)
-    wait_until(lambda: not os.path.exists(own), "the control group to be removed")
+    # It is looked at ever less often.
+    wait_until(lambda: not os.path.exists(own), "the control group to be removed", deadline=180)
 
 
 LEAVES = """import subprocess
