@@ -32,7 +32,10 @@ public struct ControlChannel: Sendable {
 
   /// The worker's end. `Privileges.drop` has SIGPIPE ignored, without which a report to a closed pipe would end the process.
   public static let ofWorker = ControlChannel(
-    incoming: WorkerDescriptor.orders.rawValue, .socket, outgoing: WorkerDescriptor.reports.rawValue, .pipe)
+    orders: WorkerDescriptor.orders.rawValue, reportPipe: WorkerDescriptor.reports.rawValue)
+
+  /// A worker's end of its channel.
+  init(orders: Int32, reportPipe: Int32) { self.init(incoming: orders, .socket, outgoing: reportPipe, .pipe) }
 
   /// The supervisor's end of a worker's channel.
   init(reports: Int32, orders: Int32) { self.init(incoming: reports, .relay, outgoing: orders, .socket) }
@@ -64,6 +67,22 @@ public struct ControlChannel: Sendable {
       var part = iovec(iov_base: UnsafeMutableRawPointer(mutating: writer.bytes.baseAddress), iov_len: writer.count)
       var passed = passed
       return wsgi_posix_send(outgoing, &part, 1, &passed, passed < 0 ? 0 : 1, Int32(MSG_DONTWAIT)) >= 0
+    }
+  }
+
+  /// Sends what the supervisor cannot do without, be it behind log records that fill the pipe: it waits for room as long as the
+  /// relay reads, but not for ever. False: the message is lost.
+  @discardableResult
+  public func tell(_ message: ControlMessage, within milliseconds: Int64 = 10_000) -> Bool {
+    guard outgoingMedium == .pipe else { return send(message) }
+    var writer = FlatWriter(capacity: 256)
+    message.encode(into: &writer)
+    let deadline = Clock.monotonicMilliseconds() &+ milliseconds
+    while true {
+      let sent = systemCall { write(outgoing, writer.bytes.baseAddress, writer.count) }
+      // Another thread may have been faster to take the room.
+      guard sent == -Int(EAGAIN) else { return sent == writer.count }
+      guard hasRoom(within: deadline &- Clock.monotonicMilliseconds()) else { return false }
     }
   }
 
@@ -115,7 +134,7 @@ public struct ControlChannel: Sendable {
 
   /// Waits until something can be sent; false when the time has passed.
   public func hasRoom(within milliseconds: Int64) -> Bool {
-    waitUntilReady(outgoing, for: writable, milliseconds: milliseconds).first & writable != 0
+    waitUntilReady(outgoing, for: writable, milliseconds: max(milliseconds, 0)).first & writable != 0
   }
 
   /// An empty packet also reads as 0: only a hang-up is the end.

@@ -29,7 +29,7 @@ public enum Privileges {
     do throws(Failure) {
       return try attempt(settings, beforeRoot)
     } catch {
-      control.send(.startFailed(error.sentence))
+      control.tell(.startFailed(error.sentence))
       _exit(error.exit.rawValue)
     }
   }

@@ -68,7 +68,7 @@ final class PreloadLimit: Sendable {
       "WSGI0412: Script '\(name)' did not load within startup-timeout (\(Seconds.text(settings.startupTimeout)));"
         + " stopping the process (process group '\(settings.groupName)'). \(stack.isEmpty ? "It runs no Python code" : stack).")
     engine.abandon()
-    control.send(.startFailed("script '\(name)'"))
+    control.tell(.startFailed("script '\(name)'"))
     _exit(WorkerExit.startupTimeout.rawValue)
   }
 }

@@ -50,7 +50,7 @@ final class Preloader {
     }
     if reportThreads(names) { return .ended(WorkerExit.notForkable.rawValue) }
     log.write(.info, "The scripts of process group '\(settings.groupName)' are loaded for its processes (pid=\(getpid())).")
-    control.send(.loaded)
+    control.tell(.loaded)
     while true {
       guard control.wait(milliseconds: -1) else { continue }
       switch control.receive() {
@@ -75,7 +75,7 @@ final class Preloader {
       Preloader.removeMark()
       own = WorkerSettings.read()?.settings
       // Nobody waits for a process that comes too late.
-      return own != nil && self.control.send(.forked(getpid()))
+      return own != nil && self.control.tell(.forked(getpid()))
     }
     if result == 0 { return own }
     close(parcel)

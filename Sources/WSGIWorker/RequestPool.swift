@@ -163,7 +163,7 @@ final class RequestPool: Sendable {
       usleep(1000)
       patience -= 1
     }
-    control.send(.draining(reason))
+    control.tell(.draining(reason), within: 1_000)
     stopIfDrained()
   }
 
@@ -207,7 +207,7 @@ final class RequestPool: Sendable {
   /// The import of a script failed. The supervisor hears of it once.
   @inline(never)
   func importFailed() {
-    if !hasFailedImport.exchange(true, ordering: .relaxed) { control.send(.importFailed) }
+    if !hasFailedImport.exchange(true, ordering: .relaxed) { control.tell(.importFailed, within: 1_000) }
   }
 
   /// Requests that wait for new code go back to the queue: another process will have it.

@@ -47,7 +47,7 @@ enum WorkerMain {
     do throws(Failure) {
       return try run(control)
     } catch {
-      control.send(.startFailed(error.sentence))
+      control.tell(.startFailed(error.sentence))
       return error.exit.rawValue
     }
   }
@@ -156,7 +156,7 @@ enum WorkerMain {
             script: Array(UnsafeBufferPointer(start: script, count: scriptLength)),
             applicationGroup: Array(UnsafeBufferPointer(start: group, count: groupLength)),
             modified: Clock.epochMicroseconds())
-          WorkerMain.host(context)?.control.send(.reloadWanted(change))
+          WorkerMain.host(context)?.control.tell(.reloadWanted(change), within: 1_000)
         }, board: board))
     do throws(EngineFailure) {
       try engine.start(host, settings: bytes)
@@ -200,7 +200,7 @@ enum WorkerMain {
   ) -> Int32 {
     receiver.deliverToService()
     close(WorkerDescriptor.sessions.rawValue)
-    control.send(.ready)
+    control.tell(.ready)
     for script in settings.imports where !receiver.isServiceEnding {
       var failure = script.failure
       _ = engine.load(script.script, into: script.applicationGroup, failure: &failure)
@@ -208,7 +208,7 @@ enum WorkerMain {
     let reason = ShutdownReason.shutdownSignal
     Reaper.start(settings, engine, log, control, reason)
     engine.stopping(reason.name)
-    control.send(.ended(reason))
+    control.tell(.ended(reason), within: 1_000)
     reports.end()
     engine.stop()
     return 0

@@ -62,13 +62,13 @@ final class WorkerProcess {
     var failure = monitor.start()
     if failure == 0, settings.candidate == nil, !pool.start() { failure = EAGAIN }
     guard failure == 0 else {
-      control.send(.startFailed("no threads: \(String(cString: strerror(failure)))"))
+      control.tell(.startFailed("no threads: \(String(cString: strerror(failure)))"))
       return WorkerExit.threads.rawValue
     }
     reports.show(pool.inFlight)
     receiver.deliver(to: pool, awaitsBegin: settings.candidate != nil)
-    if let verdict { control.send(verdict) }
-    control.send(.ready)
+    if let verdict { control.tell(verdict) }
+    control.tell(.ready)
     log.write(.info, "Daemon process '\(settings.groupName)' takes requests (pid=\(getpid())).")
     awaitEnd()
     return shutDown(reports)
@@ -119,7 +119,7 @@ final class WorkerProcess {
     while pool.living.value != 0 { pool.living.wait(while: pool.living.value, milliseconds: 1000) }
     monitor.leaveEngine()
     log.write(.info, "Stopping process \(settings.title).")
-    control.send(.ended(reason))
+    control.tell(.ended(reason), within: 1_000)
     reports.end()
     engine.stop()
     log.write(.info, "Exiting process \(settings.title).")
@@ -140,7 +140,7 @@ enum Reaper {
       while Clock.monotonicMilliseconds() < deadline { poll(nil, 0, Int32(clamping: deadline &- Clock.monotonicMilliseconds())) }
       log.write(.info, "Shutdown timeout expired; aborting process \(title).")
       engine.abandon()
-      control.send(.ended(reason))
+      control.tell(.ended(reason), within: 100)
       _exit(WorkerExit.shutdownTimeout.rawValue)
     }
   }

@@ -1,3 +1,7 @@
+import CPosix
+import Glibc
+import Platform
+import Synchronization
 import Testing
 import WSGICore
 
@@ -65,5 +69,34 @@ import WSGICore
     }
     let long = [UInt8](repeating: 1, count: ControlMessage.limit + 1)
     #expect(long.withUnsafeBytes { ControlMessage(decoding: $0) } == nil)
+  }
+
+  /// A traceback fills the pipe, and the supervisor's relay comes to it late.
+  @Test func whatMustNotBeLostWaitsForRoom() throws {
+    var ends: [Int32] = [-1, -1]
+    try #require(wsgi_posix_report_pipe(&ends) == 0)
+    defer { for end in ends { close(end) } }
+    let channel = ControlChannel(orders: -1, reportPipe: ends[1])
+    var count = 0
+    while channel.send(.log(LogRecord(level: .error, text: Array("a line".utf8)))), count < 1_000 { count += 1 }
+    #expect(count > 0 && count < 1_000)
+    #expect(!channel.send(.ready) && !channel.tell(.ready, within: 10))
+    let isTold = Atomic<Bool>(false)
+    let reader = ends[0]
+    let failure = DetachedThread.start(named: "teller") { isTold.store(channel.tell(.ready), ordering: .sequentiallyConsistent) }
+    try #require(failure == 0)
+    var last: ControlMessage?
+    var bytes = [UInt8](repeating: 0, count: ControlMessage.limit)
+    wait("the message behind the lines") {
+      let size = read(reader, &bytes, bytes.count)
+      if size > 0 { last = bytes.withUnsafeBytes { ControlMessage(decoding: UnsafeRawBufferPointer(rebasing: $0[..<size])) } }
+      return last == .ready
+    }
+    wait("its sender to know") { isTold.load(ordering: .sequentiallyConsistent) }
+    // Nobody reads any more.
+    close(ends[0])
+    ends[0] = -1
+    signal(SIGPIPE, SIG_IGN)
+    #expect(!channel.tell(.ready))
   }
 }
