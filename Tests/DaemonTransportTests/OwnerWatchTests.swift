@@ -86,7 +86,7 @@ import WSGICore
   private static func end(_ pid: pid_t) {
     kill(pid, SIGKILL)
     var status: Int32 = 0
-    waitpid(pid, &status, 0)
+    _ = systemCall { waitpid(pid, &status, 0) }
   }
 
   @Test func oneChannelServesTheRequestsOfAThread() throws {

@@ -96,7 +96,7 @@ import WSGICore
     }
     close(parcel)
     var state: Int32 = 0
-    try #require(waitpid(child, &state, 0) == child)
+    try #require(systemCall { waitpid(child, &state, 0) } == child)
     #expect(state == 0)
     for place in 2..<count {
       var byte: UInt8 = 0

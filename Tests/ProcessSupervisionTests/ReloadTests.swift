@@ -33,7 +33,7 @@ import WSGICore
     let answer = it.scratch.file("answer")
     it.send("changed /srv/a.wsgi \(answer)")
     wait("the answer") { contents(answer) != nil }
-    wait("three new ones") { it.ready() == 3 && it.pids().count == 3 && old.isDisjoint(with: it.pids()) }
+    wait("three new ones") { it.isServed(by: 3, without: Array(old)) && it.pids().count == 3 }
     wait("others were told") { it.log.count { $0 == "reloading:/srv/a.wsgi" } == 3 }
     #expect(it.log.count { $0 == "candidate:/srv/a.wsgi" } == 3)
     it.finish()
@@ -67,7 +67,7 @@ import WSGICore
     let answer = it.scratch.file("answer")
     it.send("changed /srv/a.wsgi \(answer)")
     wait("the answer") { contents(answer) != nil }
-    wait("the old process ends") { it.ready() == 1 && !it.pids().contains(old) }
+    wait("the old process ends") { it.isServed(by: 1, without: [old]) && !it.pids().contains(old) }
     it.finish()
   }
 

@@ -92,7 +92,7 @@ import WSGICore
       let victim = try #require(before[slot])
       #expect(link("/proc/\(victim)/fd/9").hasPrefix("socket:"))
       kill(victim, SIGKILL)
-      wait("the replacement") { holders(it).count == 3 && holders(it)[slot] != victim }
+      wait("the replacement") { it.isServed(by: 3, without: [victim]) }
       for other in 0..<3 where other != slot { #expect(holders(it)[other] == before[other]) }
     }
     it.finish()
@@ -107,7 +107,7 @@ import WSGICore
     let answer = it.scratch.file("answer")
     it.send("changed /srv/a.wsgi \(answer)")
     wait("the answer") { contents(answer) != nil }
-    wait("three new ones") { it.pids().count == 3 && holders(it).count == 3 && old.isDisjoint(with: holders(it).values) }
+    wait("three new ones") { it.isServed(by: 3, without: Array(old)) && it.pids().count == 3 }
     #expect(Set(holders(it).keys) == [0, 1, 2])
     it.finish()
   }

@@ -47,13 +47,13 @@ import WSGICore
     #expect(end.cause == .killed(signal: 11))
     #expect(end.flags.contains(.wasReady))
     #expect(end.sentence.hasPrefix("was killed by signal 11 (SIGSEGV)"))
-    wait("a replacement") { it.ready() == 1 && it.pids().count == 1 && it.pids() != [first] }
+    wait("a replacement") { it.isServed(by: 1, without: [first]) }
     #expect(it.hasLogged("WSGI0451: The process \(first) of process group 'shop' was killed by signal 11"))
-    let second = try #require(it.pids().first)
+    let second = try #require(it.serving().first)
     it.send("exit 5")
     #expect(it.board().end(pid: second, since: before, waiting: 60_000)?.cause == .exited(code: 5))
     #expect(it.board().end(pid: second, since: Clock.epochMicroseconds(), waiting: 0) == nil)
-    wait("another replacement") { it.ready() == 1 }
+    wait("another replacement") { it.isServed(by: 1, without: [first, second]) }
     it.finish()
   }
 
@@ -64,7 +64,7 @@ import WSGICore
     let since = Clock.monotonicMicroseconds()
     wait("it counts as stable") { Clock.monotonicMicroseconds() - since > RestartBackoff.stable + 100_000 }
     kill(first, SIGKILL)
-    wait("a replacement") { it.ready() == 1 && it.pids() != [first] }
+    wait("a replacement") { it.isServed(by: 1, without: [first]) }
     wait("the line in the log") { it.hasLogged("was killed by signal 9 (SIGKILL)") }
     #expect(it.hasLogged("Starting a replacement."))
     it.finish()

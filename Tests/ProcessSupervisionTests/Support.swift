@@ -209,6 +209,17 @@ final class SupervisionCase: Sendable {
 
   func ready(_ group: Int = 0) -> Int { board(group).ready }
 
+  /// The processes that take requests, read once: between two looks one may go, or come.
+  func serving(_ group: Int = 0) -> [Int32] {
+    board(group).slots.filter { $0.pid > 0 && $0.state == WorkerState.ready.rawValue }.map(\.pid)
+  }
+
+  /// Whether so many processes serve, and none of `old`.
+  func isServed(by count: Int, without old: [Int32], _ group: Int = 0) -> Bool {
+    let now = serving(group)
+    return now.count == count && Set(old).isDisjoint(with: now)
+  }
+
   func board(_ group: Int = 0) -> GroupScoreboard { boards[group] }
 
   /// Puts a request into a group's queue.

@@ -35,8 +35,10 @@ def server():
 
 
 def wait_for_others(server, name, old, count=2):
-    wait_until(lambda: len(command.pids(server, name) - old) == count and not command.pids(server, name) & old,
-               lambda: "other processes than %s: %s" % (old, command.group(server, name)))
+    def others():
+        now = command.pids(server, name)
+        return len(now) == count and not now & old
+    wait_until(others, lambda: "other processes than %s: %s" % (old, command.group(server, name)))
 
 
 class Load:

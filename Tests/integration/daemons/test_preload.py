@@ -201,7 +201,7 @@ def test_the_old_code_stays_where_the_new_one_does_not_load(serve):
     assert ask(server)["pid"] in old
     # A further process has the old code too, and does not try the new one again.
     os.kill(min(old), signal.SIGKILL)
-    wait_until(lambda: len(workers(server)) == 2 and min(old) not in workers(server), "a replacement")
+    wait_until(lambda: min(old) not in workers(server) and len(workers(server)) == 2, "a replacement")
     assert {answer["version"] for answer in ask_all(server, 2).values()} == {1}
     assert len(server.log.lines("WSGI0460")) == 1
     write(server, SCRIPT.replace("VERSION = 1", "VERSION = 3"))

@@ -169,6 +169,8 @@ def test_workers_outlive_their_supervisor():
         server.expected_crashes = True
         with Clients(server) as load:
             load.wait_for(50)
+            # Those that are still starting are no processes yet that could be continued with.
+            server.log.wait_for(r"Daemon process 'site\d+' takes requests", count=2)
             before = sorted(workers(server))
             for count in range(1, 4):
                 old = wait_until(lambda: supervisor(server), "a supervisor")
