@@ -143,9 +143,14 @@ def in_every_slot(server, count=4, together=None):
     settle(server, count)
     sessions = {}
 
+    def ask(_):
+        session = Session(server)
+        session.json()
+        return session
+
     def complete():
         rest(server)
-        for session in run_together(together or count * 4, lambda _: (lambda session: (session.json(), session)[1])(Session(server))):
+        for session in run_together(together or count * 4, ask):
             sessions.setdefault(session.slot, session)
         return len(sessions) == count
     wait_until(complete, lambda: "a session in each of %d slots: %s" % (count, sorted(sessions)))
