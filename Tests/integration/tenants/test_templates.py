@@ -335,10 +335,18 @@ def test_a_control_group_goes_when_those_who_were_left_in_it_have_gone(serve):
     try:
         wait_until(lambda: not groups(server), "the group to be forgotten")
         assert members(own) == {left}
-        # It is used again as it stands, and another supervisor knows of it.
-        assert server.get("/~%s?stay" % user.pw_name).text == "0"
-        assert left in members(own) and len(members(own)) == 2
-        os.kill(named(server.pid, "wsgi-supervisor")[0], signal.SIGKILL)
+        # It is used again as it stands, and another supervisor knows of it, which finds the group at work.
+        gate, answers = os.path.join(server.root, "home", "gate"), []
+        staying = threading.Thread(target=lambda: answers.append(server.get("/~%s?%s" % (user.pw_name, gate)).text))
+        staying.start()
+        try:
+            wait_until(lambda: left in members(own) and len(members(own)) == 2, "another process in it")
+            os.kill(named(server.pid, "wsgi-supervisor")[0], signal.SIGKILL)
+            server.log.wait_for("Process group 'site/%s' continues with 1 processes" % user.pw_name)
+        finally:
+            open(gate, "w").close()
+            staying.join()
+        assert answers == ["0"]
         wait_until(lambda: not groups(server), "the group to be forgotten once more")
         assert members(own) == {left}
     finally:
@@ -347,10 +355,12 @@ def test_a_control_group_goes_when_those_who_were_left_in_it_have_gone(serve):
     wait_until(lambda: not os.path.exists(own), "the control group to be removed", deadline=180)
 
 
-LEAVES = """import subprocess
+LEAVES = """import os, subprocess, time
 def application(environ, start_response):
     start_response('200 OK', [('Content-Type', 'text/plain')])
     if environ['QUERY_STRING']:
+        while not os.path.exists(environ['QUERY_STRING']):
+            time.sleep(0.01)
         return [b'0']
     nothing = subprocess.DEVNULL
     return [b'%d' % subprocess.Popen(['sleep', '600'], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True).pid]
