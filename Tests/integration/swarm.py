@@ -153,6 +153,9 @@ class Swarm:
                             connection.fail(errno.errorcode.get(failure.errno, str(failure)))
                     else:
                         wait = min(wait, connection.due - now)
+                elif connection.idle:
+                    # A kept one may have a thread of httpd for which others wait.
+                    connection.close()
             for key, events in self.selector.select(max(wait, 0)):
                 if key.data.socket is key.fileobj:
                     key.data.serve(events)
