@@ -162,4 +162,9 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   public static func raiseAsynchronously(_ gil: borrowing GILToken, _ type: PyObj, inThread identity: UInt) -> Bool {
     PyThreadState_SetAsyncExc(identity, type.pointer) > 0
   }
+
+  /// The thread of `identity` does not get what was raised so and has not reached it.
+  public static func takeBackAsynchronous(_ gil: borrowing GILToken, inThread identity: UInt) {
+    _ = PyThreadState_SetAsyncExc(identity, nil)
+  }
 }

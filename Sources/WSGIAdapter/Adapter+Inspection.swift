@@ -135,6 +135,7 @@ extension Adapter {
           guard runner.ticket.load(ordering: .relaxed) == ticket,
             let contents = attachment.interpreter.contents as? InterpreterContents
           else { return false }
+          runner.isInterrupted = true
           return Attachment.raiseAsynchronously(gil, contents.requestTimeout, inThread: runner.attachment.identity)
         }
       }

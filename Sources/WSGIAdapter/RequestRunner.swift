@@ -117,9 +117,9 @@ final class RequestRunner: RunningRequest, @unchecked Sendable {
       if meter.isOn { meter.applicationFinished() }
       if isPublished { publishFinished(request, outcome) }
       finish(gil)
+      endInterruptions(gil)
     }
     stopGathering()
-    ticket.store(0, ordering: .relaxed)
     thread.current = outer
     if sendsBody {
       // The usual case: the whole response in one piece, sent after the GIL has gone to the next thread.

@@ -13,6 +13,8 @@ class RunningRequest: LogOwner, @unchecked Sendable {
   let threadOrdinal: Int
   /// The request's ticket while it runs, else 0; read by other threads.
   let ticket = Atomic<UInt64>(0)
+  /// RequestTimeout has been raised in its thread. Attached use only.
+  var isInterrupted = false
   /// Measures the request, while there is interest in that.
   let meter: RequestMeter
   /// The host of the current request; valid while it runs.
@@ -42,6 +44,17 @@ class RunningRequest: LogOwner, @unchecked Sendable {
   func drop(_ gil: borrowing GILToken) {
     requestID.drop(gil)
     requestData.drop(gil)
+  }
+
+  /// No other thread interrupts the request from here on. An exception that came too late for it is taken back: the next request
+  /// of this thread would meet it. Attached.
+  @inline(__always)
+  func endInterruptions(_ gil: borrowing GILToken) {
+    ticket.store(0, ordering: .relaxed)
+    if isInterrupted {
+      isInterrupted = false
+      Attachment.takeBackAsynchronous(gil, inThread: attachment.identity)
+    }
   }
 
   /// The pacer's call: sends what has been gathered of the response for a while. False: nothing is. Another thread's.

@@ -1,3 +1,4 @@
+import PythonForTests
 import Testing
 import WSGICore
 
@@ -176,6 +177,16 @@ extension AdapterTests {
         """
       let (exchange, outcome) = run(code)
       #expect(outcome.end == .done && exchange.text == "x" && exchange.logged("WSGI0194"))
+    }
+
+    /// Its thread has the next request by the time that the exception would be raised in it.
+    @Test func aRequestCannotBeInterruptedOnceItsApplicationIsDone() {
+      let exchange = RecordingExchange()
+      var interruptions: [Bool] = []
+      exchange.whenEnding = { interruptions.append(Engine.adapter.interrupt(7)) }
+      let (_, outcome) = run("start_response('200 OK', [])\nreturn (b for b in [b'1', b'2', b'3'])", exchange)
+      #expect(interruptions == [false] && outcome.end == .done && exchange.text == "123" && exchange.hasEnded)
+      #expect(run("start_response('200 OK', [])\nreturn [b'next']").0.text == "next")
     }
 
     // MARK: files

@@ -26,6 +26,8 @@ final class RecordingExchange: RequestExchange {
   var readFailure: ExchangeFailure?
   /// What every `send` answers from this many blocks on.
   var sendFailure: (after: Int, with: ExchangeFailure)?
+  /// Called when the end of the response is sent.
+  var whenEnding: () -> Void = {}
 
   override func read(into buffer: UnsafeMutableRawBufferPointer) -> Int64 {
     guard !pieces.isEmpty else { return Int64(readFailure?.rawValue ?? 0) }
@@ -41,7 +43,10 @@ final class RecordingExchange: RequestExchange {
     if let encoded { head = RecordingExchange.decode(encoded) }
     body.append(contentsOf: block)
     if !block.isEmpty { blocks.append(String(decoding: block, as: UTF8.self)) }
-    if flags.contains(.end) { hasEnded = true }
+    if flags.contains(.end) {
+      whenEnding()
+      hasEnded = true
+    }
     return 0
   }
 
