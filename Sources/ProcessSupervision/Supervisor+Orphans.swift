@@ -22,6 +22,7 @@ extension Supervisor {
   /// Reaps children that this process has not started: a tenant can make its supervisor the parent of a process (CLONE_PARENT),
   /// which would stay a zombie, and this process may adopt orphans.
   private func reapStrangers() {
+    guard reapsStrangers else { return }
     var end = wsgi_posix_end()
     var known: Set<Int32>?
     for _ in 0..<Self.mostStrangers {

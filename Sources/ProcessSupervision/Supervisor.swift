@@ -36,6 +36,8 @@ public final class Supervisor {
   var isStopping = false
   /// Processes whose parents end, as those that preloaders fork, become children of this one.
   var adoptsOrphans = false
+  /// False where not all of this process's children are this supervisor's: in tests.
+  var reapsStrangers = true
   /// Not all children that nobody knows have been reaped.
   var hasMoreStrangers = false
   /// Descriptors that something may happen to, groups that it has happened to, and when others are to be looked at.

@@ -78,7 +78,7 @@ import WSGICore
       // But for the attempt it is the same.
       #expect(Array(reader.head).count == before.count && Array(reader.head).dropFirst(16) == before.dropFirst(16))
       var byte: UInt8 = 0
-      #expect(recv(ends.0, &byte, 1, Int32(MSG_DONTWAIT)) == 0)
+      #expect(isLeft(ends.0) && recv(ends.0, &byte, 1, Int32(MSG_DONTWAIT)) == 0)
       close(ends.0)
     }
   }
@@ -112,6 +112,7 @@ import WSGICore
     let queue = try RequestQueue(backlog: 10)
     let writeEnd = dup(queue.writeEnd.number)
     _ = consume queue
+    #expect(isLeft(writeEnd))
     let ends = pair()
     let sent = requestHead().withUnsafeBytes { QueueWriter.send($0, QueueEnvelope(), channel: ends.1, to: writeEnd) }
     guard case .closed = sent else {
@@ -187,7 +188,7 @@ import WSGICore
       }
       for (end, _) in near {
         var byte: UInt8 = 0
-        #expect(recv(end, &byte, 1, Int32(MSG_DONTWAIT)) == 0)
+        #expect(isLeft(end) && recv(end, &byte, 1, Int32(MSG_DONTWAIT)) == 0)
         close(end)
       }
     }

@@ -147,6 +147,12 @@ func sendMessage(_ bytes: some Collection<UInt8>, _ descriptors: [Int32] = [], t
   }
 }
 
+/// Whether the other end is closed, at last: a program that another test starts has copies of all descriptors for a moment.
+func isLeft(_ descriptor: Int32) -> Bool {
+  var entry = pollfd(fd: descriptor, events: 0, revents: 0)
+  return poll(&entry, 1, 60_000) == 1
+}
+
 /// A file without a name.
 func temporaryFile() -> Int32 {
   var name = Array("/tmp/transport-XXXXXX".utf8CString)

@@ -96,6 +96,7 @@ import WSGICore
     // Nobody reads any more.
     close(ends[0])
     ends[0] = -1
+    wait("the pipe to be left") { isLeft(ends[1]) }
     signal(SIGPIPE, SIG_IGN)
     #expect(!channel.tell(.ready))
   }

@@ -41,6 +41,7 @@ import WSGICore
     let kept = SessionQueues.keep([try queue()])
     let writeEnd = try #require(SessionQueues.writeEnds(kept: kept).first)
     close(kept)
+    wait("the queue to be left") { isLeft(writeEnd) }
     var byte: UInt8 = 0
     #expect(send(writeEnd, &byte, 1, Int32(MSG_NOSIGNAL)) == -1 && errno == EPIPE)
     close(writeEnd)

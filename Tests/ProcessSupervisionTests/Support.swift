@@ -31,6 +31,12 @@ func wait(
   return true
 }
 
+/// Whether the other end is closed. A program that another test starts has copies of all descriptors for a moment: wait for it.
+func isLeft(_ descriptor: Int32) -> Bool {
+  var entry = pollfd(fd: descriptor, events: 0, revents: 0)
+  return poll(&entry, 1, 0) == 1
+}
+
 func contents(_ path: String) -> String? {
   let file = open(path, O_RDONLY)
   guard file >= 0 else { return nil }
@@ -176,6 +182,7 @@ final class SupervisionCase: Sendable {
       log: { [self] record in logged.withLock { $0.append((nil, record)) } }, metrics: { metrics.flatMap { $0() } })
     let supervisor = Supervisor(
       groups: plans, memory: memory, store: store, commands: pair[1], parent: getppid(), callbacks: callbacks)
+    supervisor.reapsStrangers = false
     let body = Unmanaged.passRetained(
       ThreadBody {
         supervisor.run()
