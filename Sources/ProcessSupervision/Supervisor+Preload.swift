@@ -174,7 +174,7 @@ extension Supervisor {
   }
 
   func preloaderDeadline(_ group: Group) -> Int64 {
-    guard !group.preloaders.isEmpty else { return .max }
+    guard group.preloads || !group.preloaders.isEmpty else { return .max }
     var next = Int64.max
     for preloader in group.preloaders where preloader.verdict == nil && preloader.startFailure == nil {
       next = min(next, loadDeadline(preloader), preloader.isReportedSlow ? .max : preloader.started &+ Self.loadPatience)
@@ -191,8 +191,11 @@ extension Supervisor {
   }
 
   private func checkOrder(_ worker: Worker, _ source: Worker, _ group: Group, now: Int64) {
-    if source.isDone || group.isFinished || !worker.isActive && worker.state != .candidate {
+    if group.isFinished || !worker.isActive && worker.state != .candidate {
       give(up: worker)
+    } else if source.isDone {
+      // The fork may have been made before the preloader ended: it is heard of, or nobody has its descriptors any more.
+      if worker.hasHungUp || now >= worker.started &+ Self.forkAllowance { give(up: worker) }
     } else if worker.hasHungUp {
       give(up: worker)
       group.backoff.failedToStart(started: worker.started, now: now)

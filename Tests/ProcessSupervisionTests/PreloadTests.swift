@@ -71,6 +71,15 @@ import WSGICore
     it.finish()
   }
 
+  @Test func aForkOutlivesItsPreloaderThatEndsBeforeItIsHeardOf() throws {
+    let it = try SupervisionCase([group("die")])
+    wait("ready") { it.ready() == 1 }
+    let worker = try #require(it.servingPid())
+    wait("another preloader") { it.board().preloaders.contains(where: \.hasLoaded) }
+    #expect(it.log.count { $0.hasPrefix("WSGI0713") } == 1 && it.servingPid() == worker)
+    it.finish()
+  }
+
   // MARK: orders
 
   /// Unpacks in a process of its own, whose descriptors are as those of a worker.

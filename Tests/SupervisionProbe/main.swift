@@ -190,10 +190,14 @@ extension Probe {
       switch channel.receive() {
       case .message(.fork, let parcel) where way != "wait":
         if way != "refuse", wsgi_posix_fork() == 0 {
-          let between = getpid()
+          let (preloader, between) = (getppid(), getpid())
           if wsgi_posix_fork() != 0 { _exit(0) }
           while getppid() == between { usleep(1000) }
           guard ForkOrder.unpack(parcel), let own = WorkerSettings.read() else { _exit(98) }
+          if way == "die" {
+            kill(preloader, SIGKILL)
+            while kill(preloader, 0) == 0 { usleep(1000) }
+          }
           channel.send(.forked(way == "lie" ? 1 : getpid()))
           return Probe(own.settings)
         }
