@@ -64,7 +64,7 @@ def run_unit(tally, swift, reports, word):
         return
     say("unit tests")
     report = os.path.join(reports, "unit.xml")
-    anyhow = "".join("[%s%s]" % (letter, letter.upper()) if letter.isalpha() else letter for letter in word)
+    anyhow = "".join("[%s%s]" % (letter, letter.upper()) if letter.isalpha() else re.escape(letter) for letter in word)
     chosen = ["--filter", anyhow] if word else []
     code = subprocess.call(swift.split() + ["test", "--parallel", "--xunit-output", report] + chosen, cwd=ROOT)
     before = tally.failed
@@ -220,8 +220,8 @@ def main():
     options.add_argument("--swift", default="swift")
     options, rest = options.parse_known_args()
     word = options.matching
-    if re.search(r"[^\w-]", word) or word in ("and", "or", "not"):
-        sys.exit("T=%s: one word, of letters, digits, _ and -" % word)
+    if re.search(r"[^\w.-]", word) or word in ("and", "or", "not"):
+        sys.exit("T=%s: one word, of letters, digits, _, . and -" % word)
     if options.only == "environment":
         return make_environment(sys.executable)
     tally, started = Tally(), time.monotonic()
