@@ -22,21 +22,36 @@ struct ForegroundServer {
     var isAnnounced = false
     var hasBeenTold = false
     while true {
-      if !isAnnounced, Files.isFile(pidFile) {
+      if !isAnnounced, isServing {
         isAnnounced = true
         announce()
       }
       var status: Int32 = 0
       if systemCall({ waitpid(pid, &status, WNOHANG) }) == pid {
-        guard hasBeenTold, Program.exitStatus(status) == 0 else { throw Self.ended(status, isAnnounced) }
+        guard hasBeenTold, !isAnnounced || Program.exitStatus(status) == 0 else { throw Self.ended(status, isAnnounced) }
         return
       }
       guard let signal = Self.next(in: &set, milliseconds: isAnnounced ? 1_000 : 10) else { continue }
       // Once drained is enough: who asks again means it.
-      guard let passed = Self.meaning(of: signal, drains: hasBeenTold) else { continue }
+      guard var passed = Self.meaning(of: signal, drains: hasBeenTold) else { continue }
+      if !isAnnounced {
+        // The others would end it, or be lost; it reads its configuration at the moment, and has nothing to drain.
+        guard passed != SIGUSR1 else { continue }
+        passed = SIGTERM
+      }
       if passed != SIGUSR1 { hasBeenTold = true }
       kill(pid, passed)
     }
+  }
+
+  /// Whether httpd has come to where it serves, and has handlers for its signals.
+  private var isServing: Bool {
+    guard let pid = Files.text(pidFile).flatMap({ Int32($0.filter { !$0.isWhitespace }) }),
+      let status = Files.kernelText("/proc/\(pid)/status"),
+      let caught = status.split(separator: "\n").first(where: { $0.hasPrefix("SigCgt:") })?.split(separator: "\t").last,
+      let mask = UInt64(caught, radix: 16)
+    else { return false }
+    return [SIGTERM, SIGWINCH].allSatisfy { mask >> UInt64($0 - 1) & 1 == 1 }
   }
 
   private static func ended(_ status: Int32, _ hasServed: Bool) -> CommandFailure {

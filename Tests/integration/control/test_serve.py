@@ -317,6 +317,25 @@ def test_a_server_that_drains(plain, number):
         wait_until(lambda: not remaining(family), "the end of all processes")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGWINCH])
+def test_a_server_that_is_stopped_before_it_has_handlers_for_signals(plain, number):
+    begun = plain.write("begun", "")
+    starter = plain.write("httpd", """#!/bin/sh
+case $* in *FOREGROUND*)
+  echo $$ > `dirname "$2"`/httpd.pid
+  echo x > %s
+  while :; do sleep 0.01; done;;
+esac
+exec %s "$@"
+""" % (begun, httpd_program()))
+    os.chmod(starter, 0o755)
+    served = Served(plain, "--httpd-executable", starter, environment=plain.marks)
+    wait_until(lambda: os.path.getsize(begun) or served.process.poll() is not None, served.text)
+    served.process.send_signal(signal.SIGUSR1)
+    assert served.end(number) == 0, served.text()
+    assert "Ctrl-C" not in served.text() and "Stopped." in served.text()
+
+
 def test_a_killed_command_leaves_no_server(plain):
     with Served(plain) as served:
         assert served.get().status == 200
