@@ -58,7 +58,7 @@ for command in 'migrate --no-input' 'collectstatic --no-input' compress; do
         --pythonpath /usr/share/mailman3-web --settings settings
 done
 """, conf="""
-WSGIDaemonProcess mailman3-web user=www-data group=www-data python-path=/usr/share/mailman3-web
+WSGIDaemonProcess mailman3-web user=www-data group=www-data connect-timeout=60 python-path=/usr/share/mailman3-web
 WSGIScriptAlias /mailman3 /usr/share/mailman3-web/wsgi.py process-group=mailman3-web application-group=%{GLOBAL}
 """) as server:
         assert diagnostics(server) == []
