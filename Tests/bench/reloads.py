@@ -5,7 +5,7 @@ memory, and what the other two notice.  What `make bench-reloads` runs.
 Each reload is a change of the script, and over when an answer came from the new code.  Memory is the resident size of the
 process; its slope is that of a line through what was seen after the first fifty reloads (least squares).
 
-Usage: reloads.py [--python /path/to/python3.X] [--reloads 1000] [--pause 0] [--rate 100] [--modes embedded,daemon]
+Usage: reloads.py [--python /path/to/python3.X] [--reloads 1000] [--pause 0] [--rate 100] [--modes embedded,daemon] [--own-gil]
 
 They follow each other at once, or after so many seconds' pause.
 
@@ -94,9 +94,10 @@ class Load:
         return 1e3 * times[int(len(times) * 0.99)]
 
 
-def measure(mode, reloads, pause, rate):
+def measure(mode, reloads, pause, rate, own_gil):
     alias = "WSGIScriptAlias /%s {apps}/%s.wsgi application-group=%s\n"
-    conf = CONF[mode] + "".join(alias % (name, name, name) for name in NAMES)
+    conf = CONF[mode] + "WSGIPerInterpreterGIL %s\n" % ("On" if own_gil else "Off")
+    conf += "".join(alias % (name, name, name) for name in NAMES)
     server = Httpd(conf, name="reloads", threads=25, log_level="warn")
     os.mkdir(os.path.join(server.apps, "parts"))
     with open(os.path.join(server.apps, "parts", "values.py"), "w") as module:
@@ -150,16 +151,18 @@ def main():
     options.add_argument("--pause", type=float, default=0)
     options.add_argument("--rate", type=int, default=100)
     options.add_argument("--modes", default="embedded,daemon")
+    options.add_argument("--own-gil", action="store_true", help="each application has a GIL of its own")
     options = options.parse_args()
     code = with_python(options.python, sys.argv[1:]) if "WSGI_TEST_PYTHON_HOME" not in os.environ else None
     if code is not None:
         return code
-    print("Three applications of a process, %d requests/s, %d processors\n" % (options.rate, os.cpu_count()))
+    print("Three applications of a process, %s, %d requests/s, %d processors\n" % (
+        "each with its own GIL" if options.own_gil else "one GIL", options.rate, os.cpu_count()))
     print("| Python | mode | reloads | ms each | lost requests | MB after %d | MB at the end | KB a reload | neighbours' p99 "
           "before and during, ms |" % WARM_UP)
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     for mode in options.modes.split(","):
-        measure(mode, options.reloads, options.pause, options.rate)
+        measure(mode, options.reloads, options.pause, options.rate, options.own_gil)
 
 
 if __name__ == "__main__":
