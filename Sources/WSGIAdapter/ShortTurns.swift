@@ -3,7 +3,8 @@ import PythonRuntime
 /// Shorter turns with the GIL while an interpreter is made that loads an application anew.
 ///
 /// An import computes for long; a request of a neighbour that asks for the GIL meanwhile would wait for Python's whole switch
-/// interval each time. All use is under the GIL that the interpreters share, which guards what is in here.
+/// interval each time. (Before 3.13 it waits until the import waits for something: CPython has a thread give the GIL up for those
+/// of its own interpreter only.) All use is under the GIL that the interpreters share, which guards what is in here.
 final class ShortTurns: @unchecked Sendable {
   /// In seconds; Python's own interval is ten times that.
   private static let interval = 0.0005

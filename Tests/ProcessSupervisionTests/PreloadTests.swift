@@ -80,6 +80,13 @@ import WSGICore
     it.finish()
   }
 
+  @Test func oneThatEndsBeforeItForksIsNotWaitedFor() throws {
+    let it = try SupervisionCase([group("quit")])
+    wait("another, and another") { it.log.count { $0.hasPrefix("WSGI0713") } > 1 }
+    #expect(!it.hasLogged("WSGI0714"))
+    it.finish()
+  }
+
   // MARK: orders
 
   /// Unpacks in a process of its own, whose descriptors are as those of a worker.

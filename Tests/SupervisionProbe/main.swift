@@ -21,7 +21,8 @@ import WSGICore
 //   spin              use CPU time
 //   serve             take orders and requests until told to end
 //   preload=X         in a preloader: be one, as X says, and go on with what follows in each worker that is forked (`fork`);
-//                     end with a number; load for ever (`load`), answer no order (`wait`), refuse (`refuse`), name others (`lie`)
+//                     end with a number; load for ever (`load`), answer no order (`wait`), refuse (`refuse`), name others (`lie`),
+//                     end at the order (`quit`), end before the fork says who it is (`die`)
 final class Probe {
   let settings: WorkerSettings
   let channel = ControlChannel.ofWorker
@@ -188,6 +189,7 @@ extension Probe {
     while true {
       guard channel.wait(milliseconds: -1) else { continue }
       switch channel.receive() {
+      case .message(.fork, _) where way == "quit": _exit(0)
       case .message(.fork, let parcel) where way != "wait":
         if way != "refuse", wsgi_posix_fork() == 0 {
           let (preloader, between) = (getppid(), getpid())

@@ -46,9 +46,10 @@ struct ForegroundServer {
 
   /// Whether httpd has come to where it serves, and has handlers for its signals.
   private var isServing: Bool {
-    guard let pid = Files.text(pidFile).flatMap({ Int32($0.filter { !$0.isWhitespace }) }),
-      let status = Files.kernelText("/proc/\(pid)/status"),
-      let caught = status.split(separator: "\n").first(where: { $0.hasPrefix("SigCgt:") })?.split(separator: "\t").last,
+    guard let pid = Files.text(pidFile).flatMap({ Int32($0.filter { !$0.isWhitespace }) }) else { return false }
+    // Without /proc, that it has written its pid file has to do.
+    guard let status = Files.kernelText("/proc/\(pid)/status") else { return !Files.isDirectory("/proc/self") }
+    guard let caught = status.split(separator: "\n").first(where: { $0.hasPrefix("SigCgt:") })?.split(separator: "\t").last,
       let mask = UInt64(caught, radix: 16)
     else { return false }
     return [SIGTERM, SIGWINCH].allSatisfy { mask >> UInt64($0 - 1) & 1 == 1 }

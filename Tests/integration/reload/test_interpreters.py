@@ -251,7 +251,7 @@ def application(environ, start_response):
 """
 
 
-def test_neighbours_wait_less_for_the_gil_while_an_interpreter_loads(mode):
+def test_the_switch_interval_is_short_while_an_interpreter_loads(mode):
     site = Site(mode)
 
     def write(version, more=""):
