@@ -37,7 +37,7 @@ import WSGICore
     #expect(!isPaced || ends() <= most)
     #expect(!isPaced || it.log.count { $0.contains("WSGI0662") } == 1)
     wait("it goes on nevertheless") { ends() >= 25 }
-    #expect(it.ready(1) == 1)
+    wait("the other group") { it.ready(1) == 1 }
     it.finish()
   }
 
@@ -45,6 +45,7 @@ import WSGICore
     let it = try SupervisionCase([.init("g", "serve")])
     wait("ready") { it.ready() == 1 }
     it.send("answered")
+    wait("it is known") { it.hasLogged("settled") }
     it.send("exit 5")
     wait("the end") { it.hasLogged("exited with code 5") }
     #expect(it.log.contains { $0.contains("exited with code 5") && $0.hasSuffix("Starting a replacement.") })

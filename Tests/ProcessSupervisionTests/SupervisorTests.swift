@@ -73,12 +73,12 @@ import WSGICore
   @Test func whatCannotStartIsTriedLessAndLessOften() throws {
     let it = try SupervisionCase([.init("ill", "fail=no_Python_there exit=76", processes: 5), .init("well", "serve")])
     wait("three rounds") { it.log.count { $0.hasPrefix("WSGI0028") } >= 7 }
-    #expect(it.board().state.retry > 0)
+    wait("the time of the next") { it.board().state.retry > 0 }
     // The first round is of five processes and counts once; after it one at a time tries.
     #expect(it.hasLogged("could not initialise Python (exit code 76) during startup: no_Python_there."))
     #expect(it.hasLogged("The next attempt is in 0.3 s.") || it.hasLogged("The next attempt is in 0.2 s."))
     #expect(it.hasLogged("The next attempt is in 1 s."))
-    #expect(it.ready(1) == 1)
+    wait("the other group") { it.ready(1) == 1 }
     it.finish()
   }
 

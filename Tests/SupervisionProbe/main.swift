@@ -21,8 +21,8 @@ import WSGICore
 //   spin              use CPU time
 //   serve             take orders and requests until told to end
 //   preload=X         in a preloader: be one, as X says, and go on with what follows in each worker that is forked (`fork`);
-//                     end with a number; load for ever (`load`), answer no order (`wait`), refuse (`refuse`), name others (`lie`),
-//                     end at the order (`quit`), end before the fork says who it is (`die`)
+//                     end with a number; load for ever (`load`), answer no order (`wait`), refuse (`refuse`), name others (`lie`)
+//                     or end at the order (`quit`), end before the fork says who it is (`die`)
 final class Probe {
   let settings: WorkerSettings
   let channel = ControlChannel.ofWorker
@@ -73,7 +73,9 @@ final class Probe {
       signal(SIGTERM, SIG_IGN)
     case "badload": loadsBadly = true
     case "noload": loadsNever = true
-    case "answered": channel.send(.answered)
+    case "answered":
+      channel.send(.answered)
+      settle()
     case "leave": end(.maximumRequests)
     case "spin": while true {}
     case "serve": serve()
@@ -148,13 +150,15 @@ final class Probe {
     }
   }
 
+  /// Its supervisor has heard of what went before when it logs this.
+  func settle() { channel.send(.log(LogRecord(level: .info, text: Array("settled".utf8)))) }
+
   func serve() {
     if let candidate = settings.candidate {
       run("say=candidate:\(String(decoding: candidate.script, as: UTF8.self))")
       if !loadsNever {
         channel.send(loadsBadly ? .loadFailed(candidate.failure &+ 1) : .loaded)
-        // Its supervisor has heard of the one when it logs the other.
-        channel.send(.log(LogRecord(level: .info, text: Array("settled".utf8))))
+        settle()
       }
     }
     channel.send(.ready)
