@@ -15,6 +15,10 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
   let state: OpaquePointer
   /// Where requests stand for its GIL; nil where there is none.
   let line: GILLine?
+  /// Asks for the GIL in the place of threads of other interpreters; nil where CPython does not need it, or it shares no GIL.
+  let requester: GILRequester?
+  /// Requests have come to it, or imports. Guarded by the table's lock.
+  var hasRequests = false
   /// Context of the room above for each interpreter.
   public var contents: AnyObject?
   /// CPython can end it while the process goes on.
@@ -40,6 +44,7 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
     self.hasOpenName = hasOpenName
     self.state = state
     self.line = line
+    requester = GILWatch.isNeeded && !hasOwnGIL ? GILRequester(state) : nil
     canEnd = !isMain && Python.canRetire(hasOwnGIL: hasOwnGIL)
     isDisposable = Atomic(canEnd)
     mayEnd = Atomic(canEnd)
@@ -54,6 +59,9 @@ public final class Interpreter: @unchecked Sendable {  // guarded by the interpr
     isDisposable.store(false, ordering: .relaxed)
   }
 
+  /// The number of its threads, those of this process's requests and the application's. Attached.
+  var threadCount: Int { requester?.countOthers() ?? wsgi_py_thread_count(state) }
+
   /// Its name in log lines.
   public var label: String { isMain ? "main interpreter" : "sub-interpreter '\(String(decoding: name, as: UTF8.self))'" }
 }
@@ -64,6 +72,8 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   let state: UnsafeMutablePointer<PyThreadState>
   public let environ = EnvironBuilder()
   private let line: GILLine?
+  /// It lives as long as the process.
+  private unowned(unsafe) let watch: GILWatch?
   private let place = GILLine.Place()
   /// Context of the room above for each thread and interpreter.
   public var contents: AnyObject?
@@ -80,9 +90,10 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   /// its own thread.
   private let uses = Atomic<Int>(0)
 
-  init(_ interpreter: Interpreter, _ state: UnsafeMutablePointer<PyThreadState>) {
+  init(_ interpreter: Interpreter, _ state: UnsafeMutablePointer<PyThreadState>, _ watch: GILWatch?) {
     self.interpreter = interpreter
     self.state = state
+    self.watch = interpreter.hasOwnGIL ? nil : watch
     line = interpreter.line
   }
 
@@ -91,14 +102,18 @@ public final class Attachment: @unchecked Sendable {  // used by its own thread;
   /// The thread that ends the interpreter sets `isRetired` first and looks at the uses then; this is the other order.
   @inline(__always)
   func begin() -> Bool {
-    uses.add(1, ordering: .sequentiallyConsistent)
+    beginAnyway()
     if !interpreter.isRetired.load(ordering: .sequentiallyConsistent) { return true }
     uses.subtract(1, ordering: .sequentiallyConsistent)
     return false
   }
 
   /// Begins a use of an interpreter that may have been retired. While holding the table's lock, with the interpreter in it.
-  func beginAnyway() { uses.add(1, ordering: .sequentiallyConsistent) }
+  @inline(__always)
+  func beginAnyway() {
+    uses.add(1, ordering: .sequentiallyConsistent)
+    watch?.noteUse()
+  }
 
   @inline(__always)
   func end() { uses.subtract(1, ordering: .sequentiallyConsistent) }

@@ -18,7 +18,7 @@ extension Python {
   /// From 3.12 on CPython keeps for each thread the thread state that it used last, and writes to it when the thread uses
   /// another, though another thread has deleted it with its interpreter meanwhile. Before that it keeps the first, which is of
   /// the main interpreter.
-  private static var keepsLastState: Bool { versionHex >= 0x030C_0000 }
+  static var keepsLastState: Bool { versionHex >= 0x030C_0000 }
 
   /// Takes an interpreter's name away: the next attachment to that name makes a new one. False where it keeps its name: it is
   /// main, or earlier ones of that name have not been ended. Any thread.
@@ -50,7 +50,11 @@ extension Python {
   }
 
   /// The thread state that CPython keeps for the calling thread is one that lives as long as the thread. Not while attached.
-  private func useMainState() { if Python.keepsLastState { probe() } }
+  private func useMainState() {
+    guard Python.keepsLastState else { return }
+    PyEval_RestoreThread(thread.mainState)
+    _ = PyEval_SaveThread()
+  }
 
   /// Ends the retired interpreters that no thread uses.
   @inline(never)
@@ -72,19 +76,21 @@ extension Python {
   func attachment(to interpreter: Interpreter) -> Attachment? {
     let thread = self.thread
     let known = thread.attachment(to: interpreter)
-    return table.withLock { table in
+    let attachment = table.withLock { table -> Attachment? in
       guard table.has(interpreter) else { return nil }
       if known == nil && table.stopping { return nil }
       guard let attachment = known ?? makeAttachment(interpreter, thread, in: &table) else { return nil }
       attachment.beginAnyway()
       return attachment
     }
+    if attachment != nil { watchIfShared() }
+    return attachment
   }
 
   /// Makes a thread's attachment to an interpreter that it has none to; nil where there is no memory for it.
   private func makeAttachment(_ interpreter: Interpreter, _ thread: Thread, in table: inout Table) -> Attachment? {
     guard let state = interpreter.isMain ? thread.mainState : PyThreadState_New(interpreter.state) else { return nil }
-    let made = Attachment(interpreter, state)
+    let made = Attachment(interpreter, state, watch)
     table.attachments.append(made)
     thread.attachments.append(made)
     return made
@@ -116,7 +122,7 @@ extension Python {
       putBack(interpreter)
       return []
     }
-    func isAlone() -> Bool { wsgi_py_thread_count(interpreter.state) == attachments.count }
+    func isAlone() -> Bool { interpreter.threadCount == attachments.count }
     if interpreter.isReplaced.exchange(false, ordering: .relaxed) {
       own.run { gil in
         tell(gil)
@@ -185,7 +191,7 @@ extension Python {
     Python.joinThreads()
     // Not by Py_EndInterpreter: they might start threads.
     Python.runExitFunctions()
-    guard wsgi_py_thread_count(interpreter.state) == 1 else {
+    guard interpreter.threadCount == 1, endRequester(of: interpreter, own) else {
       _ = PyEval_SaveThread()
       return false
     }
@@ -193,6 +199,18 @@ extension Python {
     PyThreadState_Swap(thread.mainState)
     _ = PyEval_SaveThread()
     return true
+  }
+
+  /// Ends the thread that asks for the GIL in the interpreter's place; attached, but not meanwhile. False: another thread has
+  /// begun in the interpreter, and the thread goes on.
+  private func endRequester(of interpreter: Interpreter, _ own: UnsafeMutablePointer<PyThreadState>) -> Bool {
+    guard let requester = interpreter.requester else { return true }
+    _ = PyEval_SaveThread()
+    requester.end()
+    PyEval_RestoreThread(own)
+    if wsgi_py_thread_count(interpreter.state) == 1 { return true }
+    requester.beginAgain()
+    return false
   }
 }
 

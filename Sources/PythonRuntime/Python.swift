@@ -15,6 +15,8 @@ public struct PythonStart {
   /// nil: Python's own choice.
   public var hashSeed: HashRandomization?
   public var destroyInterpreters = true
+  /// False in a process that is to be forked, until `Python.startThreads`.
+  public var startsThreads = true
   public enum HashRandomization { case random, fixed(UInt32) }
   public init() {}
 }
@@ -44,6 +46,10 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     var attachments: [Attachment] = []
     var threads = 0
     var stopping = false
+    /// The process may have threads that no application has started.
+    var startsThreads = true
+    /// `watch` has its thread.
+    var isWatched = false
   }
 
   public let main: Interpreter
@@ -51,6 +57,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   private let startThread: pthread_t
   private let destroys: Bool
   let table = Mutex(Table())
+  /// Nil where CPython has the GIL given up for every thread that waits for it.
+  let watch = GILWatch.isNeeded ? GILWatch() : nil
   /// Serialises the making of interpreters; taken without the GIL.
   private let creation = RecursiveLock()
   /// Whether a new interpreter of this name has its own GIL.
@@ -102,7 +110,10 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     destroys = start.destroyInterpreters
     let line = Python.isBuiltWithoutGIL ? nil : GILLine()
     main = Interpreter(name: [], isMain: true, hasOwnGIL: false, state: interpreter, line: line)
-    table.withLock { $0.interpreters = [main] }
+    table.withLock { table in
+      table.interpreters = [main]
+      table.startsThreads = start.startsThreads
+    }
     _ = PyEval_SaveThread()
   }
 
@@ -198,7 +209,10 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     let (known, isStopping) = table.withLock { table in (table.interpreters.first { $0.name == name }, table.stopping) }
     if isStopping { throw .stopping }
     if let interpreter = known, interpreter !== old {
-      if let attachment = attachment(to: interpreter) { return attachment }
+      if let attachment = attachment(to: interpreter) {
+        noteRequests(to: interpreter)
+        return attachment
+      }
       guard interpreter.isRetired.load(ordering: .relaxed) else { throw .notCreated("no memory for a thread state") }
     }
     if old != nil, known !== old { throw .stopping }
@@ -206,12 +220,30 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
       throw .tooMany(limit: openNameLimit)
     }
     beforeWaiting()
+    let (interpreter, state) = try makeInterpreter(name, thread, isOpenName)
+    let attachment = Attachment(interpreter, state, watch)
+    _ = attachment.begin()
+    table.withLock { table in
+      if old == nil { table.interpreters.append(interpreter) } else { table.successors.append(interpreter) }
+      table.attachments.append(attachment)
+    }
+    thread.attachments.append(attachment)
+    noteRequests(to: interpreter)
+    return attachment
+  }
+
+  /// Makes an interpreter, and the calling thread's state in it. Not while attached.
+  private func makeInterpreter(
+    _ name: [UInt8], _ thread: Thread, _ isOpenName: Bool
+  ) throws(InterpreterFailure) -> (Interpreter, UnsafeMutablePointer<PyThreadState>) {
     let ownGIL = wantsOwnGIL(name)
+    guard let attachment = attachment(to: main) else { throw .stopping }
+    defer { release(attachment) }
     PyEval_RestoreThread(thread.mainState)
+    defer { _ = PyEval_SaveThread() }
     var reason: UnsafePointer<CChar>?
     guard let state = wsgi_py_new_interpreter(ownGIL, &reason), let made = PyThreadState_GetInterpreter(state) else {
       PyErr_Clear()
-      _ = PyEval_SaveThread()
       throw .notCreated(reason.map { String(cString: $0) } ?? "no reason given")
     }
     let interpreter = Interpreter(
@@ -219,18 +251,9 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     do throws(InterpreterFailure) { try configure(interpreter, GILToken()) } catch {
       Py_EndInterpreter(state)
       PyThreadState_Swap(thread.mainState)
-      _ = PyEval_SaveThread()
       throw error
     }
-    _ = PyEval_SaveThread()
-    let attachment = Attachment(interpreter, state)
-    _ = attachment.begin()
-    table.withLock { table in
-      if old == nil { table.interpreters.append(interpreter) } else { table.successors.append(interpreter) }
-      table.attachments.append(attachment)
-    }
-    thread.attachments.append(attachment)
-    return attachment
+    return (interpreter, state)
   }
 
   /// Runs `body`, which must not wait, for each interpreter, main first, without any GIL: none ends meanwhile.
@@ -255,6 +278,8 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   public func stop() {
     creation.lock()
     defer { creation.unlock() }
+    // A use of main, for as long as Python ends: threads that applications leave may compute meanwhile.
+    _ = attachment(to: main)
     let (interpreters, attachments, isEnding) = table.withLock { table in
       table.stopping = true
       return (table.interpreters + table.successors + table.retired, table.attachments, !table.ending.isEmpty)
@@ -271,6 +296,9 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
     for attachment in attachments where attachment.interpreter.isMain { attachment.environ.clear(GILToken()) }
     discard(main, GILToken())
     if allEnded {
+      _ = PyEval_SaveThread()
+      main.requester?.end()
+      PyEval_RestoreThread(mainState)
       Py_FinalizeEx()
     } else {
       // Py_FinalizeEx is fatal while there are sub-interpreters.
@@ -281,10 +309,7 @@ public final class Python: @unchecked Sendable {  // `table` is guarded by its M
   }
 
   /// Takes and gives back the main interpreter's GIL.
-  public func probe() {
-    PyEval_RestoreThread(thread.mainState)
-    _ = PyEval_SaveThread()
-  }
+  public func probe() { withAttachment(to: main) { $0.run { _ in } } }
 
   /// Runs `body`, which may wait, without the GIL, on any thread that holds one.
   public static func detached<R>(_ gil: borrowing GILToken, _ body: () -> R) -> R {

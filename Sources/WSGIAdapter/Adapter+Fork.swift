@@ -30,6 +30,7 @@ extension Adapter {
     guard result == 0 else { return result ?? -EINVAL }
     accounting.beginAgain()
     imports.startsThread = true
+    python.startThreads()
     telemetry = startTelemetry()
     return 0
   }

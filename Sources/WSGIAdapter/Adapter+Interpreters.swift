@@ -108,7 +108,7 @@ extension Adapter {
       return
     }
     PythonException.ignoring {
-      _ = try PythonCode.sys("setswitchinterval")?.call(try PyRef.float(value))
+      try python.setSwitchInterval(value, interpreter)
       host.log(.info, "Switch interval of the \(interpreter.label) \(place) is \(value) s.")
     }
   }

@@ -59,6 +59,7 @@ public final class Adapter: @unchecked Sendable {  // immutable after `start`; t
     // A daemon process's own handlers do that themselves; httpd's do not.
     start.childrenForgetHandlers = !settings.isDaemon
     start.destroyInterpreters = settings.destroysInterpreters
+    start.startsThreads = !settings.isPreloader
     switch settings.hashSeed {
     case .random: start.hashSeed = .random
     case .fixed(let seed): start.hashSeed = .fixed(seed)

@@ -3,8 +3,7 @@ import PythonRuntime
 /// Shorter turns with the GIL while an interpreter is made that loads an application anew.
 ///
 /// An import computes for long; a request of a neighbour that asks for the GIL meanwhile would wait for Python's whole switch
-/// interval each time. (Before 3.13 it waits until the import waits for something: CPython has a thread give the GIL up for those
-/// of its own interpreter only.) All use is under the GIL that the interpreters share, which guards what is in here.
+/// interval each time. All use is under the GIL that the interpreters share, which guards what is in here.
 final class ShortTurns: @unchecked Sendable {
   /// In seconds; Python's own interval is ten times that.
   private static let interval = 0.0005
@@ -13,24 +12,22 @@ final class ShortTurns: @unchecked Sendable {
   private var usual = 0.0
 
   /// Nothing where Python has no GIL, or its interval is short already.
-  func begin() {
+  func begin(_ python: Python, _ interpreter: Interpreter) {
     count &+= 1
     guard count == 1, !Python.isBuiltWithoutGIL, let found = current, found > ShortTurns.interval else { return }
     usual = found
-    set(ShortTurns.interval)
+    PythonException.ignoring { try python.setSwitchInterval(ShortTurns.interval, interpreter) }
   }
 
   /// The interval is what it was before, unless the application has set it meanwhile.
-  func end() {
+  func end(_ python: Python, _ interpreter: Interpreter) {
     count &-= 1
     guard count == 0, usual > 0 else { return }
-    if let found = current, abs(found - ShortTurns.interval) < ShortTurns.interval / 100 { set(usual) }
+    if let found = current, abs(found - ShortTurns.interval) < ShortTurns.interval / 100 {
+      PythonException.ignoring { try python.setSwitchInterval(usual, interpreter) }
+    }
     usual = 0
   }
 
   private var current: Double? { PythonException.ignoring { try PythonCode.sys("getswitchinterval")?.call().double() } }
-
-  private func set(_ seconds: Double) {
-    PythonException.ignoring { _ = try PythonCode.sys("setswitchinterval")?.call(try PyRef.float(seconds)) }
-  }
 }

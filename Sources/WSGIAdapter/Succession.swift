@@ -39,9 +39,9 @@ extension ScriptLoader {
     contents.succession.isLoading = true
     let began = Clock.monotonicMilliseconds()
     let sharesGIL = !contents.interpreter.hasOwnGIL
-    if sharesGIL { contents.adapter.shortTurns.begin() }
+    if sharesGIL { contents.adapter.shortTurns.begin(contents.adapter.python, contents.interpreter) }
     let outcome = attachment.detached(gil) { replace(request) }
-    if sharesGIL { contents.adapter.shortTurns.end() }
+    if sharesGIL { contents.adapter.shortTurns.end(contents.adapter.python, contents.interpreter) }
     contents.succession.isLoading = false
     switch outcome {
     case .replaced: throw .retired

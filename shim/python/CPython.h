@@ -145,13 +145,16 @@ static inline bool wsgi_py_is_forked_child(void) { return __builtin_expect(wsgi_
 /* Sees to `wsgi_py_forked`.  `forgets_handlers`: a child of a fork has none of the server's signal handlers and blocks none of
  * its signals.  Once, in a process that starts Python. */
 bool wsgi_py_watch_forks(bool forgets_handlers);
+/* In the child of a fork: the interpreter that has forked is the main one there, and the only one.  CPython would end the others,
+ * and hangs, crashes or aborts over it; it lets none but the main interpreter live.  What the others have is left as it is. */
+void wsgi_py_keep_one_interpreter(void);
 /* Forks a process that is not a child of this one, but of whatever adopts its orphans, and in which `begin` is called before any
  * Python code runs; unless that returns 0 it ends.  It is not a forked child in the sense of `wsgi_py_forked`.  Attached to the
  * main interpreter, on the only thread.  0 in the new process, 1 in this one, or -errno. */
 int32_t wsgi_py_fork_orphan(int32_t (*begin)(void *context), void *context);
 
 /* How many thread states an interpreter has. */
-int wsgi_py_thread_count(PyInterpreterState *interpreter);
+intptr_t wsgi_py_thread_count(PyInterpreterState *interpreter);
 /* Deletes a thread state of another thread, while attached to its interpreter. */
 void wsgi_py_delete_thread_state(PyThreadState *state);
 PyThreadState *wsgi_py_thread_state_get_unchecked(void);

@@ -15,6 +15,7 @@ static const int of_a_server[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIG
 /* In the child of a fork, before it goes on. */
 static void mark_child(void) {
   wsgi_py_forked = 1;
+  wsgi_py_keep_one_interpreter();
   if (!forgets_handlers) return;
   sigset_t signals;
   sigemptyset(&signals);

@@ -83,8 +83,8 @@ PyThreadState *wsgi_py_new_interpreter(bool own_gil, const char **error) {
   return made;
 }
 
-int wsgi_py_thread_count(PyInterpreterState *interpreter) {
-  int count = 0;
+intptr_t wsgi_py_thread_count(PyInterpreterState *interpreter) {
+  intptr_t count = 0;
   for (PyThreadState *t = PyInterpreterState_ThreadHead(interpreter); t; t = PyThreadState_Next(t)) count++;
   return count;
 }

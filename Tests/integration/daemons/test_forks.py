@@ -115,16 +115,23 @@ def application(environ, start_response):
     return Body(False) if way == 'iterate' else [b'parent', body]
 """
 
-CONF = {
-    "daemon": "WSGIDaemonProcess site processes=1 threads=3\n"
-              "WSGIScriptAlias /site {apps}/app.wsgi process-group=site application-group=%{GLOBAL}\n",
-    "embedded": "WSGIScriptAlias /site {apps}/app.wsgi application-group=%{GLOBAL}\n",
-}
+GROUP = {"daemon": "site", "embedded": "%{GLOBAL}"}
+# The application group that forks, and others of its process.
+PLACES = {"main": ["%{GLOBAL}"], "main beside others": ["%{GLOBAL}", "other", "third"], "another": ["one", "%{GLOBAL}", "other"]}
+
+
+@pytest.fixture(params=PLACES.values(), ids=PLACES)
+def groups(request):
+    return request.param
 
 
 class Site:
-    def __init__(self, mode):
-        self.server = Httpd(CONF[mode], name="forks")
+    def __init__(self, mode, groups=("%{GLOBAL}",)):
+        conf = ["WSGIDaemonProcess site processes=1 threads=3\n" if mode == "daemon" else ""] + [
+            "WSGIScriptAlias /%s {apps}/app.wsgi process-group=%s application-group=%s\n" % (
+                "other-%d" % index if index else "site", GROUP[mode], group) for index, group in enumerate(groups)]
+        self.server = Httpd("".join(conf), name="forks")
+        self.others = ["/other-%d?pid" % index for index in range(1, len(groups))]
         self.kept = self.server.make_directory("kept", 0o777)
         os.chmod(self.kept, 0o777)
         with open(os.path.join(self.server.apps, "app.wsgi"), "w") as script:
@@ -132,6 +139,8 @@ class Site:
 
     def __enter__(self):
         self.server.__enter__()
+        for path in self.others:
+            assert self.server.get(path).status == 200
         return self
 
     def __exit__(self, *failure):
@@ -152,8 +161,8 @@ class Site:
 WAYS = {"return": 0, "iterate": 0, "raise": 1, "exit": 3, "write": 1, "read": 1, "print": 0, "badtype": 0}
 
 
-def test_a_child_is_no_second_server(mode):
-    with Site(mode) as site:
+def test_a_child_is_no_second_server(mode, groups):
+    with Site(mode, groups) as site:
         first = int(site.ask("pid").text)
         for count, (way, status) in enumerate(WAYS.items(), 1):
             mark = site.server.log.mark()
@@ -176,8 +185,8 @@ def test_a_child_is_no_second_server(mode):
             assert not children & {note[0] for note in site.notes("finished")}, "the parent's callbacks ran in the child"
 
 
-def test_a_generator_may_fork(mode):
-    with Site(mode) as site:
+def test_a_generator_may_fork(mode, groups):
+    with Site(mode, groups) as site:
         first = site.ask("pid").text
         answer = site.ask("generator")
         assert answer.text == "parent" * 4 and answer.complete
@@ -185,15 +194,15 @@ def test_a_generator_may_fork(mode):
         assert site.ask("pid").text == first
 
 
-def test_a_thread_of_the_application_may_fork(mode):
-    with Site(mode) as site:
+def test_a_thread_of_the_application_may_fork(mode, groups):
+    with Site(mode, groups) as site:
         first = site.ask("pid").text
         assert site.ask("thread").text == "parent"
         assert site.ask("pid").text == first
 
 
-def test_multiprocessing_with_fork_works(mode):
-    with Site(mode) as site:
+def test_multiprocessing_with_fork_works(mode, groups):
+    with Site(mode, groups) as site:
         first = site.ask("pid").text
         assert site.ask("pool").text == "[0, 1, 4, 9]"
         assert site.ask("terminate").text == "-15"
