@@ -301,6 +301,7 @@ class Httpd:
             wait_until(lambda: not set(self.children()) & before, lambda: "the end of the old processes\n" + self.story())
 
     def restart(self):
+        self.let_connections_end()
         self._restart(signal.SIGHUP)
 
     def _restart(self, number):

@@ -1,11 +1,13 @@
 """Processes of this machine, as /proc shows them. Any of them may end while it is looked at."""
 import os
+import signal
+import time
 
 
 def about(pid, name):
     """A file that /proc has about a process; empty where that has ended."""
     try:
-        with open("/proc/%d/%s" % (pid, name), errors="replace") as file:
+        with open("/proc/%s/%s" % (pid, name), errors="replace") as file:
             return file.read()
     except OSError:
         return ""
@@ -49,6 +51,15 @@ def has_ended(pid):
         return True
     group = about(pid, "status").partition("\nTgid:\t")[2].partition("\n")[0]
     return group not in ("", str(pid))
+
+
+def stop_process(pid):
+    """Stops a process (SIGSTOP), and waits until each of its threads has stopped: one may have taken something up till then."""
+    os.kill(pid, signal.SIGSTOP)
+    end = time.monotonic() + 60
+    while {fields("%d/task/%s" % (pid, thread))[:1] == ["T"] for thread in os.listdir("/proc/%d/task" % pid)} != {True}:
+        assert time.monotonic() < end, "process %d does not stop" % pid
+        time.sleep(0.001)
 
 
 def parent_of(pid):

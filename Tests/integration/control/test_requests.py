@@ -9,6 +9,7 @@ import pytest
 
 import command
 from httpd_env import Httpd, wait_until
+from processes import stop_process
 from many_users import add_users
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="groups of other users need root")
@@ -197,7 +198,7 @@ def test_stopped_process_does_not_keep_others_from_being_shown(server):
     with Running(server) as running:
         stopped, _ = running.begin("/wiki")
         _, identity = running.begin("/shop")
-        os.kill(stopped, signal.SIGSTOP)
+        stop_process(stopped)
         try:
             code, output, errors = command.run(server, "requests", "--json")
         finally:

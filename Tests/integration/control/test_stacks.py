@@ -9,6 +9,7 @@ import pytest
 
 import command
 from httpd_env import DEADLINE, Httpd, wait_until
+from processes import stop_process
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="groups of other users need root")
 
@@ -87,7 +88,7 @@ def test_stacks_while_the_gil_is_held(server):
 
 def test_stopped_process_is_not_waited_for_for_long(server):
     pid, = command.ready(server, "wiki", 1)
-    os.kill(pid, signal.SIGSTOP)
+    stop_process(pid)
     try:
         assert "does not answer" in command.do(server, "stacks", "wiki")
     finally:

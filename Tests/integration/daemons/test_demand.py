@@ -10,7 +10,7 @@ import time
 import pytest
 
 from httpd_env import DEADLINE, Httpd, run_together, wait_until
-from processes import called, fields, has_ended, name_of, supervisors
+from processes import called, fields, has_ended, name_of, stop_process, supervisors
 
 SCRIPT = """import os, time
 def application(environ, start_response):
@@ -241,7 +241,7 @@ def test_the_status_page_waits_for_no_supervisor(serve):
     answers = run_together(12, lambda index: server.get("/g%d" % index))
     assert {answer.status for answer in answers} == {200}
     supervisor, = supervisors(server.pid)
-    os.kill(supervisor, signal.SIGSTOP)
+    stop_process(supervisor)
     try:
         assert len([one for one in json.loads(server.get("/wsgi-status?json").text)["groups"] if one["processes"]]) == 12
     finally:

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from httpd_env import MODES, REFERENCE, Httpd, run_together, wait_until
+from processes import stop_process
 from swarm import Swarm
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES or REFERENCE, reason="daemon mode is not tested here")
@@ -115,7 +116,7 @@ def test_what_a_stopped_group_leaves_in_its_queue_stops_no_other():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     try:
         pid = int(server.get("/stopped/pid").text.split()[0])
-        os.kill(pid, signal.SIGSTOP)
+        stop_process(pid)
         try:
             for _ in range(6):
                 statuses = run_together(60, lambda _: server.get("/stopped/pid").status)

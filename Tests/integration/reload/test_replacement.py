@@ -8,7 +8,7 @@ import pytest
 
 from httpd_env import MODES, Httpd, wait_until
 from http_client import Client
-from processes import called, supervisors
+from processes import called, stop_process, supervisors
 
 pytestmark = pytest.mark.skipif("daemon" not in MODES, reason="daemon mode is not tested here")
 
@@ -211,7 +211,7 @@ def test_a_request_that_waits_for_new_code_outlives_its_supervisor():
             wait_until(lambda: len(os.listdir(left)) == 2, "both processes that load the new code")
             # Nobody is there to see the end of that process, and the next supervisor knows nothing of the request.
             old = supervisor(server)
-            os.kill(old, signal.SIGSTOP)
+            stop_process(old)
             for pid in os.listdir(left):
                 os.kill(int(pid), signal.SIGKILL)
             os.kill(old, signal.SIGKILL)
