@@ -125,7 +125,7 @@ let package = Package(
     .testTarget(
       name: "DaemonTransportTests", dependencies: ["DaemonTransport", "RequestCounting", "WSGICore", "Platform", "CPosix"],
       swiftSettings: common),
-    // A worker, and a parent of supervisors, that do what a test tells them.
+    // A worker, and a parent of supervisors, that do what a test tells them; and what a test cannot do itself.
     .executableTarget(
       name: "SupervisionProbe", dependencies: ["ProcessSupervision", "WSGICore", "Platform", "CPosix"],
       path: "Tests/SupervisionProbe",

@@ -121,36 +121,7 @@ import WSGICore
   }
 
   @Test func childrenWaitForALaneAndTakeThatOfOneThatDied() throws {
-    let activation = try #require(GroupActivation.make(children: 1))
-    defer { activation.closeAll() }
-    let files = try someFiles()
-    defer { files.closeAll() }
-    // A child that takes the only lane and dies with it; a supervisor never answers it.
-    let child = wsgi_posix_fork()
-    if child == 0 {
-      kill(getpid(), SIGSTOP)
-      _ = activation.asker(isAlone: true).ask(1, milliseconds: 60_000)
-      _exit(0)
-    }
-    try #require(child > 0)
-    let asker = activation.asker(isAlone: true)
-    var pace = AskPace(lanes: activation.laneCount)
-    kill(child, SIGCONT)
-    wait("the child has asked") {
-      kill(child, SIGCONT)
-      return !activation.takeAsks(&pace, now: Clock.monotonicMicroseconds()).isEmpty
-    }
-    #expect(asker.ask(2, milliseconds: 50) == .failure(.noAnswer), "the lane is the child's")
-    kill(child, SIGKILL)
-    var end = wsgi_posix_end()
-    wait("its end") { wsgi_posix_reap(child, &end) != 0 }
-    let thread = answer(activation) { ask in
-      activation.answer(ask, .init(status: 0, files: files))
-      return ask.place != 2
-    }
-    let got = try asker.ask(2, milliseconds: 60_000).get().files
-    got.closeAll()
-    pthread_join(thread, nil)
+    #expect(try probeOutput("lane") == "noAnswer\nfound\n")
   }
 
   @Test func aTenantIsNamedByItsKeyAndOwner() throws {

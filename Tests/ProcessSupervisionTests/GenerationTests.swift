@@ -20,12 +20,7 @@ private final class ParentProcess {
     try #require(wsgi_posix_socket_pair(Int32(SOCK_STREAM.rawValue), &to) == 0)
     try #require(wsgi_posix_output_pipe(&from) == 0)
     let commands = commands.replacing("%T", with: scratch.path)
-    let words: [String] = ["probe", "parent", "\(processes)", commands]
-    let arguments = words.map { strdup($0) }
-    defer { for argument in arguments { free(argument) } }
-    let none: [UnsafeMutablePointer<CChar>?] = [nil]
-    let rest = [Int32](repeating: to[0], count: Int(WSGI_POSIX_LAST_DESCRIPTOR) - 2)
-    pid = wsgi_posix_launch(probe, arguments + [nil], none, [to[0], from[1], 2] + rest, [], 0)
+    pid = startProbe(["parent", "\(processes)", commands], input: to[0], output: from[1])
     (input, output) = (to[1], from[0])
     close(to[0])
     close(from[1])

@@ -15,6 +15,34 @@ let probe: String = {
   return path.prefix(through: path.lastIndex(of: "/") ?? path.startIndex) + "SupervisionProbe"
 }()
 
+/// Starts the probe, whose further descriptors are its input's too. The result is its id, or a negated errno value.
+func startProbe(_ words: [String], input: Int32, output: Int32) -> Int32 {
+  let arguments = (["probe"] + words).map { strdup($0) }
+  defer { for argument in arguments { free(argument) } }
+  let none: [UnsafeMutablePointer<CChar>?] = [nil]
+  let rest = [Int32](repeating: input, count: Int(WSGI_POSIX_LAST_DESCRIPTOR) - 2)
+  return wsgi_posix_launch(probe, arguments + [nil], none, [input, output, STDERR_FILENO] + rest, [], 0)
+}
+
+/// What the probe prints as it does a `ProbeTask`; records an issue when it does not end well.
+func probeOutput(_ task: String, input: Int32 = STDIN_FILENO) throws -> String {
+  var ends: [Int32] = [-1, -1]
+  try #require(wsgi_posix_output_pipe(&ends) == 0)
+  defer { close(ends[0]) }
+  let pid = startProbe([task], input: input, output: ends[1])
+  close(ends[1])
+  try #require(pid > 0)
+  var end = wsgi_posix_end()
+  if !wait("the probe ends", until: { wsgi_posix_reap(pid, &end) == 1 }) {
+    kill(pid, SIGKILL)
+    waitpid(pid, nil, 0)
+  }
+  #expect(end.code == 0 && end.signal == 0)
+  var buffer = [UInt8](repeating: 0, count: 4096)
+  let count = read(ends[0], &buffer, buffer.count)
+  return String(decoding: buffer.prefix(max(count, 0)), as: UTF8.self)
+}
+
 /// Waits for a condition; records an issue when it has not come true in time.
 @discardableResult
 func wait(

@@ -216,7 +216,11 @@ extension Probe {
 }
 
 if Relay.isThisProcess { Relay.run() }
-if CommandLine.arguments.dropFirst().first == "parent" { Parent().run() }
+let task = CommandLine.arguments.dropFirst().first ?? ""
+if task == "parent" { Parent().run() }
+#if DEBUG
+ProbeTask(rawValue: task)?.run()
+#endif
 guard let told = WorkerSettings.read() else { _exit(WorkerExit.settings.rawValue) }
 var probe = Probe(told.settings)
 let commands = getenv("PROBE").map { String(cString: $0) } ?? ""
