@@ -205,6 +205,7 @@ OTHER_PYTHONS = ["Tests/integration/%s.py" % name for name in (
     "requests/test_file_wrapper", "requests/test_logging", "requests/test_robustness", "reload/test_loading",
     "reload/test_failed_embedded_imports", "reload/test_interpreters", "reload/test_extensions",
     "interpreters/test_application_groups", "interpreters/test_interpreter_directives", "interpreters/test_own_gil",
+    "interpreters/test_shared_gil", "daemons/test_forks",
     "daemons/test_preload", "status/test_module", "status/test_events", "status/test_metrics", "status/test_telemetry")]
 BESIDE_ANOTHER_PYTHON = [
     "Tests/integration/daemons/test_process_identity.py::test_two_groups_have_two_pythons",

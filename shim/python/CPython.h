@@ -146,7 +146,8 @@ static inline bool wsgi_py_is_forked_child(void) { return __builtin_expect(wsgi_
  * its signals.  Once, in a process that starts Python. */
 bool wsgi_py_watch_forks(bool forgets_handlers);
 /* In the child of a fork: the interpreter that has forked is the main one there, and the only one.  CPython would end the others,
- * and hangs, crashes or aborts over it; it lets none but the main interpreter live.  What the others have is left as it is. */
+ * and hangs, crashes or aborts over it; it lets none but the main interpreter live.  What the others have is left as it is.
+ * Python 3.12 allows os.fork() in the main interpreter only. */
 void wsgi_py_keep_one_interpreter(void);
 /* Forks a process that is not a child of this one, but of whatever adopts its orphans, and in which `begin` is called before any
  * Python code runs; unless that returns 0 it ends.  It is not a forked child in the sense of `wsgi_py_forked`.  Attached to the

@@ -61,26 +61,26 @@ static void settle_shared_types(void) {
 #endif
 
 PyThreadState *wsgi_py_new_interpreter(bool own_gil, const char **error) {
+  PyThreadState *before = PyThreadState_Get(), *made = NULL;
   *error = "Python could not create a sub-interpreter";
 #if PY_VERSION_HEX >= 0x030C0000
-  if (own_gil) {
-    PyThreadState *before = PyThreadState_Get(), *made = NULL;
-    settle_shared_types();
-    PyInterpreterConfig config = {
-      .use_main_obmalloc = 0, .allow_fork = 1, .allow_exec = 1, .allow_threads = 1, .allow_daemon_threads = 1,
-      .check_multi_interp_extensions = 1, .gil = PyInterpreterConfig_OWN_GIL };
-    PyStatus status = Py_NewInterpreterFromConfig(&made, &config);
-    if (!PyStatus_Exception(status)) return made;
-    *error = explain(status);
-    if (wsgi_py_thread_state_get_unchecked() != before) PyThreadState_Swap(before);
-    return NULL;
-  }
+  if (own_gil) settle_shared_types();
+  /* Else what Py_NewInterpreter gives. In 3.12 the child of a fork does not live long: see wsgi_py_keep_one_interpreter. */
+  PyInterpreterConfig config = {
+    .use_main_obmalloc = !own_gil, .allow_fork = PY_VERSION_HEX >= 0x030D0000, .allow_exec = 1, .allow_threads = 1,
+    .allow_daemon_threads = 1, .check_multi_interp_extensions = own_gil,
+    .gil = own_gil ? PyInterpreterConfig_OWN_GIL : PyInterpreterConfig_SHARED_GIL };
+  PyStatus status = Py_NewInterpreterFromConfig(&made, &config);
+  if (!PyStatus_Exception(status)) return made;
+  *error = explain(status);
+  if (wsgi_py_thread_state_get_unchecked() != before) PyThreadState_Swap(before);
+  return NULL;
 #else
   (void)own_gil;
-#endif
-  PyThreadState *before = PyThreadState_Get(), *made = Py_NewInterpreter();
+  made = Py_NewInterpreter();
   if (!made) PyThreadState_Swap(before);
   return made;
+#endif
 }
 
 intptr_t wsgi_py_thread_count(PyInterpreterState *interpreter) {

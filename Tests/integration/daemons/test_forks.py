@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from httpd_env import MODES, REFERENCE, Httpd, wait_until
+from httpd_env import MODES, PYTHON, REFERENCE, Httpd, wait_until
 from processes import has_ended
 
 pytestmark = pytest.mark.skipif(REFERENCE, reason="the reference answers from both processes")
@@ -117,7 +117,12 @@ def application(environ, start_response):
 
 GROUP = {"daemon": "site", "embedded": "%{GLOBAL}"}
 # The application group that forks, and others of its process.
-PLACES = {"main": ["%{GLOBAL}"], "main beside others": ["%{GLOBAL}", "other", "third"], "another": ["one", "%{GLOBAL}", "other"]}
+PLACES = {"main": ["%{GLOBAL}"], "main beside others": ["%{GLOBAL}", "other", "third"]}
+ELSEWHERE = {"another": ["one", "%{GLOBAL}", "other"], "another with its own GIL": ["own-gil", "%{GLOBAL}", "other"]}
+if PYTHON[1] != 12:
+    PLACES.update(ELSEWHERE)
+    if PYTHON < (3, 12):
+        del PLACES["another with its own GIL"]
 
 
 @pytest.fixture(params=PLACES.values(), ids=PLACES)
@@ -130,6 +135,9 @@ class Site:
         conf = ["WSGIDaemonProcess site processes=1 threads=3\n" if mode == "daemon" else ""] + [
             "WSGIScriptAlias /%s {apps}/app.wsgi process-group=%s application-group=%s\n" % (
                 "other-%d" % index if index else "site", GROUP[mode], group) for index, group in enumerate(groups)]
+        if "own-gil" in groups:
+            conf.append("<WSGIInterpreterOptions application-group=own-gil>\nWSGIPerInterpreterGIL On\n"
+                        "</WSGIInterpreterOptions>\n")
         self.server = Httpd("".join(conf), name="forks")
         self.others = ["/other-%d?pid" % index for index in range(1, len(groups))]
         self.kept = self.server.make_directory("kept", 0o777)
@@ -208,6 +216,15 @@ def test_multiprocessing_with_fork_works(mode, groups):
         assert site.ask("terminate").text == "-15"
         assert site.ask("pid").text == first
         assert not site.server.log.lines("WSGI0600")
+
+
+@pytest.mark.skipif(PYTHON[1] != 12, reason="Python %d.%d forks in all interpreters" % PYTHON)
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_3_12_forks_in_the_main_interpreter_only(mode, place):
+    with Site(mode, ELSEWHERE[place]) as site:
+        assert site.ask("return").status == 500
+        site.server.log.wait_for("RuntimeError: fork not supported")
+        assert site.server.get("/other-1?generator").text == "parent" * 4
 
 
 IMPORTED = r"""

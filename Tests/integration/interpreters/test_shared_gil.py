@@ -46,12 +46,12 @@ RELOADED = {"daemon": {"options": "reload=interpreter"}, "embedded": {"directive
 
 
 class Site:
-    def __init__(self, mode, groups=("one", "two"), options="", directives=""):
+    def __init__(self, mode, groups=("one", "two"), options="", directives="", main=None):
         conf = [directives]
         if mode == "daemon":
             conf.append("WSGIDaemonProcess site threads=4 graceful-timeout=60 %s" % options)
         conf += ["WSGIScriptAlias /%s {apps}/%s.wsgi process-group=%s application-group=%s" % (
-            name, name, "site" if mode == "daemon" else "%{GLOBAL}", name) for name in groups]
+            name, name, "site" if mode == "daemon" else "%{GLOBAL}", "%{GLOBAL}" if name == main else name) for name in groups]
         self.server = Httpd("\n".join(conf), name="shared-gil", threads=8)
         self.path = self.server.write("flag", "\0")
         os.chmod(self.path, 0o666)
@@ -195,7 +195,8 @@ def test_the_threads_that_ask_for_the_gil_end_with_their_interpreters(make_site,
 
 
 def test_a_process_that_an_application_forks_computes_beside_its_parent(make_site, mode):
-    site = make_site(mode)
+    # Python 3.12 forks in the main interpreter only.
+    site = make_site(mode, main="one")
     assert site.get("/two/") == "hello"
     site.ask("/one/fork")
     for _ in range(10):
@@ -222,7 +223,8 @@ def test_an_interpreter_that_nobody_waits_for_needs_no_thread(make_site, mode):
     site = make_site(mode, ["one"])
     for _ in range(5):
         assert site.get("/one/") == "hello"
-    assert site.count_threads("wsgi:gil") == 0
+    # In 3.12 whoever leaves an interpreter that can be ended goes by way of the main one.
+    assert site.count_threads("wsgi:gil") <= (PYTHON >= (3, 12))
 
 
 def test_a_server_stops_while_a_thread_computes(make_site, mode):
