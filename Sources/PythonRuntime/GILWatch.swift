@@ -20,10 +20,6 @@ final class GILWatch: @unchecked Sendable {  // `isWoken` is guarded by `conditi
 
   /// How long it looks away, in nanoseconds, while requests run, none begins, and the GIL was free.
   private static let rest: UInt64 = 50_000_000
-  /// How long the GIL may be kept before it is taken for kept, in nanoseconds.
-  private static let patience: UInt64 = 1_000_000
-  /// After how long those that are in use may not be all that keep it, in nanoseconds.
-  private static let suspicion: UInt64 = 15_000_000
 
   /// A use of an interpreter has begun. Any thread.
   @inline(__always)
@@ -77,16 +73,18 @@ final class GILWatch: @unchecked Sendable {  // `isWoken` is guarded by `conditi
   private func wasKept(_ python: Python, _ used: [GILRequester]) -> Bool {
     guard let first = python.main.requester else { return false }
     let began = Clock.monotonicNanoseconds()
+    let step = UInt64(interval.load(ordering: .relaxed)) &* 1_000
     first.ask()
-    if first.wait(until: began &+ GILWatch.patience) { return false }
+    if first.wait(until: began &+ step / 5) { return false }
     // They ask again and again: whoever gets the GIL then may be one that has just given it up.
     var askers = used
+    var now = began
     repeat {
       for requester in askers { requester.ask() }
-      let now = Clock.monotonicNanoseconds()
+      now = Clock.monotonicNanoseconds()
       // What computes need belong to no request: it is a thread of an application then, or an exit function.
-      if now &- began > GILWatch.suspicion { askers = python.requesters }
-    } while !first.wait(until: Clock.monotonicNanoseconds() &+ UInt64(interval.load(ordering: .relaxed)) &* 1_000)
+      if now &- began > 3 &* step { askers = python.requesters }
+    } while !first.wait(until: now &+ step)
     return true
   }
 }

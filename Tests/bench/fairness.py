@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""What clients cost each other: those who compute, those who ask for little beside them, and those who send and read slowly.  The
-same loads on mod_wsgi of this tree and on 6.1.1, in turn, round after round.  What `make bench-fairness` runs.
+"""What clients cost each other: those who compute, those who ask for little beside them, be it of another application group of
+the process, and those who send and read slowly.  The same loads on mod_wsgi of this tree and on 6.1.1, in turn, round after round.
+What `make bench-fairness` runs.
 
 Figures are medians over the rounds.
 
-Usage: fairness.py --module mod_wsgi.so [--stock mod_wsgi.so] [--loads computing,mixed,slow] [--rounds 5] [--seconds 3]
+Usage: fairness.py --module mod_wsgi.so [--stock mod_wsgi.so] [--loads computing,mixed,groups,slow] [--rounds 5] [--seconds 3]
 """
 import argparse
 import asyncio
@@ -143,6 +144,22 @@ def mixed(servers, options):
     rows.show()
 
 
+def groups(servers, options):
+    rows = Rows("4 clients that ask one application group for little, beside one client of another in the same process, which "
+                "computes for 200 ms at a time", ["little: p50 ms", "p99 ms"])
+    for number in range(options.rounds + 1):
+        for server in servers:
+            busy = wrk(server, "report", 1, options.seconds + 1)
+            server.prefix = "/group1"
+            quick = wrk(server, "hello", 4, options.seconds)
+            server.prefix = "/app"
+            said = quick.communicate()[0]
+            busy.communicate()
+            if number:
+                rows.add(server.name, quantile(said, 50), quantile(said, 99))
+    rows.show()
+
+
 def slow(servers, options):
     rows = Rows("One client beside 50 that send and 50 that read 2 KB a second",
                 ["calm: p99 ms", "beside them: p99 ms", "failed of its requests", "failed of the slow"])
@@ -159,7 +176,7 @@ def slow(servers, options):
     rows.show()
 
 
-LOADS = {"computing": (computing, 1, 25), "mixed": (mixed, 1, 25), "slow": (slow, 2, 400)}
+LOADS = {"computing": (computing, 1, 25), "mixed": (mixed, 1, 25), "groups": (groups, 1, 25), "slow": (slow, 2, 400)}
 
 
 def main():
@@ -185,9 +202,9 @@ def main():
             try:
                 for is_daemon in (True,) if load == "slow" else (False, True):
                     mode = "daemon" if is_daemon else "embedded"
-                    servers.append(ModWSGI("ours " + mode, options, options.module, is_daemon))
+                    servers.append(ModWSGI("ours " + mode, options, options.module, is_daemon, None, 2))
                     if options.stock:
-                        servers.append(ModWSGI("6.1.1 " + mode, options, options.stock, is_daemon, home))
+                        servers.append(ModWSGI("6.1.1 " + mode, options, options.stock, is_daemon, home, 2))
                 for server in servers:
                     server.threads = threads
                     server.prefix = "/app"

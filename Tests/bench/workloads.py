@@ -77,6 +77,14 @@ def compute(environ, start_response):
     return answer(start_response, str(sum(number * number for number in range(20000))).encode())
 
 
+def report(environ, start_response):
+    """Computes for a fifth of a second, and never waits for anything."""
+    end = time.perf_counter() + 0.2
+    while time.perf_counter() < end:
+        pass
+    return answer(start_response, b"reported")
+
+
 def wait(environ, start_response):
     time.sleep(0.01)
     return answer(start_response, b"waited")
@@ -88,7 +96,7 @@ def mark(environ, start_response):
     return answer(start_response, b"marked")
 
 
-PATHS = {function.__name__: function for function in (hello, page, blocks, upload, large, file, compute, wait, mark)}
+PATHS = {function.__name__: function for function in (hello, page, blocks, upload, large, file, compute, report, wait, mark)}
 
 
 def application(environ, start_response):
