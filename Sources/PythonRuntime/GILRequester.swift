@@ -20,7 +20,7 @@ final class GILRequester: @unchecked Sendable {  // everything is guarded by `co
     condition.lock()
     defer { condition.unlock() }
     guard !isAsking, !isEnding else { return }
-    if !isStarted { isStarted = DetachedThread.start(named: "wsgi:gil", stackSize: 65_536) { [self] in loop() } == 0 }
+    if !isStarted { isStarted = DetachedThread.start(named: "wsgi:gil", stackSize: 131_072) { [self] in loop() } == 0 }
     isAsking = isStarted
     condition.announce()
   }

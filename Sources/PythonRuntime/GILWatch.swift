@@ -40,7 +40,7 @@ final class GILWatch: @unchecked Sendable {  // `isWoken` is guarded by `conditi
 
   /// Begins, on a thread of its own. False: the system gives it none.
   func start(_ python: Python) -> Bool {
-    DetachedThread.start(named: "wsgi:gil-watch", stackSize: 65_536) { [self] in
+    DetachedThread.start(named: "wsgi:gil-watch", stackSize: 131_072) { [self] in
       while true {
         // Before it looks for uses: whoever begins one does it the other way round.
         isAsleep.store(true, ordering: .sequentiallyConsistent)

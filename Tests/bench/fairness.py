@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What clients cost each other: those who compute, those who ask for little beside them, be it of another application group of
-the process, and those who send and read slowly.  The same loads on mod_wsgi of this tree and on 6.1.1, in turn, round after round.
-What `make bench-fairness` runs.
+"""What clients cost each other: those who compute, those who ask for little beside them, be it of another application group
+of the process, and those who send and read slowly.  The same loads on mod_wsgi of this tree and on 6.1.1, in turn, round after
+round.  What `make bench-fairness` runs.
 
 Figures are medians over the rounds.
 
